@@ -1,0 +1,233 @@
+"""Straight-through: the value of a hard function, bit for bit, with the derivative of a soft one.
+
+`straight_through` joins two tensors, `st` and `grad_replace` wrap functions. The straight-through form of
+every operator is in operators_st.py, other choices of the derivative (identity, ReinMax, rotation, Gumbel)
+in estimators.py. To add one for your own function: `my_function_st = st(my_function)`, where `my_function`
+takes `mode`.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, cast
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
+
+from softtorch.errors import OptionError, ShapeError, message
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def differentiating() -> bool:
+    """Whether derivatives can be asked for here: gradients are enabled, or a forward-mode level is open.
+
+    `torch.no_grad` does not stop forward-mode derivatives, so both are looked at.
+    """
+    return torch.is_grad_enabled() or forward_ad._current_level >= 0
+
+
+def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
+    """The value of `hard`, bit for bit, with the derivative of `soft`.
+
+    Nothing is relaxed in the value: infinities, NaN and the sign of zero come through. Where `soft` is not
+        finite
+    its derivative is taken as 0.
+
+    Args:
+        hard: the value. Shape (...), any dtype; an integer or bool value comes back in soft's dtype.
+        soft: what is differentiated in its place. Shape (...).
+
+    Returns:
+        A new tensor like `hard`. Shape (...).
+
+    Raises:
+        ShapeError: the two shapes differ, or `soft` is not of a floating type and so has no derivative.
+
+    Source: Bengio, Leonard, Courville 2013, arXiv 1308.3432, section 4.
+
+    Example:
+        >>> import torch, softtorch
+        >>> x = torch.tensor([0.2, 1.7], requires_grad=True)
+        >>> y = softtorch.straight_through(torch.round(x), 3 * x)
+        >>> y.sum().backward()
+        >>> y.tolist(), x.grad.tolist()
+        ([0.0, 2.0], [3.0, 3.0])
+    """
+    _check_pair(hard, soft)
+    value = hard if hard.is_floating_point() or hard.is_complex() else hard.to(soft.dtype)
+    if torch.compiler.is_compiling() or get_proxy_mode() is not None:
+        return _composite(value, soft)
+    joined: Tensor = _StraightThrough.apply(value, soft)  # type: ignore[no-untyped-call]  # torch's is untyped
+    return joined
+    apply is untyped
+
+
+def _check_pair(hard: Tensor, soft: Tensor) -> None:
+    if hard.shape != soft.shape:
+        wrong = f"hard has shape {tuple(hard.shape)} and soft has shape {tuple(soft.shape)}"
+        remedy = "Expand or reduce one of them first"
+        raise ShapeError(message("straight_through", wrong, "Both must have the same shape", remedy))
+    if not (soft.is_floating_point() or soft.is_complex()):
+        wrong = f"soft has dtype {soft.dtype}, which has no derivative"
+        remedy = "Convert what it is computed from, not the result"
+        raise ShapeError(message("straight_through", wrong, "soft must be of a floating type", remedy))
+
+
+def _composite(hard: Tensor, soft: Tensor) -> Tensor:
+    """The same in torch's operators, for what records a graph: a custom Function loses its gradient there."""
+    finite = torch.nan_to_num(soft, nan=0.0, posinf=0.0, neginf=0.0)
+    # s - s is +0, and h - (+0) keeps every bit of h, where h + 0 would turn -0.0 into 0.0. nan_to_num also
+    # keeps a product inside soft apart from this difference: a compiler could contract the two into one
+    # that is not 0.
+    return hard.detach() - (finite.detach() - finite).to(hard.dtype)
+
+
+class _StraightThrough(torch.autograd.Function):
+    """straight_through as one copy forward; backward masks what is not finite."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(hard: Tensor, soft: Tensor) -> Tensor:
+        return hard.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        _, soft = inputs
+        ctx.save_for_backward(soft)
+        ctx.save_for_forward(soft)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
+        (soft,) = ctx.saved_tensors
+        return None, _where_finite(soft, grad.to(soft.dtype))
+
+    @staticmethod
+    def jvp(ctx: Any, hard_tangent: Tensor | None, soft_tangent: Tensor | None) -> Tensor | None:
+        (soft,) = ctx.saved_tensors
+        return None if soft_tangent is None else _where_finite(soft, soft_tangent)
+
+
+def _where_finite(soft: Tensor, grad: Tensor) -> Tensor:
+    """`grad` where `soft` is finite, else 0, without a bool tensor: those are several times slower."""
+    soft = soft.detach()
+    infinite = torch.nan_to_num(soft - soft, nan=1.0)  # (...), 1 where soft is infinite or NaN
+    return torch.addcmul(grad, grad, infinite, value=-1)
+
+
+def st(fn: Callable[P, R]) -> Callable[P, R]:
+    """The straight-through form of `fn`, which takes `mode`: value of mode="hard", derivative of the mode
+    given.
+
+    Only the hard side runs where derivatives are disabled. Wrap a whole computation rather than its steps:
+    the product of two straight-through factors has the derivative f' g_hard + f_hard g', their product
+    wrapped as one has f' g_soft + f_soft g'.
+
+    Args:
+        fn: takes `mode` and returns tensors, alone or in tuples, lists and dicts, None among them allowed.
+
+    Returns:
+        A function with the arguments and the structure of results of `fn`; what is None in either mode is
+        None.
+
+    Raises:
+        OptionError: `fn` takes no `mode`.
+
+    Source: Bengio, Leonard, Courville 2013, arXiv 1308.3432, section 4.
+
+    Example:
+        >>> import torch, softtorch
+        >>> def count(x, mode="smooth"):
+        ...     return softtorch.greater(x, 0.0, mode=mode).sum()
+        >>> x = torch.tensor([0.1, -0.3], requires_grad=True)
+        >>> total = softtorch.st(count)(x)
+        >>> total.item(), torch.autograd.grad(total, x)[0].gt(0).all().item()
+        (1.0, True)
+    """
+    place, default = _find_mode(fn)
+
+    @functools.wraps(fn)
+    def straight(*args: P.args, **kwargs: P.kwargs) -> R:
+        by_place = place is not None and len(args) > place
+        mode = args[place] if by_place and place is not None else kwargs.get("mode", default)
+        hard = _with_mode(fn, place if by_place else None, args, kwargs)
+        if mode == "hard" or not differentiating():
+            return hard
+        return cast(R, _combine(hard, fn(*args, **kwargs)))
+
+    return straight
+
+
+def grad_replace(fn: Callable[P, R]) -> Callable[P, R]:
+    """Value of `fn(..., forward=True)` with the derivative of `fn(..., forward=False)`.
+
+    `st` for functions that choose between their two sides by something else than `mode`. Only the first side
+    runs where derivatives are disabled.
+
+    Args:
+        fn: takes a keyword `forward` of type bool and returns tensors, alone or in tuples, lists and dicts.
+
+    Returns:
+        A function with the arguments of `fn` less `forward`, and its results.
+
+    Source: Bengio, Leonard, Courville 2013, arXiv 1308.3432, section 4.
+
+    Example:
+        >>> import torch, softtorch
+        >>> @softtorch.grad_replace
+        ... def binarize(x, forward=True):
+        ...     return torch.sign(x) if forward else torch.tanh(x)
+        >>> x = torch.zeros(1, requires_grad=True)
+        >>> torch.autograd.grad(binarize(x).sum(), x)[0].item()
+        1.0
+    """
+
+    @functools.wraps(fn)
+    def replaced(*args: P.args, **kwargs: P.kwargs) -> R:
+        call: Callable[..., R] = fn
+        hard = call(*args, **kwargs, forward=True)
+        if not differentiating():
+            return hard
+        return cast(R, _combine(hard, call(*args, **kwargs, forward=False)))
+
+    return replaced
+
+
+def _find_mode(fn: Callable[..., Any]) -> tuple[int | None, Any]:
+    """The place of `mode` among the positional parameters of `fn` (None: by keyword only) and its default."""
+    parameters = list(inspect.signature(fn).parameters.values())
+    for place, parameter in enumerate(parameters):
+        if parameter.name == "mode":
+            default = "smooth" if parameter.default is parameter.empty else parameter.default
+            return (None if parameter.kind is parameter.KEYWORD_ONLY else place), default
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None, "smooth"
+    wrong = f"{getattr(fn, '__name__', fn)!r} takes no argument named mode"
+    remedy = "Use grad_replace or straight_through"
+    raise OptionError(message("st", wrong, "A function to wrap takes mode", remedy))
+
+
+def _with_mode(fn: Callable[..., R], place: int | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+    """Call `fn` with mode="hard", put where the caller has put the mode."""
+    if place is None:
+        return fn(*args, **{**kwargs, "mode": "hard"})
+    return fn(*args[:place], "hard", *args[place + 1 :], **kwargs)
+
+
+def _combine(hard: Any, soft: Any) -> Any:
+    """straight_through over every tensor of two results of the same structure."""
+    if hard is None or soft is None:
+        return None
+    if isinstance(hard, Tensor):
+        return straight_through(hard, soft)
+    if isinstance(hard, dict):
+        return {key: _combine(value, soft[key]) for key, value in hard.items()}
+    if isinstance(hard, tuple | list):
+        parts = [_combine(one, other) for one, other in zip(hard, soft, strict=True)]
+        # A NamedTuple takes its fields one by one, torch's own pairs and plain sequences take an iterable.
+        return type(hard)(*parts) if hasattr(hard, "_fields") else type(hard)(parts)
+    return hard
