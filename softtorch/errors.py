@@ -1,0 +1,50 @@
+"""What softtorch raises, and how the messages are built.
+
+Every error is a ValueError whose text reads `where: what is wrong, with the value. What is legal. What to
+do.` Errors are raised once, at the public boundary, before anything is computed and without reading a
+tensor's contents. Checks that several operators share are in options.py. To add a kind of error, subclass
+SoftTorchError here.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class SoftTorchError(ValueError):
+    """Base class of everything softtorch raises on purpose."""
+
+
+class OptionError(SoftTorchError):
+    """An option has a value that is not legal, whatever the tensors."""
+
+
+class ShapeError(SoftTorchError):
+    """Shapes, sizes or dtypes of the tensors do not fit the operation."""
+
+
+class DimensionError(ShapeError, IndexError):
+    """A dimension is out of range; also an IndexError, which is what torch raises there."""
+
+
+class MethodError(OptionError):
+    """The relaxation method cannot do what the operator asks of it."""
+
+
+def message(where: str, wrong: str, legal: str = "", remedy: str = "") -> str:
+    """Join the parts of an error message.
+
+    >>> message("topk", "k=7 is larger than the 5 elements along dim=-1 of input (2, 5)", "Use 1 <= k <= 5")
+    'topk: k=7 is larger than the 5 elements along dim=-1 of input (2, 5). Use 1 <= k <= 5.'
+    """
+    parts = [f"{where}: {wrong}", legal, remedy]
+    return " ".join(part if part.endswith(("?", ".")) else f"{part}." for part in parts if part)
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """A question that names the known word closest to `name`, or nothing when none is close.
+
+    >>> nearest("softsrt", ["softsort", "neuralsort"])
+    "Did you mean 'softsort'?"
+    """
+    close = get_close_matches(str(name), list(known), n=1)
+    return f"Did you mean {close[0]!r}?" if close else ""

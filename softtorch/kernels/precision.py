@@ -1,0 +1,42 @@
+"""Which dtype a computation runs in, and the way back.
+
+Half precision is computed in float32 and cast back at the very end; integers and bools are computed in
+torch's default dtype. Also the logarithm of a probability, with exact zeros at -inf and a finite gradient.
+"""
+
+import torch
+from torch import Tensor
+
+_NARROW = (torch.float16, torch.bfloat16)
+
+
+def computing_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The dtype that arithmetic on `dtype` runs in.
+
+    >>> computing_dtype(torch.bfloat16), computing_dtype(torch.float64)
+    (torch.float32, torch.float64)
+    """
+    if not dtype.is_floating_point:
+        return torch.get_default_dtype()
+    return torch.float32 if dtype in _NARROW or dtype.itemsize < 2 else dtype
+
+
+def widened(x: Tensor) -> Tensor:
+    """`x` (any shape) in the dtype that arithmetic on it runs in."""
+    return x.to(computing_dtype(x.dtype))
+
+
+def narrowed(result: Tensor, dtype: torch.dtype) -> Tensor:
+    """`result` (any shape) back in the floating dtype of the input; results for other inputs stay as they
+    are.
+    """
+    return result.to(dtype) if dtype.is_floating_point and result.is_floating_point() else result
+
+
+def log_probability(p: Tensor) -> Tensor:
+    """log(p) for probabilities (...): exactly -inf at 0, where the gradient is 0 instead of NaN.
+
+    >>> log_probability(torch.tensor([0.0, 1.0]))
+    tensor([-inf, 0.])
+    """
+    return torch.where(p > 0, torch.where(p > 0, p, 1.0).log(), -torch.inf)

@@ -1,0 +1,175 @@
+"""The protocol of a relaxation method: one file, one class, one relaxation of sorting.
+
+An operator hands over `Keys` (the input, prepared) and `Positions` (the order statistics it wants) and gets
+back rows, values or ranks. No operator knows a method, no method knows an operator; shapes are (..., [n])
+with the operator's dim last. To add a method: a file with a subclass of Method, and one line in
+methods/__init__.py. The flags say what it cannot do; options.py turns them into error messages.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, NamedTuple, NoReturn, Self
+
+import torch
+from torch import Tensor
+
+from softtorch.errors import MethodError, message
+from softtorch.kernels.precision import log_probability
+from softtorch.methods.keys import Keys, prepare
+from softtorch.methods.positions import Every, Positions
+from softtorch.modes import Mode
+
+
+class Selection(NamedTuple):
+    """Order statistics and where they came from."""
+
+    values: Tensor
+    """(..., k)"""
+    rows: Tensor | None
+    """(..., k, [n]) probabilities, or None for a method that pairs no index with its values."""
+
+
+class Method(ABC):
+    """One relaxation. A subclass that has options is a frozen dataclass; equal options mean equal behaviour.
+
+    Laws, for every method and x (..., [n]):
+    - each row of `rows` lies on the simplex, and tends to the one-hot place of the exact order statistic as
+      softness tends to 0, wherever that is unique;
+    - `values` tends to the exact order statistics; with `has_rows` and no override it is rows @ x;
+    - permuting the entries of x permutes the columns of `rows` and the entries of `rank`, and leaves
+      `values`;
+    - the first place belongs to entries of level -1 and the last to those of level 1 (see `Keys`), if there
+      are any: rows of finite places give such entries exactly 0.
+    """
+
+    name: ClassVar[str]
+    modes: ClassVar[tuple[str, ...]] = ("smooth", "c0", "c1", "c2")
+    """The modes it is defined for, "hard" apart."""
+    has_values: ClassVar[bool] = True
+    """It gives order statistics: sort, topk, quantile and their kin work."""
+    has_rows: ClassVar[bool] = True
+    """It gives soft indices: argmax, argsort and their kin work."""
+    pairs_index: ClassVar[bool] = True
+    """sort, topk, max, min and median return an index beside the values."""
+    has_rank: ClassVar[bool] = True
+    """`rank` works."""
+    has_mask: ClassVar[bool] = False
+    """`mask` works: soft top-k membership with sum exactly k."""
+    doubly_stochastic: ClassVar[bool] = False
+    """The n rows of all places form a matrix whose columns sum to 1 too."""
+
+    def prepare(self, x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool) -> Keys:
+        """Keys for x, (..., [n]); a method that never standardizes overrides this."""
+        return prepare(x, softness, mode, standardize)
+
+    def with_ot_kwargs(self, ot_kwargs: dict[str, Any] | None) -> Self:
+        """This method with SoftTorch's `ot_kwargs` applied; they mean nothing to any method but ot."""
+        return self
+
+    def rows(self, keys: Keys, positions: Positions) -> Tensor:
+        """Probabilities (..., k, [n]) of each entry to be at each of the k positions."""
+        self._cannot("gives no soft indices")
+
+    def log_rows(self, keys: Keys, positions: Positions) -> Tensor:
+        """The logarithm of `rows`, (..., k, [n]), exact zeros at -inf."""
+        return log_probability(self.rows(keys, positions))
+
+    def values(self, keys: Keys, positions: Positions, gated_grad: bool = True) -> Tensor:
+        """Order statistics (..., k) in the units of the input.
+
+        A method that has a cheaper way than rows @ x, or no rows, overrides this. gated_grad=False stops the
+        gradient through the weights and leaves the one through the entries that they weigh.
+        """
+        rows = self.rows(keys, positions)
+        return weighted(rows if gated_grad else rows.detach(), keys, positions)
+
+    def select(self, keys: Keys, positions: Positions, gated_grad: bool, with_rows: bool) -> Selection:
+        """Values (..., k), and rows (..., k, [n]) where asked for and the method pairs them with values."""
+        if not (with_rows and self.pairs_index):
+            return Selection(self.values(keys, positions, gated_grad), None)
+        rows = self.rows(keys, positions)
+        return Selection(weighted(rows if gated_grad else rows.detach(), keys, positions), rows)
+
+    def rank(self, keys: Keys, descending: bool) -> Tensor:
+        """Soft ranks 1 .. n, (..., [n]); descending gives the largest entry rank 1.
+
+        The default is the mean place of each column of the matrix of all rows, the column normalized to sum
+        1.
+        """
+        columns = self.rows(keys, Every())
+        places = torch.arange(1, keys.n + 1, device=columns.device, dtype=columns.dtype)
+        mass = columns.sum(dim=-2)
+        ranks = (places.unsqueeze(-1) * columns).sum(dim=-2) / torch.where(mass > 0, mass, 1.0)
+        # An entry that no place wants (sparse modes, large softness) has only its exact place to go by.
+        ascending = torch.where(mass > 0, ranks, middle_rank(keys))
+        return keys.n + 1 - ascending if descending else ascending
+
+    def mask(self, keys: Keys, k: Tensor | float) -> Tensor:
+        """Soft membership in the k largest, (..., [n]) in [0, 1], with sum k along the axis; k number or
+        (..., [1]).
+        """
+        self._cannot("gives no top-k mask")
+
+    def _cannot(self, why: str) -> NoReturn:
+        raise MethodError(message("softtorch", f"method {self.name!r} {why}"))
+
+
+class ScoredMethod(Method):
+    """A method whose rows are the mode's projection of scores: it supplies `scores` alone."""
+
+    @abstractmethod
+    def scores(self, keys: Keys, positions: Positions) -> Tensor:
+        """Scores over softness, (..., k, [n]), for the entries of every position; infinities need no care
+        here.
+        """
+
+    def _admitted(self, keys: Keys, positions: Positions) -> Tensor:
+        """Scores, (..., k, [n]), with -inf where the level of entry and place differ."""
+        place = keys.place_level(positions.index(keys.n, keys.raw.device))
+        foreign = place.unsqueeze(-1) != keys.level.unsqueeze(-2)
+        return self.scores(keys, positions).masked_fill(foreign, -torch.inf)
+
+    def rows(self, keys: Keys, positions: Positions) -> Tensor:
+        return keys.mode.project(self._admitted(keys, positions))
+
+    def log_rows(self, keys: Keys, positions: Positions) -> Tensor:
+        return keys.mode.log_project(self._admitted(keys, positions))
+
+
+def weighted(rows: Tensor, keys: Keys, positions: Positions) -> Tensor:
+    """rows (..., k, [n]) times the raw entries: (..., k); places of infinite level get the extreme entry
+    itself.
+    """
+    # A sum of products instead of matmul, which autocast would run in half precision.
+    return with_extremes((rows * keys.finite.unsqueeze(-2)).sum(dim=-1), keys, positions)
+
+
+def with_extremes(values: Tensor, keys: Keys, positions: Positions) -> Tensor:
+    """Values (..., k) at `positions`, with those of infinite level replaced by the extreme entry itself."""
+    place = keys.place_level(positions.index(keys.n, values.device))
+    low, high = keys.extremes()
+    return torch.where(place == 0, values, torch.where(place > 0, high, low).to(values.dtype))
+
+
+def settled(rows: Tensor, keys: Keys, positions: Positions) -> Tensor:
+    """Rows (..., k, [n]) cut to entries of the level of their place and renormalized.
+
+    For methods that cannot keep infinite entries out by themselves. Where nothing is left the entries of
+    that level share the row evenly.
+    """
+    place = keys.place_level(positions.index(keys.n, rows.device))
+    admitted = (place.unsqueeze(-1) == keys.level.unsqueeze(-2)).to(rows.dtype)
+    kept = rows * admitted
+    mass = kept.sum(dim=-1, keepdim=True)
+    even = admitted / admitted.sum(dim=-1, keepdim=True).clamp(min=1.0)
+    intact = (keys.level == 0).all(dim=-1, keepdim=True).unsqueeze(-1)
+    shared = torch.where(mass > 0, kept / torch.where(mass > 0, mass, 1.0), even)
+    return torch.where(intact, rows, shared)
+
+
+def middle_rank(keys: Keys) -> Tensor:
+    """Exact ascending ranks (..., [n]), ties sharing their mean, as constants."""
+    compared = keys.compared.detach().contiguous()
+    ordered = compared.sort(dim=-1).values
+    left = torch.searchsorted(ordered, compared, right=False)
+    right = torch.searchsorted(ordered, compared, right=True)
+    return (left + right + 1).to(compared.dtype) / 2.0

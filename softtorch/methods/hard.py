@@ -1,0 +1,47 @@
+"""Method of mode="hard": torch's own values and one-hot rows at torch's own indices, whatever method is
+named.
+"""
+
+import torch
+from torch import Tensor
+
+from softtorch.kernels.precision import computing_dtype
+from softtorch.methods.base import Method, Selection
+from softtorch.methods.keys import Keys
+from softtorch.methods.positions import Every, Positions
+from softtorch.modes import Mode
+
+
+class Hard(Method):
+    """The exact order statistics; ties and NaN fall as they do in the torch function of each `Positions`."""
+
+    name = "hard"
+    has_mask = True
+    doubly_stochastic = True
+
+    def prepare(self, x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool) -> Keys:
+        return Keys(x, x, torch.zeros((), dtype=torch.int8, device=x.device), softness, mode)
+
+    def rows(self, keys: Keys, positions: Positions) -> Tensor:
+        return one_hot(positions.exact(keys.raw.detach())[1], keys.raw)
+
+    def values(self, keys: Keys, positions: Positions, gated_grad: bool = True) -> Tensor:
+        return positions.exact(keys.raw)[0]
+
+    def select(self, keys: Keys, positions: Positions, gated_grad: bool, with_rows: bool) -> Selection:
+        values, index = positions.exact(keys.raw)
+        return Selection(values, one_hot(index, keys.raw) if with_rows else None)
+
+    def rank(self, keys: Keys, descending: bool) -> Tensor:
+        order = Every(descending, stable=True).exact(keys.raw.detach())[1]
+        return (order.argsort(dim=-1) + 1).to(computing_dtype(keys.raw.dtype))
+
+    def mask(self, keys: Keys, k: Tensor | float) -> Tensor:
+        places = self.rank(keys, descending=True)
+        return (k + 1 - places).clamp(0.0, 1.0)
+
+
+def one_hot(index: Tensor, like: Tensor) -> Tensor:
+    """Indices (..., k) into n entries of `like`, (..., [n]), as one-hot rows (..., k, [n])."""
+    places = torch.arange(like.shape[-1], device=like.device)
+    return (index.unsqueeze(-1) == places).to(computing_dtype(like.dtype))

@@ -1,0 +1,140 @@
+"""What a method is given: the input of one operator call, prepared for comparing.
+
+Preparation widens half precision, splits infinite entries off and standardizes (METHODS: z = (x - mean) /
+sqrt(var + 1e-6), u = sigmoid(z)). Entries at or beyond half of the dtype's range count as infinite, because
+masks are written with finfo.min as often as with -inf. An operator on entries with infinities acts on the
+finite ones as if the others were absent; the infinite ones keep the first and the last places to themselves.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from softtorch.kernels.precision import widened
+from softtorch.modes import Mode
+
+_VARIANCE_FLOOR = 1e-6  # of SoftTorch 0.1.1
+_HUGE = (
+    1e12  # above this the squares are taken of x / max|x|: 1e12 squared, times 2^40 entries, is below 3e38
+)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """One input, ready for a method. All tensors share the batch shape (...) and the last axis [n]."""
+
+    raw: Tensor
+    """(..., [n]) the input as given, infinities included, half precision widened."""
+    compared: Tensor
+    """(..., [n]) finite numbers in the order of `raw`: what a relaxation compares, in units of `softness`."""
+    level: Tensor
+    """(..., [n]) int8: -1 where raw counts as -inf, 1 where it counts as +inf, else 0."""
+    softness: Tensor | float
+    """a number, or a tensor broadcastable to (..., 1)."""
+    mode: Mode
+    center: Tensor | None = None
+    """(..., [1]) the mean that was taken off; None when not standardized."""
+    spread: Tensor | None = None
+    """(..., [1]) what it was then divided by; None when not standardized."""
+
+    @property
+    def n(self) -> int:
+        """How many entries there are along the axis."""
+        return self.raw.shape[-1]
+
+    @property
+    def row_softness(self) -> Tensor | float:
+        """`softness` for rows (..., k, [n])."""
+        return self.softness.unsqueeze(-1) if isinstance(self.softness, Tensor) else self.softness
+
+    @property
+    def finite(self) -> Tensor:
+        """(..., [n]) raw with 0 in the place of what counts as infinite."""
+        return torch.where(self.level == 0, self.raw, 0.0)
+
+    @property
+    def below(self) -> Tensor:
+        """(..., [1]) how many entries count as -inf."""
+        return (self.level < 0).sum(dim=-1, keepdim=True)
+
+    @property
+    def above(self) -> Tensor:
+        """(..., [1]) how many entries count as +inf."""
+        return (self.level > 0).sum(dim=-1, keepdim=True)
+
+    def place_level(self, index: Tensor) -> Tensor:
+        """The level, (..., k) int8, of the entries that places `index`, (k,), belong to."""
+        high = (index >= self.n - self.above).to(torch.int8)
+        return high - (index < self.below).to(torch.int8)
+
+    def restored(self, compared: Tensor) -> Tensor:
+        """Numbers like `compared`, (..., k), in the units of `raw`: the inverse of standardizing."""
+        if self.center is None or self.spread is None:
+            return compared
+        # The clamp keeps logit finite; 10 eps of the dtype computed in, which is never half precision.
+        edge = max(1e-10, 10 * torch.finfo(compared.dtype).eps)
+        return torch.logit(compared.clamp(edge, 1.0 - edge)) * self.spread + self.center
+
+    def extremes(self) -> tuple[Tensor, Tensor]:
+        """(..., [1]) the smallest and the largest raw entry, as constants: values of places of level -1 and
+        1.
+        """
+        raw = self.raw.detach()
+        return raw.amin(dim=-1, keepdim=True), raw.amax(dim=-1, keepdim=True)
+
+    def negated(self) -> "Keys":
+        """The keys of -x. Standardizing commutes with the sign: sigmoid(-z) = 1 - sigmoid(z)."""
+        compared = -self.compared if self.center is None else 1.0 - self.compared
+        center = None if self.center is None else -self.center
+        return replace(self, raw=-self.raw, compared=compared, level=-self.level, center=center)
+
+
+def prepare(x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool) -> Keys:
+    """Keys for x, (..., [n]), of any dtype; softness as in `Keys`."""
+    raw = widened(x)
+    level = _level(x)
+    finite = torch.where(level == 0, raw, 0.0)
+    if isinstance(softness, Tensor):
+        softness = softness.to(raw.dtype)
+    if x.shape[-1] == 0:
+        return Keys(raw, finite, level, softness, mode)
+    if not standardize:
+        return Keys(raw, _beyond(finite, level), level, softness, mode)
+    center, spread = _moments(finite, level)
+    unit = torch.sigmoid((finite - center) / spread)
+    # The logistic function takes -inf to 0 and inf to 1, outside of what finite entries reach.
+    compared = torch.where(level == 0, unit, (level > 0).to(unit.dtype))
+    return Keys(raw, compared, level, softness, mode, center, spread)
+
+
+def _level(x: Tensor) -> Tensor:
+    """int8 (..., [n]): the sign of what counts as infinite in x, (..., [n]), else 0."""
+    if not x.dtype.is_floating_point:
+        return torch.zeros_like(x, dtype=torch.int8)
+    edge = torch.finfo(x.dtype).max / 2
+    return (x >= edge).to(torch.int8) - (x <= -edge).to(torch.int8)
+
+
+def _moments(finite: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and sqrt(var + 1e-6), (..., [1]), over the entries of `finite`, (..., [n]), of level 0."""
+    counted = level == 0
+    count = counted.sum(dim=-1, keepdim=True).clamp(min=1)
+    largest = finite.detach().abs().amax(dim=-1, keepdim=True)
+    huge = largest > _HUGE
+    unit = torch.where(huge, largest, 1.0)
+    scaled = finite / unit
+    mean = scaled.sum(dim=-1, keepdim=True) / count
+    variance = torch.where(counted, scaled - mean, 0.0).square().sum(dim=-1, keepdim=True) / count
+    # Huge entries that agree to rounding have no spread to speak of: eps^2 of their own size is the floor
+    # there.
+    floor = torch.where(huge, torch.finfo(finite.dtype).eps ** 2, _VARIANCE_FLOOR)
+    return mean * unit, (variance + floor).sqrt() * unit
+
+
+def _beyond(finite: Tensor, level: Tensor) -> Tensor:
+    """`finite`, (..., [n]), with entries of level -1 and 1 set safely below and above all others."""
+    fixed = finite.detach()
+    low, high = fixed.amin(dim=-1, keepdim=True), fixed.amax(dim=-1, keepdim=True)
+    reach = (high - low) + 1.0
+    return torch.where(level == 0, finite, torch.where(level > 0, high + reach, low - reach))

@@ -1,0 +1,145 @@
+"""Which order statistics an operator asks for. Position p is the place in ascending order, 0 .. n-1.
+
+Each kind knows the places, and torch's own function for them: `exact` is what mode="hard" returns (so ties
+fall as they do in torch) and where a method takes its anchors from. To add a kind: one frozen dataclass with
+the two.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+class Positions(ABC):
+    """k places in the ascending order of n entries, the same for every row."""
+
+    @abstractmethod
+    def places(self, n: int) -> tuple[int, ...] | Tensor:
+        """The k places, 0 .. n-1, in the order of the output; a tensor, (k,), only where they depend on
+        data.
+        """
+
+    @abstractmethod
+    def exact(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """torch's values (..., k) and indices (..., k) along the last axis of x, (..., [n])."""
+
+    def index(self, n: int, device: torch.device) -> Tensor:
+        """The places as a tensor of integers, (k,)."""
+        places = self.places(n)
+        return places if isinstance(places, Tensor) else torch.tensor(places, dtype=torch.long, device=device)
+
+
+@dataclass(frozen=True)
+class Every(Positions):
+    """All of them, as torch.sort gives them."""
+
+    descending: bool = False
+    stable: bool = False
+
+    def places(self, n: int) -> tuple[int, ...]:
+        return tuple(range(n - 1, -1, -1) if self.descending else range(n))
+
+    def exact(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        values, indices = torch.sort(x, dim=-1, descending=self.descending, stable=self.stable)
+        return values, indices
+
+    def index(self, n: int, device: torch.device) -> Tensor:
+        index = torch.arange(n, device=device)
+        return index.flip(0) if self.descending else index
+
+
+@dataclass(frozen=True)
+class Highest(Positions):
+    """The k largest, largest first, as torch.topk gives them."""
+
+    k: int
+
+    def places(self, n: int) -> tuple[int, ...]:
+        return tuple(range(n - 1, n - 1 - self.k, -1))
+
+    def exact(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        values, indices = torch.topk(x, self.k, dim=-1)
+        return values, indices
+
+
+@dataclass(frozen=True)
+class Lowest(Positions):
+    """The k smallest, smallest first, as torch.topk(largest=False) gives them."""
+
+    k: int
+
+    def places(self, n: int) -> tuple[int, ...]:
+        return tuple(range(self.k))
+
+    def exact(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        values, indices = torch.topk(x, self.k, dim=-1, largest=False)
+        return values, indices
+
+
+@dataclass(frozen=True)
+class Largest(Positions):
+    """The maximum alone, as torch.max gives it."""
+
+    def places(self, n: int) -> tuple[int, ...]:
+        return (n - 1,)
+
+    def exact(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        values, indices = torch.max(x, dim=-1, keepdim=True)
+        return values, indices
+
+
+@dataclass(frozen=True)
+class Smallest(Positions):
+    """The minimum alone, as torch.min gives it."""
+
+    def places(self, n: int) -> tuple[int, ...]:
+        return (0,)
+
+    def exact(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        values, indices = torch.min(x, dim=-1, keepdim=True)
+        return values, indices
+
+
+@dataclass(frozen=True)
+class Kth(Positions):
+    """The k-th smallest alone, k = 1 .. n, as torch.kthvalue gives it."""
+
+    k: int
+
+    def places(self, n: int) -> tuple[int, ...]:
+        return (self.k - 1,)
+
+    def exact(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        values, indices = torch.kthvalue(x, self.k, dim=-1, keepdim=True)
+        return values, indices
+
+
+@dataclass(frozen=True)
+class Median(Positions):
+    """The lower median alone, as torch.median gives it."""
+
+    def places(self, n: int) -> tuple[int, ...]:
+        return ((n - 1) // 2,)
+
+    def exact(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        values, indices = torch.median(x, dim=-1, keepdim=True)
+        return values, indices
+
+
+@dataclass(frozen=True)
+class At(Positions):
+    """Chosen places: integers (negative ones count from the top), or an integer tensor (k,) of places 0 ..
+    n-1.
+    """
+
+    chosen: tuple[int, ...] | Tensor
+
+    def places(self, n: int) -> tuple[int, ...] | Tensor:
+        return self.chosen if isinstance(self.chosen, Tensor) else tuple(p % n for p in self.chosen)
+
+    def exact(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        values, indices = torch.sort(x, dim=-1)
+        place = self.index(x.shape[-1], x.device)
+        return values.index_select(-1, place), indices.index_select(-1, place)

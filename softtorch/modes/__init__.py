@@ -1,0 +1,17 @@
+"""The modes by name. To add one: a file with a subclass of Mode, and a line in the table below."""
+
+from softtorch.modes.base import Mode as Mode
+from softtorch.modes.c0 import C0 as _C0
+from softtorch.modes.c1 import C1 as _C1
+from softtorch.modes.c2 import C2 as _C2
+from softtorch.modes.hard import Hard as _Hard
+from softtorch.modes.smooth import Smooth as _Smooth
+
+HARD = _Hard()
+SMOOTH = _Smooth()
+C0 = _C0()
+C1 = _C1()
+C2 = _C2()
+
+MODES: dict[str, Mode] = {mode.name: mode for mode in (HARD, SMOOTH, C0, C1, C2)}
+"""Every mode by its name."""

@@ -1,0 +1,101 @@
+"""The protocol of a mode: the one family of curves that every relaxation of that smoothness is built from.
+
+A mode answers for a single number (`sigmoidal`, `softrelu`) and for a vector (`project`, onto the simplex).
+Nothing here knows an operator or a method. To add a mode: one file with one subclass, one line in
+modes/__init__.py.
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, TypeVar
+
+from torch import Tensor
+
+from softtorch.kernels import simplex
+from softtorch.kernels.precision import log_probability
+
+T = TypeVar("T")
+
+# The piecewise curves run from 0 to 1 on [-5, 5], which makes them about as wide as the logistic function.
+HALF_WIDTH = 5.0
+
+
+class Mode(ABC):
+    """One smoothness class. Instances hold no state: equal names mean equal behaviour.
+
+    Laws, for every mode:
+    - sigmoidal is nondecreasing from 0 to 1 with sigmoidal(-u) = 1 - sigmoidal(u);
+    - softrelu is its antiderivative, 0 far to the left and u far to the right;
+    - project(z) lies on the simplex, is equivariant under permutations and unchanged by z + constant, never
+      orders two entries otherwise than z does, gives entries of -inf exactly 0, and tends to the one-hot
+      argmax of z as z is scaled up;
+    - each is `continuity` times continuously differentiable.
+    """
+
+    name: ClassVar[str]
+    continuity: ClassVar[float]
+    """How many continuous derivatives the curves have: 0, 1, 2, or infinity; -1 for the steps of `hard`."""
+    exponent: ClassVar[float | None] = None
+    """q of the transport penalty (f + g - C)_+^q: 2, 3, 4; None where it is the exponential instead."""
+
+    @abstractmethod
+    def sigmoidal(self, u: Tensor) -> Tensor:
+        """The soft step of u = x / softness, any shape, in [0, 1]."""
+
+    @abstractmethod
+    def softrelu(self, u: Tensor) -> Tensor:
+        """The integral of `sigmoidal` at u = x / softness, any shape; times softness it is a soft relu of
+        x.
+        """
+
+    @abstractmethod
+    def project(self, z: Tensor) -> Tensor:
+        """Scores z = scores / softness, (..., [n]), to probabilities (..., [n]); one entry a row must be
+        finite.
+        """
+
+    def log_project(self, z: Tensor) -> Tensor:
+        """The logarithm of `project(z)`, (..., [n]), with exact zeros at -inf."""
+        return log_probability(self.project(z))
+
+    def softabs(self, x: Tensor, softness: Tensor | float) -> Tensor:
+        """x times the soft sign of x / softness, any shape: abs(x) as softness -> 0."""
+        return x * (2.0 * self.sigmoidal(x / softness) - 1.0)
+
+    def select(self, hard: T, soft: T) -> T:
+        """`soft`, or `hard` in the mode of that name: how an operator brings torch's own function.
+
+        >>> from softtorch.modes import C0, HARD
+        >>> HARD.select(len, sum)([3, 4]), C0.select(len, sum)([3, 4])
+        (2, 7)
+        """
+        return soft
+
+    def __repr__(self) -> str:
+        return f"<mode {self.name}>"
+
+
+class Piecewise(Mode):
+    """Modes whose curves are polynomials in t = u / 5 on [-1, 1] and constant or linear outside.
+
+    A subclass gives the two polynomials and the power r of its projection, p_i = (z_i - threshold)_+^r.
+    """
+
+    power: ClassVar[int]
+
+    @abstractmethod
+    def step(self, t: Tensor) -> Tensor:
+        """The polynomial that rises from 0 at t = -1 to 1 at t = 1."""
+
+    @abstractmethod
+    def ramp(self, t: Tensor) -> Tensor:
+        """The antiderivative of `step`: 0 at t = -1 and 1 at t = 1."""
+
+    def sigmoidal(self, u: Tensor) -> Tensor:
+        return self.step((u / HALF_WIDTH).clamp(-1.0, 1.0))
+
+    def softrelu(self, u: Tensor) -> Tensor:
+        inside = self.ramp((u / HALF_WIDTH).clamp(-1.0, 1.0))
+        return HALF_WIDTH * inside + (u - HALF_WIDTH).relu()
+
+    def project(self, z: Tensor) -> Tensor:
+        return simplex.project(z, self.power)

@@ -1,0 +1,20 @@
+"""Mode `c0`: linear steps, quadratic ramps, sparsemax (arXiv 1602.02068); continuous, with exact zeros."""
+
+from torch import Tensor
+
+from softtorch.modes.base import Piecewise
+
+
+class C0(Piecewise):
+    """Piecewise linear steps; Euclidean projection onto the simplex."""
+
+    name = "c0"
+    continuity = 0
+    exponent = 2.0
+    power = 1
+
+    def step(self, t: Tensor) -> Tensor:
+        return (t + 1.0) / 2.0
+
+    def ramp(self, t: Tensor) -> Tensor:
+        return (t + 1.0).square() / 4.0

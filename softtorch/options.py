@@ -1,0 +1,153 @@
+"""The checks that operators share: each resolves one option to an object, or raises with what would be legal.
+
+Nothing here computes on a tensor or reads its contents. An operator calls these once, at its public boundary.
+To add an option: one `resolve_` or `check_` function that takes the operator's name first.
+"""
+
+import math
+import operator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softtorch.errors import DimensionError, MethodError, OptionError, ShapeError, message, nearest
+from softtorch.methods import HARD, METHODS, Method
+from softtorch.modes import MODES, Mode
+
+
+def resolve_mode(where: str, mode: str | Mode) -> Mode:
+    """The mode object for a name, or the object itself.
+
+    >>> resolve_mode("argmax", "c1")
+    <mode c1>
+    """
+    if isinstance(mode, Mode):
+        return mode
+    if mode not in MODES:
+        legal = f"Modes: {', '.join(MODES)}"
+        raise OptionError(message(where, f"unknown mode {mode!r}", legal, nearest(mode, MODES)))
+    return MODES[mode]
+
+
+def check_softness(where: str, softness: Tensor | float) -> None:
+    """A softness is a positive finite number, or a floating tensor, whose contents are not looked at."""
+    if isinstance(softness, Tensor):
+        if not softness.dtype.is_floating_point:
+            wrong = f"softness is a tensor of dtype {softness.dtype}"
+            raise OptionError(message(where, wrong, "Use a floating dtype"))
+        return
+    if not isinstance(softness, int | float | torch.SymFloat | torch.SymInt) or isinstance(softness, bool):
+        wrong = f"softness={softness!r} is of type {type(softness).__name__}"
+        raise OptionError(message(where, wrong, "Use a number or a tensor"))
+    if not 0 < softness < math.inf:
+        remedy = 'For the limit 0 use mode="hard"'
+        raise OptionError(
+            message(where, f"softness={softness} is not a positive number", "Use softness > 0", remedy)
+        )
+
+
+def row_softness(where: str, softness: Tensor | float, batch: tuple[int, ...]) -> Tensor | float:
+    """`softness` with a trailing axis for [n], checked to broadcast against the batch shape.
+
+    Args:
+        where: the operator's name.
+        softness: a number, or a tensor that broadcasts to `batch`.
+        batch: shape of the input without the operator's dim.
+
+    Returns:
+        The number, the 0-dim tensor, or the tensor with shape (..., 1).
+    """
+    check_softness(where, softness)
+    if not isinstance(softness, Tensor) or softness.ndim == 0:
+        return softness
+    shape = tuple(softness.shape)
+    fits = len(shape) <= len(batch) and all(
+        s in (1, b) for s, b in zip(reversed(shape), reversed(batch), strict=False)
+    )
+    if not fits:
+        wrong = f"softness of shape {shape} does not broadcast against the batch shape {batch}"
+        raise ShapeError(message(where, wrong, "The batch shape is the input's without the operator's dim"))
+    return softness.unsqueeze(-1)
+
+
+def resolve_method(
+    where: str,
+    method: str | Method,
+    mode: Mode,
+    needs: str,
+    ot_kwargs: dict[str, Any] | None = None,
+) -> Method:
+    """The method object for a name, checked for what the operator needs of it.
+
+    Args:
+        where: the operator's name.
+        method: a name in METHODS, or an instance with options of its own.
+        mode: what the method will run in; "hard" selects the exact method, whatever is named.
+        needs: the capability asked for, a key of `NEEDS`.
+        ot_kwargs: SoftTorch's options for optimal transport.
+    """
+    if not isinstance(method, Method):
+        if method not in METHODS:
+            legal = f"Methods: {', '.join(METHODS)}"
+            raise OptionError(message(where, f"unknown method {method!r}", legal, nearest(method, METHODS)))
+        method = METHODS[method]
+    chosen = mode.select(HARD, method)
+    flag, lack, kind = NEEDS[needs]
+    if not getattr(chosen, flag):
+        able = ", ".join(name for name, other in METHODS.items() if getattr(other, flag))
+        wrong = f"method {method.name!r} {lack}, so it cannot be used here"
+        raise MethodError(message(where, wrong, f"Methods with {kind}: {able}"))
+    if chosen is method and mode.name not in method.modes:
+        legal = f"Its modes: hard, {', '.join(method.modes)}"
+        raise MethodError(
+            message(where, f"method {method.name!r} is not defined in mode {mode.name!r}", legal)
+        )
+    return chosen.with_ot_kwargs(ot_kwargs)
+
+
+# What an operator may need: the flag of Method that says so, what a method without it lacks, what to call
+# the others.
+NEEDS = {
+    "values": ("has_values", "gives no sorted values", "sorted values"),
+    "rows": ("has_rows", "gives sorted values but no soft indices", "indices"),
+    "rank": ("has_rank", "gives no ranks", "ranks"),
+    "mask": ("has_mask", "gives no top-k mask", "top-k masks"),
+}
+
+
+def resolve_dim(where: str, dim: int, x: Tensor) -> int:
+    """`dim` counted from the front, 0 .. ndim-1; a 0-dim tensor has the one dimension that torch gives it.
+
+    >>> resolve_dim("sort", -1, torch.zeros(2, 3))
+    1
+    """
+    try:
+        place = operator.index(dim)
+    except TypeError as error:
+        wrong = f"dim={dim!r} is of type {type(dim).__name__}"
+        raise OptionError(message(where, wrong, "Use an integer")) from error
+    count = max(x.ndim, 1)
+    if not -count <= place < count:
+        legal = f"Use {-count} <= dim <= {count - 1}"
+        raise DimensionError(message(where, f"dim={dim} is out of range for input {tuple(x.shape)}", legal))
+    return place % count
+
+
+def check_nonempty(where: str, x: Tensor, dim: int | None) -> None:
+    """A reduction needs at least one entry along its dim."""
+    if (x.numel() if dim is None else x.shape[dim] if x.ndim else 1) == 0:
+        along = "" if dim is None else f" along dim={dim}"
+        wrong = f"input {tuple(x.shape)} has no entries{along}"
+        raise ShapeError(message(where, wrong, "A reduction needs at least one"))
+
+
+def check_log_probs(where: str, return_log_probs: bool, log_prob_eps: float | None) -> None:
+    """`log_prob_eps` belongs to `return_log_probs=True` and is a probability above 0."""
+    if log_prob_eps is None:
+        return
+    if not return_log_probs:
+        wrong = f"log_prob_eps={log_prob_eps} is given without return_log_probs"
+        raise OptionError(message(where, wrong, "", "Set return_log_probs=True or leave log_prob_eps out"))
+    if not 0 < log_prob_eps < 1:
+        raise OptionError(message(where, f"log_prob_eps={log_prob_eps} is no probability", "Use 0 < eps < 1"))
