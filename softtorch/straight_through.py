@@ -61,9 +61,8 @@ def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     value = hard if hard.is_floating_point() or hard.is_complex() else hard.to(soft.dtype)
     if torch.compiler.is_compiling() or get_proxy_mode() is not None:
         return _composite(value, soft)
-    joined: Tensor = _StraightThrough.apply(value, soft)  # type: ignore[no-untyped-call]  # torch's is untyped
+    joined: Tensor = _StraightThrough.apply(value, soft)  # type: ignore[no-untyped-call]  # untyped in torch
     return joined
-    apply is untyped
 
 
 def _check_pair(hard: Tensor, soft: Tensor) -> None:

@@ -1,0 +1,54 @@
+"""Weighted sums in which an entry of weight 0 adds nothing, however large it is.
+
+0 * inf is NaN in floating point. Here an infinite or NaN entry counts as a constant where its weight is
+positive, and is left out where its weight is 0; the derivative, for the weight as for the entry, is that of
+the entry put to 0.
+"""
+
+import torch
+from torch import Tensor
+
+
+def contract(weights: Tensor, values: Tensor) -> Tensor:
+    """Sums over j of weights[..., k, j] * values[..., j, d]: (..., k, [n]), (..., n, d) -> (..., k, d)."""
+    return weights @ _finite(values) + _unbounded_part(weights.detach(), values.detach())
+
+
+def dot(weights: Tensor, values: Tensor) -> Tensor:
+    """Sums over the last axis of weights * values, broadcast: (..., [n]), (..., n) -> (...)."""
+    return scale(weights, values).sum(dim=-1)
+
+
+def scale(weights: Tensor, values: Tensor) -> Tensor:
+    """weights * values, broadcast: (...), (...) -> (...)."""
+    return weights * _finite(values) + _constant(weights, values)
+
+
+def mix(weights: Tensor, values: Tensor, others: Tensor) -> Tensor:
+    """weights * values + (1 - weights) * others, broadcast: (...), (...), (...) -> (...)."""
+    # lerp is exact at weights 0 and 1 and needs one pass.
+    inner = torch.lerp(_finite(others), _finite(values), weights)
+    return inner + _constant(weights, values) + _constant(1.0 - weights, others)
+
+
+def _finite(values: Tensor) -> Tensor:
+    return torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _constant(weights: Tensor, values: Tensor) -> Tensor:
+    """The entries of `values` that are not finite and have a weight, else 0; no derivative."""
+    weights, values = weights.detach(), values.detach()
+    return torch.where((weights > 0) & ~values.isfinite(), values, 0.0)
+
+
+def _unbounded_part(weights: Tensor, values: Tensor) -> Tensor:
+    """What the entries that are not finite add to `contract`: 0, inf, -inf or NaN. (..., k, d)
+
+    Counted by one product with 0/1 marks: nothing of the size k * n * d is made, and no data is looked at
+    on the host.
+    """
+    nan = values.isnan()
+    marks = torch.cat([nan | (values == torch.inf), nan | (values == -torch.inf)], dim=-1)  # (..., n, 2 d)
+    up, down = ((weights @ marks.to(weights.dtype)) > 0).chunk(2, dim=-1)
+    # inf - inf makes the NaN of rows with both, and of entries that are NaN, which are marked twice.
+    return torch.where(up, torch.inf, 0.0) - torch.where(down, torch.inf, 0.0)
