@@ -1,0 +1,28 @@
+"""softfx: soften an unmodified PyTorch model.
+
+`soften` takes a third-party module or function and a policy and gives back the same thing with gradients where there
+were none; `check` finds and explains without changing; the command line does both. Operators live in `softtorch`.
+"""
+
+from softfx.api import check, diff, soften, source
+from softfx.errors import BlockedError, CaptureError, PolicyError, SoftfxError, TargetError
+from softfx.policy import Policy
+from softfx.report import Report
+from softfx.softened import harden
+from softfx.softness import set_softness
+
+__all__ = [
+    "BlockedError",
+    "CaptureError",
+    "Policy",
+    "PolicyError",
+    "Report",
+    "SoftfxError",
+    "TargetError",
+    "check",
+    "diff",
+    "harden",
+    "set_softness",
+    "soften",
+    "source",
+]

@@ -1,0 +1,41 @@
+"""Every private torch interface softfx uses, with the reason; nothing else in the package reaches for one.
+
+- torch.utils._pytree: torch's own flattening of nested containers, which knows the output classes that libraries
+  register (transformers' ModelOutput among them). The public torch.utils.pytree covers less in torch 2.13.
+- torch._subclasses.FakeTensorMode: shapes and dtypes without memory, what torch.compile plans with.
+- torch._C._set_grad_enabled: what `with torch.no_grad()` calls; a capture sees this function.
+- torch._C._functorch.maybe_current_level: whether a torch.func transform is running.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils import _pytree as pytree
+
+__all__ = ["FakeTensorMode", "flatten", "in_transform", "leaves", "set_grad_enabled", "unflatten"]
+
+set_grad_enabled: Callable[..., Any] = torch._C._set_grad_enabled
+
+
+def flatten(tree: Any) -> tuple[list[Any], Any]:
+    """The leaves of a nested container, and its structure."""
+    return pytree.tree_flatten(tree)
+
+
+def unflatten(leaves: list[Any], structure: Any) -> Any:
+    """The container again."""
+    return pytree.tree_unflatten(leaves, structure)
+
+
+def leaves(tree: Any) -> list[Any]:
+    """The leaves of a nested container."""
+    return pytree.tree_leaves(tree)
+
+
+def in_transform() -> bool:
+    """Whether a torch.func transform (vmap, grad, jvp) is running."""
+    return torch._C._functorch.maybe_current_level() is not None

@@ -1,0 +1,181 @@
+"""The public verbs: soften, check, diff, source. Each runs the stages in order and adds nothing of its own."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from softfx import diffing
+from softfx.capture import choose
+from softfx.capture.program import Program
+from softfx.errors import PolicyError, TargetError
+from softfx.execute import Eager, Graph, signature
+from softfx.plan import plan
+from softfx.policy import Policy
+from softfx.report import Report
+from softfx.reporting import make_report
+from softfx.rewrite import rewrite
+from softfx.sites import Sites
+from softfx.softened import SoftFunction, Softened, soft_module, softened
+from softfx.source import Place, caller
+from softfx.verify import verify
+
+__all__ = ["check", "diff", "soften", "source"]
+
+_EXECUTORS = ("auto", "graph", "eager")
+
+
+def soften(
+    target: Any,
+    policy: Any = None,
+    *,
+    example_inputs: Sequence[Any] | None = None,
+    example_kwargs: Mapping[str, Any] | None = None,
+    capture: str = "auto",
+    executor: str = "auto",
+    allow_unused: bool = False,
+) -> Any:
+    """A softened copy of `target` that shares its parameters, buffers and submodules.
+
+    Args:
+        target: an nn.Module or a function; it stays as it is.
+        policy: a preset ("gradients", "straight-through", "smooth", "keep"), a TOML file's path, a dict or a Policy;
+            None is "gradients".
+        example_inputs: positional arguments of one call. It is run once, leaving no trace.
+        example_kwargs: keyword arguments of that call.
+        capture: "auto", "eager", "dynamo" or "fx": how the call is seen.
+        executor: "auto", "graph" or "eager": how the softened call is run.
+        allow_unused: accept policy entries that match no site.
+
+    Returns:
+        A Module for a Module, a function for a function; both with `.report`.
+
+    Raises:
+        PolicyError: a policy with mistakes; all of them at once.
+        CaptureError: a call that fails on its example inputs, or a graph asked for where none holds the call.
+        BlockedError: a blocked site under `on_blocked = "error"`.
+
+    >>> soft = soften(torch.round, {"default": {"action": "straight_through"}}, example_inputs=(torch.ones(2),))
+    >>> x = torch.tensor([0.2, 1.7], requires_grad=True)
+    >>> soft(x)
+    tensor([0., 2.], grad_fn=<SubBackward0>)
+    >>> print(soft.report.counts["straight_through"])
+    1
+    """
+    place = caller()
+    if executor not in _EXECUTORS:
+        raise TargetError(f"soften: unknown executor {executor!r}. Legal: {', '.join(_EXECUTORS)}. Take 'auto'.")
+    args, kwargs = _example(target, example_inputs, example_kwargs)
+    program, sites = _plan(target, policy, args, kwargs, capture, allow_unused, place)
+    graph = _graph(target, program, sites, args, kwargs, executor)
+    state = Softened(target, sites, Eager(sites, place), graph, program, _name(target))
+    return soft_module(target, state) if isinstance(target, nn.Module) else SoftFunction(target, state)
+
+
+def check(
+    target: Any,
+    policy: Any = None,
+    *,
+    example_inputs: Sequence[Any] | None = None,
+    example_kwargs: Mapping[str, Any] | None = None,
+    capture: str = "auto",
+    allow_unused: bool = False,
+) -> Report:
+    """What `soften` would find and do, with nothing changed. Arguments as `soften` takes them.
+
+    >>> report = check(torch.argmax, example_inputs=(torch.rand(3),))
+    >>> [(site.code, site.action) for site in report.sites]
+    [('SX201', 'keep')]
+    """
+    args, kwargs = _example(target, example_inputs, example_kwargs)
+    program, sites = _plan(target, policy, args, kwargs, capture, allow_unused, caller())
+    return make_report(_name(target), program, sites, "eager" if program.obstacles else "graph")
+
+
+def diff(
+    target: Any,
+    policy: Any = None,
+    *,
+    example_inputs: Sequence[Any] | None = None,
+    example_kwargs: Mapping[str, Any] | None = None,
+    capture: str = "auto",
+    allow_unused: bool = False,
+) -> str:
+    """The code before and after, site by site, as a unified diff. Arguments as `soften` takes them."""
+    args, kwargs = _example(target, example_inputs, example_kwargs)
+    program, sites = _plan(target, policy, args, kwargs, capture, allow_unused, caller())
+    return diffing.unified(program, sites)
+
+
+def source(soft: Any) -> str:
+    """The softened call of `soft` as a Python module's text."""
+    state = softened(soft, "source")
+    return diffing.module_text(state.name, state.program, state.sites)
+
+
+def _plan(
+    target: Any,
+    policy: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    capture: str,
+    allow_unused: bool,
+    place: Place,
+) -> tuple[Program, Sites]:
+    loaded = Policy.load(policy)
+    program = choose.capture(target, args, kwargs, capture, place)
+    sites = plan(program, loaded)
+    unmatched = [] if allow_unused else loaded.unmatched(make_report("", program, sites, "").sites)
+    if unmatched:
+        raise PolicyError("\n".join(unmatched))
+    return program, sites
+
+
+def _graph(
+    target: Any, program: Program, sites: Sites, args: tuple[Any, ...], kwargs: dict[str, Any], executor: str
+) -> Graph | None:
+    """The graph executor, where it holds the call and is wanted."""
+    if executor == "eager" or not sites.policy.can_act:
+        return None
+    if program.obstacles:
+        if executor == "graph":
+            choose.refuse(program)
+        return None
+    graph = Graph(rewrite(program, sites), sites, signature(args, kwargs), target)
+    verify(target, program, graph, args, kwargs)
+    return graph
+
+
+def _example(
+    target: Any, inputs: Sequence[Any] | None, kwargs: Mapping[str, Any] | None
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The example call's arguments; only a target that needs none may go without."""
+    if not callable(target):
+        raise TargetError(
+            f"soften: a {type(target).__name__} cannot be softened. A target is an nn.Module or a function. Pass one."
+        )
+    if isinstance(target, torch.jit.ScriptModule | torch.jit.ScriptFunction):
+        raise TargetError("soften: TorchScript has no Python to see. Pass the module it was scripted from.")
+    if isinstance(inputs, torch.Tensor):
+        raise TargetError("soften: example_inputs is a tensor. It is a tuple of arguments. Write example_inputs=(x,).")
+    args, named = tuple(inputs or ()), dict(kwargs or {})
+    try:
+        inspect.signature(target.forward if isinstance(target, nn.Module) else target).bind(*args, **named)
+    except TypeError as error:
+        raise TargetError(
+            f"soften: {_name(target)} cannot be called with these example inputs: {error}. Give example_inputs=(...) and "
+            "example_kwargs={...} as for one ordinary call."
+        ) from None
+    except ValueError:  # a builtin without a signature: the call itself will tell
+        pass
+    return args, named
+
+
+def _name(target: Any) -> str:
+    return str(getattr(target, "__qualname__", None) or type(target).__qualname__)
+
+

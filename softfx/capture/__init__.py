@@ -1,0 +1,1 @@
+"""Frontends that turn a call of third-party code into a `Program`: eager (recording), dynamo, fx."""

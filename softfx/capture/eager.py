@@ -1,0 +1,250 @@
+"""The eager frontend: run the original once, on its example inputs, and write down every torch call it makes.
+
+A torch function mode sees each call at the level users write (torch.topk, F.relu, x[i] = v) with its exact line,
+through branches, loops, decorators and code no tracer enters. What it cannot promise is that another input takes
+the same path: reads of values into Python, data-dependent shapes, custom autograd Functions and state kept between
+calls are noted as obstacles, and a program with obstacles is not replayed from its graph.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from softfx import _torch_private as private
+from softfx.capture.program import GraphBuilder, Program
+from softfx.domains import tensors_in
+from softfx.report import Break
+from softfx.rules import RULES, SPELLING
+from softfx.source import Location, Place, locate, module_paths
+from softfx.state import Preserved
+
+__all__ = ["capture"]
+
+# What these return does not depend on the elements of their operands.
+_METADATA = frozenset(
+    "__get__ __set__ size dim ndimension numel nelement stride storage_offset element_size is_floating_point is_complex "
+    "is_contiguous is_signed is_same_size get_device __len__ data_ptr untyped_storage storage has_names result_type "
+    "can_cast broadcast_shapes is_tensor is_storage type is_inference is_pinned is_shared is_set_to is_conj is_neg "
+    "_set_grad_enabled set_grad_enabled is_grad_enabled __repr__ __hash__ __format__ __str__ dense_dim sparse_dim "
+    "set_default_dtype get_default_dtype is_autocast_enabled is_nested __dir__ dim_order __reduce_ex__ "
+    "set_autocast_enabled manual_seed".split()
+)
+_WRITES = frozenset("batch_norm instance_norm __iadd__ __isub__ __imul__ __itruediv__ __ipow__".split())
+_HIDDEN_EFFECTS = frozenset("register_hook retain_grad backward grad register_post_accumulate_grad_hook".split())
+
+
+class _Recorder(TorchFunctionMode):
+    """Writes down calls while they happen."""
+
+    def __init__(self, target: Any, preserved: Preserved, default: Place, names: dict[int, str]) -> None:
+        super().__init__()
+        self.builder = GraphBuilder()
+        self.fake = private.FakeTensorMode(allow_non_fake_inputs=True)
+        self.preserved = preserved
+        self.paths = module_paths(target)
+        self.default = default
+        self.names = names
+        self.lifted: dict[str, str] = {}
+        self.breaks: list[Break] = []
+        self.obstacles: dict[str, None] = {}
+        self.dynamic: set[Any] = set()  # nodes that depend on an input, a parameter or a draw
+        self.autocast = torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        self._meet((args, kwargs))
+        self._preserve(func, name, args, kwargs)
+        result = func(*args, **kwargs)
+        self._record(func, name, args, kwargs, result)
+        return result
+
+    def _preserve(self, func: Callable[..., Any], name: str, args: Any, kwargs: dict[str, Any]) -> None:
+        """Save what the call is about to write or draw from, unless the program made it itself."""
+        spelled = SPELLING.find(func)
+        writes = "out" in kwargs or name in _WRITES or (name.endswith("_") and not name.endswith("__"))
+        writes = writes or (spelled is not None and spelled.in_place) or bool(kwargs.get("inplace"))
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, torch.Generator):
+                self.preserved.save(value)
+            elif writes and isinstance(value, Tensor):
+                node = self.builder.node_of(value)
+                if node is not None and node.op != "call_function":
+                    self.preserved.save(value)
+
+    # -- recording ---------------------------------------------------------------------------------------------
+
+    def value(self, tree: Any) -> Any:
+        """`tree` with real tensors replaced by fake ones of the same shape."""
+        if isinstance(tree, Tensor):
+            with self.fake:
+                empty = torch.empty_strided(tree.shape, tree.stride(), dtype=tree.dtype, device=tree.device)
+            return empty.requires_grad_(tree.requires_grad and tree.is_leaf)
+        if isinstance(tree, tuple | list) and not isinstance(tree, torch.Size):
+            return [self.value(item) for item in tree]
+        return tree
+
+    def _meet(self, tree: Any) -> None:
+        """Give every tensor among the operands a node."""
+        for tensor in tensors_in(tree):
+            if self.builder.node_of(tensor) is not None:
+                self._check_history(tensor)
+                continue
+            name = self.names.get(id(tensor))
+            if name is not None:
+                node = self.builder.placeholder("p_" + name.replace(".", "_"), tensor)
+                self.lifted[node.name] = name
+                self.dynamic.add(node)
+            else:
+                node = self.builder.constant(tensor)
+                if tensor.grad_fn is not None:
+                    self.obstacles[f"a tensor made out of sight of torch's function protocol ({tensor.grad_fn.name()})"] = None
+                    self.dynamic.add(node)
+            node.meta["val"] = self.value(tensor)
+
+    def _check_history(self, tensor: Tensor) -> None:
+        function = tensor.grad_fn
+        if function is not None and isinstance(function, torch.autograd.function.BackwardCFunction):
+            name = type(function).__name__.removesuffix("Backward")
+            self.obstacles[f"the custom autograd.Function {name}, whose backward a graph of its forward would lose"] = None
+
+    def _record(self, func: Callable[..., Any], name: str, args: Any, kwargs: Any, result: Any) -> None:
+        nodes = [self.builder.node_of(tensor) for tensor in tensors_in((args, kwargs))]
+        dynamic = any(node in self.dynamic for node in nodes)
+        if func is not private.set_grad_enabled and not isinstance(result, Tensor):
+            made = any(True for _ in tensors_in(result))
+            if not made and (result is not None or name == "__get__"):
+                self._python_value(func, name, dynamic)
+                return
+        if name in _HIDDEN_EFFECTS:
+            self.obstacles[f"{name} inside the call"] = None
+        if (torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")) != self.autocast:
+            self.obstacles["autocast is switched inside the call"] = None
+        location = self.where()
+        self._data_dependent_shape(func, args, dynamic, location)
+        target, arguments = func, args
+        if name == "__get__":
+            target, arguments = getattr, (args[0], getattr(func, "__self__", func).__name__)
+        if name == "__set__":
+            self.obstacles["an attribute of a tensor is replaced"] = None
+            return
+        node = self.builder.call(target, arguments, kwargs, result, location=location)
+        drawn = not nodes and name.startswith(("rand", "normal", "bernoulli", "multinomial", "poisson"))
+        if dynamic or drawn or "generator" in kwargs:
+            self._mark(node)
+        self._describe(node, result)
+
+    def _describe(self, node: Any, result: Any) -> None:
+        self._replace(node, self.value(result))
+
+    def _replace(self, node: Any, value: Any) -> None:
+        """Metadata holds fake tensors only, in a call's node and in those of its parts."""
+        node.meta["val"] = value
+        for part in node.users:
+            self._replace(part, value[part.args[1]])
+
+    def _mark(self, node: Any) -> None:
+        self.dynamic.add(node)
+        for user in node.users:
+            self._mark(user)
+
+    def where(self) -> Location:
+        return locate(_run.__code__, self.paths, self.default)
+
+    # -- obstacles ---------------------------------------------------------------------------------------------
+
+    def _python_value(self, func: Callable[..., Any], name: str, dynamic: bool) -> None:
+        if not dynamic or name in _METADATA:
+            return
+        location = self.where()
+        self._obstruct(f"{name} reads a value into Python", location)
+
+    def _data_dependent_shape(self, func: Callable[..., Any], args: Any, dynamic: bool, location: Location) -> None:
+        if not dynamic:
+            return
+        spelled = SPELLING.find(func)
+        op = spelled.op if spelled is not None else ""
+        key = args[1] if op == "getitem" else None
+        masked = any(tensor.dtype in (torch.bool, torch.uint8) for tensor in tensors_in(key))
+        repeats = op == "repeat_interleave" and any(isinstance(arg, Tensor) for arg in args[1:])
+        if masked or repeats or (op == "where" and len(args) == 1) or (op in RULES and RULES[op].barrier):
+            self._obstruct(f"{op} has a shape that depends on data", location)
+
+    def _obstruct(self, reason: str, location: Location) -> None:
+        self.obstacles[f"{reason} ({location.file}:{location.line})"] = None
+        seen = Break(reason, location.file, location.line)
+        if seen not in self.breaks:
+            self.breaks.append(seen)
+
+
+def capture(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], place: Place) -> Program:
+    """The calls that `target(*args, **kwargs)` makes. `place` stands in where no user line is involved."""
+    with Preserved(target) as preserved:
+        recorder = _Recorder(target, preserved, place, _names(target))
+        flat, structure = private.flatten((args, kwargs))
+        copies = [leaf.detach().clone().requires_grad_(leaf.requires_grad) if isinstance(leaf, Tensor) else leaf for leaf in flat]
+        inputs = []
+        for position, leaf in enumerate(copies):
+            if isinstance(leaf, Tensor):
+                copies[position] = leaf = leaf.clone() if leaf.requires_grad else leaf  # in-place needs a non-leaf
+                node = recorder.builder.placeholder(f"input_{len(inputs)}", leaf)
+                node.meta["val"] = recorder.value(leaf)
+                recorder.dynamic.add(node)
+                inputs.append(node)
+        call_args, call_kwargs = private.unflatten(copies, structure)
+        result = _run(recorder, target, call_args, call_kwargs)
+        leaves, result_structure = private.flatten(result)
+        for leaf in leaves:
+            recorder._meet(leaf)
+            if not isinstance(leaf, Tensor | int | float | bool | str | type(None)):
+                recorder.obstacles[f"it returns a {type(leaf).__name__}, which may hold tensors"] = None
+        recorder.builder.output(leaves)
+        del result, leaves, leaf, copies, call_args, call_kwargs
+        _note_escapes(recorder)
+    for changed in preserved.changed:
+        recorder.obstacles[f"the call replaces {changed}: it keeps state between calls"] = None
+    return Program(
+        "eager",
+        "every torch call was seen as the original ran",
+        recorder.builder.graph,
+        inputs,
+        recorder.lifted,
+        recorder.builder.constants,
+        result_structure,
+        recorder.breaks,
+        list(recorder.obstacles),
+    )
+
+
+def _run(recorder: _Recorder, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The boundary: frames further out than this one are not the target's."""
+    function = target.forward if isinstance(target, nn.Module) else target
+    with torch.enable_grad(), recorder:
+        return function(*args, **kwargs)
+
+
+def _names(target: Any) -> dict[int, str]:
+    """Dotted names of a module's parameters and buffers, by identity."""
+    if not isinstance(target, nn.Module):
+        return {}
+    tensors = (*target.named_buffers(remove_duplicate=False), *target.named_parameters(remove_duplicate=False))
+    return {id(tensor): name for name, tensor in tensors}
+
+
+def _note_escapes(recorder: _Recorder) -> None:
+    """A tensor made during the call that somebody still holds is state kept between calls."""
+    gc.collect()
+    for node in recorder.builder.alive():
+        if node.op == "call_function" and node in recorder.dynamic:
+            location = node.meta.get("location")
+            where = f" ({location.file}:{location.line})" if location is not None else ""
+            recorder.obstacles[f"a result of {getattr(node.target, '__name__', node.target)} outlives the call{where}"] = None
+            return

@@ -1,0 +1,112 @@
+"""What a tensor of the program stands for once something upstream has been softened.
+
+The program keeps seeing its own hard tensors; beside a tensor that is discrete (or was a moment ago) lives a
+`Soft`, its shadow. `Values` is the side table that ties the two together, by identity and without keeping
+tensors alive. How shadows flow through operations is the rules' business (softfx.rules), not this file's.
+"""
+
+from __future__ import annotations
+
+import enum
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["Domain", "Known", "Soft", "Values", "map_tensors", "tensors_in"]
+
+
+class Domain(enum.Enum):
+    """The meaning of a shadow."""
+
+    REAL = "real"  # a real number running beside its hard value (scope = "model")
+    COUNT = "count"  # a real number standing for an integer
+    SOFT_BOOL = "soft_bool"  # a probability standing for a bool
+    SOFT_INDEX = "soft_index"  # a distribution over [n], last axis, standing for an integer
+
+
+@dataclass(frozen=True, eq=False)
+class Soft:
+    """The shadow of a hard tensor: what it is worth to the derivative.
+
+    value: REAL, COUNT, SOFT_BOOL: shaped like the hard tensor; SOFT_INDEX: (..., [n]).
+    support: the numbers a SOFT_INDEX ranges over, broadcastable to (..., [n]); None stands for 0..n-1.
+    exact: every softened operation behind it is straight-through, so the hard value is the value.
+    sites: the sites it comes from.
+    """
+
+    domain: Domain
+    value: Tensor
+    support: Tensor | None = None
+    exact: bool = True
+    sites: frozenset[int] = frozenset()
+
+
+@dataclass(eq=False)
+class Known:
+    """What is known of one tensor object: does it depend on a differentiable source, what shadows it."""
+
+    tainted: bool
+    soft: Soft | None = None
+    cut: str = ""  # why a discrete tensor that depends on a source has no shadow
+
+
+@dataclass(eq=False)
+class Values:
+    """Side table from tensor objects to `Known`, by identity; an entry goes when its tensor goes."""
+
+    _known: dict[int, tuple[weakref.ref[Tensor], Known]] = field(default_factory=dict)
+
+    def get(self, tensor: Tensor) -> Known | None:
+        entry = self._known.get(id(tensor))
+        return entry[1] if entry is not None and entry[0]() is tensor else None
+
+    def set(self, tensor: Tensor, known: Known) -> None:
+        key = id(tensor)
+        entry = self._known.get(key)
+        if entry is not None and entry[0]() is tensor:
+            self._known[key] = (entry[0], known)
+            return
+        self._known[key] = (weakref.ref(tensor, lambda dead: self._forget(key, dead)), known)
+
+    def _forget(self, key: int, dead: weakref.ref[Tensor]) -> None:
+        entry = self._known.get(key)
+        if entry is not None and entry[0] is dead:
+            del self._known[key]
+
+
+def tensors_in(tree: Any) -> Iterator[Tensor]:
+    """The tensors in nested tuples, lists, dicts and slices, in order."""
+    if isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, tuple | list):
+        for item in tree:
+            yield from tensors_in(item)
+    elif isinstance(tree, dict):
+        for item in tree.values():
+            yield from tensors_in(item)
+    elif isinstance(tree, slice):
+        yield from tensors_in((tree.start, tree.stop, tree.step))
+
+
+def map_tensors(function: Callable[[Tensor], Any], tree: Any) -> Any:
+    """`tree` with `function` applied to each tensor; named tuples and dict types keep their kind."""
+    if isinstance(tree, Tensor):
+        return function(tree)
+    if isinstance(tree, torch.Size):
+        return tree
+    if isinstance(tree, tuple):
+        items = [map_tensors(function, item) for item in tree]
+        if type(tree) is tuple:
+            return tuple(items)
+        return type(tree)(*items) if hasattr(tree, "_fields") else type(tree)(items)
+    if isinstance(tree, list):
+        return [map_tensors(function, item) for item in tree]
+    if isinstance(tree, dict):
+        return {key: map_tensors(function, item) for key, item in tree.items()}
+    if isinstance(tree, slice):
+        return slice(*(map_tensors(function, item) for item in (tree.start, tree.stop, tree.step)))
+    return tree

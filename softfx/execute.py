@@ -1,0 +1,126 @@
+"""Running what was softened: the rewritten graph where it is known to hold, the original Python otherwise.
+
+`Eager` runs the original under a torch function mode that hands every torch call to the engine; it follows any
+Python. `Graph` runs the rewritten graph, for the signature it was captured with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from softfx import _torch_private as private
+from softfx.engine import Direct, Engine
+from softfx.rewrite import Rewritten
+from softfx.sites import Sites
+from softfx.source import Location, Place, locate, module_paths
+
+__all__ = ["Eager", "Graph", "signature"]
+
+
+class _SoftMode(TorchFunctionMode):
+    """Every torch call goes through the engine."""
+
+    def __init__(self, engine: Engine, where: Callable[[], Location]) -> None:
+        super().__init__()
+        self.engine = engine
+        self.where = where
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return self.engine.call(func, args, kwargs or {}, self.where)
+
+
+@dataclass
+class Eager:
+    """The original Python under the sites' decisions."""
+
+    sites: Sites
+    place: Place
+
+    @torch.compiler.disable()
+    def __call__(self, root: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """`function(*args, **kwargs)`, softened; `root` is the module whose paths the sites name."""
+        engine = Engine(self.sites, Direct())
+        for leaf in private.leaves((args, kwargs)):
+            if isinstance(leaf, Tensor):
+                engine.source(leaf)
+        paths = module_paths(root)
+        mode = _SoftMode(engine, lambda: locate(_run.__code__, paths, self.place))
+        leaves, structure = private.flatten(_run(mode, function, args, kwargs))
+        return private.unflatten([engine.result(leaf) for leaf in leaves], structure)
+
+
+def _run(mode: TorchFunctionMode, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """The boundary: frames further out than this one are not the target's."""
+    with mode:
+        return function(*args, **kwargs)
+
+
+def signature(args: Any, kwargs: Any) -> tuple[Any, ...]:
+    """What a captured graph was specialised to: structure, shapes, dtypes, devices and plain values."""
+    leaves, structure = private.flatten((args, kwargs))
+    described = [
+        (tuple(leaf.shape), leaf.dtype, leaf.device) if isinstance(leaf, Tensor) else leaf for leaf in leaves
+    ]
+    return (structure, *described)
+
+
+class Graph:
+    """The rewritten graph, for calls it was captured for."""
+
+    def __init__(self, rewritten: Rewritten, sites: Sites, example: tuple[Any, ...], root: Any) -> None:
+        self.rewritten = rewritten
+        self.sites = sites
+        self.example = example
+        self._paths = [tuple(name.split(".")) for name in rewritten.lifted]
+        self._state = _state(root)
+
+    def holds(self, root: Any, args: Any, kwargs: Any) -> bool:
+        """Whether the graph is this call: same signature, and the module in the state it was captured in."""
+        if signature(args, kwargs) != self.example:
+            return False
+        return torch.compiler.is_compiling() or _same_state(self._state, _state(root))
+
+    def __call__(self, root: Any, args: Any, kwargs: Any) -> Any:
+        tensors = [leaf for leaf in private.leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        lifted = [_resolve(root, path) for path in self._paths]
+        records = self.sites.by_id(frozenset(self.rewritten.softness))
+        softness = {record.id: record.softness for record in records}
+        flat = self.rewritten.module(*tensors, *lifted, *(softness[i] for i in self.rewritten.softness))
+        return private.unflatten(list(flat), self.rewritten.result)
+
+
+def _resolve(root: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        root = getattr(root, name)
+    return root
+
+
+def _state(root: Any) -> list[Any]:
+    """Everything of a module tree that Python code in it may branch on, but for its tensors."""
+    found: list[Any] = []
+    for module in root.modules() if isinstance(root, nn.Module) else ():
+        for key, value in module.__dict__.items():
+            if key not in ("_parameters", "_buffers", "_softfx"):
+                found.append(tuple(value.values()) if type(value) is dict and key[0] == "_" else value)
+    return found
+
+
+def _same_state(before: list[Any], after: list[Any]) -> bool:
+    if len(before) != len(after):
+        return False
+    for old, new in zip(before, after, strict=True):
+        if old is new:
+            continue
+        if type(old) is not tuple or type(new) is not tuple or len(old) != len(new):
+            return False
+        if any(a is not b for a, b in zip(old, new, strict=True)):
+            return False
+    return True

@@ -1,0 +1,46 @@
+"""One decision per site, made before anything is touched.
+
+Planning is a rewrite whose graph is thrown away: the engine meets every call under the policy's wishes and writes
+down which sites' soft values reach a real number. A site whose value never does is blocked, with the consumers that
+cut it, or kept where it only leaves the model as an integer. `check` and `diff` stop here.
+"""
+
+from __future__ import annotations
+
+from softfx.capture.program import Program
+from softfx.errors import BlockedError
+from softfx.policy import Policy
+from softfx.rewrite import rewrite
+from softfx.sites import SiteRecord, Sites
+
+__all__ = ["plan"]
+
+
+def plan(program: Program, policy: Policy) -> Sites:
+    """The sites of `program`, each decided."""
+    sites = Sites(policy)
+    rewrite(program, sites, planning=True)
+    for record in sites:
+        _settle(record)
+    errors = [record for record in sites if record.action == "blocked" and record.resolved.on_blocked == "error"]
+    if errors:
+        raise BlockedError(
+            "\n".join(f"{r.location.file}:{r.location.line}: {r.rule.op} is blocked: {r.reason}." for r in errors)
+            + '\nThe policy says on_blocked = "error". Keep these sites, or take on_blocked = "keep".'
+        )
+    return sites
+
+
+def _settle(record: SiteRecord) -> None:
+    """Say what becomes of a site whose soft value reached nothing real."""
+    if not record.acts or record.live:
+        return
+    if record.cuts:
+        record.block("; ".join(record.cuts))
+    elif record.returned:
+        record.keep(
+            f"its value only leaves the model as {record.returned}, which carries no gradient; "
+            'action = "soft" returns the number it is worth'
+        )
+    else:
+        record.keep("nothing uses its value")

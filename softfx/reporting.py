@@ -1,0 +1,59 @@
+"""From decided sites to the report that is handed out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from softfx.capture.program import Program
+from softfx.report import Report, Site
+from softfx.sites import SiteRecord, Sites
+from softfx.source import source_line
+
+__all__ = ["make_report"]
+
+
+def make_report(name: str, program: Program, sites: Sites, executor: str) -> Report:
+    """The report of `program`'s sites as they stand now."""
+    return Report(
+        target=name,
+        frontend=program.frontend,
+        why_frontend=program.why,
+        graphs=program.graphs,
+        breaks=list(program.breaks),
+        executor=executor,
+        static=len(sites.static),
+        sites=[_site(record, sites) for record in sites],
+    )
+
+
+def _site(record: SiteRecord, sites: Sites) -> Site:
+    options = record.resolved.options if record.acts else {}
+    takes = record.rule.options
+    return Site(
+        id=record.id,
+        code=record.rule.code,
+        op=record.rule.op,
+        module=record.location.module,
+        file=record.location.file,
+        line=record.location.line,
+        source=source_line(record.location.file, record.location.line),
+        family=record.rule.family,
+        action=record.action,
+        mode=options.get("mode", "smooth") if record.acts and "mode" in takes else None,
+        method=_method(options, takes) if record.acts else None,
+        softness=_number(record.softness) if record.acts and "softness" in takes else None,
+        region=sites.region(record.id) if record.acts else None,
+        decided_by=record.resolved.decided_by,
+        reason=record.reason,
+        consumers=list(record.consumers.values()),
+    )
+
+
+def _method(options: Any, takes: tuple[str, ...]) -> str | None:
+    return str(options["method"]) if "method" in takes and "method" in options else None
+
+
+def _number(softness: Any) -> float:
+    return float(softness.detach()) if isinstance(softness, Tensor) and softness.numel() == 1 else float(softness)

@@ -1,0 +1,155 @@
+"""A captured program under decisions, as a new graph: the only place that writes one.
+
+The engine walks the program's calls; each call it makes becomes a node, the program's own as they were, the added
+ones (softtorch.topk(...), softfx.runtime.expectation(...)) in between. Parameters, buffers and softness are inputs of
+the result, fetched at each call, so that it holds no state of its own.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from softfx import _torch_private as private
+from softfx.capture.program import GraphBuilder, Program
+from softfx.engine import Engine
+from softfx.rules import RULES, SPELLING
+from softfx.sites import SiteRecord, Sites
+from softfx.source import Location
+
+__all__ = ["Rewritten", "rewrite"]
+
+
+@dataclass
+class Rewritten:
+    """A softened graph: tensors of the call, then `lifted` parameters and buffers, then `softness` of sites."""
+
+    module: fx.GraphModule
+    lifted: list[str]
+    softness: list[int]
+    result: Any  # the structure its flat outputs unflatten to
+
+
+class _Writer:
+    """The backend whose calls are nodes and whose values are fake tensors."""
+
+    def __init__(self, fake: Any) -> None:
+        self.builder = GraphBuilder()
+        self.fake = fake
+        self.node: fx.Node | None = None  # the program's node being carried out
+        self.softness_nodes: dict[int, tuple[Tensor, fx.Node]] = {}
+
+    def run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        assert self.node is not None
+        target, arguments = self.node.target, args
+        if target is getattr:
+            arguments = (args[0], self.node.args[1])
+        value = self.node.meta["val"]
+        self.builder.call(target, arguments, kwargs, value, location=self.node.meta["location"])
+        return value
+
+    def emit(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        with self.fake:
+            value = func(*args, **kwargs)
+        location = None if self.node is None else self.node.meta.get("location")
+        self.builder.call(func, args, kwargs, value, location=location, added=True)
+        return value
+
+    def softness(self, record: SiteRecord) -> Any:
+        if record.id not in self.softness_nodes:
+            with self.fake:
+                value = torch.empty(())
+            self.softness_nodes[record.id] = (value, self.builder.placeholder(f"softness_{record.id}", value))
+        return self.softness_nodes[record.id][0]
+
+
+def rewrite(program: Program, sites: Sites, *, planning: bool = False) -> Rewritten:
+    """`program` with every site treated as `sites` decides."""
+    writer = _Writer(_fake_mode(program))
+    engine = Engine(sites, writer, planning=planning)
+    values: dict[fx.Node, Any] = {}
+    with torch.enable_grad():
+        for node in program.graph.nodes:
+            writer.node = node
+            values[node] = _step(node, values, program, engine, writer)
+    outputs = [engine.result(value) for value in values[program.graph.output_node()]]
+    writer.builder.output(outputs)
+    _remove_dead(writer.builder.graph)
+    module = fx.GraphModule(_holder(writer.builder.constants), writer.builder.graph)
+    return Rewritten(module, list(program.lifted.values()), list(writer.softness_nodes), program.result)
+
+
+def _fake_mode(program: Program) -> Any:
+    for node in program.graph.nodes:
+        mode = getattr(node.meta.get("val"), "fake_mode", None)
+        if mode is not None:
+            return mode
+    return private.FakeTensorMode(allow_non_fake_inputs=True)
+
+
+def _holder(constants: dict[str, Any]) -> torch.nn.Module:
+    holder = torch.nn.Module()
+    for name, value in constants.items():
+        object.__setattr__(holder, name, value) if callable(value) else setattr(holder, name, value)
+    return holder
+
+
+def _step(node: fx.Node, values: dict[fx.Node, Any], program: Program, engine: Engine, writer: _Writer) -> Any:
+    """The value of one of the program's nodes in the new graph."""
+    value = node.meta.get("val")
+    if node.op == "placeholder":
+        writer.builder.placeholder(node.name, value)
+        if node in program.inputs or (isinstance(value, Tensor) and value.requires_grad):
+            engine.source(value)
+        return value
+    if node.op == "get_attr":
+        held = program.constants[str(node.target)]
+        if not isinstance(held, Tensor):
+            return held
+        new = writer.builder.constant(held)
+        writer.builder.bind(value, new)
+        return value
+    args = fx.node.map_aggregate(node.args, lambda a: values[a] if isinstance(a, fx.Node) else a)
+    kwargs = fx.node.map_aggregate(node.kwargs, lambda a: values[a] if isinstance(a, fx.Node) else a)
+    if node.op == "output":
+        return args[0]
+    if node.target is operator.getitem and isinstance(args[0], tuple | list):
+        return args[0][args[1]]
+    return _call(node, args, dict(kwargs), engine, writer)
+
+
+def _call(node: fx.Node, args: Any, kwargs: dict[str, Any], engine: Engine, writer: _Writer) -> Any:
+    func = node.target
+    if func is private.set_grad_enabled:
+        func(*args)
+        return writer.run(func, args, kwargs)
+    if func is getattr:  # a property such as x.T: the function protocol knows it by its getter
+        func, args = getattr(Tensor, args[1]).__get__, (args[0],)
+    location: Location = node.meta["location"]
+    with writer.fake:
+        return engine.call(func, args, kwargs, lambda: location)
+
+
+def _remove_dead(graph: fx.Graph) -> None:
+    """Remove what nothing uses: added calls, and the program's own where they are known to write nothing."""
+    for node in reversed(list(graph.nodes)):
+        if node.op == "get_attr" and not node.users:
+            graph.erase_node(node)
+        if node.op == "call_function" and not node.users and _removable(node):
+            graph.erase_node(node)
+
+
+def _removable(node: fx.Node) -> bool:
+    if node.target is operator.getitem:
+        return True
+    spelled = SPELLING.find(node.target) if node.target is not getattr else None
+    if node.meta.get("added"):
+        writes = spelled is not None and spelled.in_place
+        return not writes and node.target is not Tensor.copy_
+    known = spelled is not None and not spelled.in_place and RULES[spelled.op].family != "random"
+    return known and not node.kwargs.get("inplace")

@@ -1,0 +1,63 @@
+"""The rule table: every operation softfx knows, one record each, and the two ways to look one up.
+
+To add an operation, append one `Rule` to the file of its family here; everything else reads this table.
+"""
+
+from __future__ import annotations
+
+import difflib
+from types import MappingProxyType
+
+from softfx.rules import (
+    arithmetic,
+    axiswise,
+    barriers,
+    casts,
+    comparison,
+    elementwise,
+    indexing,
+    logic,
+    random,
+    reductions,
+    selection,
+    shapes,
+    unsafe,
+)
+from softfx.rules.rule import Cut, Rule, RuleContext
+from softfx.spelling import Spelling
+
+__all__ = ["RULES", "SPELLING", "Cut", "Rule", "RuleContext", "find"]
+
+_TABLES = (
+    elementwise,
+    axiswise,
+    comparison,
+    logic,
+    selection,
+    indexing,
+    casts,
+    arithmetic,
+    reductions,
+    shapes,
+    random,
+    unsafe,
+    barriers,
+)
+
+RULES = MappingProxyType({rule.op: rule for table in _TABLES for rule in table.RULES})
+SPELLING = Spelling({rule.op: rule.aliases for rule in RULES.values()})
+
+
+def find(name: str) -> Rule:
+    """The rule of a code or a canonical name.
+
+    >>> find("SX206").op
+    'topk'
+    """
+    for rule in RULES.values():
+        if name in (rule.code, rule.op) or name in rule.aliases:
+            return rule
+    known = [*RULES, *(rule.code for rule in RULES.values())]
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise KeyError(f"unknown rule {name!r}.{hint} `softfx rules` lists all.")

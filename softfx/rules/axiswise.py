@@ -1,0 +1,173 @@
+"""Operations that choose or order along an axis: argmax, topk, sort and their kin.
+
+Indices come back as soft indices, values as real numbers; on a shadow they act on the number it is worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import softtorch
+from softfx.rules.rule import Cut, Rule, RuleContext
+from softfx.rules.values import is_discrete, through_real
+
+__all__ = ["RULES"]
+
+
+def _refuse(input: Any) -> None:
+    if is_discrete(input):
+        raise Cut("its operand arrives as a hard integer or bool: the gradient was cut upstream")
+
+
+def _index(context: RuleContext, value: Tensor) -> Any:
+    return context.soft(value, "soft_index")
+
+
+def _arg(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    def relax(context: RuleContext, input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+        _refuse(input)
+        return _index(context, context.call(function, input, dim=dim, keepdim=keepdim, **context.options))
+
+    return relax
+
+
+def _extreme(
+    function: Callable[..., Any], pairwise: Callable[..., Tensor]
+) -> Callable[..., Any]:
+    def relax(context: RuleContext, input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+        _refuse(input)
+        other = dim if isinstance(dim, Tensor) else other
+        if other is not None:
+            _refuse(other)
+            options = {key: context.options[key] for key in ("softness", "mode") if key in context.options}
+            return context.call(pairwise, input, other, **options)
+        if dim is None:
+            return context.call(function, input, **context.options)
+        values, index = _pair(context, context.call(function, input, dim=dim, keepdim=keepdim, **context.options))
+        return values, index
+
+    return relax
+
+
+def _pair(context: RuleContext, pair: Any) -> tuple[Tensor, Any]:
+    values, index = pair
+    return values, None if index is None else _index(context, index)
+
+
+def _topk(
+    context: RuleContext, input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
+) -> Any:
+    _refuse(input)
+    source = input if largest else context.call(torch.neg, input)
+    values, index = _pair(context, context.call(softtorch.topk, source, k, dim=dim, **context.options))
+    return values if largest else context.call(torch.neg, values), index
+
+
+def _sort(
+    context: RuleContext, input: Any, dim: int = -1, descending: bool = False, stable: bool | None = None
+) -> Any:
+    _refuse(input)
+    return _pair(context, context.call(softtorch.sort, input, dim=dim, descending=descending, **context.options))
+
+
+def _msort(context: RuleContext, input: Any) -> Any:
+    _refuse(input)
+    values, _ = _pair(context, context.call(softtorch.sort, input, dim=0, **context.options))
+    return values
+
+
+def _argsort(
+    context: RuleContext, input: Any, dim: int = -1, descending: bool = False, stable: bool = False
+) -> Any:
+    _refuse(input)
+    index = context.call(softtorch.argsort, input, dim=dim, descending=descending, **context.options)
+    return _index(context, index)
+
+
+def _median(context: RuleContext, input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    _refuse(input)
+    if dim is None:
+        return context.call(softtorch.median, input, **context.options)
+    return _pair(context, context.call(softtorch.median, input, dim=dim, keepdim=keepdim, **context.options))
+
+
+def _kthvalue(context: RuleContext, input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
+    _refuse(input)
+    return _pair(context, context.call(softtorch.kthvalue, input, k, dim=dim, keepdim=keepdim, **context.options))
+
+
+def _cumulative(function: Callable[..., Any]) -> Callable[..., Any]:
+    def relax(context: RuleContext, input: Any, dim: int) -> Any:
+        _refuse(input)
+        return _pair(context, context.call(function, input, dim=dim, **context.options))
+
+    return relax
+
+
+def _quantile(
+    context: RuleContext, input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *,
+    interpolation: str = "linear",
+) -> Any:  # fmt: skip
+    _refuse(input)
+    return context.call(
+        softtorch.quantile, input, q, dim=dim, keepdim=keepdim, interpolation=interpolation, **context.options
+    )
+
+
+def _amax(largest: bool) -> Callable[..., Any]:
+    def relax(context: RuleContext, input: Any, dim: Any = (), keepdim: bool = False) -> Any:
+        _refuse(input)
+        axes = (dim,) if isinstance(dim, int) else tuple(dim) or tuple(range(input.dim()))
+        value = input
+        function = softtorch.max if largest else softtorch.min
+        for axis in sorted((axis % max(input.dim(), 1) for axis in axes), reverse=True):
+            value = context.call(function, value, dim=axis, keepdim=keepdim, **context.options)[0]
+        return value
+
+    return relax
+
+
+_OPTIONS = ("softness", "mode", "method", "standardize", "ot_kwargs")
+_INDEX_WHY = "An index is an integer: the numbers it was chosen from receive no gradient from what it selects."
+_VALUE_WHY = "Only the chosen elements receive a gradient; the others never learn that they were close."
+_KEEP = "Keep it where the choice is not to be learned, or where another term already trains the scores."
+
+
+def _axiswise(code: str, op: str, relax: Callable[..., Any], why: str, soft: str = "", *aliases: str, **kind: Any) -> Rule:
+    return Rule(
+        code,
+        op,
+        kind.get("family", "discrete"),
+        why,
+        _KEEP,
+        kind.get("source", "arXiv 2006.16038 (softsort), arXiv 1903.08850 (neuralsort)"),
+        soft=f"softtorch.{soft or op}",
+        relax=relax,
+        carry=through_real(relax),
+        aliases=aliases,
+        options=_OPTIONS,
+        drop_in=kind.get("drop_in", False),
+    )
+
+
+RULES = (
+    _axiswise("SX201", "argmax", _arg(softtorch.argmax), _INDEX_WHY),
+    _axiswise("SX202", "argmin", _arg(softtorch.argmin), _INDEX_WHY),
+    _axiswise("SX203", "max", _extreme(softtorch.max, softtorch.maximum), _VALUE_WHY),
+    _axiswise("SX204", "min", _extreme(softtorch.min, softtorch.minimum), _VALUE_WHY),
+    _axiswise("SX205", "sort", _sort, _VALUE_WHY),
+    _axiswise("SX206", "topk", _topk, _VALUE_WHY),
+    _axiswise("SX207", "argsort", _argsort, _INDEX_WHY),
+    _axiswise("SX208", "median", _median, _VALUE_WHY),
+    _axiswise("SX209", "kthvalue", _kthvalue, _VALUE_WHY),
+    _axiswise("SX210", "quantile", _quantile, _VALUE_WHY, drop_in=True),
+    _axiswise("SX211", "cummax", _cumulative(softtorch.cummax), _VALUE_WHY),
+    _axiswise("SX212", "cummin", _cumulative(softtorch.cummin), _VALUE_WHY),
+    _axiswise("SX213", "msort", _msort, _VALUE_WHY, "sort", drop_in=True),
+    _axiswise("SX221", "amax", _amax(True), _VALUE_WHY, "max", family="kink", drop_in=True),
+    _axiswise("SX222", "amin", _amax(False), _VALUE_WHY, "min", family="kink", drop_in=True),
+)

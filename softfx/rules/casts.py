@@ -1,0 +1,74 @@
+"""Casts between dtypes: from floats to integers or bools (a site), and of anything soft (its meaning stays)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import softtorch
+from softfx.domains import Domain, Soft
+from softfx.rules.rule import Cut, Rule, RuleContext
+from softfx.rules.values import as_real, is_discrete
+
+__all__ = ["RULES"]
+
+_NAMED = ("float", "double", "half", "bfloat16", "long", "int", "short", "char", "byte", "bool")
+
+
+def _discretizes(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether the call turns floats into integers or bools."""
+    input = args[0] if args else kwargs.get("input", kwargs.get("self"))
+    if not isinstance(input, Tensor) or is_discrete(input):
+        return False
+    if getattr(func, "__name__", "") in ("long", "int", "short", "char", "byte", "bool"):
+        return True
+    for argument in (*args[1:], *kwargs.values()):
+        if isinstance(argument, str) and argument.startswith("torch."):  # x.type("torch.LongTensor")
+            return "Float" not in argument and "Double" not in argument and "Half" not in argument
+        if isinstance(argument, Tensor) and is_discrete(argument):
+            return True
+        if isinstance(argument, torch.dtype):
+            return not (argument.is_floating_point or argument.is_complex)
+    return False
+
+
+def _relax(context: RuleContext, input: Any, *args: Any, **kwargs: Any) -> Any:
+    options = {key: value for key, value in context.options.items() if key in ("softness", "mode")}
+    if context.hard.dtype is torch.bool:
+        zero = context.call(torch.zeros, (), dtype=input.dtype, device=input.device)
+        return context.soft(context.call(softtorch.not_equal, input, zero, **options), "soft_bool")
+    if is_discrete(input):
+        raise Cut("its operand arrives as a hard integer or bool: the gradient was cut upstream")
+    return context.soft(context.call(softtorch.trunc, input, **options), "count")
+
+
+def _carry(context: RuleContext, input: Any, *args: Any, **kwargs: Any) -> Any:
+    if not isinstance(input, Soft):
+        raise Cut("a cast to the type of a soft value")
+    if context.hard.dtype is torch.bool and input.domain is not Domain.SOFT_BOOL:
+        real = as_real(context, input)
+        one = context.call(torch.clamp, context.call(torch.abs, real), max=1.0)
+        return context.soft(one, "soft_bool")
+    if input.domain is Domain.REAL:
+        raise Cut("a cast of a real shadow")
+    return context.soft(input.value, input.domain.value, input.support)
+
+
+RULES = (
+    Rule(
+        "SX601",
+        "cast",
+        "discrete",
+        "Integers and bools carry no gradient: a cast from floats ends it.",
+        "Keep it where the integer is only a size, a label or a hash.",
+        "",
+        soft="softtorch.trunc",
+        relax=_relax,
+        carry=_carry,
+        aliases=("to", "type", "type_as", *_NAMED),
+        site=_discretizes,
+    ),
+)

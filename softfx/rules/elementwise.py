@@ -1,0 +1,145 @@
+"""Elementwise operations with a jump (discrete) or a corner (kink): round, sign, relu, clamp and their kin.
+
+All are drop-ins: a real number in, a real number of the same shape out. On a shadow they act on the number it is
+worth. To add one, append a record to RULES; its softtorch function carries the mathematics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import softtorch
+from softfx import runtime
+from softfx.rules.rule import Cut, Family, Rule, RuleContext
+from softfx.rules.values import is_discrete, through_real
+
+__all__ = ["RULES"]
+
+
+def _unary(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    def relax(context: RuleContext, input: Any) -> Any:
+        _refuse_integers(input)
+        return context.call(function, input, **context.options)
+
+    return relax
+
+
+def _binary(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    def relax(context: RuleContext, input: Any, other: Any) -> Any:
+        _refuse_integers(input, other)
+        if not isinstance(input, Tensor):
+            input = context.call(torch.full_like, other, input)
+        return context.call(function, input, other, **context.options)
+
+    return relax
+
+
+def _refuse_integers(*operands: Any) -> None:
+    tensors = [operand for operand in operands if isinstance(operand, Tensor)]
+    if tensors and all(is_discrete(tensor) for tensor in tensors):
+        raise Cut("its operand arrives as a hard integer or bool: the gradient was cut upstream")
+
+
+def _round(context: RuleContext, input: Any, *, decimals: int = 0) -> Any:
+    _refuse_integers(input)
+    if decimals == 0:
+        return context.call(softtorch.round, input, **context.options)
+    scaled = context.call(torch.mul, input, 10.0**decimals)
+    return context.call(torch.div, context.call(softtorch.round, scaled, **context.options), 10.0**decimals)
+
+
+def _clamp(context: RuleContext, input: Any, min: Any = None, max: Any = None) -> Any:
+    return context.call(runtime.real_clamp, input, min, max, **context.options)
+
+
+def _clamp_min(context: RuleContext, input: Any, min: Any) -> Any:
+    return context.call(runtime.real_clamp, input, min, None, **context.options)
+
+
+def _clamp_max(context: RuleContext, input: Any, max: Any) -> Any:
+    return context.call(runtime.real_clamp, input, None, max, **context.options)
+
+
+def _hardtanh(context: RuleContext, input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+    return context.call(runtime.real_clamp, input, min_val, max_val, **context.options)
+
+
+def _relu6(context: RuleContext, input: Any) -> Any:
+    return context.call(runtime.real_clamp, input, 0.0, 6.0, **context.options)
+
+
+def _leaky_relu(context: RuleContext, input: Any, negative_slope: float = 0.01) -> Any:
+    return context.call(softtorch.leaky_relu, input, negative_slope, **context.options)
+
+
+def _threshold(context: RuleContext, input: Any, threshold: float, value: float) -> Any:
+    return context.call(softtorch.threshold, input, threshold, value, **context.options)
+
+
+def _heaviside(context: RuleContext, input: Any, values: Any) -> Any:
+    return context.call(softtorch.heaviside, input, **context.options)
+
+
+def _elementwise(
+    code: str,
+    op: str,
+    family: Family,
+    relax: Callable[..., Any],
+    why: str,
+    keep: str,
+    *aliases: str,
+    source: str = "SoftTorch 0.1.1 documentation",
+    options: tuple[str, ...] = ("softness", "mode"),
+) -> Rule:
+    return Rule(
+        code,
+        op,
+        family,
+        why,
+        keep,
+        source,
+        soft=f"softtorch.{op}",
+        relax=relax,
+        carry=through_real(relax),
+        aliases=aliases,
+        options=options,
+        drop_in=True,
+    )
+
+
+_FLAT = "Constant between its jumps: the derivative is zero everywhere it exists, so nothing upstream learns."
+_CORNER = "Differentiable almost everywhere; flat on one side, so units there receive no gradient."
+_KEEP_COUNTS = "Keep it where the rounded number only labels or counts and no loss depends on it."
+_KEEP_KINK = "Usually keep it: optimisers cope with corners; soften it when units die or second derivatives matter."
+
+RULES = (
+    _elementwise(
+        "SX101", "round", "discrete", _round, _FLAT, _KEEP_COUNTS,
+        source="arXiv 2504.19026", options=("softness", "mode", "neighbor_radius"),
+    ),
+    _elementwise("SX102", "floor", "discrete", _unary(softtorch.floor), _FLAT, _KEEP_COUNTS),
+    _elementwise("SX103", "ceil", "discrete", _unary(softtorch.ceil), _FLAT, _KEEP_COUNTS),
+    _elementwise("SX104", "trunc", "discrete", _unary(softtorch.trunc), _FLAT, _KEEP_COUNTS, "fix"),
+    _elementwise("SX105", "sign", "discrete", _unary(softtorch.sign), _FLAT, _KEEP_COUNTS, "sgn"),
+    _elementwise("SX106", "heaviside", "discrete", _heaviside, _FLAT, _KEEP_COUNTS),
+    _elementwise(
+        "SX107", "frac", "kink", _unary(softtorch.frac), "Right between its jumps, blind to them.", _KEEP_KINK
+    ),
+    _elementwise("SX121", "abs", "kink", _unary(softtorch.abs), _CORNER, _KEEP_KINK, "absolute"),
+    _elementwise("SX122", "relu", "kink", _unary(softtorch.relu), _CORNER, _KEEP_KINK),
+    _elementwise("SX123", "clamp", "kink", _clamp, _CORNER, _KEEP_KINK, "clip"),
+    _elementwise("SX124", "clamp_min", "kink", _clamp_min, _CORNER, _KEEP_KINK),
+    _elementwise("SX125", "clamp_max", "kink", _clamp_max, _CORNER, _KEEP_KINK),
+    _elementwise("SX126", "hardtanh", "kink", _hardtanh, _CORNER, _KEEP_KINK),
+    _elementwise("SX127", "relu6", "kink", _relu6, _CORNER, _KEEP_KINK),
+    _elementwise("SX128", "leaky_relu", "kink", _leaky_relu, _CORNER, _KEEP_KINK),
+    _elementwise("SX129", "hardsigmoid", "kink", _unary(softtorch.hardsigmoid), _CORNER, _KEEP_KINK),
+    _elementwise("SX130", "hardswish", "kink", _unary(softtorch.hardswish), _CORNER, _KEEP_KINK),
+    _elementwise("SX131", "threshold", "kink", _threshold, _CORNER, _KEEP_KINK),
+    _elementwise("SX132", "minimum", "kink", _binary(softtorch.minimum), _CORNER, _KEEP_KINK, "fmin"),
+    _elementwise("SX133", "maximum", "kink", _binary(softtorch.maximum), _CORNER, _KEEP_KINK, "fmax"),
+)  # fmt: skip

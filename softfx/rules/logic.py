@@ -1,0 +1,73 @@
+"""Logical and bitwise operators on soft bools; any and all as their reductions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+import softtorch
+from softfx.domains import Domain, Soft
+from softfx.rules.rule import Cut, Rule, RuleContext
+from softfx.rules.values import as_probability, is_discrete
+
+__all__ = ["RULES"]
+
+
+def _binary(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    def carry(context: RuleContext, input: Any, other: Any) -> Any:
+        like = next(operand.value for operand in (input, other) if isinstance(operand, Soft))
+        for operand in (input, other):
+            if is_discrete(operand) and operand.dtype.itemsize > 1:
+                raise Cut("bitwise algebra of integers has no soft form")
+        x, y = as_probability(context, input, like), as_probability(context, other, like)
+        return context.soft(context.call(function, x, y), "soft_bool")
+
+    return carry
+
+
+def _not(context: RuleContext, input: Soft) -> Any:
+    if input.domain is not Domain.SOFT_BOOL:
+        raise Cut(f"the complement of a {input.domain.value} has no soft form")
+    return context.soft(context.call(softtorch.logical_not, input.value), "soft_bool")
+
+
+def _reduce(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    def carry(context: RuleContext, input: Soft, dim: Any = None, keepdim: bool = False) -> Any:
+        if input.domain is not Domain.SOFT_BOOL:
+            raise Cut(f"{function.__name__} of a {input.domain.value} has no soft form")
+        value = input.value
+        axes = tuple(range(value.dim())) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+        for axis in sorted((axis % max(value.dim(), 1) for axis in axes), reverse=True):
+            value = context.call(function, value, dim=axis)
+            if keepdim:
+                value = context.call(Tensor.unsqueeze, value, axis)
+        return context.soft(value, "soft_bool")
+
+    return carry
+
+
+def _logic(code: str, op: str, carry: Callable[..., Any], *aliases: str) -> Rule:
+    return Rule(
+        code,
+        op,
+        "selection",
+        "Joins bools; a soft bool goes on through it as a probability.",
+        "It follows what reaches it.",
+        "product logic; SoftTorch 0.1.1 documentation",
+        soft=f"softtorch.{op}",
+        carry=carry,
+        aliases=aliases,
+        options=(),
+    )
+
+
+RULES = (
+    _logic("SX401", "logical_and", _binary(softtorch.logical_and), "bitwise_and"),
+    _logic("SX402", "logical_or", _binary(softtorch.logical_or), "bitwise_or"),
+    _logic("SX403", "logical_xor", _binary(softtorch.logical_xor), "bitwise_xor"),
+    _logic("SX404", "logical_not", _not, "bitwise_not"),
+    _logic("SX405", "any", _reduce(softtorch.any)),
+    _logic("SX406", "all", _reduce(softtorch.all)),
+)

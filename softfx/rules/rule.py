@@ -1,0 +1,68 @@
+"""The record that everything about one operation is read from, and what a rule's functions are given.
+
+A rule says how to find an operation (its spellings), what it costs the gradient (family, why), how it is relaxed
+where its operands are real numbers (`relax`), and how it passes on operands that are already soft (`carry`).
+Finding, planning, rewriting, `softfx explain`, the documentation and the tests all read this one record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from torch import Tensor
+
+from softfx.domains import Soft
+
+__all__ = ["Cut", "Family", "Rule", "RuleContext"]
+
+Family = Literal["discrete", "kink", "selection", "random", "unsafe"]
+
+
+class Cut(Exception):
+    """A rule cannot take these operands softly: the operation gets hard values, and the report says why."""
+
+
+class RuleContext(Protocol):
+    """What a rule's functions are given beside the operands."""
+
+    hard: Any  # what the original call returned
+    options: dict[str, Any]  # mode, softness, method ...: what the policy gave, cut down to what the rule takes
+    func: Callable[..., Any]  # the function as the program spelled it
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call `function` as one visible step of the rewritten code."""
+
+    def soft(self, value: Tensor, domain: str, support: Tensor | None = None) -> Soft:
+        """A shadow made of `value`, with the provenance of this call."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One operation of torch, as softfx knows it.
+
+    relax(context, *args, **kwargs): the call's own arguments, all real; returns what stands beside the hard
+        result, leaf by leaf: a Tensor (real, same shape), a `Soft`, or None (no shadow).
+    carry(context, *args, **kwargs): the same with each soft operand replaced by its `Soft`.
+    Both raise `Cut` for operands they cannot serve. Their signatures are the operation's own.
+    """
+
+    code: str
+    op: str
+    family: Family
+    why: str
+    keep: str
+    source: str
+    soft: str = ""
+    relax: Callable[..., Any] | None = None
+    carry: Callable[..., Any] | None = None
+    aliases: tuple[str, ...] = ()
+    options: tuple[str, ...] = ("softness", "mode")
+    drop_in: bool = False
+    barrier: bool = False  # its result's value or shape is Python's: no soft value passes
+    site: Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], bool] | None = None  # None: by family
+
+    @property
+    def name(self) -> str:
+        return self.op
