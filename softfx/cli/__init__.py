@@ -1,0 +1,50 @@
+"""The command line: `softfx check|diff|soften|explain|rules|policy`.
+
+`arguments` says what can be typed, `target` and `inputs` turn words into a model and tensors, `commands`
+acts, `output` prints. Here is the entry point, and what becomes of errors: one message on stderr and status
+2.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from softfx.cli.arguments import make_parser
+
+__all__ = ["main"]
+
+USAGE_ERROR = 2
+_INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    arguments = make_parser().parse_args(argv)
+    from softfx.cli.commands import COMMANDS  # after parsing, so that --help does not wait for torch
+
+    try:
+        status = COMMANDS[arguments.command](arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # `softfx rules | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("softfx: interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    except Exception as error:
+        if arguments.traceback:
+            traceback.print_exc()
+        print(f"softfx: {_message(error, arguments)}", file=sys.stderr)
+        return USAGE_ERROR
+
+
+def _message(error: Exception, arguments: object) -> str:
+    from softfx.cli.failures import message
+
+    return message(
+        error, getattr(arguments, "target", "softfx"), bool(getattr(arguments, "traceback", False))
+    )

@@ -1,0 +1,192 @@
+"""The command line's arguments and help texts. What the commands do is in `commands`."""
+
+from __future__ import annotations
+
+import argparse
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from softfx.policy import PRESETS
+from softfx.policy.schema import FAMILIES
+
+__all__ = ["make_parser"]
+
+_MAIN = """\
+Find the operations that cut the gradient of a PyTorch model, rewrite them by a
+policy, report every decision.
+
+  softfx check  package.module:build --input 2x3x32x32
+  softfx diff   package.module:build --input 2x3x32x32 --policy policy.toml
+  softfx soften package.module:build --input 2x3x32x32 --out softened.py
+"""
+_EXIT = """\
+exit status:
+  0  nothing to act on, or all of it acted on
+  1  findings (see --fail-on)
+  2  wrong usage, or a target that cannot be loaded, captured or run
+"""
+_TARGET = """\
+target:
+  package.module:name or path/to/file.py:name, where name is a Module, a Module
+  class, a function that builds one, or a function to be softened itself.
+  A class or function that needs arguments takes literals, in quotes:
+    'vector_quantize_pytorch:VectorQuantize(dim=16, codebook_size=32)'
+  A function that needs no arguments is called, and may return (model, inputs);
+  with --function it is itself the target.
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(prog="softfx", description=_MAIN, epilog=_EXIT, **_style())
+    parser.add_argument("--version", action="version", version=f"softfx {_version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add(
+        commands,
+        "check",
+        "find and explain what cuts the gradient; change nothing",
+        _target(),
+        _format(),
+        _fail_on(),
+    )
+    _add(commands, "diff", "show the code before and after softening", _target(), _format("rich", "text"))
+    soften = _add(commands, "soften", "soften and write the code", _target(), _format(), _fail_on())
+    soften.add_argument(
+        "--out", metavar="FILE.py", help="where to write the code; a report goes beside it. Default: stdout"
+    )
+    explain = _add(commands, "explain", "explain one operation or family", _format("rich", "text", "json"))
+    explain.add_argument(
+        "name", metavar="CODE|NAME", help="a code (SX206), an operation (topk) or a family (@kink)"
+    )
+    rules = _add(
+        commands, "rules", "list the operations softfx knows", _format("rich", "text", "json", "markdown")
+    )
+    rules.add_argument("--family", choices=FAMILIES, help="only this family")
+    _policy(commands)
+    return parser
+
+
+def _policy(commands: Any) -> None:
+    parser = commands.add_parser("policy", help="write a policy, or show what one comes to", **_style())
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    init = _add(
+        actions,
+        "init",
+        "write a policy with one commented entry for each site",
+        _target(),
+        _format("rich", "text"),
+    )
+    init.add_argument("--out", metavar="FILE.toml", help="where to write it. Default: stdout")
+    _add(
+        actions,
+        "show",
+        "show the decision for each site and the entry that made it",
+        _target(),
+        _format("rich", "text", "json"),
+    )
+
+
+def _add(commands: Any, name: str, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    has_target = any(action.dest == "target" for parent in parents for action in parent._actions)
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=_TARGET + "\n" + _EXIT if has_target else None,
+        parents=[*parents, _common()],
+        **_style(),
+    )
+    return parser
+
+
+def _target() -> argparse.ArgumentParser:
+    """What every command that looks at a model takes."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("target", metavar="TARGET", help="module:name or file.py:name, see below")
+    inputs = parser.add_argument_group("example inputs")
+    inputs.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="SHAPE",
+        help="a random tensor, once for each input: 2x3x32x32, 4x10:int64:0..100, mask=2x8:bool, scalar",
+    )
+    inputs.add_argument(
+        "--value", action="append", default=[], metavar="NAME=LITERAL", help="an input that is no tensor"
+    )
+    inputs.add_argument("--load", metavar="FILE.pt", help="saved inputs: a tuple or list, or a dict by name")
+    inputs.add_argument("--seed", type=int, default=0, help="what random numbers start from (default 0)")
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--function",
+        action="store_true",
+        help="the function named is the target, it is not called to build one",
+    )
+    mode = model.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--eval", dest="training", action="store_false", default=None, help="in evaluation mode"
+    )
+    mode.add_argument("--train", dest="training", action="store_true", default=None, help="in training mode")
+    model.add_argument(
+        "--capture", choices=("auto", "fx", "dynamo", "eager"), default="auto", help="how the model is seen"
+    )
+    policy = parser.add_argument_group("policy")
+    policy.add_argument(
+        "--policy",
+        metavar="FILE|PRESET",
+        help=f"a TOML file or one of {', '.join(PRESETS)} (default gradients)",
+    )
+    policy.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="[OP.]KEY=VALUE",
+        help="override a field everywhere or for one operation: softness=0.05, topk.method=lapsum",
+    )
+    policy.add_argument("--allow-unused", action="store_true", help="allow policy entries that match nothing")
+    return parser
+
+
+def _format(*formats: str) -> argparse.ArgumentParser:
+    formats = formats or ("rich", "text", "json", "markdown", "sarif")
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--format", choices=formats, help="default: rich in a terminal, text elsewhere")
+    return parser
+
+
+def _fail_on() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(
+        "--fail-on",
+        type=_kinds,
+        default=("blocked",),
+        metavar="KINDS",
+        help="what makes the exit status 1: blocked, keep, break with commas between, or none (default blocked)",
+    )
+    return parser
+
+
+def _common() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("-q", "--quiet", action="store_true", help="no notes on stderr")
+    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    kinds = tuple(part.strip() for part in text.split(",") if part.strip())
+    strange = [kind for kind in kinds if kind not in ("blocked", "keep", "break", "none")]
+    if strange or not kinds:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of blocked, keep, break (or none)")
+    return kinds
+
+
+def _style() -> dict[str, Any]:
+    return {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
+
+
+def _version() -> str:
+    try:
+        return version("softfx")
+    except PackageNotFoundError:
+        return "(not installed)"

@@ -1,0 +1,186 @@
+"""The commands: what each does with its arguments, and its exit status."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tomllib
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from softfx import api
+from softfx.cli import output
+from softfx.cli.inputs import load_inputs, make_inputs
+from softfx.cli.policy_file import policy_text
+from softfx.cli.target import Target, check_call, load_target
+from softfx.errors import SoftfxError, TargetError
+from softfx.policy import Policy
+from softfx.policy.schema import FAMILIES
+from softfx.render import progress
+from softfx.report import Report
+from softfx.rules import RULES, find
+
+__all__ = ["COMMANDS"]
+
+FINDINGS = 1
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    report = _run(arguments, api.check)
+    output.print_report(arguments, report)
+    return _status(arguments, report)
+
+
+def _diff(arguments: argparse.Namespace) -> int:
+    output.print_diff(arguments, _run(arguments, api.diff))
+    return 0
+
+
+def _soften(arguments: argparse.Namespace) -> int:
+    soft = _run(arguments, api.soften)
+    text = api.source(soft)
+    report: Report = soft.report
+    report.target = arguments.target
+    if arguments.out is None:
+        output.print_code(arguments, text)
+        return _status(arguments, report)
+    _write(arguments.out, text)
+    beside = str(Path(arguments.out).with_suffix(".report.json"))
+    _write(beside, json.dumps(report.to_dict(), indent=2) + "\n")
+    output.note(arguments, f"wrote {arguments.out} and {beside}")
+    output.print_report(arguments, report)
+    return _status(arguments, report)
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    name = arguments.name.removeprefix("@")
+    if name in FAMILIES:
+        output.print_rules(arguments, _rules_of(name))
+        return 0
+    try:
+        rule = find(name)
+    except KeyError as error:
+        raise TargetError(f"explain: {error.args[0]}") from error
+    output.print_page(arguments, rule)
+    return 0
+
+
+def _rules(arguments: argparse.Namespace) -> int:
+    output.print_rules(arguments, _rules_of(arguments.family))
+    return 0
+
+
+def _rules_of(family: str | None) -> list[Any]:
+    rules = (rule for rule in RULES.values() if family in (None, rule.family))
+    return sorted(rules, key=lambda rule: rule.code)
+
+
+def _policy(arguments: argparse.Namespace) -> int:
+    report = _run(arguments, api.check)
+    if arguments.action == "show":
+        output.print_decisions(arguments, report.sites)
+    elif arguments.out is None:
+        print(policy_text(report), end="")
+    else:
+        if Path(arguments.out).exists():
+            raise TargetError(
+                f"--out {arguments.out}: the file exists and may have been edited. Name another file."
+            )
+        _write(arguments.out, policy_text(report))
+        output.note(arguments, f"wrote {arguments.out}, use it with --policy {arguments.out}")
+    return 0
+
+
+COMMANDS = {
+    "check": _check,
+    "diff": _diff,
+    "soften": _soften,
+    "explain": _explain,
+    "rules": _rules,
+    "policy": _policy,
+}
+
+
+# -- what the commands share ---------------------------------------------------------------------------------
+
+
+def _run(arguments: argparse.Namespace, function: Any) -> Any:
+    """Load the target and its inputs and give them to one of the api's functions.
+
+    What the model prints while it is built and run goes to stderr: stdout is the result's.
+    """
+    policy = _load_policy(arguments)
+    with redirect_stdout(sys.stderr), progress(f"loading {arguments.target}"):
+        target = load_target(arguments.target, as_function=arguments.function, seed=arguments.seed)
+    output.note(arguments, f"taking {target.taken_as}")
+    args, kwargs = _inputs(arguments, target)
+    check_call(target, args, kwargs)
+    if arguments.training is not None and isinstance(target.value, torch.nn.Module):
+        target.value.train(arguments.training)
+    torch.manual_seed(arguments.seed)
+    with redirect_stdout(sys.stderr), progress(f"capturing {arguments.target}"):
+        result = function(
+            target.value,
+            policy,
+            example_inputs=args,
+            example_kwargs=kwargs,
+            capture=arguments.capture,
+            allow_unused=arguments.allow_unused,
+        )
+    if isinstance(result, Report):
+        result.target = arguments.target
+    return result
+
+
+def _inputs(arguments: argparse.Namespace, target: Target) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    args, kwargs = make_inputs(arguments.input, arguments.value, arguments.seed)
+    if arguments.load is not None:
+        loaded, named = load_inputs(arguments.load)
+        if loaded and args:
+            raise TargetError(
+                "inputs: --load and --input both give inputs by position. Use one, or --input NAME=SHAPE."
+            )
+        args, kwargs = loaded or args, named | kwargs
+    if not args and not kwargs and (target.args or target.kwargs):
+        return target.args, dict(target.kwargs)
+    return args, kwargs
+
+
+def _load_policy(arguments: argparse.Namespace) -> Policy:
+    policy = Policy.load(arguments.policy)
+    for text in arguments.set:
+        policy = policy.extended(_setting(text), f"--set {text}")
+    return policy
+
+
+def _setting(text: str) -> dict[str, Any]:
+    """`softness=0.05`, `topk.method=lapsum` or `families=["kink"]` as policy data."""
+    name, equals, value = text.partition("=")
+    op, _, key = name.strip().rpartition(".")
+    if not equals or not key:
+        raise TargetError(
+            f"--set {text}: not [OP.]KEY=VALUE. Write for example softness=0.05 or topk.method=lapsum."
+        )
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:  # a bare word: quotes are the shell's, not the user's
+        parsed = value.strip()
+    if key == "families" and not op:
+        return {"default": {key: parsed}}
+    return {"rule": [{"op": op or "*", key: parsed}]}
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SoftfxError(f"--out {path}: it cannot be written: {error.strerror}.") from error
+
+
+def _status(arguments: argparse.Namespace, report: Report) -> int:
+    counts = report.counts | {"break": len(report.breaks), "none": 0}
+    return FINDINGS if any(counts[kind] for kind in arguments.fail_on) else 0

@@ -1,0 +1,35 @@
+"""Errors in one message: softfx's own as they are, the model's summarised, anything else owned up to."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from pathlib import Path
+
+import torch
+
+from softfx.cli.target import summary
+from softfx.errors import SoftfxError
+
+__all__ = ["message"]
+
+_OURS = str(Path(__file__).resolve().parents[1]) + os.sep
+_TORCH = os.path.dirname(str(torch.__file__)) + os.sep
+
+
+def message(error: Exception, target: str, traceback_shown: bool) -> str:
+    """What to tell the user."""
+    more = "" if traceback_shown else " --traceback shows where."
+    if isinstance(error, SoftfxError):
+        return str(error)
+    if _raised_by_us(error):
+        return f"{target}: softfx itself failed: {summary(error)}. This is a bug worth reporting.{more}"
+    what = f"it could not be run on these inputs: {summary(error)}"
+    return f"{target}: {what}. Give inputs that the model accepts.{more}"
+
+
+def _raised_by_us(error: Exception) -> bool:
+    """Whether the innermost frame outside torch is softfx's."""
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    files = [file for file in files if not file.startswith((_TORCH, "<"))]
+    return bool(files) and files[-1].startswith(_OURS)

@@ -1,0 +1,333 @@
+"""From `package.module:name` or `path/to/file.py:name` to the model or function that is meant.
+
+A name may be a Module, a Module class or a function that builds one; `name(key=value)` passes literals to the
+last two. What was taken for what is said in `Target.taken_as`, which the command line prints on stderr.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from softfx.errors import TargetError, did_you_mean, listed
+
+__all__ = ["Target", "check_call", "load_target"]
+
+_FORM = "Write package.module:name or path/to/file.py:name."
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be softened, and how it was found.
+
+    args, kwargs: example inputs, where a factory returned (target, args) or (target, args, kwargs).
+    definition: file and line of what was named.
+    """
+
+    spec: str
+    value: Callable[..., Any]
+    taken_as: str
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    definition: tuple[str, int] | None = None
+
+
+def load_target(spec: str, *, as_function: bool = False, seed: int = 0) -> Target:
+    """The target that `spec` names.
+
+    Args:
+        spec: package.module:name, path/to/file.py:name, either with (literal arguments) behind it.
+        as_function: the function named is itself the target, even if it takes no arguments.
+        seed: what random numbers start from while a model is built.
+    Raises:
+        TargetError: if there is no such module, file or name, or it cannot be built.
+    """
+    place, name, call = _split(spec)
+    module = _module(place, name)
+    found = _attribute(module, name, place)
+    definition = _definition(module, name, found)
+    if not callable(found):
+        kind = type(found).__name__
+        raise TargetError(
+            f"{spec}: {name} is a {kind}, not a model or a function. Name a Module, a class or a function."
+        )
+    if isinstance(found, torch.nn.Module) and call is None:
+        return Target(spec, found, f"an instance of {type(found).__name__}", definition=definition)
+    if call is None and (as_function or not _builds(found)):
+        if inspect.isclass(found):
+            raise TargetError(_needs_arguments(spec, name, found))
+        return Target(spec, found, "the function itself", definition=definition)
+    torch.manual_seed(seed)
+    built = _build(spec, name, found, call or ast.Call(ast.Name(name), [], []))
+    value, args, kwargs = _parts(built)
+    if not callable(value):
+        kind = type(value).__name__
+        hint = (
+            "If the function itself is meant, add --function."
+            if not inspect.isclass(found)
+            else "Name another class."
+        )
+        raise TargetError(f"{spec}: {name}() gives a {kind}, not a model or a function. {hint}")
+    what = "an instance of" if inspect.isclass(found) else f"what {name}() returns, a"
+    return Target(spec, value, f"{what} {type(value).__name__}", args, kwargs, definition)
+
+
+# -- reading the text ----------------------------------------------------------------------------------------
+
+
+def _split(spec: str) -> tuple[str, str, ast.Call | None]:
+    """Module or file, dotted name, and the call behind it if there is one."""
+    head, paren, _ = spec.partition("(")
+    place, colon, name = head.rpartition(":")
+    if not colon or not place or not name:
+        names = _names_in(place or head)
+        there = f" It has: {listed(names)}." if names else ""
+        raise TargetError(f"{spec}: no name in it. {_FORM}{there}")
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise TargetError(f"{spec}: {name!r} is not a name. {_FORM}")
+    return place, name, _parse_call(spec, spec[len(place) + 1 :]) if paren else None
+
+
+def _parse_call(spec: str, text: str) -> ast.Call:
+    legal = "Only literals may stand between the brackets, such as Model(16, dim=2, name='x')."
+    try:
+        node = ast.parse(text, mode="eval").body
+    except SyntaxError as error:
+        raise TargetError(f"{spec}: {text!r} is not a call: {error.msg}. {legal}") from error
+    if not isinstance(node, ast.Call):
+        raise TargetError(f"{spec}: {text!r} is not a call. {legal}")
+    for value in (*node.args, *(keyword.value for keyword in node.keywords)):
+        try:
+            ast.literal_eval(value)
+        except ValueError as error:
+            raise TargetError(f"{spec}: {ast.unparse(value)!r} is not a literal. {legal}") from error
+    if any(keyword.arg is None for keyword in node.keywords):
+        raise TargetError(f"{spec}: ** cannot be used here. {legal}")
+    return node
+
+
+def _names_in(place: str) -> list[str]:
+    """What a file or an already importable module defines, for a message only."""
+    path = Path(place)
+    try:
+        if not path.is_file():
+            return []
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return []
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return [node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
+
+
+# -- finding -------------------------------------------------------------------------------------------------
+
+
+def _module(place: str, name: str) -> ModuleType:
+    """The imported module or file."""
+    if place.endswith(".py") or os.sep in place or "/" in place:
+        return _import_file(place)
+    if not all(part.isidentifier() for part in place.split(".")):
+        raise TargetError(f"{place}: not a module name. {_FORM}")
+    _prepend(Path.cwd())
+    try:
+        return importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        if error.name and (place == error.name or place.startswith(error.name + ".")):
+            file = Path(place.replace(".", os.sep)).with_suffix(".py")
+            hint = f" Did you mean {file}:{name}?" if file.is_file() else ""
+            raise TargetError(
+                f"{place}: there is no module {error.name!r} in this Python environment or folder.{hint} "
+                "Check the spelling, or install the package it is in."
+            ) from error
+        raise TargetError(_import_failed(place, error)) from error
+    except Exception as error:
+        raise TargetError(_import_failed(place, error)) from error
+
+
+def _import_file(place: str) -> ModuleType:
+    path = Path(place)
+    if not path.is_file():
+        near = did_you_mean(path.name, [item.name for item in path.parent.glob("*.py")])
+        raise TargetError(f"{place}: there is no such file.{near} The path is taken from {Path.cwd()}.")
+    path = path.resolve()
+    folder, dotted = path.parent, path.stem
+    while (folder / "__init__.py").is_file():  # inside a package relative imports need its name
+        folder, dotted = folder.parent, f"{folder.name}.{dotted}"
+    _prepend(folder)
+    loaded = sys.modules.get(dotted)
+    if loaded is not None and getattr(loaded, "__file__", None) == str(path):
+        return loaded
+    try:
+        return importlib.import_module(dotted) if "." in dotted else _execute(path, dotted)
+    except Exception as error:
+        raise TargetError(_import_failed(place, error)) from error
+
+
+def _execute(path: Path, name: str) -> ModuleType:
+    """The module of a single file, under its own name unless that means another module."""
+    found = None if name in sys.modules else importlib.util.find_spec(name)
+    if found is None or found.origin != str(path):
+        name = f"softfx_target_{name}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None  # a file ending in .py always has a loader
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _prepend(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def _import_failed(place: str, error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"{place}: importing it needs the module {error.name!r}, which is not installed. Install it."
+    text = summary(error)
+    return f"{place}: importing it failed: {text}. Make sure that `import` of it works by itself."
+
+
+def _attribute(module: ModuleType, name: str, place: str) -> Any:
+    found: Any = module
+    for part in name.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError as error:
+            known = (
+                [key for key in vars(found) if not key.startswith("_")] if hasattr(found, "__dict__") else []
+            )
+            near = did_you_mean(part, known)
+            mine = [
+                key
+                for key in known
+                if getattr(getattr(found, key, None), "__module__", None) == module.__name__
+            ]
+            there = "" if near or not mine else f" It defines: {listed(mine)}."
+            raise TargetError(f"{place}: it has no {part!r}.{near}{there}") from error
+    return found
+
+
+def _definition(module: ModuleType, name: str, found: Any) -> tuple[str, int] | None:
+    """Where what was named is written: a definition, or the line that assigns it."""
+    try:
+        plain = inspect.unwrap(found) if callable(found) else found
+        if inspect.isclass(plain) or inspect.isfunction(plain):
+            return str(inspect.getsourcefile(plain)), inspect.getsourcelines(plain)[1]
+        file = str(inspect.getsourcefile(module))
+        lines = inspect.getsource(module).splitlines()
+    except (OSError, TypeError):
+        return None
+    first = name.split(".")[0]
+    places = (
+        number for number, line in enumerate(lines, 1) if line.split("=")[0].split(":")[0].strip() == first
+    )
+    return file, next(places, 1)
+
+
+# -- building ------------------------------------------------------------------------------------------------
+
+
+def _builds(found: Any) -> bool:
+    """Whether calling it without arguments is what is meant: nothing is required, or it is a class."""
+    parameters = _parameters(found)
+    return parameters is not None and not _required(parameters)
+
+
+def _parameters(found: Any) -> Mapping[str, inspect.Parameter] | None:
+    try:
+        return inspect.signature(found).parameters
+    except (TypeError, ValueError):  # built-in functions have no signature
+        return None
+
+
+def _required(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
+    free = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [name for name, item in parameters.items() if item.default is item.empty and item.kind not in free]
+
+
+def _needs_arguments(spec: str, name: str, found: Any) -> str:
+    required = _required(_parameters(found) or {})
+    example = ", ".join(f"{item}=..." for item in required)
+    return (
+        f"{spec}: {name} needs {listed(required)} to be built. Give literals, in quotes for the shell: "
+        f"'{spec}({example})', or name a function that builds it."
+    )
+
+
+def _build(spec: str, name: str, found: Any, call: ast.Call) -> Any:
+    args = [ast.literal_eval(value) for value in call.args]
+    kwargs = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+    parameters = _parameters(found)
+    if parameters is not None:
+        try:
+            inspect.signature(found).bind(*args, **kwargs)
+        except TypeError as error:
+            legal = ", ".join(str(item) for item in parameters.values())
+            raise TargetError(f"{spec}: {name} cannot be called so: {error}. It takes ({legal}).") from error
+    try:
+        return found(*args, **kwargs)
+    except Exception as error:
+        raise TargetError(f"{spec}: building it failed: {summary(error)}.") from error
+
+
+def _parts(built: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    """The target and the example inputs that may come with it."""
+    if (
+        isinstance(built, tuple)
+        and 2 <= len(built) <= 3
+        and callable(built[0])
+        and isinstance(built[1], tuple | list)
+    ):
+        kwargs = dict(built[2]) if len(built) == 3 else {}
+        return built[0], tuple(built[1]), kwargs
+    return built, (), {}
+
+
+# -- calling -------------------------------------------------------------------------------------------------
+
+
+def check_call(target: Target, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Refuse inputs that the target's signature cannot take, before anything runs."""
+    function = target.value.forward if isinstance(target.value, torch.nn.Module) else target.value
+    parameters = _parameters(function)
+    if parameters is None:
+        return
+    missing = [name for name in _required(parameters) if name not in kwargs][len(args) :]
+    legal = ", ".join(str(item) for item in parameters.values())
+    if missing:
+        some = " ".join(
+            f"--input {'' if number == 0 else name + '='}2x3" for number, name in enumerate(missing[:2])
+        )
+        raise TargetError(
+            f"{target.spec}: it needs {listed(missing)}, and {len(args) + len(kwargs)} inputs were given. "
+            f"It takes ({legal}). Give each a shape, such as {some}, or saved tensors with --load FILE.pt."
+        )
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError as error:
+        raise TargetError(f"{target.spec}: the inputs do not fit: {error}. It takes ({legal}).") from error
+
+
+def summary(error: BaseException) -> str:
+    """One line about an exception: type, first line, innermost place outside torch and softfx."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    if len(text) > 300:
+        text = text[:297] + "..."
+    hidden = (os.path.dirname(str(torch.__file__)), str(Path(__file__).resolve().parents[1]), "<")
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(hidden)
+    ]
+    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {text.rstrip('.')}{place}" if text else f"{type(error).__name__}{place}"

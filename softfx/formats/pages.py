@@ -1,0 +1,93 @@
+"""Pages about the rule table: one operation, all operations. Facts as (name, text), and as text."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from softfx.rules.rule import Rule
+
+__all__ = ["FAMILY_MEANINGS", "page_text", "rule_data", "rule_facts", "rules_markdown", "rules_text"]
+
+FAMILY_MEANINGS = {
+    "discrete": "chooses, counts or rounds: the gradient is zero or does not exist. Acted on by default.",
+    "kink": "differentiable almost everywhere; the derivative jumps at single points. Kept unless named.",
+    "selection": "uses what a decision gave. Never a site: it follows what reaches it.",
+    "random": "draws at random: no gradient with respect to what it draws by. Kept unless named.",
+    "unsafe": "its gradient is infinite or NaN somewhere. Guarded by default, which changes no value.",
+}
+
+
+def rule_facts(rule: Rule) -> list[tuple[str, str]]:
+    """What there is to say about one operation."""
+    facts = [
+        ("family", f"{rule.family}: {FAMILY_MEANINGS[rule.family]}"),
+        ("why", rule.why),
+        ("becomes", _becomes(rule)),
+        ("options", ", ".join(rule.options) or "none"),
+        ("keep it", rule.keep),
+        ("also", ", ".join(rule.aliases)),
+        ("source", rule.source),
+        ("policy", _example(rule)),
+    ]
+    return [(name, text) for name, text in facts if text]
+
+
+def _becomes(rule: Rule) -> str:
+    if rule.family == "selection":
+        return (
+            rule.soft or "its soft form when a soft value reaches it" if not rule.barrier else "always hard"
+        )
+    shape = "same shape and dtype" if rule.drop_in else "a soft value that is carried on to its consumers"
+    return f"{rule.soft} ({shape})" if rule.soft else "stays hard"
+
+
+def _example(rule: Rule) -> str:
+    if rule.family == "selection":
+        return ""
+    action = "guard" if rule.family == "unsafe" else "soft"
+    option = "  softness = 0.1" if "softness" in rule.options and action == "soft" else ""
+    return f'[[rule]]  op = "{rule.op}"  action = "{action}"{option}   (one key a line)'
+
+
+def rule_data(rule: Rule) -> dict[str, Any]:
+    """One operation as JSON-ready data."""
+    return {
+        "code": rule.code,
+        "op": rule.op,
+        "family": rule.family,
+        "why": rule.why,
+        "keep": rule.keep,
+        "soft": rule.soft,
+        "options": list(rule.options),
+        "aliases": list(rule.aliases),
+        "source": rule.source,
+        "drop_in": rule.drop_in,
+    }
+
+
+def page_text(title: str, facts: Iterable[tuple[str, str]], width: int) -> str:
+    """A page of facts as plain text."""
+    lines = [title, ""]
+    for name, text in facts:
+        lines += textwrap.wrap(
+            text, width, initial_indent=f"{name:<9}", subsequent_indent=" " * 9, break_long_words=False
+        )
+    return "\n".join(lines)
+
+
+def rules_text(rules: Sequence[Rule]) -> str:
+    """All operations in columns, one a line."""
+    width = max((len(rule.op) for rule in rules), default=0)
+    lines = (f"{rule.code}  {rule.op:<{width}}  {rule.family:<9}  {_becomes(rule)}" for rule in rules)
+    return "\n".join(lines)
+
+
+def rules_markdown(rules: Sequence[Rule]) -> str:
+    """All operations as a markdown table."""
+    lines = ["| code | operation | family | becomes | options |", "|---|---|---|---|---|"]
+    for rule in rules:
+        cells = (rule.code, f"`{rule.op}`", rule.family, _becomes(rule), ", ".join(rule.options))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,23 @@
+"""The named policies, as the same data a file holds. `gradients` is what `policy=None` means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["DEFAULT_PRESET", "PRESETS"]
+
+DEFAULT_PRESET = "gradients"
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # Values never change: straight-through for what decides, guards for what gives infinite or NaN gradients.
+    "gradients": {"default": {"action": "straight_through", "families": ["discrete", "unsafe"]}},
+    # The same, kinks included.
+    "straight-through": {
+        "default": {"action": "straight_through", "families": ["discrete", "kink", "unsafe"]}
+    },
+    # Values change: the model computes with relaxed decisions.
+    "smooth": {"default": {"action": "soft", "families": ["discrete", "kink"]}},
+    # Nothing is touched; the report still says what is there.
+    "keep": {"default": {"action": "keep", "families": []}},
+}

@@ -1,0 +1,102 @@
+"""Reading and writing TOML: text to data with line numbers, and data to text.
+
+tomllib gives no line numbers, so `Lines` finds tables and keys in the text by itself. It only serves
+messages: where it is unsure it answers with the line of the table, never with an error.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from softfx.errors import PolicyError
+
+__all__ = ["Lines", "read", "write_pairs", "write_value"]
+
+_TABLE = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(#.*)?$")
+_KEY = re.compile(r"""\s*("[^"]*"|'[^']*'|[A-Za-z0-9_-]+)\s*[.=]""")
+_STRINGS = re.compile(r'"(?:\\.|[^"\\])*"|\'[^\']*\'')
+_BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
+
+
+class Lines:
+    """The line of each table and key of a TOML text."""
+
+    def __init__(self, text: str) -> None:
+        self._lines: dict[tuple[str, int, str], int] = {}
+        seen: Counter[str] = Counter()
+        table, index, depth = "", 0, 0
+        for number, line in enumerate(_without_long_strings(text).splitlines(), start=1):
+            header = _TABLE.match(line) if depth == 0 else None
+            if header:
+                table = header[2].replace(" ", "")
+                index = seen[table]
+                seen[table] += header[1] == "[["
+                self._lines.setdefault((table, index, ""), number)
+                continue
+            key = _KEY.match(line) if depth == 0 else None
+            if key:
+                self._lines.setdefault((table, index, key[1].strip("\"'")), number)
+            plain = _STRINGS.sub("", line).partition("#")[0]
+            depth += sum(plain.count(c) for c in "[{") - sum(plain.count(c) for c in "]}")
+
+    def of(self, table: str, index: int = 0, key: str = "") -> int:
+        """The line of a key, else of its table, else 1; `table` is "" for the top level."""
+        places = ((table, index, key), (table, index, ""), ("", 0, table))
+        return next((self._lines[place] for place in places if place in self._lines), 1)
+
+
+def _without_long_strings(text: str) -> str:
+    """The text with the contents of multi-line strings blanked, line breaks kept."""
+
+    def blank(match: re.Match[str]) -> str:
+        return '""' + "\n" * match[0].count("\n")
+
+    return re.sub(r'"""(?:.|\n)*?"""|\'\'\'(?:.|\n)*?\'\'\'', blank, text)
+
+
+def read(path: Path, name: str) -> tuple[dict[str, Any], Lines]:
+    """The data of a policy file and where its parts are."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise PolicyError(f"{name}: the policy file cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise PolicyError(f"{name}: the policy file is not UTF-8 text. A policy is a TOML file.") from error
+    try:
+        return tomllib.loads(text), Lines(text)
+    except tomllib.TOMLDecodeError as error:
+        message = re.sub(r"\s*\(at (line (\d+), column \d+|end of document)\)", "", str(error))
+        place = re.search(r"at line (\d+)", str(error))
+        line = place[1] if place else str(text.count("\n") + 1)
+        raise PolicyError(
+            f"{name}:{line}: not valid TOML: {message}. Strings need quotes, lists brackets."
+        ) from error
+
+
+def write_value(value: Any) -> str:
+    """A Python value as TOML."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(write_value(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        pairs = (f"{_key(key)} = {write_value(item)}" for key, item in value.items())
+        return "{" + ", ".join(pairs) + "}"
+    return repr(value)
+
+
+def write_pairs(data: Mapping[str, Any]) -> str:
+    """`key = value` lines."""
+    return "".join(f"{_key(key)} = {write_value(value)}\n" for key, value in data.items())
+
+
+def _key(key: str) -> str:
+    return key if _BARE.match(key) else json.dumps(key, ensure_ascii=False)
