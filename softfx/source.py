@@ -9,7 +9,9 @@ from __future__ import annotations
 import linecache
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
@@ -18,14 +20,15 @@ import torch
 
 import softtorch
 
-__all__ = ["Location", "Place", "caller", "is_user_file", "locate", "source_line"]
+__all__ = ["Location", "Place", "caller", "handed_over_at", "is_user_file", "locate", "source_line"]
 
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_HIDDEN = tuple(os.path.dirname(os.path.abspath(str(package.__file__))) + os.sep for package in (torch, softtorch)) + (
-    _OURS,
-)
+_HIDDEN = tuple(
+    os.path.dirname(os.path.abspath(str(package.__file__))) + os.sep for package in (torch, softtorch)
+) + (_OURS,)
 _MODULE_FILE = str(sys.modules["torch.nn.modules.module"].__file__)
 _FUNCTION_FILE = str(sys.modules["torch.autograd.function"].__file__)
+_HANDED_OVER: ContextVar[Place | None] = ContextVar("handed_over", default=None)
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,20 @@ def source_line(file: str, line: int) -> str:
     return linecache.getline(file, line).strip()
 
 
+@contextmanager
+def handed_over_at(place: Place | None) -> Iterator[None]:
+    """Let `caller` answer `place`: the command line hands over what is defined there."""
+    token = _HANDED_OVER.set(place)
+    try:
+        yield
+    finally:
+        _HANDED_OVER.reset(token)
+
+
 def caller() -> Place:
-    """The innermost user frame that led here."""
+    """The innermost user frame that led here, or the place that was declared to be it."""
+    if (declared := _HANDED_OVER.get()) is not None:
+        return declared
     frame: FrameType | None = sys._getframe(1)
     last = frame
     while frame is not None:

@@ -122,11 +122,7 @@ def _target() -> argparse.ArgumentParser:
         action="store_true",
         help="the function named is the target, it is not called to build one",
     )
-    mode = model.add_mutually_exclusive_group()
-    mode.add_argument(
-        "--eval", dest="training", action="store_false", default=None, help="in evaluation mode"
-    )
-    mode.add_argument("--train", dest="training", action="store_true", default=None, help="in training mode")
+    model.add_argument("--mode", choices=("train", "eval"), help="set its mode; without it, as it was built")
     model.add_argument(
         "--capture", choices=("auto", "fx", "dynamo", "eager"), default="auto", help="how the model is seen"
     )
@@ -161,7 +157,7 @@ def _fail_on() -> argparse.ArgumentParser:
         type=_kinds,
         default=("blocked",),
         metavar="KINDS",
-        help="what makes the exit status 1: blocked, keep, break with commas between, or none (default blocked)",
+        help="what makes the exit status 1: blocked, keep, break joined by commas, or none (default blocked)",
     )
     return parser
 

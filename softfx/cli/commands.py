@@ -23,6 +23,7 @@ from softfx.policy.schema import FAMILIES
 from softfx.render import progress
 from softfx.report import Report
 from softfx.rules import RULES, find
+from softfx.source import Place, handed_over_at, is_user_file
 
 __all__ = ["COMMANDS"]
 
@@ -119,10 +120,11 @@ def _run(arguments: argparse.Namespace, function: Any) -> Any:
     output.note(arguments, f"taking {target.taken_as}")
     args, kwargs = _inputs(arguments, target)
     check_call(target, args, kwargs)
-    if arguments.training is not None and isinstance(target.value, torch.nn.Module):
-        target.value.train(arguments.training)
+    if arguments.mode is not None and isinstance(target.value, torch.nn.Module):
+        target.value.train(arguments.mode == "train")
     torch.manual_seed(arguments.seed)
-    with redirect_stdout(sys.stderr), progress(f"capturing {arguments.target}"):
+    place = handed_over_at(_definition(target))
+    with redirect_stdout(sys.stderr), progress(f"capturing {arguments.target}"), place:
         result = function(
             target.value,
             policy,
@@ -134,6 +136,13 @@ def _run(arguments: argparse.Namespace, function: Any) -> Any:
     if isinstance(result, Report):
         result.target = arguments.target
     return result
+
+
+def _definition(target: Target) -> Place | None:
+    """What stands for sites that no user's line leads to; torch's own definitions do not."""
+    if target.definition is None or not is_user_file(target.definition[0]):
+        return None
+    return Place(*target.definition)
 
 
 def _inputs(arguments: argparse.Namespace, target: Target) -> tuple[tuple[Any, ...], dict[str, Any]]:

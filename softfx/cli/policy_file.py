@@ -1,4 +1,4 @@
-"""The policy that `softfx policy init` writes: one entry for each place, with a comment on what stands there."""
+"""The policy that `softfx policy init` writes: one entry for each place, a comment on each."""
 
 from __future__ import annotations
 
