@@ -3,10 +3,10 @@
 Every row of the plan is a projection onto the simplex of (g - cost) / scale, so the column potentials g are the only
 unknowns. They are found by damped Newton steps inside one opaque operator (the number of steps depends on the data);
 what it returns is then differentiated through the optimality conditions. Costs O(n m) memory and O(m^3) time a step
-for n entries and m columns.
+for n entries and m columns. To add a link: its projection, its objective and its derivative, below.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,24 +18,42 @@ TOLERANCE = 1e-12
 MAX_STEPS = 200
 
 
-def plan(x: Tensor, anchors: Tensor, mass: Tensor, softness: Tensor, power: int) -> Tensor:
-    """The transport plan (..., n, [m]): rows sum to 1, columns to `mass`.
+class Columns(NamedTuple):
+    """Where mass may go, (..., m) each; a column of mass 0 is as good as absent."""
+
+    anchors: Tensor
+    """Places in rising order; the cost is the squared distance to them."""
+    mass: Tensor
+    """How many entries each takes, real numbers that sum to the number of present entries."""
+
+
+def plan(x: Tensor, present: Tensor, columns: Columns, softness: Tensor, power: int) -> Tensor:
+    """The transport plan (..., n, [m]): rows of present entries sum to 1, columns to their mass.
 
     Args:
-        x: entries (..., n), one unit of mass each; the cost to an anchor is the squared distance.
-        anchors: places of the columns (m,), in rising order.
-        mass: how many entries each column takes (m,), summing to n.
+        x: entries (..., n), one unit of mass each.
+        present: 1 for entries that take part, 0 for others, whose rows are 0; (..., n).
+        columns: anchors and masses.
         softness: strength of the regularizer, broadcastable to (..., 1); gradients reach it.
         power: 0 for the exponential link, else the power p of (f + g - C)_+^p, one of 1, 2, 3.
     """
-    cost = (x.unsqueeze(-1) - anchors).square()
-    scale = softness.unsqueeze(-1) * (1.0 if power == 0 else x.shape[-1] ** (-1.0 / power))
-    g, inverse = _potentials(x.detach(), anchors.detach(), mass, scale.detach(), power)
+    cost = (x.unsqueeze(-1) - columns.anchors.unsqueeze(-2)).square()
+    cost = cost.masked_fill(columns.mass.unsqueeze(-2) <= 0, torch.inf)
+    scale = (softness * _spread(present, power)).unsqueeze(-1)
+    g, inverse = _potentials(x.detach(), present, *(c.detach() for c in columns), scale.detach(), power)
+    weight = present.unsqueeze(-1)
     # A step of Newton's method at the solution moves nothing; each carries one derivative of the implicit function.
     for _ in range(2):
-        columns = _project((g - cost) / scale, power).sum(dim=-2, keepdim=True)
-        g = g - scale * ((columns - columns.detach()) @ inverse)
-    return _project((g - cost) / scale, power)
+        sums = (weight * _project((g - cost) / scale, power)).sum(dim=-2, keepdim=True)
+        excess = sums - columns.mass.unsqueeze(-2)
+        g = g - scale * ((excess - excess.detach()) @ inverse)
+    return weight * _project((g - cost) / scale, power)
+
+
+def _spread(present: Tensor, power: int) -> Tensor:
+    """What the link turns an entry's mass of 1 / n into, (..., 1): the softness is meant for total mass 1."""
+    count = present.sum(dim=-1, keepdim=True).clamp(min=1.0)
+    return torch.ones_like(count) if power == 0 else count.pow(-1.0 / power)
 
 
 def _project(z: Tensor, power: int) -> Tensor:
@@ -43,57 +61,79 @@ def _project(z: Tensor, power: int) -> Tensor:
 
 
 @torch.library.custom_op("softtorch::transport_potentials", mutates_args=())
-def _potentials(x: Tensor, anchors: Tensor, mass: Tensor, scale: Tensor, power: int) -> tuple[Tensor, Tensor]:
+def _potentials(
+    x: Tensor, present: Tensor, anchors: Tensor, mass: Tensor, scale: Tensor, power: int
+) -> tuple[Tensor, Tensor]:
     """Potentials (..., 1, m) and the inverse of the derivative (..., m, m) of column sums by potentials / scale."""
-    n, m = x.shape[-1], anchors.shape[-1]
+    batch, n, m = x.shape[:-1], x.shape[-1], anchors.shape[-1]
     rows = x.numel() // n
-    scale = scale.expand(*x.shape[:-1], 1, 1).reshape(rows, 1, 1)
-    problem = _Dual(x.reshape(rows, n, 1), anchors, mass, scale, power)
+    problem = _Dual(
+        x.reshape(rows, n, 1),
+        present.expand(x.shape).reshape(rows, n, 1),
+        anchors.expand(*batch, m).reshape(rows, 1, m),
+        mass.expand(*batch, m).reshape(rows, 1, m),
+        scale.expand(*batch, 1, 1).reshape(rows, 1, 1),
+        power,
+    )
     g = _solve(problem, problem.hard_potentials())
-    # The potentials are free up to a constant, which adding a constant matrix settles; the small multiple of the
-    # identity answers for columns that share no mass, which do not move at all.
-    derivative = problem.derivative(problem.plan(g))
-    derivative = derivative + 1.0 / m + 1e-12 * torch.eye(m, dtype=x.dtype, device=x.device)
-    return g.reshape(*x.shape[:-1], 1, m), torch.linalg.inv(derivative).reshape(*x.shape[:-1], m, m)
+    inverse: Tensor = torch.linalg.inv_ex(problem.regular(problem.derivative(problem.plan(g)))).inverse
+    return g.reshape(*batch, 1, m), inverse.reshape(*batch, m, m)
 
 
 @_potentials.register_fake
-def _(x: Tensor, anchors: Tensor, mass: Tensor, scale: Tensor, power: int) -> tuple[Tensor, Tensor]:
-    m = anchors.shape[-1]
-    return x.new_empty(*x.shape[:-1], 1, m), x.new_empty(*x.shape[:-1], m, m)
+def _(
+    x: Tensor, present: Tensor, anchors: Tensor, mass: Tensor, scale: Tensor, power: int
+) -> tuple[Tensor, Tensor]:
+    batch, m = x.shape[:-1], anchors.shape[-1]
+    return x.new_empty(*batch, 1, m), x.new_empty(*batch, m, m)
 
 
 @_potentials.register_vmap
-def _(
-    info: Any, in_dims: tuple[int | None, ...], x: Tensor, anchors: Tensor, mass: Tensor, scale: Tensor, power: int
-) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
-    if in_dims[1] is not None or in_dims[2] is not None:
-        raise NotImplementedError("transport: anchors and masses are one set for a whole batch, also under vmap.")
-    dims = x.dim() - (in_dims[0] is not None)
-    x = x.expand(info.batch_size, *x.shape) if in_dims[0] is None else x.movedim(in_dims[0], 0)
-    if in_dims[3] is not None:
-        scale = scale.movedim(in_dims[3], 0)
-        scale = scale[(slice(None), *[None] * (dims + 2 - scale.dim()))]
-    return _potentials(x, anchors, mass, scale, power), (0, 0)
+def _(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+    tensors, power = args[:-1], args[-1]
+    own = (1, 1, 1, 1, 2)  # axes of each tensor that are not batch axes
+    depth = max(t.dim() - (d is not None) - k for t, d, k in zip(tensors, in_dims, own, strict=False))
+    moved = []
+    for t, d, k in zip(tensors, in_dims, own, strict=False):
+        t = t.unsqueeze(0) if d is None else t.movedim(d, 0)
+        moved.append(t.reshape(t.shape[0], *[1] * (depth + k + 1 - t.dim()), *t.shape[1:]))
+    x = moved[0].expand(info.batch_size, *moved[0].shape[1:])
+    return _potentials(x, *moved[1:], power), (0, 0)
 
 
-class _Dual:
+class _Dual(NamedTuple):
     """The convex dual problem of every row at once; potentials are (rows, 1, m), plans (rows, n, m)."""
 
-    def __init__(self, x: Tensor, anchors: Tensor, mass: Tensor, scale: Tensor, power: int) -> None:
-        self.x, self.anchors, self.mass, self.scale, self.power = x, anchors, mass, scale, power
-        self.cost = (x - anchors).square()
+    x: Tensor
+    """(rows, n, 1)"""
+    present: Tensor
+    """(rows, n, 1)"""
+    anchors: Tensor
+    """(rows, 1, m)"""
+    mass: Tensor
+    """(rows, 1, m)"""
+    scale: Tensor
+    """(rows, 1, 1)"""
+    power: int
+
+    def scores(self, g: Tensor) -> Tensor:
+        cost = (self.x - self.anchors).square().masked_fill(self.mass <= 0, torch.inf)
+        return (g - cost) / self.scale
 
     def hard_potentials(self) -> Tensor:
         """Potentials of the unregularized problem: anchors' cells meet halfway between the entries they part."""
-        ordered = self.x.squeeze(-1).sort(dim=-1).values
-        cut = self.mass.cumsum(dim=0)[:-1].round().long().clamp(1, max(ordered.shape[-1] - 1, 1))
-        meeting = (ordered[:, cut - 1] + ordered[:, cut.clamp(max=ordered.shape[-1] - 1)]) / 2.0
-        rise = (meeting - self.anchors[1:]).square() - (meeting - self.anchors[:-1]).square()
+        absent_last = torch.where(self.present > 0, self.x, torch.inf).squeeze(-1)
+        ordered = absent_last.sort(dim=-1).values
+        last = (self.present.sum(dim=-2) - 1.0).clamp(min=0.0).long()  # (rows, 1)
+        cut = self.mass.squeeze(-2).cumsum(dim=-1)[:, :-1].round().long()
+        below, above = ordered.gather(-1, (cut - 1).clamp(min=0).minimum(last)), ordered.gather(-1, cut.minimum(last))
+        meeting = (below + above) / 2.0
+        left, right = self.anchors[:, 0, :-1], self.anchors[:, 0, 1:]
+        rise = (meeting - right).square() - (meeting - left).square()
         return torch.nn.functional.pad(rise.cumsum(dim=-1), (1, 0)).unsqueeze(-2)
 
     def plan(self, g: Tensor) -> Tensor:
-        return _project((g - self.cost) / self.scale, self.power)
+        return self.present * _project(self.scores(g), self.power)
 
     def excess(self, plan: Tensor) -> Tensor:
         """How far the columns are from their masses, (rows, 1, m)."""
@@ -101,21 +141,33 @@ class _Dual:
 
     def objective(self, g: Tensor, plan: Tensor) -> Tensor:
         """What the potentials minimize, (rows, 1, 1); its derivative by g / scale is the excess."""
-        z = (g - self.cost) / self.scale
+        z = self.scores(g)
         if self.power == 0:
-            value = torch.logsumexp(z, dim=-1)
+            value = self.present * torch.logsumexp(z, dim=-1, keepdim=True)
         else:
             bend = self.power / (self.power + 1.0)
-            value = (plan * z - bend * plan.pow(1.0 + 1.0 / self.power)).sum(dim=-1)
-        return value.sum(dim=-1)[:, None, None] - (g / self.scale * self.mass).sum(dim=-1, keepdim=True)
+            linear = plan * torch.where(plan > 0, z, 0.0)
+            value = linear - bend * plan.pow(1.0 + 1.0 / self.power)
+        return value.sum(dim=(-2, -1), keepdim=True) - (g / self.scale * self.mass).sum(dim=-1, keepdim=True)
 
     def derivative(self, plan: Tensor) -> Tensor:
         """Derivative of the excess by g / scale, (rows, m, m): a graph's Laplacian, summed without cancellation."""
         r = self.power
         weight = plan if r == 0 else torch.where(plan > 0, r * plan.pow((r - 1) / r), 0.0)
-        shared = (weight / weight.sum(dim=-1, keepdim=True)).mT @ weight
+        whole = weight.sum(dim=-1, keepdim=True)
+        shared = (weight / torch.where(whole > 0, whole, 1.0)).mT @ weight
         shared = shared - torch.diag_embed(shared.diagonal(dim1=-2, dim2=-1))
         return torch.diag_embed(shared.sum(dim=-1)) - shared
+
+    def regular(self, derivative: Tensor) -> Tensor:
+        """The derivative, (rows, m, m), made invertible.
+
+        A constant in g changes nothing, which a constant matrix settles; columns that share no mass with others, or
+        have none, do not move, which a small multiple of the identity settles.
+        """
+        taken = (self.mass > 0).to(derivative.dtype)
+        identity = torch.eye(taken.shape[-1], dtype=taken.dtype, device=taken.device)
+        return derivative + taken.mT * taken / taken.shape[-1] + (1.0 - taken + 1e-12) * identity
 
 
 def _solve(problem: _Dual, g: Tensor) -> Tensor:
@@ -131,7 +183,7 @@ def _solve(problem: _Dual, g: Tensor) -> Tensor:
             break
         # The least damping keeps columns that share no mass from being thrown far away by rounding.
         matrix = problem.derivative(plan) + (damping * size + 1e-14) * identity
-        trial = g - problem.scale * torch.linalg.solve(matrix, excess.mT).mT
+        trial = g - problem.scale * torch.linalg.solve_ex(matrix, excess.mT).result.mT
         trial_plan = problem.plan(trial)
         trial_excess, trial_objective = problem.excess(trial_plan), problem.objective(trial, trial_plan)
         # Near the solution the objective is flat to its rounding and the excess alone can tell.
