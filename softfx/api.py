@@ -72,7 +72,7 @@ def soften(
     args, kwargs = _example(target, example_inputs, example_kwargs)
     program, sites = _plan(target, policy, args, kwargs, capture, allow_unused, place)
     graph = _graph(target, program, sites, args, kwargs, executor)
-    state = Softened(target, sites, Eager(sites, place), graph, program, _name(target))
+    state = Softened(target, sites, Eager(sites, place), graph, program.seen, _name(target))
     return soft_module(target, state) if isinstance(target, nn.Module) else SoftFunction(target, state)
 
 
@@ -93,7 +93,7 @@ def check(
     """
     args, kwargs = _example(target, example_inputs, example_kwargs)
     program, sites = _plan(target, policy, args, kwargs, capture, allow_unused, caller())
-    return make_report(_name(target), program, sites, "eager" if program.obstacles else "graph")
+    return make_report(_name(target), program.seen, sites, "eager" if program.seen.obstacles else "graph")
 
 
 def diff(
@@ -129,7 +129,7 @@ def _plan(
     loaded = Policy.load(policy)
     program = choose.capture(target, args, kwargs, capture, place)
     sites = plan(program, loaded)
-    unmatched = [] if allow_unused else loaded.unmatched(make_report("", program, sites, "").sites)
+    unmatched = [] if allow_unused else loaded.unmatched(make_report("", program.seen, sites, "").sites)
     if unmatched:
         raise PolicyError("\n".join(unmatched))
     return program, sites
@@ -141,7 +141,7 @@ def _graph(
     """The graph executor, where it holds the call and is wanted."""
     if executor == "eager" or not sites.policy.can_act:
         return None
-    if program.obstacles:
+    if program.seen.obstacles:
         if executor == "graph":
             choose.refuse(program)
         return None

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Domain", "Known", "Soft", "Values", "map_tensors", "tensors_in"]
+__all__ = ["Domain", "Known", "Soft", "Values", "map_tensors", "rebuilt", "tensors_in"]
 
 
 class Domain(enum.Enum):
@@ -92,19 +92,21 @@ def tensors_in(tree: Any) -> Iterator[Tensor]:
         yield from tensors_in((tree.start, tree.stop, tree.step))
 
 
+def rebuilt(like: Any, items: list[Any]) -> Any:
+    """`items` in the sequence type of `like`: list, tuple, named tuple or torch's own (torch.return_types.topk)."""
+    if isinstance(like, tuple) and hasattr(like, "_fields"):
+        return type(like)(*items)
+    return type(like)(items)
+
+
 def map_tensors(function: Callable[[Tensor], Any], tree: Any) -> Any:
     """`tree` with `function` applied to each tensor; named tuples and dict types keep their kind."""
     if isinstance(tree, Tensor):
         return function(tree)
     if isinstance(tree, torch.Size):
         return tree
-    if isinstance(tree, tuple):
-        items = [map_tensors(function, item) for item in tree]
-        if type(tree) is tuple:
-            return tuple(items)
-        return type(tree)(*items) if hasattr(tree, "_fields") else type(tree)(items)
-    if isinstance(tree, list):
-        return [map_tensors(function, item) for item in tree]
+    if isinstance(tree, tuple | list):
+        return rebuilt(tree, [map_tensors(function, item) for item in tree])
     if isinstance(tree, dict):
         return {key: map_tensors(function, item) for key, item in tree.items()}
     if isinstance(tree, slice):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.domains import Domain, Known, Soft, Values, map_tensors, tensors_in
+from softfx.domains import Domain, Known, Soft, Values, map_tensors, rebuilt, tensors_in
 from softfx.report import Consumer
 from softfx.rules import RULES, SPELLING
 from softfx.rules.rule import Cut, Rule
@@ -33,6 +33,15 @@ _SHAPE_ONLY = frozenset(
     "zeros_like ones_like empty_like full_like rand_like randn_like randint_like new_zeros new_ones new_empty new_full "
     "new_tensor size numel dim stride storage_offset is_floating_point is_contiguous".split()
 )
+
+
+# What softening a call can fail with while it is planned, on shapes alone; the site is then blocked with the reason.
+_FAILURES = (Cut, RuntimeError, ValueError, IndexError, TypeError, NotImplementedError)
+
+
+def _told(failure: BaseException) -> str:
+    text = str(failure).strip().splitlines()
+    return f"its soft form fails on these operands: {text[0] if text else type(failure).__name__}"
 
 
 class Backend(Protocol):
@@ -210,10 +219,13 @@ class Engine:
         context = _Context(self, func, self._options(rule, record), exact, self._provenance(softs, record))
         try:
             result = (self._write if in_place else self._compute)(rule, spelled, context, args, kwargs)
-        except Cut as refusal:
-            self._lost(softs, rule.op, location, str(refusal))
+        except _FAILURES as failure:
+            if not isinstance(failure, Cut) and not self.planning:
+                raise
+            refusal = str(failure) if isinstance(failure, Cut) else _told(failure)
+            self._lost(softs, rule.op, location, refusal)
             if record is not None and record.acts and not record.live:
-                record.block(str(refusal))
+                record.block(refusal)
             return self._plain(func, args, kwargs, known, locate, cut=f"{rule.op}: {refusal}", told=True)
         for upstream in self._sites_of(softs):
             self._consumer(upstream, rule.op, location, "soft")
@@ -309,7 +321,7 @@ class Engine:
         if not isinstance(shadow, tuple | list) or len(shadow) != len(hard):
             raise Cut("its results and their shadows do not match")
         items = [self._finish(context, h, s) for h, s in zip(hard, shadow, strict=True)]
-        return type(hard)(items) if hasattr(hard, "_fields") or isinstance(hard, list) else tuple(items)
+        return rebuilt(hard, items)
 
     def _bind(self, context: _Context, hard: Tensor, shadow: Any) -> Tensor:
         if shadow is None:

@@ -15,10 +15,14 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from softfx import _torch_private as private
+from softfx import packing
 from softfx.engine import Direct, Engine
 from softfx.rewrite import Rewritten
 from softfx.sites import Sites
 from softfx.source import Location, Place, locate, module_paths
+
+# Compared by value: two of these that are equal are the same to a program.
+_VALUES = (int, float, complex, str, bytes, torch.dtype, torch.device)
 
 __all__ = ["Eager", "Graph", "signature"]
 
@@ -82,6 +86,14 @@ class Graph:
         self._paths = [tuple(name.split(".")) for name in rewritten.lifted]
         self._state = _state(root)
 
+    def __getstate__(self) -> dict[str, Any]:
+        structure, *leaves = self.example
+        return {**self.__dict__, "example": (packing.pack_structure(structure), *leaves)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        tree, *leaves = state["example"]
+        self.__dict__.update(state, example=(packing.unpack_structure(tree), *leaves))
+
     def holds(self, root: Any, args: Any, kwargs: Any) -> bool:
         """Whether the graph is this call: same signature, and the module in the state it was captured in."""
         if signature(args, kwargs) != self.example:
@@ -109,18 +121,21 @@ def _state(root: Any) -> list[Any]:
     for module in root.modules() if isinstance(root, nn.Module) else ():
         for key, value in module.__dict__.items():
             if key not in ("_parameters", "_buffers", "_softfx"):
-                found.append(tuple(value.values()) if type(value) is dict and key[0] == "_" else value)
+                found.append(tuple(value.values()) if isinstance(value, dict) and key[0] == "_" else value)
     return found
 
 
 def _same_state(before: list[Any], after: list[Any]) -> bool:
     if len(before) != len(after):
         return False
-    for old, new in zip(before, after, strict=True):
-        if old is new:
-            continue
-        if type(old) is not tuple or type(new) is not tuple or len(old) != len(new):
-            return False
-        if any(a is not b for a, b in zip(old, new, strict=True)):
-            return False
-    return True
+    return all(_same(old, new) for old, new in zip(before, after, strict=True))
+
+
+def _same(old: Any, new: Any) -> bool:
+    if old is new:
+        return True
+    if type(old) is not type(new):
+        return False
+    if isinstance(old, tuple):
+        return _same_state(list(old), list(new))
+    return isinstance(old, _VALUES) and bool(old == new)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from softfx.capture.program import Program
+from softfx.capture.program import Seen
 from softfx.report import Report, Site
 from softfx.sites import SiteRecord, Sites
 from softfx.source import source_line
@@ -14,14 +14,14 @@ from softfx.source import source_line
 __all__ = ["make_report"]
 
 
-def make_report(name: str, program: Program, sites: Sites, executor: str) -> Report:
-    """The report of `program`'s sites as they stand now."""
+def make_report(name: str, seen: Seen, sites: Sites, executor: str) -> Report:
+    """The report of the sites of a call so seen as they stand now."""
     return Report(
         target=name,
-        frontend=program.frontend,
-        why_frontend=program.why,
-        graphs=program.graphs,
-        breaks=list(program.breaks),
+        frontend=seen.frontend,
+        why_frontend=seen.why,
+        graphs=seen.graphs,
+        breaks=list(seen.breaks),
         executor=executor,
         static=len(sites.static),
         sites=[_site(record, sites) for record in sites],

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, fx
 
 from softfx import _torch_private as private
+from softfx import packing
 from softfx.capture.program import GraphBuilder, Program
 from softfx.engine import Engine
 from softfx.rules import RULES, SPELLING
@@ -34,6 +35,14 @@ class Rewritten:
     softness: list[int]
     result: Any  # the structure its flat outputs unflatten to
 
+    def __getstate__(self) -> dict[str, Any]:
+        packed = {"module": packing.pack(self.module), "result": packing.pack_structure(self.result)}
+        return {**self.__dict__, **packed}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        module, result = packing.unpack(state["module"]), packing.unpack_structure(state["result"])
+        self.__dict__.update(state, module=module, result=result)
+
 
 class _Writer:
     """The backend whose calls are nodes and whose values are fake tensors."""
@@ -47,7 +56,7 @@ class _Writer:
     def run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         assert self.node is not None
         target, arguments = self.node.target, args
-        if target is getattr:
+        if target is getattr:  # the engine was given the property's getter
             arguments = (args[0], self.node.args[1])
         value = self.node.meta["val"]
         self.builder.call(target, arguments, kwargs, value, location=self.node.meta["location"])
@@ -80,7 +89,7 @@ def rewrite(program: Program, sites: Sites, *, planning: bool = False) -> Rewrit
     outputs = [engine.result(value) for value in values[program.graph.output_node()]]
     writer.builder.output(outputs)
     _remove_dead(writer.builder.graph)
-    module = fx.GraphModule(_holder(writer.builder.constants), writer.builder.graph)
+    module = packing.graph_module(writer.builder.graph, writer.builder.constants)
     return Rewritten(module, list(program.lifted.values()), list(writer.softness_nodes), program.result)
 
 
@@ -90,13 +99,6 @@ def _fake_mode(program: Program) -> Any:
         if mode is not None:
             return mode
     return private.FakeTensorMode(allow_non_fake_inputs=True)
-
-
-def _holder(constants: dict[str, Any]) -> torch.nn.Module:
-    holder = torch.nn.Module()
-    for name, value in constants.items():
-        object.__setattr__(holder, name, value) if callable(value) else setattr(holder, name, value)
-    return holder
 
 
 def _step(node: fx.Node, values: dict[fx.Node, Any], program: Program, engine: Engine, writer: _Writer) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from softfx.capture.program import Program
+from softfx.capture.program import Seen
 from softfx.execute import Eager, Graph
 from softfx.report import Report
 from softfx.reporting import make_report
@@ -31,13 +31,13 @@ class Softened:
     sites: Sites
     eager: Eager
     graph: Graph | None
-    program: Program
+    seen: Seen
     name: str
 
     @property
     def report(self) -> Report:
         """What was found and done, sites met since included."""
-        return make_report(self.name, self.program, self.sites, "eager" if self.graph is None else "graph")
+        return make_report(self.name, self.seen, self.sites, "eager" if self.graph is None else "graph")
 
     def run(self, root: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """One call: softened always, by the graph where it holds, by the original Python otherwise."""

@@ -53,7 +53,7 @@ def capture(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frontend
 
 def refuse(program: Program) -> None:
     """Say why no single graph holds the call."""
-    reasons = "; ".join(program.obstacles)
+    reasons = "; ".join(program.seen.obstacles)
     raise CaptureError(
         f"soften: executor 'graph' was asked for, but no graph holds the call: {reasons}. "
         "Take executor='auto', which runs the original Python softly."

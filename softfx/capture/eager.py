@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from softfx import _torch_private as private
-from softfx.capture.program import GraphBuilder, Program
+from softfx.capture.program import GraphBuilder, Program, Seen
+from softfx.capture.readable import readable
 from softfx.domains import tensors_in
 from softfx.report import Break
 from softfx.rules import RULES, SPELLING
@@ -130,7 +131,7 @@ class _Recorder(TorchFunctionMode):
             self.obstacles["autocast is switched inside the call"] = None
         location = self.where()
         self._data_dependent_shape(func, args, dynamic, location)
-        target, arguments = func, args
+        target, arguments = readable(func, args, kwargs)
         if name == "__get__":
             target, arguments = getattr, (args[0], getattr(func, "__self__", func).__name__)
         if name == "__set__":
@@ -211,16 +212,14 @@ def capture(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
         _note_escapes(recorder)
     for changed in preserved.changed:
         recorder.obstacles[f"the call replaces {changed}: it keeps state between calls"] = None
+    why = "every torch call was seen as the original ran"
     return Program(
-        "eager",
-        "every torch call was seen as the original ran",
+        Seen("eager", why, recorder.breaks, list(recorder.obstacles)),
         recorder.builder.graph,
         inputs,
         recorder.lifted,
         recorder.builder.constants,
         result_structure,
-        recorder.breaks,
-        list(recorder.obstacles),
     )
 
 

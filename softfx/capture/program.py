@@ -18,10 +18,24 @@ from torch import Tensor, fx
 
 from softfx.report import Break
 
-__all__ = ["GraphBuilder", "Program"]
+__all__ = ["GraphBuilder", "Program", "Seen"]
 
 _PLAIN = (int, float, bool, complex, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format)
 _PLAIN_OR_NODE = (*_PLAIN, fx.Node, type(Ellipsis), slice, torch.Size)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How a call was captured, for the report.
+
+    obstacles: why the graph does not hold the whole call for every value of its inputs; empty if it does.
+    """
+
+    frontend: str
+    why: str
+    breaks: list[Break] = field(default_factory=list)
+    obstacles: list[str] = field(default_factory=list)
+    graphs: int = 1
 
 
 @dataclass
@@ -32,19 +46,14 @@ class Program:
     lifted: dotted names of the module's own parameters and buffers, by placeholder name.
     constants: other objects the graph refers to, by get_attr name.
     result: the tree the graph's flat outputs unflatten to.
-    obstacles: why the graph does not hold the whole call for every value of its inputs; empty if it does.
     """
 
-    frontend: str
-    why: str
+    seen: Seen
     graph: fx.Graph
     inputs: list[fx.Node]
     lifted: dict[str, str]
     constants: dict[str, Any]
     result: Any
-    breaks: list[Break] = field(default_factory=list)
-    obstacles: list[str] = field(default_factory=list)
-    graphs: int = 1
 
 
 class GraphBuilder:

@@ -6,8 +6,7 @@ To add an operation, append one `Rule` to the file of its family here; everythin
 from __future__ import annotations
 
 import difflib
-from types import MappingProxyType
-
+from collections.abc import Mapping
 from softfx.rules import (
     arithmetic,
     axiswise,
@@ -44,7 +43,7 @@ _TABLES = (
     barriers,
 )
 
-RULES = MappingProxyType({rule.op: rule for table in _TABLES for rule in table.RULES})
+RULES: Mapping[str, Rule] = {rule.op: rule for table in _TABLES for rule in table.RULES}
 SPELLING = Spelling({rule.op: rule.aliases for rule in RULES.values()})
 
 

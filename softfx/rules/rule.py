@@ -66,3 +66,12 @@ class Rule:
     @property
     def name(self) -> str:
         return self.op
+
+    def __reduce__(self) -> tuple[Callable[[str], Rule], tuple[str]]:
+        return _rule_of, (self.code,)  # copies and pickles are the table's own record
+
+
+def _rule_of(code: str) -> Rule:
+    from softfx.rules import find
+
+    return find(code)
