@@ -134,14 +134,6 @@ def resolve_dim(where: str, dim: int, x: Tensor) -> int:
     return place % count
 
 
-def check_nonempty(where: str, x: Tensor, dim: int | None) -> None:
-    """A reduction needs at least one entry along its dim."""
-    if (x.numel() if dim is None else x.shape[dim] if x.ndim else 1) == 0:
-        along = "" if dim is None else f" along dim={dim}"
-        wrong = f"input {tuple(x.shape)} has no entries{along}"
-        raise ShapeError(message(where, wrong, "A reduction needs at least one"))
-
-
 def check_log_probs(where: str, return_log_probs: bool, log_prob_eps: float | None) -> None:
     """`log_prob_eps` belongs to `return_log_probs=True` and is a probability above 0."""
     if log_prob_eps is None:

@@ -4,6 +4,7 @@ below.
 
 from softtorch.methods.base import Method as Method
 from softtorch.methods.hard import Hard
+from softtorch.methods.keys import Keys as Keys
 from softtorch.methods.neuralsort import NeuralSort as NeuralSort
 from softtorch.methods.softsort import SoftSort as SoftSort
 

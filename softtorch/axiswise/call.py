@@ -1,0 +1,107 @@
+"""One call of an axiswise operator: the checked options, the keys with the axis last, and the way back.
+
+Every operator opens a call, asks its method for something at some positions, and closes it with the function
+that fits its shape: `reduced` for one result a row, `spread` for k of them along the same dim.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from softtorch.axiswise.results import IndexForm, ValuesAndIndices
+from softtorch.errors import OptionError, ShapeError, message
+from softtorch.kernels.precision import narrowed
+from softtorch.methods import Keys, Method
+from softtorch.methods.positions import Positions
+from softtorch.modes import Mode
+from softtorch.options import resolve_dim, resolve_method, resolve_mode, row_softness
+
+
+@dataclass(frozen=True)
+class Call:
+    """The prepared input of one operator call. `dim` is None where the input was flattened."""
+
+    x: Tensor
+    """the input as given, any shape"""
+    dim: int | None
+    """its dim, counted from the front"""
+    method: Method
+    keys: Keys
+    """(..., [n]) with that dim last"""
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Values (..., k) with k back at the place of dim."""
+        values = narrowed(values, self.x.dtype)
+        return values.reshape(self.x.shape) if self._whole(values) else values.movedim(-1, self.dim or 0)
+
+    def spread_rows(self, rows: Tensor) -> Tensor:
+        """Rows (..., k, [n]) with k back at the place of dim and [n] last."""
+        rows = narrowed(rows, self.x.dtype)
+        if self.x.ndim == 0 and rows.shape[-2] == 1:
+            return rows.squeeze(-2)
+        return rows.movedim(-2, self.dim or 0)
+
+    def reduced(self, values: Tensor, keepdim: bool) -> Tensor:
+        """Values (..., 1) without dim, or with it as 1."""
+        values = narrowed(values, self.x.dtype).squeeze(-1)
+        if not keepdim or self.x.ndim == 0:
+            return values
+        return values.reshape([1] * self.x.ndim) if self.dim is None else values.unsqueeze(self.dim)
+
+    def reduced_rows(self, rows: Tensor, keepdim: bool) -> Tensor:
+        """Rows (..., 1, [n]) without dim, or with it as 1, and [n] last."""
+        rows = narrowed(rows, self.x.dtype).squeeze(-2)
+        if not keepdim or self.x.ndim == 0:
+            return rows
+        return rows.reshape([1] * self.x.ndim + [-1]) if self.dim is None else rows.unsqueeze(self.dim)
+
+    def pair(self, positions: Positions, gated_grad: bool, form: IndexForm) -> ValuesAndIndices:
+        """Values (..., k) and, where wanted and given, the soft index (..., k, [n]); both with the axis
+        last.
+        """
+        values, rows = self.method.select(self.keys, positions, gated_grad, form.wanted)
+        if rows is not None and form.log:
+            rows = form.rows(self.method, self.keys, positions)
+        return ValuesAndIndices(values, rows)
+
+    def _whole(self, values: Tensor) -> bool:
+        """Whether values (..., k) stand for the entries of a 0-dim or flattened input one by one."""
+        return self.dim is None or (self.x.ndim == 0 and values.shape[-1] == 1)
+
+
+class Options(NamedTuple):
+    """The options that every axiswise operator has, unchecked; documented in `softtorch.axiswise`."""
+
+    softness: Tensor | float
+    mode: str | Mode
+    method: str | Method
+    standardize: bool
+    ot_kwargs: dict[str, Any] | None = None
+
+
+def open_call(
+    where: str, x: Tensor, dim: int | None, needs: str, options: Options, reduces: bool = True
+) -> Call:
+    """Check the options and prepare the input.
+
+    Args:
+        where: the operator's name, for messages.
+        x: input, any shape and real dtype.
+        dim: the operator's dim; None flattens.
+        needs: what the operator asks of the method, a key of `softtorch.options.NEEDS`.
+        options: as the user gave them.
+        reduces: whether an axis without entries is an error.
+    """
+    if x.dtype.is_complex:
+        wrong = f"input has dtype {x.dtype}, which has no order"
+        raise OptionError(message(where, wrong, "Use a real dtype"))
+    mode = resolve_mode(where, options.mode)
+    method = resolve_method(where, options.method, mode, needs, options.ot_kwargs)
+    place = None if dim is None else resolve_dim(where, dim, x)
+    last = x.reshape(-1) if place is None or x.ndim == 0 else x.movedim(place, -1)
+    if reduces and last.shape[-1] == 0:
+        wrong = f"input {tuple(x.shape)} has no entries" + ("" if dim is None else f" along dim={dim}")
+        raise ShapeError(message(where, wrong, "Use an axis with at least one"))
+    softness = row_softness(where, options.softness, tuple(last.shape[:-1]))
+    return Call(x, place, method, method.prepare(last, softness, mode, options.standardize))
