@@ -9,14 +9,19 @@ from abc import ABC, abstractmethod
 from typing import ClassVar, TypeVar
 
 from torch import Tensor
+from torch.nn.functional import hardtanh
 
 from softtorch.kernels import simplex
+from softtorch.kernels.pointwise import with_slope
 from softtorch.kernels.precision import log_probability
 
 T = TypeVar("T")
 
 # The piecewise curves run from 0 to 1 on [-5, 5], which makes them about as wide as the logistic function.
 HALF_WIDTH = 5.0
+
+# Every soft sign is exactly -1 or 1 from here on: tanh(40 / 2) rounds to 1 in float64.
+SATURATION = 40.0
 
 
 class Mode(ABC):
@@ -57,9 +62,22 @@ class Mode(ABC):
         """The logarithm of `project(z)`, (..., [n]), with exact zeros at -inf."""
         return log_probability(self.project(z))
 
+    @abstractmethod
+    def density(self, u: Tensor) -> Tensor:
+        """The derivative of `sigmoidal`, any shape: a bump of area 1 around 0."""
+
+    def sign(self, u: Tensor) -> Tensor:
+        """2 sigmoidal(u) - 1, any shape, in [-1, 1]."""
+        return 2.0 * self.sigmoidal(u) - 1.0
+
     def softabs(self, x: Tensor, softness: Tensor | float) -> Tensor:
         """x times the soft sign of x / softness, any shape: abs(x) as softness -> 0."""
-        return x * (2.0 * self.sigmoidal(x / softness) - 1.0)
+        # The sign is constant far out. Bounding its argument there makes inf * 0 of the derivative a plain 0.
+        return x * self.sign(hardtanh(x / softness, -SATURATION, SATURATION))
+
+    def ramp_of(self, x: Tensor, softness: Tensor | float) -> Tensor:
+        """softness * softrelu(x / softness), any shape: relu(x) as softness -> 0."""
+        return softness * self.softrelu(x / softness)
 
     def select(self, hard: T, soft: T) -> T:
         """`soft`, or `hard` in the mode of that name: how an operator brings torch's own function.
@@ -77,7 +95,7 @@ class Mode(ABC):
 class Piecewise(Mode):
     """Modes whose curves are polynomials in t = u / 5 on [-1, 1] and constant or linear outside.
 
-    A subclass gives the two polynomials and the power r of its projection, p_i = (z_i - threshold)_+^r.
+    A subclass gives the polynomials and the power r of its projection, p_i = (z_i - threshold)_+^r.
     """
 
     power: ClassVar[int]
@@ -90,12 +108,25 @@ class Piecewise(Mode):
     def ramp(self, t: Tensor) -> Tensor:
         """The antiderivative of `step`: 0 at t = -1 and 1 at t = 1."""
 
+    @abstractmethod
+    def bump(self, t: Tensor) -> Tensor:
+        """The derivative of `step`, for t in [-1, 1]."""
+
     def sigmoidal(self, u: Tensor) -> Tensor:
-        return self.step((u / HALF_WIDTH).clamp(-1.0, 1.0))
+        return with_slope(u, self._sigmoidal, self.density)
 
     def softrelu(self, u: Tensor) -> Tensor:
+        return with_slope(u, self._softrelu, self.sigmoidal)
+
+    def _sigmoidal(self, u: Tensor) -> Tensor:
+        return self.step((u / HALF_WIDTH).clamp(-1.0, 1.0))
+
+    def _softrelu(self, u: Tensor) -> Tensor:
         inside = self.ramp((u / HALF_WIDTH).clamp(-1.0, 1.0))
         return HALF_WIDTH * inside + (u - HALF_WIDTH).relu()
+
+    def density(self, u: Tensor) -> Tensor:
+        return self.bump((u / HALF_WIDTH).clamp(-1.0, 1.0)) / HALF_WIDTH
 
     def project(self, z: Tensor) -> Tensor:
         return simplex.project(z, self.power)

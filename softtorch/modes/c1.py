@@ -18,3 +18,6 @@ class C1(Piecewise):
 
     def ramp(self, t: Tensor) -> Tensor:
         return (t + 1.0).pow(3) * (3.0 - t) / 16.0
+
+    def bump(self, t: Tensor) -> Tensor:
+        return (1.0 - t.square()) * 0.75

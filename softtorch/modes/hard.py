@@ -21,6 +21,9 @@ class Hard(Mode):
     def sigmoidal(self, u: Tensor) -> Tensor:
         return torch.heaviside(u, u.new_full((), 0.5))
 
+    def density(self, u: Tensor) -> Tensor:
+        return torch.zeros_like(u)
+
     def softrelu(self, u: Tensor) -> Tensor:
         return u.relu()
 

@@ -6,8 +6,12 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from softtorch.modes.base import Mode
+
+# softplus(u) rounds to u in float64 from here on; torch's default of 20 is 2e-9 off.
+_IDENTITY_FROM = 40.0
 
 
 class Smooth(Mode):
@@ -19,9 +23,20 @@ class Smooth(Mode):
     def sigmoidal(self, u: Tensor) -> Tensor:
         return torch.sigmoid(u)
 
+    def density(self, u: Tensor) -> Tensor:
+        step = torch.sigmoid(u)
+        return step * (1.0 - step)
+
+    def sign(self, u: Tensor) -> Tensor:
+        return torch.tanh(u / 2.0)  # 2 sigmoid - 1 would cancel near 0
+
     def softrelu(self, u: Tensor) -> Tensor:
-        # torch's softplus becomes the identity above 20, which is 2e-9 off in float64; this form is exact.
-        return -torch.nn.functional.logsigmoid(-u)
+        return softplus(u, threshold=_IDENTITY_FROM)
+
+    def ramp_of(self, x: Tensor, softness: Tensor | float) -> Tensor:
+        if isinstance(softness, Tensor):
+            return super().ramp_of(x, softness)
+        return softplus(x, beta=1.0 / softness, threshold=_IDENTITY_FROM)
 
     def project(self, z: Tensor) -> Tensor:
         return torch.softmax(z, dim=-1)
