@@ -64,6 +64,7 @@ _FAMILY_STYLES = {
     "unsafe": "red",
     "selection": "dim",
 }
+_INDENT = (0, 0, 0, 2)
 _GUTTER = 6  # five digits of a line number and a space
 _PATIENCE = 1.0  # seconds before work counts as long
 
@@ -91,7 +92,7 @@ def report_view(report: Report) -> RenderableType:
         parts += [_item(f"{short_path(item.file)}:{item.line}", item.reason) for item in report.breaks]
     if report.starved:
         parts += _section("No gradient at all in the original")
-        parts += [Padding(Text(name), (0, 0, 0, 2)) for name in report.starved]
+        parts += [Padding(Text(name), _INDENT, expand=False) for name in report.starved]
     if found := explanations(report):
         parts += _section("What the operations do to the gradient")
         parts += [_item(f"{code} {op}", why) for code, op, why in found]
@@ -138,7 +139,9 @@ def _section(title: str) -> list[RenderableType]:
 
 
 def _item(name: str, text: str) -> RenderableType:
-    return Padding(Lines(Text(name, style="bold"), Padding(Text(text), (0, 0, 0, 2))), (0, 0, 0, 2))
+    return Padding(
+        Lines(Text(name, style="bold"), Padding(Text(text), _INDENT, expand=False)), _INDENT, expand=False
+    )
 
 
 def _counts(report: Report) -> Text:
@@ -151,6 +154,7 @@ def _counts(report: Report) -> Text:
 def _python(source: str) -> Text:
     text = Syntax("", "python", theme=_THEME, background_color="default").highlight(source.strip())
     text.rstrip()
+    text.no_wrap, text.overflow = False, "fold"
     return text
 
 
@@ -191,7 +195,9 @@ def decisions_view(rows: Iterable[tuple[Site, str, str]]) -> RenderableType:
         action = (ACTION_WORDS[site.action], _STYLES[site.action])
         parts.append(Text.assemble((place, "bold"), "  ", site.code, " ", site.op, "  ", action))
         facts = [words, f"in {site.module}" if site.module else "", f"decided by {site.decided_by}"]
-        parts.append(Padding(Text("; ".join(fact for fact in facts if fact), style="dim"), (0, 0, 0, 2)))
+        parts.append(
+            Padding(Text("; ".join(fact for fact in facts if fact), style="dim"), _INDENT, expand=False)
+        )
     return Lines(*parts)
 
 

@@ -28,6 +28,19 @@ _FORM = (
     "Write [NAME=]SHAPE[:DTYPE][:LOW..HIGH], such as 2x3x32x32, 4x10:int64:0..100, mask=2x8:bool or scalar."
 )
 _DTYPES = {name: value for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
+_USUAL = (
+    "float32",
+    "float64",
+    "float16",
+    "bfloat16",
+    "int64",
+    "int32",
+    "int16",
+    "int8",
+    "uint8",
+    "bool",
+    "complex64",
+)
 
 
 def make_inputs(
@@ -59,7 +72,7 @@ def make_input(spec: str, generator: torch.Generator) -> tuple[str | None, Tenso
         raise TargetError(f"--input {spec}: not a shape. {_FORM}")
     dtype = _DTYPES.get(match["dtype"] or "float32")
     if dtype is None:
-        near = did_you_mean(match["dtype"], _DTYPES)
+        near = did_you_mean(match["dtype"], _USUAL)
         raise TargetError(f"--input {spec}: {match['dtype']!r} is not a dtype of torch.{near}")
     shape = () if match["shape"] == "scalar" else tuple(int(size) for size in match["shape"].split("x"))
     try:
@@ -107,7 +120,7 @@ def load_inputs(path: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
             f"--load {path}: it holds more than tensors, numbers, strings and containers of them, and code "
             "is never loaded. Save the inputs with torch.save((x, y), FILE) or torch.save({'x': x}, FILE)."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # what torch.load raises for bytes it does not know is anything
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TargetError(f"--load {path}: not a file of torch.save: {text}.") from error
     if isinstance(data, Tensor):

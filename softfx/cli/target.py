@@ -252,6 +252,11 @@ def _parameters(found: Any) -> Mapping[str, inspect.Parameter] | None:
         return None
 
 
+def _takes(function: Any) -> str:
+    """The signature as one would write it, without what comes back."""
+    return str(inspect.signature(function).replace(return_annotation=inspect.Signature.empty))
+
+
 def _required(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
     free = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [name for name, item in parameters.items() if item.default is item.empty and item.kind not in free]
@@ -274,8 +279,9 @@ def _build(spec: str, name: str, found: Any, call: ast.Call) -> Any:
         try:
             inspect.signature(found).bind(*args, **kwargs)
         except TypeError as error:
-            legal = ", ".join(str(item) for item in parameters.values())
-            raise TargetError(f"{spec}: {name} cannot be called so: {error}. It takes ({legal}).") from error
+            raise TargetError(
+                f"{spec}: {name} cannot be called so: {error}. It takes {_takes(found)}."
+            ) from error
     try:
         return found(*args, **kwargs)
     except Exception as error:
@@ -305,19 +311,20 @@ def check_call(target: Target, args: tuple[Any, ...], kwargs: Mapping[str, Any])
     if parameters is None:
         return
     missing = [name for name in _required(parameters) if name not in kwargs][len(args) :]
-    legal = ", ".join(str(item) for item in parameters.values())
     if missing:
         some = " ".join(
             f"--input {'' if number == 0 else name + '='}2x3" for number, name in enumerate(missing[:2])
         )
         raise TargetError(
             f"{target.spec}: it needs {listed(missing)}, and {len(args) + len(kwargs)} inputs were given. "
-            f"It takes ({legal}). Give each a shape, such as {some}, or saved tensors with --load FILE.pt."
+            f"It takes {_takes(function)}. Give each a shape, such as {some}, or saved tensors with --load FILE.pt."
         )
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError as error:
-        raise TargetError(f"{target.spec}: the inputs do not fit: {error}. It takes ({legal}).") from error
+        raise TargetError(
+            f"{target.spec}: the inputs do not fit: {error}. It takes {_takes(function)}."
+        ) from error
 
 
 def summary(error: BaseException) -> str:

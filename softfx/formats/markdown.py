@@ -57,7 +57,7 @@ def _row(group: Group) -> str:
         site.op,
         ACTION_WORDS[site.action] + times,
         _code(site.source.strip()),
-        _escape(" ".join(details(group))),
+        _escape("; ".join(details(group))),
     )
     return "| " + " | ".join(cells) + " |"
 

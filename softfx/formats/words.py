@@ -92,21 +92,18 @@ def settings(site: Site) -> str:
 
 
 def details(group: Group) -> list[str]:
-    """Sentences about one group: where in the model, with what settings, decided by what, for what reason."""
+    """Lines about one group: where in the model, with what settings, decided by what, why, and what cuts it off."""
     site, lines = group.first, []
     if group.modules:
-        lines.append(f"In module {listed(group.modules, 4)}.")
-    decided = [settings(site)] if settings(site) else []
-    decided += [f"decided by {site.decided_by}"] if site.decided_by else []
-    if decided:
-        lines.append(_sentence("; ".join(decided)))
+        lines.append(f"in {listed(group.modules, 4)}")
+    decided = f"decided by {site.decided_by}" if site.decided_by else ""
+    lines += [line for line in ("; ".join(filter(None, (settings(site), decided))),) if line]
     if site.reason:
-        lines.append(_sentence(site.reason))
-    for consumer in dict.fromkeys((c.op, c.file, c.line) for c in site.consumers if c.takes == "hard"):
-        op, file, line = consumer
-        lines.append(
-            f"{op} at {short_path(file)}:{line} takes only the hard value: the gradient is cut there."
-        )
+        lines.append(f"why: {site.reason.strip()}")
+    for op, file, line_number in dict.fromkeys(
+        (c.op, c.file, c.line) for c in site.consumers if c.takes == "hard"
+    ):
+        lines.append(f"cut: {op} at {short_path(file)}:{line_number} takes only the hard value")
     return lines
 
 

@@ -111,7 +111,7 @@ class _Reader:
         operations, families = self.operations(written, index)
         fields = self.fields(table, "rule", index)
         self.check_options(fields, written, operations, families, index)
-        if not fields:
+        if not set(table) - set(SELECTORS):
             self.mistake(
                 "this [[rule]] sets nothing. Give it an action or an option such as softness.", "rule", index
             )
