@@ -12,7 +12,7 @@ from torch import nn
 from softfx import diffing
 from softfx.capture import choose
 from softfx.capture.program import Program
-from softfx.errors import PolicyError, TargetError
+from softfx.errors import CaptureError, PolicyError, TargetError
 from softfx.execute import Eager, Graph, signature
 from softfx.plan import plan
 from softfx.policy import Policy
@@ -22,7 +22,7 @@ from softfx.rewrite import rewrite
 from softfx.sites import Sites
 from softfx.softened import SoftFunction, Softened, soft_module, softened
 from softfx.source import Place, caller
-from softfx.verify import verify
+from softfx.verify import agrees, check_spec
 
 __all__ = ["check", "diff", "soften", "source"]
 
@@ -114,7 +114,12 @@ def diff(
 def source(soft: Any) -> str:
     """The softened call of `soft` as a Python module's text."""
     state = softened(soft, "source")
-    return diffing.module_text(state.name, state.program, state.sites)
+    if state.graph is None:
+        raise CaptureError(
+            f"source: {state.name} has no graph of its own: {'; '.join(state.seen.obstacles) or 'it was not asked for'}. "
+            "Only a call that one graph holds can be written out. It runs softly all the same."
+        )
+    return diffing.module_text(state.name, state.graph.rewritten, state.sites)
 
 
 def _plan(
@@ -141,13 +146,15 @@ def _graph(
     """The graph executor, where it holds the call and is wanted."""
     if executor == "eager" or not sites.policy.can_act:
         return None
+    if not program.seen.obstacles and (difference := agrees(target, program, args, kwargs)):
+        program.seen.obstacles.append(difference)
     if program.seen.obstacles:
         if executor == "graph":
             choose.refuse(program)
         return None
-    graph = Graph(rewrite(program, sites), sites, signature(args, kwargs), target)
-    verify(target, program, graph, args, kwargs)
-    return graph
+    rewritten = rewrite(program, sites)
+    check_spec(program, rewritten, exact=sites.exact)
+    return Graph(rewritten, sites, signature(args, kwargs), target)
 
 
 def _example(

@@ -19,7 +19,7 @@ from softfx import packing
 from softfx.engine import Direct, Engine
 from softfx.rewrite import Rewritten
 from softfx.sites import Sites
-from softfx.source import Location, Place, locate, module_paths
+from softfx.source import Location, Place, locate, module_paths, resolve
 
 # Compared by value: two of these that are equal are the same to a program.
 _VALUES = (int, float, complex, str, bytes, torch.dtype, torch.device)
@@ -83,7 +83,6 @@ class Graph:
         self.rewritten = rewritten
         self.sites = sites
         self.example = example
-        self._paths = [tuple(name.split(".")) for name in rewritten.lifted]
         self._state = _state(root)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -102,17 +101,11 @@ class Graph:
 
     def __call__(self, root: Any, args: Any, kwargs: Any) -> Any:
         tensors = [leaf for leaf in private.leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        lifted = [_resolve(root, path) for path in self._paths]
+        lifted = [resolve(root, name) for name in self.rewritten.lifted]
         records = self.sites.by_id(frozenset(self.rewritten.softness))
         softness = {record.id: record.softness for record in records}
         flat = self.rewritten.module(*tensors, *lifted, *(softness[i] for i in self.rewritten.softness))
         return private.unflatten(list(flat), self.rewritten.result)
-
-
-def _resolve(root: Any, path: tuple[str, ...]) -> Any:
-    for name in path:
-        root = getattr(root, name)
-    return root
 
 
 def _state(root: Any) -> list[Any]:

@@ -59,14 +59,15 @@ class _Writer:
         if target is getattr:  # the engine was given the property's getter
             arguments = (args[0], self.node.args[1])
         value = self.node.meta["val"]
-        self.builder.call(target, arguments, kwargs, value, location=self.node.meta["location"])
+        self.builder.call(target, arguments, kwargs, value, self.node.name, location=self.node.meta["location"])
         return value
 
     def emit(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with self.fake:
             value = func(*args, **kwargs)
         location = None if self.node is None else self.node.meta.get("location")
-        self.builder.call(func, args, kwargs, value, location=location, added=True)
+        name = "soft_" + getattr(func, "__name__", "call").strip("_").removeprefix("soft_")
+        self.builder.call(func, args, kwargs, value, name, location=location, added=True)
         return value
 
     def softness(self, record: SiteRecord) -> Any:

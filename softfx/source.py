@@ -20,7 +20,7 @@ import torch
 
 import softtorch
 
-__all__ = ["Location", "Place", "caller", "handed_over_at", "is_user_file", "locate", "source_line"]
+__all__ = ["Location", "Place", "caller", "handed_over_at", "is_user_file", "locate", "module_paths", "resolve", "source_line"]
 
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _HIDDEN = tuple(
@@ -121,3 +121,10 @@ def module_paths(root: Any) -> dict[int, str]:
     if not isinstance(root, torch.nn.Module):
         return {}
     return {id(module): path for path, module in root.named_modules()}
+
+
+def resolve(root: Any, path: str) -> Any:
+    """What stands at a dotted path under a module."""
+    for name in path.split("."):
+        root = getattr(root, name)
+    return root

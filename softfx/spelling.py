@@ -94,7 +94,7 @@ class Spelling:
 
     def _add(self, op: str, name: str) -> None:
         for namespace in _NAMESPACES:
-            self._put(getattr(namespace, name, None), Spelled(op))
+            self._put(getattr(namespace, name, None), Spelled(op, in_place=op == "setitem"))
             if namespace is not operator:
                 self._put(getattr(namespace, name + "_", None), Spelled(op, in_place=True))
         for dunder in _DUNDER.get(op, ()):

@@ -116,11 +116,12 @@ class GraphBuilder:
         node = self.node_of(value)
         return self.constant(value) if node is None else node
 
-    def call(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any, **meta: Any) -> fx.Node:
+    def call(
+        self, func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any, name: str | None = None, **meta: Any
+    ) -> fx.Node:
         """Append a call whose value is `result`; each tensor in it becomes known by its node."""
-        node = self.graph.create_node(
-            "call_function", func, tuple(self.argument(arg) for arg in args), self.argument(kwargs)
-        )
+        arguments = tuple(self.argument(arg) for arg in args)
+        node = self.graph.create_node("call_function", func, arguments, self.argument(kwargs), name)
         node.meta.update(meta, val=result)
         self._register(node, result)
         return node
