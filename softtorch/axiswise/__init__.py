@@ -21,17 +21,25 @@ take the first and last places and have probability exactly 0 at all others; a N
 """
 
 from softtorch.axiswise.extrema import argmax, argmin, max, min
+from softtorch.axiswise.medians import argmedian, median
 from softtorch.axiswise.ordering import argsort, kthvalue, rank, sort, topk
+from softtorch.axiswise.quantiles import argpercentile, argquantile, percentile, quantile
 from softtorch.axiswise.results import ValuesAndIndices
 
 __all__ = [
     "ValuesAndIndices",
     "argmax",
+    "argmedian",
     "argmin",
+    "argpercentile",
+    "argquantile",
     "argsort",
     "kthvalue",
     "max",
+    "median",
     "min",
+    "percentile",
+    "quantile",
     "rank",
     "sort",
     "topk",

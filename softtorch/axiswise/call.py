@@ -43,18 +43,24 @@ class Call:
         return rows.movedim(-2, self.dim or 0)
 
     def reduced(self, values: Tensor, keepdim: bool) -> Tensor:
-        """Values (..., 1) without dim, or with it as 1."""
+        """Values (..., 1) without dim, or with it as 1; axes in front of the batch stay in front."""
         values = narrowed(values, self.x.dtype).squeeze(-1)
-        if not keepdim or self.x.ndim == 0:
+        if not keepdim:
             return values
-        return values.reshape([1] * self.x.ndim) if self.dim is None else values.unsqueeze(self.dim)
+        if self.dim is None or self.x.ndim == 0:
+            return values.reshape(*values.shape, *[1] * self.x.ndim)
+        return values.unsqueeze(self.dim - self.x.ndim)
 
     def reduced_rows(self, rows: Tensor, keepdim: bool) -> Tensor:
-        """Rows (..., 1, [n]) without dim, or with it as 1, and [n] last."""
+        """Rows (..., 1, [n]) without dim, or with it as 1, and [n] last; axes in front of the batch stay
+        there.
+        """
         rows = narrowed(rows, self.x.dtype).squeeze(-2)
-        if not keepdim or self.x.ndim == 0:
+        if not keepdim:
             return rows
-        return rows.reshape([1] * self.x.ndim + [-1]) if self.dim is None else rows.unsqueeze(self.dim)
+        if self.dim is None or self.x.ndim == 0:
+            return rows.reshape(*rows.shape[:-1], *[1] * self.x.ndim, rows.shape[-1])
+        return rows.unsqueeze(self.dim - self.x.ndim - 1)
 
     def pair(self, positions: Positions, gated_grad: bool, form: IndexForm) -> ValuesAndIndices:
         """Values (..., k) and, where wanted and given, the soft index (..., k, [n]); both with the axis

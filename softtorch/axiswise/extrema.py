@@ -51,7 +51,7 @@ def argmax(
     Example:
         >>> import torch, softtorch
         >>> softtorch.argmax(torch.tensor([0.0, 3.0, 1.0]), softness=0.2)
-        tensor([0.0590, 0.7974, 0.1436])
+        tensor([0.0554, 0.8096, 0.1350])
     """
     options = Options(softness, mode, method, standardize, ot_kwargs)
     form = index_form("argmax", return_log_probs, log_prob_eps)
@@ -138,7 +138,7 @@ def max(
     Example:
         >>> import torch, softtorch
         >>> softtorch.max(torch.tensor([0.0, 3.0, 1.0]), softness=0.2)
-        tensor(2.5358)
+        tensor(2.5638)
     """
     options = Options(softness, mode, method, standardize, ot_kwargs)
     form = index_form("max", return_log_probs, log_prob_eps, return_indices)

@@ -40,3 +40,24 @@ def log_probability(p: Tensor) -> Tensor:
     tensor([-inf, 0.])
     """
     return torch.where(p > 0, torch.where(p > 0, p, 1.0).log(), -torch.inf)
+
+
+def log_mixture(low: Tensor, high: Tensor, weight: Tensor) -> Tensor:
+    """log((1 - weight) exp(low) + weight exp(high)), any shapes that broadcast; -inf is exact in and out."""
+    low = low + log_probability(1.0 - weight)
+    high = high + log_probability(weight)
+    # logaddexp of two -inf is right in value and NaN in derivative.
+    empty = (low == -torch.inf) & (high == -torch.inf)
+    sums = torch.logaddexp(low.masked_fill(empty, 0.0), high.masked_fill(empty, 0.0))
+    return sums.masked_fill(empty, -torch.inf)
+
+
+def mixture(low: Tensor, high: Tensor, weight: Tensor) -> Tensor:
+    """(1 - weight) low + weight high, any shapes that broadcast, where an infinity of weight 0 adds
+    nothing.
+    """
+    low, high, weight = torch.broadcast_tensors(low, high, weight)
+    lone = (low == high) | (weight == 0)
+    other = torch.where(lone, low, high)
+    alone = weight == 1
+    return torch.where(alone, high, torch.lerp(torch.where(alone, high, low), other, weight))

@@ -130,8 +130,9 @@ class Median(Positions):
 
 @dataclass(frozen=True)
 class At(Positions):
-    """Chosen places: integers (negative ones count from the top), or an integer tensor (k,) of places 0 ..
-    n-1.
+    """Chosen places: integers (negative ones count from the top), or a tensor (k,) of places 0 .. n-1.
+
+    A NaN makes its row NaN, as in torch.quantile, which picks its entries so.
     """
 
     chosen: tuple[int, ...] | Tensor
@@ -140,6 +141,7 @@ class At(Positions):
         return self.chosen if isinstance(self.chosen, Tensor) else tuple(p % n for p in self.chosen)
 
     def exact(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        values, indices = torch.sort(x, dim=-1)
+        ordered, order = torch.sort(x, dim=-1)
         place = self.index(x.shape[-1], x.device)
-        return values.index_select(-1, place), indices.index_select(-1, place)
+        values, indices = ordered.index_select(-1, place), order.index_select(-1, place)
+        return values.masked_fill(x.isnan().any(dim=-1, keepdim=True), torch.nan), indices
