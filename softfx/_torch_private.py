@@ -10,15 +10,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
-__all__ = ["FakeTensorMode", "flatten", "in_transform", "leaves", "set_grad_enabled", "unflatten"]
+__all__ = ["FakeTensorMode", "flatten", "in_transform", "leaves", "set_grad_enabled", "uncompiled", "unflatten"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 set_grad_enabled: Callable[..., Any] = torch._C._set_grad_enabled
+
+
+def uncompiled(function: _F) -> _F:
+    """`function`, which a compiler leaves to Python (torch.compiler.disable, which has no type)."""
+    disabled: _F = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
+    return disabled
 
 
 def flatten(tree: Any) -> tuple[list[Any], Any]:

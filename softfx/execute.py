@@ -48,7 +48,7 @@ class Eager:
     sites: Sites
     place: Place
 
-    @torch.compiler.disable()
+    @private.uncompiled
     def __call__(self, root: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """`function(*args, **kwargs)`, softened; `root` is the module whose paths the sites name."""
         engine = Engine(self.sites, Direct())

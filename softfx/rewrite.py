@@ -104,7 +104,7 @@ def _fake_mode(program: Program) -> Any:
 
 def _step(node: fx.Node, values: dict[fx.Node, Any], program: Program, engine: Engine, writer: _Writer) -> Any:
     """The value of one of the program's nodes in the new graph."""
-    value = node.meta.get("val")
+    value: Any = node.meta.get("val")
     if node.op == "placeholder":
         writer.builder.placeholder(node.name, value)
         if node in program.inputs or (isinstance(value, Tensor) and value.requires_grad):
@@ -117,8 +117,11 @@ def _step(node: fx.Node, values: dict[fx.Node, Any], program: Program, engine: E
         new = writer.builder.constant(held)
         writer.builder.bind(value, new)
         return value
-    args = fx.node.map_aggregate(node.args, lambda a: values[a] if isinstance(a, fx.Node) else a)
-    kwargs = fx.node.map_aggregate(node.kwargs, lambda a: values[a] if isinstance(a, fx.Node) else a)
+    def value_of(argument: Any) -> Any:
+        return values[argument] if isinstance(argument, fx.Node) else argument
+
+    args: Any = fx.node.map_aggregate(node.args, value_of)
+    kwargs: Any = fx.node.map_aggregate(node.kwargs, value_of)
     if node.op == "output":
         return args[0]
     if node.target is operator.getitem and isinstance(args[0], tuple | list):
@@ -127,7 +130,7 @@ def _step(node: fx.Node, values: dict[fx.Node, Any], program: Program, engine: E
 
 
 def _call(node: fx.Node, args: Any, kwargs: dict[str, Any], engine: Engine, writer: _Writer) -> Any:
-    func = node.target
+    func: Any = node.target
     if func is private.set_grad_enabled:
         func(*args)
         return writer.run(func, args, kwargs)
@@ -150,7 +153,8 @@ def _remove_dead(graph: fx.Graph) -> None:
 def _removable(node: fx.Node) -> bool:
     if node.target is operator.getitem:
         return True
-    spelled = SPELLING.find(node.target) if node.target is not getattr else None
+    target: Any = node.target
+    spelled = SPELLING.find(target) if target is not getattr else None
     if node.meta.get("added"):
         writes = spelled is not None and spelled.in_place
         return not writes and node.target is not Tensor.copy_

@@ -68,10 +68,15 @@ class SoftModule:
         return _rebuild, (type(self).__bases__[1],), self.__dict__
 
 
-@functools.cache
+_CLASSES: dict[type[nn.Module], type[nn.Module]] = {}
+
+
 def _soft_class(original: type[nn.Module]) -> type[nn.Module]:
-    namespace = {"__doc__": original.__doc__, "__module__": original.__module__}
-    return type(f"Soft{original.__name__}", (SoftModule, original), namespace)
+    """The softened class of a class; one each, so that copies and pickles share it."""
+    if original not in _CLASSES:
+        namespace = {"__doc__": original.__doc__, "__module__": original.__module__}
+        _CLASSES[original] = type(f"Soft{original.__name__}", (SoftModule, original), namespace)
+    return _CLASSES[original]
 
 
 def _rebuild(original: type[nn.Module]) -> nn.Module:

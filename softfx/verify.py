@@ -60,11 +60,12 @@ def _effects(graph: fx.Graph) -> list[str]:
     """The names of the program's calls that write, draw, or switch a mode; writes of added code do not count."""
     names = []
     for node in graph.nodes:
-        if node.op != "call_function" or node.meta.get("added") or node.target is getattr:
+        target: Any = node.target
+        if node.op != "call_function" or node.meta.get("added") or target is getattr:
             continue
-        spelled = SPELLING.find(node.target)
+        spelled = SPELLING.find(target)
         draws = spelled is not None and RULES[spelled.op].family == "random"
-        if draws or node.target is private.set_grad_enabled:
+        if draws or target is private.set_grad_enabled:
             names.append(node.name)
     return names
 

@@ -27,9 +27,17 @@ class Cut(Exception):
 class RuleContext(Protocol):
     """What a rule's functions are given beside the operands."""
 
-    hard: Any  # what the original call returned
-    options: dict[str, Any]  # mode, softness, method ...: what the policy gave, cut down to what the rule takes
-    func: Callable[..., Any]  # the function as the program spelled it
+    @property
+    def hard(self) -> Any:
+        """What the original call returned."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """mode, softness, method ...: what the policy gave, cut down to what the rule takes."""
+
+    @property
+    def func(self) -> Callable[..., Any]:
+        """The function as the program spelled it."""
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call `function` as one visible step of the rewritten code."""
