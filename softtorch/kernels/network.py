@@ -48,16 +48,21 @@ def padded_size(n: int) -> int:
     return 1 << max(n - 1, 0).bit_length()
 
 
-def run(x: Tensor, layers: list[Layer], swap: Swap, error_free: bool) -> tuple[Tensor, list[Tensor]]:
+def run(x: Tensor, level: Tensor, layers: list[Layer], swap: Swap, error_free: bool) -> tuple[Tensor, list[Tensor]]:
     """Send x, (..., n), through the layers: the result and each layer's weights, (..., n) each.
 
-    The swap function is given plain differences of x, so the softness is its own business. A weight is how much of its own entry a place keeps; it is the same for both of a pair. With error_free the entries
-    are exactly those of a hard swap and only the derivative is soft (arXiv 2310.07174).
+    The swap function is given plain differences of x, so the softness is its own business. A weight is how much of its
+    own entry a place keeps; it is the same for both of a pair. Entries of different level, (..., n), swap hard, by
+    level. With error_free all entries are exactly those of hard swaps and only the derivative is soft
+    (arXiv 2310.07174).
     """
     weights = []
     for layer in layers:
-        weight = swap(layer.sign * (x.index_select(-1, layer.partner) - x))
+        across = layer.sign * (level.index_select(-1, layer.partner) - level)
+        soft = swap(layer.sign * (x.index_select(-1, layer.partner) - x))
+        weight = torch.where(across == 0, soft, (across > 0).to(soft.dtype))
         x = meet(x, weight, layer, error_free)
+        level = torch.where(across < 0, level.index_select(-1, layer.partner), level)
         weights.append(weight)
     return x, weights
 

@@ -81,9 +81,7 @@ def _potentials(
 
 
 @_potentials.register_fake
-def _(
-    x: Tensor, present: Tensor, anchors: Tensor, mass: Tensor, scale: Tensor, power: int
-) -> tuple[Tensor, Tensor]:
+def _(x: Tensor, present: Tensor, anchors: Tensor, mass: Tensor, scale: Tensor, power: int) -> tuple[Tensor, Tensor]:
     batch, m = x.shape[:-1], anchors.shape[-1]
     return x.new_empty(*batch, 1, m), x.new_empty(*batch, m, m)
 

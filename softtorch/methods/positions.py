@@ -21,6 +21,11 @@ class Positions(ABC):
         data.
         """
 
+    @property
+    def mirror(self) -> "Positions | None":
+        """The places to ask of -x instead, for kinds that are defined so (min is -max(-x)); else None."""
+        return None
+
     @abstractmethod
     def exact(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """torch's values (..., k) and indices (..., k) along the last axis of x, (..., [n])."""
@@ -73,6 +78,10 @@ class Lowest(Positions):
     def places(self, n: int) -> tuple[int, ...]:
         return tuple(range(self.k))
 
+    @property
+    def mirror(self) -> Positions:
+        return Highest(self.k)
+
     def exact(self, x: Tensor) -> tuple[Tensor, Tensor]:
         values, indices = torch.topk(x, self.k, dim=-1, largest=False)
         return values, indices
@@ -96,6 +105,10 @@ class Smallest(Positions):
 
     def places(self, n: int) -> tuple[int, ...]:
         return (0,)
+
+    @property
+    def mirror(self) -> Positions:
+        return Largest()
 
     def exact(self, x: Tensor) -> tuple[Tensor, Tensor]:
         values, indices = torch.min(x, dim=-1, keepdim=True)

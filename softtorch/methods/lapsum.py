@@ -1,0 +1,62 @@
+"""LapSum (arXiv 2503.06242): order statistics from sums of Laplace distribution functions, in near-linear time.
+
+With S(b) = sum_j F((b - x_j) / softness), row p is F at S^-1(p + 1) minus F at S^-1(p). Values, ranks and masks
+never form the rows. The sums and their inverse are in kernels/laplace.py.
+"""
+
+import torch
+from torch import Tensor
+
+from softtorch.kernels import laplace
+from softtorch.kernels.scan import accumulated
+from softtorch.methods.base import Method, with_extremes
+from softtorch.methods.keys import Keys
+from softtorch.methods.positions import Positions
+from softtorch.methods.scaled import count_like, scaled
+
+
+class LapSum(Method):
+    """The doubly stochastic relaxation without n x n memory.
+
+    Contract: rows and columns sum to 1; values keep the sum; masks sum to k exactly; monotone; equivariant under
+    permutations; once continuously differentiable, twice almost everywhere; dense; sort, rank and masks
+    O(n log n) time and O(n) memory, rows O(k n); ties share evenly; infinite entries keep their places to themselves;
+    a NaN makes its whole row NaN. As softness -> 0: the exact order statistics.
+    """
+
+    name = "lapsum"
+    modes = ("smooth",)
+    has_mask = True
+    doubly_stochastic = True
+
+    def rows(self, keys: Keys, positions: Positions) -> Tensor:
+        y = scaled(keys)
+        low, high, _ = _levels(y.sort(dim=-1).values, positions, keys.n)
+        return laplace.permutation_rows(y, low, high).to(keys.raw.dtype)
+
+    def values(self, keys: Keys, positions: Positions, gated_grad: bool = True) -> Tensor:
+        y, order = scaled(keys).sort(dim=-1)
+        y = y if gated_grad else y.detach()
+        v = accumulated(keys.finite).expand(y.shape).gather(-1, order)
+        low, high, at = _levels(y, positions, keys.n)
+        sums = laplace.weighted_sum(y, v, at)
+        first, last = sums.split([low.shape[-1], high.shape[-1]], dim=-1)
+        return with_extremes((last - first).to(keys.raw.dtype), keys, positions)
+
+    def rank(self, keys: Keys, descending: bool) -> Tensor:
+        """1/2 + S(x_i), or its mirror image; ranks sum to n (n + 1) / 2."""
+        y = scaled(keys)
+        return laplace.soft_ranks(-y if descending else y).to(keys.raw.dtype)
+
+    def mask(self, keys: Keys, k: Tensor | float) -> Tensor:
+        """F((x_i - b) / softness) with b so that the sum is k; gradients reach k."""
+        y = scaled(keys)
+        return laplace.top_mask(y, count_like(k, y)).to(keys.raw.dtype)
+
+
+def _levels(y: Tensor, positions: Positions, n: int) -> tuple[Tensor, Tensor, laplace.Levels]:
+    """Points S^-1(p) and S^-1(p + 1) of each position, (..., k) each, and both together as levels (..., 2 k)."""
+    place = positions.index(n, y.device)
+    at = laplace.levels(y, torch.cat([place, place + 1]).to(y.dtype))
+    low, high = at.b.split([place.shape[-1], place.shape[-1]], dim=-1)
+    return low, high, at

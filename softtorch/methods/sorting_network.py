@@ -1,0 +1,110 @@
+"""Relaxed sorting networks (arXiv 2105.04019): every swap of a sorting network mixes instead of choosing.
+
+The network runs over the keys; soft indices are rows of the product of its swaps. Layers and swap functions are in
+kernels/network.py. To add one: a function there and a line in SWAPS or NETWORKS.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from softtorch.errors import OptionError, message, nearest
+from softtorch.kernels import network
+from softtorch.methods.base import settled, with_extremes
+from softtorch.methods.keys import Keys
+from softtorch.methods.mirrored import Mirrored
+from softtorch.methods.positions import Positions
+from softtorch.modes import Mode
+
+SWAPS: dict[str, Callable[[Mode], network.Swap]] = {
+    "logistic": lambda mode: mode.sigmoidal,
+    "reciprocal": lambda mode: network.reciprocal,
+    "cauchy": lambda mode: network.cauchy,
+    "optimal": lambda mode: network.optimal,
+}
+"""The swap functions by name; "logistic" is the mode's own step, the logistic function in mode smooth."""
+
+NETWORKS: dict[str, tuple[Callable[[int, torch.device], Iterator[network.Layer]], Callable[[int], int]]] = {
+    "bitonic": (network.bitonic, network.padded_size),
+    "odd_even": (network.odd_even, lambda n: n),
+}
+"""The layers of each network, and the size that it needs for n entries."""
+
+
+@dataclass(frozen=True)
+class SortingNetwork(Mirrored):
+    """Order statistics by soft swaps.
+
+    Contract: rows sum to 1; values keep the sum up to padding (n not a power of two: constants, which without
+    standardizing are taken from the whole batch); not monotone with the logistic swap, monotone with
+    reciprocal, cauchy and optimal; values not exactly invariant under permutations; as smooth as the swap function;
+    O(n log^2 n) time and memory for values and for each row (bitonic), O(n^2) (odd_even); ties split evenly in each
+    swap; infinite entries keep the first and last places to themselves; a NaN spreads along its row. As softness -> 0:
+    the exact values.
+
+    Args:
+        swap: "logistic" (the mode's step), or the monotone "reciprocal", "cauchy", "optimal" (arXiv 2203.09630).
+        error_free: exact values and one-hot rows forward, the soft derivative backward (arXiv 2310.07174).
+        layout: "bitonic" or "odd_even".
+
+    >>> from softtorch.modes import SMOOTH
+    >>> from softtorch.methods.positions import Every
+    >>> method = SortingNetwork(swap="cauchy", error_free=True)
+    >>> method.values(method.prepare(torch.tensor([3.0, 1.0, 2.0]), 0.1, SMOOTH, False), Every())
+    tensor([1., 2., 3.])
+    """
+
+    swap: str = "logistic"
+    error_free: bool = False
+    layout: str = "bitonic"
+
+    name = "sorting_network"
+    pairs_index = False
+
+    def __post_init__(self) -> None:
+        for option, value, legal in (("swap", self.swap, SWAPS), ("layout", self.layout, NETWORKS)):
+            if value not in legal:
+                wrong, known = f"unknown {option} {value!r}", f"Known: {', '.join(legal)}"
+                raise OptionError(message("SortingNetwork", wrong, known, nearest(value, legal)))
+
+    def _rows(self, keys: Keys, positions: Positions) -> Tensor:
+        _, weights, layers = self._run(keys)
+        size = NETWORKS[self.layout][1](keys.n)
+        place = torch.arange(size, device=keys.raw.device)
+        start = (positions.index(keys.n, place.device).unsqueeze(-1) == place).to(keys.raw.dtype)
+        rows = network.rows(start, weights, layers, self.error_free).expand(*keys.raw.shape[:-1], *start.shape)
+        rows = rows[..., : keys.n]
+        mass = rows.sum(dim=-1, keepdim=True)
+        return settled(rows / torch.where(mass > 0, mass, 1.0), keys, positions)
+
+    def _values(self, keys: Keys, positions: Positions) -> Tensor:
+        sorted_keys = self._run(keys)[0]
+        chosen = sorted_keys.index_select(-1, positions.index(keys.n, keys.raw.device))
+        return with_extremes(keys.restored(chosen), keys, positions)
+
+    def _run(self, keys: Keys) -> tuple[Tensor, list[Tensor], list[network.Layer]]:
+        """The keys after all swaps, (..., size), the weights of each layer, and the layers."""
+        layers_of, size_of = NETWORKS[self.layout]
+        size, x = size_of(keys.n), keys.compared
+        layers = list(layers_of(size, x.device))
+        function, softness = SWAPS[self.swap](keys.mode), keys.softness
+        padded, level = _padded(keys, size)
+        result, weights = network.run(
+            padded, level, layers, lambda difference: function(difference / softness), self.error_free
+        )
+        return result, weights, layers
+
+
+def _padded(keys: Keys, size: int) -> tuple[Tensor, Tensor]:
+    """Keys and their levels, (..., size) each, with constants at the end that belong in the last places."""
+    x = keys.compared
+    level = keys.level.expand(x.shape)
+    if size == keys.n:
+        return x, level
+    extra = (*x.shape[:-1], size - keys.n)
+    # Standardized keys lie below 1; SoftTorch 0.1.1 pads others with the maximum of the whole batch plus 1.
+    top = x.new_ones(()) if keys.center is not None or x.numel() == 0 else x.detach().amax() + 1.0
+    top_level = (keys.above > 0).to(level.dtype)
+    return torch.cat([x, top.expand(extra)], dim=-1), torch.cat([level, top_level.expand(extra)], dim=-1)
