@@ -42,33 +42,31 @@ def check_softness(where: str, softness: Tensor | float) -> None:
         raise OptionError(message(where, wrong, "Use a number or a tensor"))
     if not 0 < softness < math.inf:
         remedy = 'For the limit 0 use mode="hard"'
-        raise OptionError(
-            message(where, f"softness={softness} is not a positive number", "Use softness > 0", remedy)
-        )
+        raise OptionError(message(where, f"softness={softness} is not a positive number", "Use softness > 0", remedy))
 
 
 def row_softness(where: str, softness: Tensor | float, batch: tuple[int, ...]) -> Tensor | float:
-    """`softness` with a trailing axis for [n], checked to broadcast against the batch shape.
+    """`softness`, checked, with a trailing axis for [n] where it is a tensor with axes of its own.
 
     Args:
         where: the operator's name.
         softness: a number, or a tensor that broadcasts to `batch`.
         batch: shape of the input without the operator's dim.
-
-    Returns:
-        The number, the 0-dim tensor, or the tensor with shape (..., 1).
     """
     check_softness(where, softness)
-    if not isinstance(softness, Tensor) or softness.ndim == 0:
-        return softness
-    shape = tuple(softness.shape)
-    fits = len(shape) <= len(batch) and all(
-        s in (1, b) for s, b in zip(reversed(shape), reversed(batch), strict=False)
-    )
-    if not fits:
-        wrong = f"softness of shape {shape} does not broadcast against the batch shape {batch}"
+    return per_row(where, "softness", softness, batch) if isinstance(softness, Tensor) else softness
+
+
+def per_row(where: str, name: str, value: Tensor, batch: tuple[int, ...]) -> Tensor:
+    """A tensor option that broadcasts to the batch shape: as it is when 0-dim, else with a trailing axis for
+    [n].
+    """
+    shape = tuple(value.shape)
+    sizes = zip(reversed(shape), reversed(batch), strict=False)
+    if len(shape) > len(batch) or not all(s in (1, b) for s, b in sizes):
+        wrong = f"{name} of shape {shape} does not broadcast against the batch shape {batch}"
         raise ShapeError(message(where, wrong, "The batch shape is the input's without the operator's dim"))
-    return softness.unsqueeze(-1)
+    return value.unsqueeze(-1) if value.ndim else value
 
 
 def resolve_method(
@@ -100,9 +98,7 @@ def resolve_method(
         raise MethodError(message(where, wrong, f"Methods with {kind}: {able}"))
     if chosen is method and mode.name not in method.modes:
         legal = f"Its modes: hard, {', '.join(method.modes)}"
-        raise MethodError(
-            message(where, f"method {method.name!r} is not defined in mode {mode.name!r}", legal)
-        )
+        raise MethodError(message(where, f"method {method.name!r} is not defined in mode {mode.name!r}", legal))
     return chosen.with_ot_kwargs(ot_kwargs)
 
 

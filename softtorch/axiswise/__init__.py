@@ -20,11 +20,14 @@ Half precision is computed in float32. Entries of -inf or inf, and those beyond 
 take the first and last places and have probability exactly 0 at all others; a NaN makes its row NaN.
 """
 
+from softtorch.axiswise.binning import bucketize, histc, searchsorted
 from softtorch.axiswise.extrema import argmax, argmin, max, min
 from softtorch.axiswise.medians import argmedian, median
+from softtorch.axiswise.membership import topk_mask
 from softtorch.axiswise.ordering import argsort, kthvalue, rank, sort, topk
 from softtorch.axiswise.quantiles import argpercentile, argquantile, percentile, quantile
 from softtorch.axiswise.results import ValuesAndIndices
+from softtorch.axiswise.running import cummax, cummin
 
 __all__ = [
     "ValuesAndIndices",
@@ -34,6 +37,10 @@ __all__ = [
     "argpercentile",
     "argquantile",
     "argsort",
+    "bucketize",
+    "cummax",
+    "cummin",
+    "histc",
     "kthvalue",
     "max",
     "median",
@@ -41,6 +48,8 @@ __all__ = [
     "percentile",
     "quantile",
     "rank",
+    "searchsorted",
     "sort",
     "topk",
+    "topk_mask",
 ]

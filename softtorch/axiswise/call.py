@@ -86,9 +86,7 @@ class Options(NamedTuple):
     ot_kwargs: dict[str, Any] | None = None
 
 
-def open_call(
-    where: str, x: Tensor, dim: int | None, needs: str, options: Options, reduces: bool = True
-) -> Call:
+def open_call(where: str, x: Tensor, dim: int | None, needs: str, options: Options, reduces: bool = True) -> Call:
     """Check the options and prepare the input.
 
     Args:

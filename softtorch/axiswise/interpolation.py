@@ -53,18 +53,12 @@ def check_q(where: str, q: Tensor | float, name: str = "q", top: float = 1.0) ->
     """q is a number in [0, top], or a floating tensor, 0-dim or (Q,), whose contents are not looked at."""
     if isinstance(q, Tensor):
         if not q.dtype.is_floating_point:
-            raise OptionError(
-                message(where, f"{name} is a tensor of dtype {q.dtype}", "Use a floating dtype")
-            )
+            raise OptionError(message(where, f"{name} is a tensor of dtype {q.dtype}", "Use a floating dtype"))
         if q.ndim > 1:
-            raise ShapeError(
-                message(where, f"{name} has shape {tuple(q.shape)}", "Use a 0-dim or 1-dim tensor")
-            )
+            raise ShapeError(message(where, f"{name} has shape {tuple(q.shape)}", "Use a 0-dim or 1-dim tensor"))
         return
     if not isinstance(q, int | float) or isinstance(q, bool):
-        raise OptionError(
-            message(where, f"{name}={q!r} is of type {type(q).__name__}", "Use a number or a tensor")
-        )
+        raise OptionError(message(where, f"{name}={q!r} is of type {type(q).__name__}", "Use a number or a tensor"))
     if not 0 <= q <= top:
         raise OptionError(message(where, f"{name}={q} is out of range", f"Use 0 <= {name} <= {top:g}"))
 

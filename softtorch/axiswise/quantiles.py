@@ -1,6 +1,5 @@
 """argquantile, quantile and the percentile forms. The rules of interpolation are in interpolation.py."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -258,15 +257,13 @@ def _value(
     if spot.weight is not None:
         low, high = values.chunk(2, dim=-1)
         # torch.lerp makes infinities NaN, as torch.quantile does; the relaxation keeps them.
-        mix: Callable[[Tensor, Tensor, Tensor], Tensor] = call.keys.mode.select(torch.lerp, mixture)
+        mix = call.keys.mode.select(_lerp, mixture)
         values = mix(low, high, spot.weight.to(values.dtype))
     value = call.reduced(_leading(values.unsqueeze(-1), spot, -2), keepdim)
     if not form.wanted:
         return value
     paired = call.method.pairs_index
-    return ValuesAndIndices(
-        value, call.reduced_rows(_mixed_rows(call, spot, form), keepdim) if paired else None
-    )
+    return ValuesAndIndices(value, call.reduced_rows(_mixed_rows(call, spot, form), keepdim) if paired else None)
 
 
 def _mixed_rows(call: Call, spot: Between, form: IndexForm) -> Tensor:
@@ -281,6 +278,11 @@ def _mixed_rows(call: Call, spot: Between, form: IndexForm) -> Tensor:
     if form.log:
         rows = form.floored(rows)
     return _leading(rows.unsqueeze(-2), spot, -3)
+
+
+def _lerp(low: Tensor, high: Tensor, weight: Tensor) -> Tensor:
+    """torch's own mixture, any shapes that broadcast."""
+    return torch.lerp(low, high, weight)
 
 
 def _leading(result: Tensor, spot: Between, axis: int) -> Tensor:

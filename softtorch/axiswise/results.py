@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from softtorch.kernels.precision import log_probability
 from softtorch.methods.base import Method
 from softtorch.methods.keys import Keys
 from softtorch.methods.positions import Positions
@@ -37,6 +38,10 @@ class IndexForm:
         if not self.log:
             return method.rows(keys, positions)
         return self.floored(method.log_rows(keys, positions))
+
+    def shown(self, rows: Tensor) -> Tensor:
+        """Probabilities (..., [n]) in this form, for operators that have no method to ask for logarithms."""
+        return self.floored(log_probability(rows)) if self.log else rows
 
     def floored(self, logs: Tensor) -> Tensor:
         """Log-probabilities (..., [n]) with none below the floor, renormalized along [n]."""

@@ -50,9 +50,7 @@ def one_value(
     return ValuesAndIndices(value, None if rows is None else call.reduced_rows(rows, keepdim))
 
 
-def many_indices(
-    where: str, positions: Positions, x: Tensor, dim: int, options: Options, form: IndexForm
-) -> Tensor:
+def many_indices(where: str, positions: Positions, x: Tensor, dim: int, options: Options, form: IndexForm) -> Tensor:
     """The soft indices of k positions: x (..., n, ...) -> (..., k, ..., [n])."""
     call = open_call(where, x, dim, "rows", options, reduces=False)
     return call.spread_rows(form.rows(call.method, call.keys, positions))
