@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 
 from softfx.errors import PolicyError, did_you_mean, listed
 from softfx.policy.entry import Entry, Place
+from softfx.policy.methods import misfit
 from softfx.policy.presets import DEFAULT_PRESET, PRESETS
 from softfx.policy.reading import read_entries
 from softfx.policy.schema import SETTINGS
@@ -132,6 +133,9 @@ class Policy:
             for key, value in fields.items()
             if action != "keep" and key not in _NOT_OPTIONS and (taken is None or key in taken)
         }
+        if text := misfit(op, options.get("method"), options.get("mode", "smooth")):
+            where = f"{place.file}:{place.line}"
+            raise PolicyError(f"{set_by['method']}: {text} Give {op} at {where} an entry with a method of its own.")
         relevant = ("action", *options) if named or family in fields["families"] else ("families",)
         return Resolved(
             action,
@@ -146,9 +150,7 @@ class Policy:
             named=named,
         )
 
-    def _action(
-        self, place: _Place, fields: Mapping[str, Any], set_by: Mapping[str, str], named: bool
-    ) -> Action:
+    def _action(self, place: _Place, fields: Mapping[str, Any], set_by: Mapping[str, str], named: bool) -> Action:
         if not named and place.family not in fields["families"]:
             return "keep"
         action = cast(Action, fields["action"])
@@ -234,9 +236,7 @@ def _why_unmatched(entry: Entry, sites: Sequence[Place], known: Mapping[str, Rul
         return f"{entry.where}: {text}. Selections need no entry: delete it."
     if not by_op:
         there = listed(sorted({site.op for site in sites})) or "none"
-        text = (
-            f"{start}: there is no {' or '.join(entry.written)} that depends on a float input or parameter."
-        )
+        text = f"{start}: there is no {' or '.join(entry.written)} that depends on a float input or parameter."
         return f"{text} Operations found: {there}. {end}"
     if not any(entry.matches_module(site) for site in by_op):
         modules = listed(sorted({repr(site.module) for site in by_op}))

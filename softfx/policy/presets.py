@@ -13,9 +13,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     # Values never change: straight-through for what decides, guards for what gives infinite or NaN gradients.
     "gradients": {"default": {"action": "straight_through", "families": ["discrete", "unsafe"]}},
     # The same, kinks included.
-    "straight-through": {
-        "default": {"action": "straight_through", "families": ["discrete", "kink", "unsafe"]}
-    },
+    "straight-through": {"default": {"action": "straight_through", "families": ["discrete", "kink", "unsafe"]}},
     # Values change: the model computes with relaxed decisions.
     "smooth": {"default": {"action": "soft", "families": ["discrete", "kink"]}},
     # Nothing is touched; the report still says what is there.

@@ -10,6 +10,7 @@ from typing import Any
 
 from softfx.errors import PolicyError, did_you_mean, listed
 from softfx.policy.entry import Entry
+from softfx.policy.methods import misfit
 from softfx.policy.presets import DEFAULT_PRESET, PRESETS
 from softfx.policy.schema import FAMILIES, SELECTORS, SETTINGS, legal_option, wrong
 from softfx.policy.toml import Lines
@@ -41,9 +42,7 @@ class _Reader:
     def __init__(self, name: str, lines: Lines | None, known: Mapping[str, Rule], titled: bool) -> None:
         self.name, self.lines, self.known, self.titled = name, lines, known, titled
         self.mistakes: list[str] = []
-        self.by_name = {
-            alias: rule.op for rule in known.values() for alias in rule.aliases if "." not in alias
-        }
+        self.by_name = {alias: rule.op for rule in known.values() for alias in rule.aliases if "." not in alias}
         self.by_name |= {rule.code: op for op, rule in known.items()} | {op: op for op in known}
         self.options = {option for rule in known.values() for option in rule.options} | set(_ALWAYS)
 
@@ -68,9 +67,7 @@ class _Reader:
             if key not in _TOP_LEVEL:
                 self.mistake(_unknown("key", key, _TOP_LEVEL), key=key)
         if data.get("version", 1) != 1 or isinstance(data.get("version"), bool):
-            self.mistake(
-                f"version = {data['version']!r} is not known. This softfx reads version = 1.", key="version"
-            )
+            self.mistake(f"version = {data['version']!r} is not known. This softfx reads version = 1.", key="version")
         preset = data.get("preset", DEFAULT_PRESET)
         if preset not in PRESETS:
             self.mistake(_unknown("preset", preset, PRESETS), key="preset")
@@ -112,9 +109,7 @@ class _Reader:
         fields = self.fields(table, "rule", index)
         self.check_options(fields, written, operations, families, index)
         if not set(table) - set(SELECTORS):
-            self.mistake(
-                "this [[rule]] sets nothing. Give it an action or an option such as softness.", "rule", index
-            )
+            self.mistake("this [[rule]] sets nothing. Give it an action or an option such as softness.", "rule", index)
         return Entry(
             self.label("rule", index),
             self.where("rule", index),
@@ -156,9 +151,8 @@ class _Reader:
                 self.mistake(text, name, index, key)
             else:
                 fields[key] = value
-        if fields.get("method") in ("lapsum", "smooth_sort") and fields.get("mode", "smooth") != "smooth":
-            text = f"method {fields['method']!r} exists in mode 'smooth' only, not {fields['mode']!r}."
-            self.mistake(f"{text} Take another method or leave mode out.", name, index, "mode")
+        if name == "default":
+            self.check_method(fields, ("",), name, index)
         return fields
 
     # -- checks across fields --------------------------------------------------------------------------------
@@ -172,6 +166,7 @@ class _Reader:
         index: int,
     ) -> None:
         """An option must be taken by at least one of the operations that the entry names."""
+        self.check_method(fields, sorted(operations) or [""], "rule", index)
         rules = [rule for rule in self.known.values() if rule.op in operations or rule.family in families]
         if "*" in written or not rules:
             return
@@ -179,9 +174,13 @@ class _Reader:
         for key in fields:
             if key not in SETTINGS and key not in taken:
                 text = f"{listed(written)} takes no {key}. It takes {', '.join(taken) or 'no options'}."
-                self.mistake(
-                    f"{text} `softfx explain {written[0].lstrip('@')}` says more.", "rule", index, key
-                )
+                self.mistake(f"{text} `softfx explain {written[0].lstrip('@')}` says more.", "rule", index, key)
+
+    def check_method(self, fields: Mapping[str, Any], ops: Iterable[str], table: str, index: int) -> None:
+        """A method must serve the operations named and the mode beside it."""
+        texts = [misfit(op, fields.get("method"), fields.get("mode")) for op in ops]
+        for text in dict.fromkeys(filter(None, texts)):
+            self.mistake(text, table, index, "method")
 
     def check_guards(self, preset: str, entries: list[Entry]) -> None:
         """`guard` is for unsafe operations: elsewhere there is nothing to guard."""
@@ -190,9 +189,7 @@ class _Reader:
         base |= default.fields if default else {}
         if base["action"] == "guard" and (others := [f for f in base["families"] if f != "unsafe"]):
             text = f"a guard cannot act on {listed(others)} operations: it mends infinite and NaN gradients."
-            self.mistake(
-                f'{text} Write families = ["unsafe"], or action = "straight_through".', "default", 0, "action"
-            )
+            self.mistake(f'{text} Write families = ["unsafe"], or action = "straight_through".', "default", 0, "action")
         rules = [entry for entry in entries if not entry.is_default]
         for index, entry in enumerate(rules):
             if entry.fields.get("action", "guard" if base["action"] == "guard" else "") != "guard":

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from softfx.errors import did_you_mean
+from softfx.policy.methods import METHOD_NAMES
+from softtorch.modes import MODES
 
 __all__ = ["FAMILIES", "OPTIONS", "SELECTORS", "SETTINGS", "Legal", "wrong"]
 
@@ -31,9 +33,7 @@ def _one_of(*names: str) -> Legal:
 
 def _subset_of(*names: str) -> Legal:
     def accepts(value: object) -> bool:
-        return isinstance(value, list | tuple) and all(
-            isinstance(item, str) and item in names for item in value
-        )
+        return isinstance(value, list | tuple) and all(isinstance(item, str) and item in names for item in value)
 
     return Legal(accepts, "a list of " + ", ".join(names), names)
 
@@ -73,9 +73,7 @@ SELECTORS: Mapping[str, Legal] = {
         lambda value: _is_text(value) or _is_list_of_text(value),
         'an operation name, a code, "@family" or "*", or a list of these',
     ),
-    "module": Legal(
-        _is_patterns, 'a pattern for the module path such as "layers.*.router" ("" is the model itself)'
-    ),
+    "module": Legal(_is_patterns, 'a pattern for the module path such as "layers.*.router" ("" is the model itself)'),
     "source": Legal(_is_patterns, 'a pattern for the file such as "*/router.py", ":LINE" allowed'),
 }
 
@@ -91,10 +89,8 @@ SETTINGS: Mapping[str, Legal] = {
 
 OPTIONS: Mapping[str, Legal] = {
     "softness": _POSITIVE,
-    "mode": _one_of("smooth", "c0", "c1", "c2"),
-    "method": _one_of(
-        "softsort", "neuralsort", "ot", "sorting_network", "fast_soft_sort", "smooth_sort", "lapsum"
-    ),
+    "mode": _one_of(*(mode for mode in MODES if mode != "hard")),
+    "method": _one_of(*METHOD_NAMES),
     "standardize": _BOOL,
     "gated": _BOOL,
     "gated_grad": _BOOL,

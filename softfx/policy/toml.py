@@ -74,9 +74,7 @@ def read(path: Path, name: str) -> tuple[dict[str, Any], Lines]:
         message = re.sub(r"\s*\(at (line (\d+), column \d+|end of document)\)", "", str(error))
         place = re.search(r"at line (\d+)", str(error))
         line = place[1] if place else str(text.count("\n") + 1)
-        raise PolicyError(
-            f"{name}:{line}: not valid TOML: {message}. Strings need quotes, lists brackets."
-        ) from error
+        raise PolicyError(f"{name}:{line}: not valid TOML: {message}. Strings need quotes, lists brackets.") from error
 
 
 def write_value(value: Any) -> str:

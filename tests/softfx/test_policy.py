@@ -103,9 +103,7 @@ def test_fields_that_are_not_given_are_not_in_the_options() -> None:
 
 
 def test_an_option_that_the_operation_does_not_take_is_left_out() -> None:
-    policy = {
-        "default": {"action": "soft", "method": "lapsum", "softness": 0.3, "families": ["discrete", "kink"]}
-    }
+    policy = {"default": {"action": "soft", "method": "lapsum", "softness": 0.3, "families": ["discrete", "kink"]}}
     assert resolve(policy, "argmax").options == {"method": "lapsum", "softness": 0.3}
     assert resolve(policy, "relu").options == {"softness": 0.3}
 
@@ -269,13 +267,11 @@ temperature = 3
         ),
         (
             {"rule": [{"op": "argmax", "method": "lapsum", "mode": "c0"}]},
-            "<dict> [[rule]] 1: method 'lapsum' exists in mode 'smooth' only, not 'c0'. "
-            "Take another method or leave mode out.",
+            "<dict> [[rule]] 1: method 'lapsum' is not defined in mode 'c0'. Its modes: smooth.",
         ),
         (
             {"preset": "smoth"},
-            "<dict>: unknown preset 'smoth'. Legal: gradients, straight-through, smooth, keep. "
-            "Did you mean 'smooth'?",
+            "<dict>: unknown preset 'smoth'. Legal: gradients, straight-through, smooth, keep. Did you mean 'smooth'?",
         ),
     ],
 )
@@ -292,9 +288,19 @@ def test_an_option_that_no_named_operation_takes_is_a_mistake() -> None:
 @pytest.mark.parametrize("op", ["argmax", "@kink", "*"])
 def test_a_guard_of_anything_but_an_unsafe_operation_is_a_mistake(op: str) -> None:
     (message,) = mistakes({"rule": [{"op": op, "action": "guard"}]})
-    assert message.startswith(
-        f"<dict> [[rule]] 1: action = 'guard' is only for unsafe operations, not for {op}."
-    )
+    assert message.startswith(f"<dict> [[rule]] 1: action = 'guard' is only for unsafe operations, not for {op}.")
+
+
+def test_a_method_without_indices_is_a_mistake_where_an_index_is_asked_for() -> None:
+    (message,) = mistakes({"rule": [{"op": ["sort", "argmax"], "action": "soft", "method": "fast_soft_sort"}]})
+    assert "method 'fast_soft_sort' gives no soft indices, which argmax needs. Methods with indices: " in message
+
+
+def test_a_method_by_default_that_cannot_serve_a_site_is_told_when_the_site_is_met() -> None:
+    policy = {"default": {"action": "soft", "method": "fast_soft_sort"}}
+    assert resolve(policy, "sort").options["method"] == "fast_soft_sort"
+    with pytest.raises(PolicyError, match=r"<dict> \[default\]: method 'fast_soft_sort' gives no soft indices"):
+        resolve(policy, "argmax")
 
 
 def test_a_guard_by_default_must_be_for_the_unsafe_family() -> None:
@@ -322,9 +328,7 @@ def test_toml_that_ends_too_early_is_told_with_its_last_line(tmp_path: Path) -> 
 
 def test_what_is_neither_preset_nor_file_is_told_with_both() -> None:
     (message,) = mistakes("smoth")
-    assert message.startswith(
-        "policy: 'smoth' is neither a preset nor a file. Presets: gradients, straight-through,"
-    )
+    assert message.startswith("policy: 'smoth' is neither a preset nor a file. Presets: gradients, straight-through,")
     assert "Did you mean 'smooth'?" in message
 
 
@@ -359,9 +363,7 @@ def test_an_entry_whose_module_is_wrong_says_where_the_operation_is() -> None:
 
 def test_an_entry_whose_source_is_wrong_says_where_the_operation_is() -> None:
     message = unmatched({"op": "topk", "source": "*/router.py:11", "action": "soft"}, Where("topk"))
-    assert (
-        "source '*/router.py:11' is not where they are. Places: /site-packages/pkg/router.py:12." in message
-    )
+    assert "source '*/router.py:11' is not where they are. Places: /site-packages/pkg/router.py:12." in message
 
 
 def test_an_entry_for_a_selection_says_that_none_is_needed() -> None:
