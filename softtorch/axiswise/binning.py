@@ -147,29 +147,33 @@ def _hard_histogram(x: Tensor, bins: int, low: float, high: float, softness: Ten
     return torch.histc(x, bins, low, high)
 
 
-def _soft_histogram(x: Tensor, bins: int, low: float, high: float, softness: Tensor | float, mode: Mode) -> Tensor:
-    """Counts (bins,) as sums of bucket probabilities; the two buckets outside are left out."""
-    dtype = computing_dtype(x.dtype)
-    points = x.to(dtype).reshape(-1)
+def _soft_histogram(
+    x: Tensor, bins: int, low: float, high: float, softness: Tensor | float, mode: Mode
+) -> Tensor:
+    """Counts (bins,) as sums of the probabilities of the gaps between the edges."""
+    points = x.to(computing_dtype(x.dtype)).reshape(-1)
     if isinstance(softness, Tensor) and softness.ndim:
         softness = softness.expand_as(x).reshape(-1)
-    inner = _gaps(_edges(points, bins, low, high), points, softness, mode)[:, 1:-1]
-    return narrowed(inner.sum(dim=0), x.dtype)
-
-
-def _edges(points: Tensor, bins: int, low: float, high: float) -> Tensor:
-    """bins + 1 equally spaced edges for points (m,): torch's rule, by which equal bounds mean those of the
-    data.
-    """
-    if low == high and points.numel() > 0:
-        first, last = points.amin(), points.amax()
-        flat = first == last
-        first, last = torch.where(flat, first - 1.0, first), torch.where(flat, last + 1.0, last)
+    if low == high:
+        # The bins span the data: nothing is outside, so the first and last of them are open.
+        gaps = _gaps(_edges(*_span(points, low), bins)[1:-1], points, softness, mode)
     else:
-        apart = 1.0 if low == high else 0.0
-        first, last = points.new_full((), low - apart), points.new_full((), high + apart)
-    steps = torch.arange(bins + 1, device=points.device, dtype=points.dtype) / bins
-    return torch.lerp(first, last, steps)
+        bounds = points.new_tensor([low, high])
+        gaps = _gaps(_edges(bounds[0], bounds[1], bins), points, softness, mode)[:, 1:-1]
+    return narrowed(gaps.sum(dim=0), x.dtype)
+
+
+def _span(points: Tensor, only: float) -> tuple[Tensor, Tensor]:
+    """The extremes of points (m,), 0-dim, one apart on both sides where they coincide, as torch.histc has it."""
+    anchored = points if points.numel() else points.new_full((1,), only)
+    first, last = anchored.amin(), anchored.amax()
+    apart = (first == last).to(points.dtype)
+    return first - apart, last + apart
+
+
+def _edges(first: Tensor, last: Tensor, bins: int) -> Tensor:
+    """bins + 1 equally spaced edges between two 0-dim bounds."""
+    return torch.lerp(first, last, torch.arange(bins + 1, device=first.device, dtype=first.dtype) / bins)
 
 
 def _located(

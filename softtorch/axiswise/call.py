@@ -48,7 +48,7 @@ class Call:
         if not keepdim:
             return values
         if self.dim is None or self.x.ndim == 0:
-            return values.reshape(*values.shape, *[1] * self.x.ndim)
+            return values.reshape((*values.shape, *[1] * self.x.ndim))
         return values.unsqueeze(self.dim - self.x.ndim)
 
     def reduced_rows(self, rows: Tensor, keepdim: bool) -> Tensor:
@@ -59,7 +59,7 @@ class Call:
         if not keepdim:
             return rows
         if self.dim is None or self.x.ndim == 0:
-            return rows.reshape(*rows.shape[:-1], *[1] * self.x.ndim, rows.shape[-1])
+            return rows.reshape((*rows.shape[:-1], *[1] * self.x.ndim, rows.shape[-1]))
         return rows.unsqueeze(self.dim - self.x.ndim - 1)
 
     def pair(self, positions: Positions, gated_grad: bool, form: IndexForm) -> ValuesAndIndices:
