@@ -14,9 +14,7 @@ LAYER = "/venv/lib/python3.11/site-packages/pkg/layers/feed_forward.py"
 
 def site(number: int, op: str, action: Any, file: str, line: int, source: str, **more: Any) -> Site:
     rule = RULES[op]
-    return Site(
-        number, rule.code, op, more.pop("module", ""), file, line, source, rule.family, action, **more
-    )
+    return Site(number, rule.code, op, more.pop("module", ""), file, line, source, rule.family, action, **more)
 
 
 def full_report() -> Report:

@@ -46,9 +46,7 @@ def test_a_range_is_kept() -> None:
 
 
 def test_names_make_keyword_inputs_and_values_need_not_be_tensors() -> None:
-    args, kwargs = make_inputs(
-        ["2", "mask=3:bool", "4"], ["num_classes=5", "average='macro'", "size=(1, 2)"], 0
-    )
+    args, kwargs = make_inputs(["2", "mask=3:bool", "4"], ["num_classes=5", "average='macro'", "size=(1, 2)"], 0)
     assert [tuple(value.shape) for value in args] == [(2,), (4,)]
     assert kwargs["mask"].dtype == torch.bool
     assert (kwargs["num_classes"], kwargs["average"], kwargs["size"]) == (5, "macro", (1, 2))
@@ -122,9 +120,7 @@ def test_code_in_a_file_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not Path("sprung").exists()
 
 
-@pytest.mark.parametrize(
-    ("content", "message"), [(None, "there is no such file"), (b"hello", "--load inputs.pt: ")]
-)
+@pytest.mark.parametrize(("content", "message"), [(None, "there is no such file"), (b"hello", "--load inputs.pt: ")])
 def test_a_file_that_cannot_be_read_gets_one_clear_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, message: str
 ) -> None:

@@ -95,9 +95,7 @@ def refusal(spec: str, **options: bool) -> str:
         ("function", "function", "the function itself"),
     ],
 )
-def test_a_name_in_a_file_is_taken_for_what_a_user_means(
-    models: str, name: str, kind: str, taken_as: str
-) -> None:
+def test_a_name_in_a_file_is_taken_for_what_a_user_means(models: str, name: str, kind: str, taken_as: str) -> None:
     target = load_target(f"{models}:{name}")
     assert type(target.value).__name__ == kind
     assert target.taken_as == taken_as
@@ -142,16 +140,12 @@ def test_a_factory_may_bring_example_inputs(models: str) -> None:
 
 
 def test_models_are_built_from_the_seed(models: str) -> None:
-    first, second, other = (
-        load_target(f"{models}:build", seed=seed).value.linear.weight for seed in (1, 1, 2)
-    )
+    first, second, other = (load_target(f"{models}:build", seed=seed).value.linear.weight for seed in (1, 1, 2))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize(
-    ("name", "text"), [("build", "def build():"), ("Sized(2)", "class Sized"), ("net", "net = ")]
-)
+@pytest.mark.parametrize(("name", "text"), [("build", "def build():"), ("Sized(2)", "class Sized"), ("net", "net = ")])
 def test_the_definition_is_where_the_name_is_written(models: str, name: str, text: str) -> None:
     definition = load_target(f"{models}:{name}").definition
     assert definition is not None
@@ -226,9 +220,7 @@ def test_a_file_that_cannot_be_imported_is_told_with_the_reason(models: str, tex
 
 def test_inputs_that_do_not_fit_the_signature_are_refused_before_anything_runs(models: str) -> None:
     target = load_target(f"{models}:function")
-    with pytest.raises(
-        TargetError, match=r"it needs y, and 1 inputs were given\. It takes \(x, y\)\. .*--input 2x3"
-    ):
+    with pytest.raises(TargetError, match=r"it needs y, and 1 inputs were given\. It takes \(x, y\)\. .*--input 2x3"):
         check_call(target, (torch.ones(1),), {})
     with pytest.raises(TargetError, match=r"the inputs do not fit: .*'z'.* It takes \(x, y\)\."):
         check_call(target, (), {"x": 1, "y": 2, "z": 3})

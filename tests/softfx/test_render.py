@@ -59,9 +59,7 @@ pkg/layers/feed_forward.py ─────────────────�
 
 
 def test_the_report_at_80_columns_is_this() -> None:
-    assert shown(render.report_view(full_report()), 80).startswith(
-        REPORT_80.replace("CODE", RULES["gt"].code)
-    )
+    assert shown(render.report_view(full_report()), 80).startswith(REPORT_80.replace("CODE", RULES["gt"].code))
 
 
 @WIDTHS
