@@ -1,0 +1,76 @@
+"""The README and CONTRIBUTING are true: code runs, commands parse, the policy loads, files exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from softfx.cli.arguments import make_parser
+from softfx.policy import PRESETS, Policy
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def set_up_commands() -> list[str]:
+    return re.findall(r"^    (python3 -m venv .*)$", README, re.MULTILINE)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the third-party package in the first block
+@pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.splitlines()[-1][:40])
+def test_every_python_block_runs(block: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if "vector_quantize_pytorch" in block:
+        pytest.importorskip("vector_quantize_pytorch")
+    exec(compile(block, str(ROOT / "README.md"), "exec"), {"__name__": "readme"})
+
+
+@pytest.mark.parametrize("line", [line for block in blocks("sh") for line in block.splitlines() if line])
+def test_every_command_is_one_that_softfx_has(line: str) -> None:
+    words = shlex.split(line)
+    assert words[0] == "softfx"
+    assert make_parser().parse_args(words[1:]).command == words[1]
+
+
+def test_the_policy_loads(tmp_path: Path) -> None:
+    (block,) = blocks("toml")
+    path = tmp_path / "policy.toml"
+    path.write_text(block)
+    assert len(Policy.load(path).entries) == 3
+
+
+def test_the_table_of_presets_is_complete() -> None:
+    assert set(re.findall(r"^\| `([a-z-]+)`", README, re.MULTILINE)) == set(PRESETS)
+
+
+def test_two_commands_set_up_everything_and_ci_runs_the_second() -> None:
+    first, second = set_up_commands()
+    assert "softfx check" in first
+    assert second.endswith("-m pytest")
+    pattern = re.search(r"grep -m1 -E '([^']*)' README.md", (ROOT / ".ci" / "run").read_text())
+    assert pattern is not None
+    assert [line.strip() for line in README.splitlines() if re.search(pattern[1], line)] == [second]
+    command = shlex.split(first.rpartition("&& ")[2])
+    assert make_parser().parse_args(command[1:]).command == "check"
+
+
+@pytest.mark.parametrize("text", [README, CONTRIBUTING], ids=["README", "CONTRIBUTING"])
+def test_links_and_paths_lead_somewhere(text: str) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", text)
+    paths = re.findall(r"`((?:softfx|softtorch|tests)/[\w/.]+)`", text)
+    for path in (*links, *paths):
+        assert (ROOT / path).exists(), path
+
+
+def test_each_recipe_has_at_most_five_steps() -> None:
+    recipes = re.split(r"^## Add ", CONTRIBUTING, flags=re.MULTILINE)[1:]
+    assert [recipe.splitlines()[0] for recipe in recipes] == ["an operator", "a method", "a rule"]
+    for recipe in recipes:
+        assert len(re.findall(r"^\d\. ", recipe, re.MULTILINE)) <= 5

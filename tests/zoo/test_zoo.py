@@ -1,0 +1,63 @@
+"""Third-party models through the public interface: every contract of run_zoo.py holds on every entry.
+
+The quick part is the models that the `zoo` group installs; `pytest -m full_zoo` after tests/zoo/install.sh is the rest.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+HERE = Path(__file__).parent
+QUICK = (
+    "vq_euclid",
+    "hf_mixtral_moe",
+    "hf_switch_transformer_router",
+    "tm_multiclass_f1",
+    "kornia_rgb_hsv_roundtrip",
+    "hb_decision_tree_gemm",
+)
+# Warnings of third-party packages are theirs.
+pytestmark = [pytest.mark.zoo, pytest.mark.filterwarnings("ignore")]
+
+
+def load(name: str) -> ModuleType:
+    """One of the zoo's scripts as a module."""
+    spec = importlib.util.spec_from_file_location(f"softfx_{name}", HERE / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def zoo() -> ModuleType:
+    return load("zoo")
+
+
+def hold(zoo: ModuleType, name: str) -> None:
+    """Every column of run_zoo.py says ok."""
+    if not zoo.installed(zoo.ZOO[name].package):
+        pytest.skip(f"{zoo.ZOO[name].package} is not installed: pip install -e .[zoo], or tests/zoo/install.sh")
+    script = load("run_zoo")
+    expected = json.loads((HERE / "expected.json").read_text())
+    torch._dynamo.reset()
+    row = script.check(zoo, name, expected)
+    assert {column: row[column] for column in script.COLUMNS if not row[column].startswith("ok")} == {}
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_every_contract_holds_on_a_third_party_model(zoo: ModuleType, name: str) -> None:
+    hold(zoo, name)
+
+
+@pytest.mark.full_zoo
+@pytest.mark.parametrize("name", sorted(json.loads((HERE / "expected.json").read_text()).keys() - set(QUICK)))
+def test_every_contract_holds_on_the_whole_zoo(zoo: ModuleType, name: str) -> None:
+    hold(zoo, name)
