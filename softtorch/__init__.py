@@ -4,4 +4,13 @@ Every name here has torch's name and argument order, plus `softness` and `mode`.
 public names; this file only gathers them.
 """
 
+from softtorch.activations import *  # noqa: F403
 from softtorch.axiswise import *  # noqa: F403
+from softtorch.comparison import *  # noqa: F403
+from softtorch.elementwise import *  # noqa: F403
+from softtorch.indexing import *  # noqa: F403
+from softtorch.logic import *  # noqa: F403
+from softtorch.rounding import *  # noqa: F403
+from softtorch.scatter import *  # noqa: F403
+from softtorch.selection import *  # noqa: F403
+from softtorch.straight_through import *  # noqa: F403

@@ -16,6 +16,8 @@ from softtorch.errors import DimensionError, ShapeError, message
 from softtorch.kernels.weighted import contract, dot
 from softtorch.selection import check_floating, dtypes
 
+__all__ = ["choose", "dynamic_slice", "embedding", "gather", "index_select", "narrow", "take", "take_along_dim"]
+
 
 def take_along_dim(x: Tensor, soft_index: Tensor, dim: int | None = None) -> Tensor:
     """The expected elements of `x` at soft positions along `dim`.
@@ -48,9 +50,7 @@ def take_along_dim(x: Tensor, soft_index: Tensor, dim: int | None = None) -> Ten
     if soft_index.dim() != x.dim() + 1:
         wrong = f"soft_index {tuple(soft_index.shape)} does not have one dim more than input {tuple(x.shape)}"
         legal = "It is shaped like torch's index with [n] after it"
-        raise ShapeError(
-            message("take_along_dim", wrong, legal, "Use take to select by indices of any shape")
-        )
+        raise ShapeError(message("take_along_dim", wrong, legal, "Use take to select by indices of any shape"))
     dtype, weights, values = checked("take_along_dim", x, soft_index, dim)
     columns = values.movedim(dim, -1).unsqueeze(-1)  # (..., n, 1)
     taken = contract(weights.movedim(dim, -2), columns)  # (..., k, [n]), (..., n, 1) -> (..., k, 1)
@@ -185,9 +185,7 @@ def narrow(x: Tensor, soft_start: Tensor, length: int, dim: int = 0) -> Tensor:
     dim = axis("narrow", x, dim)
     n = x.shape[dim]
     if soft_start.dim() != 1 or not 0 <= length <= n:
-        wrong = (
-            f"length={length} and soft_start {tuple(soft_start.shape)} for the {n} elements along dim={dim}"
-        )
+        wrong = f"length={length} and soft_start {tuple(soft_start.shape)} for the {n} elements along dim={dim}"
         legal = f"Use 0 <= length <= {n} and one start ([{n}])"
         raise ShapeError(message("narrow", wrong, legal))
     checked("narrow", x, soft_start, dim)

@@ -12,6 +12,8 @@ from softtorch.errors import ShapeError, message
 from softtorch.indexing import axis, block, checked
 from softtorch.kernels.weighted import contract, scale
 
+__all__ = ["bincount", "one_hot", "scatter", "scatter_add"]
+
 
 def one_hot(soft_index: Tensor, num_classes: int = -1) -> Tensor:
     """The distribution over classes that a soft index stands for: itself, with empty classes added on

@@ -13,6 +13,8 @@ from softtorch.kernels.precision import computing_dtype
 from softtorch.kernels.promotion import as_tensor, promoted
 from softtorch.kernels.weighted import mix, scale
 
+__all__ = ["masked_fill", "masked_mean", "masked_sum", "where"]
+
 Dims = int | tuple[int, ...] | None
 
 
@@ -151,9 +153,7 @@ def check_floating(where: str, name: str, weights: Tensor) -> None:
         raise ShapeError(message(where, wrong, "It holds probabilities, of a floating type", remedy))
 
 
-def _masked(
-    where: str, x: Tensor, mask: Tensor, dim: Dims, keepdim: bool
-) -> tuple[torch.dtype, Tensor, Tensor]:
+def _masked(where: str, x: Tensor, mask: Tensor, dim: Dims, keepdim: bool) -> tuple[torch.dtype, Tensor, Tensor]:
     """The dtype of the result, the weighted sum of x and the sum of the weights, both (...) without `dim`."""
     if mask.dtype == torch.bool:
         mask = mask.to(x.dtype if x.is_floating_point() else torch.get_default_dtype())

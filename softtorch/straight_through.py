@@ -18,6 +18,8 @@ from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from softtorch.errors import OptionError, ShapeError, message
 
+__all__ = ["grad_replace", "st", "straight_through"]
+
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -8,11 +8,12 @@ modes/__init__.py.
 from abc import ABC, abstractmethod
 from typing import ClassVar, TypeVar
 
+import torch
 from torch import Tensor
 from torch.nn.functional import hardtanh
 
 from softtorch.kernels import simplex
-from softtorch.kernels.pointwise import with_slope
+from softtorch.kernels.pointwise import with_slopes
 from softtorch.kernels.precision import log_probability
 
 T = TypeVar("T")
@@ -66,6 +67,14 @@ class Mode(ABC):
     def density(self, u: Tensor) -> Tensor:
         """The derivative of `sigmoidal`, any shape: a bump of area 1 around 0."""
 
+    def step_and_density(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """`sigmoidal` and `density` at once, without a record for autograd."""
+        return self.sigmoidal(u), self.density(u)
+
+    @abstractmethod
+    def reach(self, dtype: torch.dtype) -> float:
+        """Where on `sigmoidal` is 0 and 1 to the precision of `dtype`."""
+
     def sign(self, u: Tensor) -> Tensor:
         """2 sigmoidal(u) - 1, any shape, in [-1, 1]."""
         return 2.0 * self.sigmoidal(u) - 1.0
@@ -113,10 +122,10 @@ class Piecewise(Mode):
         """The derivative of `step`, for t in [-1, 1]."""
 
     def sigmoidal(self, u: Tensor) -> Tensor:
-        return with_slope(u, self._sigmoidal, self.density)
+        return with_slopes(self._sigmoidal, [self.density], u)
 
     def softrelu(self, u: Tensor) -> Tensor:
-        return with_slope(u, self._softrelu, self.sigmoidal)
+        return with_slopes(self._softrelu, [self.sigmoidal], u)
 
     def _sigmoidal(self, u: Tensor) -> Tensor:
         return self.step((u / HALF_WIDTH).clamp(-1.0, 1.0))
@@ -124,6 +133,9 @@ class Piecewise(Mode):
     def _softrelu(self, u: Tensor) -> Tensor:
         inside = self.ramp((u / HALF_WIDTH).clamp(-1.0, 1.0))
         return HALF_WIDTH * inside + (u - HALF_WIDTH).relu()
+
+    def reach(self, dtype: torch.dtype) -> float:
+        return HALF_WIDTH
 
     def density(self, u: Tensor) -> Tensor:
         return self.bump((u / HALF_WIDTH).clamp(-1.0, 1.0)) / HALF_WIDTH

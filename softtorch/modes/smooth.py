@@ -27,6 +27,13 @@ class Smooth(Mode):
         step = torch.sigmoid(u)
         return step * (1.0 - step)
 
+    def step_and_density(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        step = torch.sigmoid(u)
+        return step, torch.addcmul(step, step, step, value=-1.0)
+
+    def reach(self, dtype: torch.dtype) -> float:
+        return 6.0 - math.log(torch.finfo(dtype).eps)  # e^-reach is 1/400 of the rounding error at 1
+
     def sign(self, u: Tensor) -> Tensor:
         return torch.tanh(u / 2.0)  # 2 sigmoid - 1 would cancel near 0
 

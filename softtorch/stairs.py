@@ -1,0 +1,94 @@
+"""The soft staircase: sum_k k (sigmoidal(x - k + 1/2) - sigmoidal(x - k - 1/2)) over the 2 R + 1 integers
+around x.
+
+The sum telescopes to a running sum of 2 R + 2 soft steps, of which those out of reach are constants. The
+derivative is accumulated beside the value, so that O(n) memory is used and backward is one product. While a
+graph is recorded, and for second derivatives and a softness that is a tensor, the plain sum takes over.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softtorch.modes import Mode
+
+Softness = Tensor | float
+
+
+def stairs(curve: Mode, s: Softness, x: Tensor, radius: int) -> Tensor:
+    """The staircase with its steps at the half integers: (...) -> (...), inf at inf."""
+    if isinstance(s, Tensor) or torch.compiler.is_compiling():
+        return _plain(curve, s, x, radius)
+    value, _ = _Stairs.apply(curve, s, x, radius)  # type: ignore[no-untyped-call]  # untyped in torch
+    result: Tensor = value
+    return result
+
+
+class _Stairs(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(curve: Mode, s: float, x: Tensor, radius: int) -> tuple[Tensor, Tensor]:
+        places, total, base, inside = _prepare(curve, s, x, radius)
+        slope = torch.zeros_like(total)
+        for place, weight in _weighted(places, base, radius):
+            step, density = curve.step_and_density((inside + (0.5 - place)) / s)
+            total = total.add_(step) if weight is None else total.addcmul_(weight, step)
+            slope = slope.add_(density) if weight is None else slope.addcmul_(weight, density)
+        return total, slope.div_(s)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Mode, float, Tensor, int], output: tuple[Tensor, Tensor]) -> None:
+        curve, s, x, radius = inputs
+        ctx.plain = partial(_plain, curve, s, radius=radius)
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(x, output[1])
+        ctx.save_for_forward(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[None, None, Tensor, None]:
+        x, slope = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a second derivative may be asked for, which the saved slope does not have
+            return None, None, torch.func.vjp(ctx.plain, x)[1](grad)[0], None
+        return None, None, grad * slope, None
+
+    @staticmethod
+    def jvp(ctx: Any, _curve: None, _s: None, tangent: Tensor, _radius: None) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return torch.func.jvp(ctx.plain, (x,), (tangent,))[1], None
+
+
+def _plain(curve: Mode, s: Softness, x: Tensor, radius: int) -> Tensor:
+    """The sum as autograd can differentiate it, in every order and for the softness too. (...)"""
+    places, total, base, inside = _prepare(curve, s, x, radius)
+    for place, weight in _weighted(places, base, radius):
+        step = curve.sigmoidal((inside + (0.5 - place)) / s)
+        total = total + step if weight is None else total + weight * step
+    return total
+
+
+def _prepare(curve: Mode, s: Softness, x: Tensor, radius: int) -> tuple[list[int], Tensor, Tensor, Tensor]:
+    """The places within reach, the sum of what is out of reach, floor(x) and x - floor(x); the last three
+    (...).
+    """
+    places = list(range(-radius, radius + 2))
+    ones = 0
+    if not isinstance(s, Tensor):
+        reach = curve.reach(x.dtype) * s
+        ones = sum(0.5 - place >= reach for place in places)
+        places = [place for place in places if 0.5 - place < reach and place - 1.5 < reach]
+    whole = x.detach().floor()
+    base = whole.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+    inside = (x - whole).nan_to_num(nan=0.0)  # in [0, 1); inf - inf, and NaN, are put in by `unbounded`
+    unbounded = whole - base
+    return places, unbounded + (base + (ones - 1 - radius) if ones else 0.0), base, inside
+
+
+def _weighted(places: list[int], base: Tensor, radius: int) -> Iterator[tuple[int, Tensor | None]]:
+    """Each place with the factor of its step; None for the factor 1."""
+    for place in places:
+        ends = {-radius: lambda: base - radius, radius + 1: lambda: -(base + radius)}
+        yield place, ends[place]() if place in ends else None
