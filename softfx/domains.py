@@ -51,7 +51,7 @@ class Known:
 
     tainted: bool
     soft: Soft | None = None
-    cut: str = ""  # why a discrete tensor that depends on a source has no shadow
+    carries: frozenset[int] = frozenset()  # sites whose derivative reaches this real number
 
 
 @dataclass(eq=False)

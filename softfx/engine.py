@@ -3,7 +3,7 @@
 `Engine.call` is the semantics of softfx. It is driven by a torch function mode when the original Python runs
 (softfx.execute) and node by node when a captured graph is planned or rewritten (softfx.rewrite); both therefore
 give the same values and gradients. What an operation means is the rules' business, how calls are carried out the
-backend's; here is only how the two meet: taint, shadows, straight-through, in-place writes, accounting.
+backend's; here is only how the two meet: taint, shadows, straight-through, in-place writes.
 """
 
 from __future__ import annotations
@@ -11,90 +11,46 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 import softtorch
+from softfx import _torch_private as private
+from softfx.context import Backend, Call, Context
 from softfx.domains import Domain, Known, Soft, Values, map_tensors, rebuilt, tensors_in
-from softfx.report import Consumer
 from softfx.rules import RULES, SPELLING
 from softfx.rules.rule import Cut, Rule
 from softfx.rules.values import as_real, harden
 from softfx.sites import SiteRecord, Sites
 from softfx.source import Location
-from softfx.spelling import Spelled
 
-__all__ = ["Backend", "Direct", "Engine"]
+__all__ = ["Engine"]
 
+# What softening a call can fail with while it is planned, on shapes alone; the site is then blocked with the reason.
+_FAILURES = (Cut, RuntimeError, ValueError, IndexError, TypeError, NotImplementedError)
 # The value of these depends on the shape of their tensor operands only.
 _SHAPE_ONLY = frozenset(
     "zeros_like ones_like empty_like full_like rand_like randn_like randint_like new_zeros new_ones new_empty new_full "
     "new_tensor size numel dim stride storage_offset is_floating_point is_contiguous".split()
 )
-
-
-# What softening a call can fail with while it is planned, on shapes alone; the site is then blocked with the reason.
-_FAILURES = (Cut, RuntimeError, ValueError, IndexError, TypeError, NotImplementedError)
-
-
-def _told(failure: BaseException) -> str:
-    text = str(failure).strip().splitlines()
-    return f"its soft form fails on these operands: {text[0] if text else type(failure).__name__}"
-
-
-class Backend(Protocol):
-    """Carries out calls."""
-
-    def run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A call of the program."""
-
-    def emit(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A call that softening adds, as one visible step."""
-
-    def softness(self, record: SiteRecord) -> Any:
-        """What to pass as this site's softness."""
-
-
-class Direct:
-    """Calls are simply made; softness is read from the site at each call."""
-
-    def run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return func(*args, **kwargs)
-
-    emit = run
-
-    def softness(self, record: SiteRecord) -> Any:
-        return record.softness
-
-
-@dataclass
-class _Context:
-    """A rules' RuleContext, see softfx.rules.rule."""
-
-    engine: Engine
-    func: Callable[..., Any]
-    options: dict[str, Any]
-    exact: bool
-    sites: frozenset[int]
-    hard: Any = None
-
-    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return self.engine.backend.emit(function, args, kwargs)
-
-    def soft(self, value: Tensor, domain: str, support: Tensor | None = None) -> Soft:
-        return Soft(Domain(domain), value, support, self.exact, self.sites)
+_STOPS = ("detach", "data")
 
 
 @dataclass
 class Engine:
-    """Runs calls under decisions. `sites` decides; `backend` carries out; `values` remembers."""
+    """Runs calls under decisions. `sites` decides; `backend` carries out; `values` remembers.
+
+    planning: the calls are those of a trial, and what stands against softening a site is settled on it.
+    """
 
     sites: Sites
     backend: Backend
-    planning: bool = False  # the grad mode at entry is on, so grad off now means the program's own no_grad
+    planning: bool = False
     values: Values = field(default_factory=Values)
+    ambient: bool = field(default_factory=torch.is_grad_enabled)  # whether the caller wants gradients at all
+    _switch: Location | None = None  # where the program switched gradients off
 
     # -- what is known of tensors ------------------------------------------------------------------------------
 
@@ -109,133 +65,120 @@ class Engine:
             self.values.set(tensor, known)
         return known
 
-    def soft_of(self, tensor: Tensor) -> Soft | None:
-        return self.known(tensor).soft
-
     # -- one call ----------------------------------------------------------------------------------------------
 
     def call(
-        self,
-        func: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        locate: Callable[[], Location],
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], locate: Callable[[], Location]
     ) -> Any:
         """The result of `func(*args, **kwargs)` as the program sees it under the decisions."""
-        known = [self.known(tensor) for tensor in tensors_in((args, kwargs))]
+        if func is private.set_grad_enabled:
+            return self._grad_mode(func, args, locate)
+        tensors = list(tensors_in((args, kwargs)))
         spelled = SPELLING.find(func)
         rule = RULES[spelled.op] if spelled is not None else None
-        if rule is None or spelled is None or not any(entry.tainted for entry in known):
-            if rule is not None and self.planning and known and _is_site(rule, func, args, kwargs, []):
-                self.sites.note_static(rule, locate())
-            return self._plain(func, args, kwargs, known, locate)
-        softs = [entry.soft for entry in known if entry.soft is not None]
-        if rule.barrier:
-            self._lost(softs, rule.op, locate(), f"{rule.op} reads the value into Python")
-            return self._plain(func, args, kwargs, known, locate, told=True)
-        record = self._record(rule, locate) if _is_site(rule, func, args, kwargs, softs) else None
-        if record is not None and not record.acts and not (softs and rule.family == "kink"):
-            self._lost(softs, rule.op, record.location, f"{rule.op} is kept hard")
-            return self._plain(func, args, kwargs, known, locate, cut=f"{rule.op} {record.action}", told=True)
-        if record is None and not softs:
-            return self._plain(func, args, kwargs, known, locate)
-        if not torch.is_grad_enabled() and (record is None or record.action != "soft") and all(s.exact for s in softs):
-            return self._plain(func, args, kwargs, known, locate, told=True)
-        return self._softly(rule, spelled, func, args, kwargs, known, record, softs, locate)
+        call = Call(func, args, kwargs, tensors, [self.known(tensor) for tensor in tensors], spelled, rule, locate)
+        if not call.tainted:
+            if self.planning and tensors and call.is_site:
+                self.sites.note_static(call.rule, call.location)
+            return self._plain(call)
+        if any(known.soft is not None and known.soft.domain is Domain.REAL for known in call.known) and not call.softs:
+            if not call.is_site and rule is None:
+                return self._beside(call)
+        return self._decided(call)
 
-    def _record(self, rule: Rule, locate: Callable[[], Location]) -> SiteRecord:
+    def _decided(self, call: Call) -> Any:
+        """A call whose operands depend on a source: plain, or softly as its site's decision and shadows have it."""
+        rule, softs = call.rule, call.softs
+        if rule is None:
+            return self._plain(call, "has no rule for a soft value")
+        if rule.barrier:
+            return self._plain(call, "reads the value into Python, or its shape")
+        record = self._record(rule, call) if call.is_site else None
+        if record is not None and not record.acts and not (softs and rule.family == "kink"):
+            return self._plain(call, "is kept hard")
+        if record is None and not softs:
+            return self._plain(call)
+        if not torch.is_grad_enabled() and (record is None or record.action != "soft") and all(s.exact for s in softs):
+            return self._plain(call)
+        return self._softly(rule, record, call)
+
+    def _record(self, rule: Rule, call: Call) -> SiteRecord:
         """The site this call is, with what stands against softening it already settled."""
-        location = locate()
-        record = self.sites.at(rule, location)
+        record = self.sites.at(rule, call.location)
         if not self.planning or not record.acts:
             return record
-        if location.function:
-            record.keep(f"inside the custom autograd.Function {location.function}, which has a backward of its own")
-        elif not torch.is_grad_enabled() and not record.resolved.lift_no_grad:
+        if call.location.function:
+            self.sites.opaque = True
+            record.keep(f"inside the custom autograd.Function {call.location.function}, which has its own backward")
+        elif not torch.is_grad_enabled() and record.resolved.lift_no_grad and self._switch is not None:
+            self.sites.lift(self._switch)
+        elif not torch.is_grad_enabled():
             record.keep("inside a no_grad block of the program, which cuts its gradient; lift_no_grad = true lifts it")
         return record
 
-    def _plain(
-        self,
-        func: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        known: list[Known],
-        locate: Callable[[], Location],
-        *,
-        cut: str = "",
-        told: bool = False,
-    ) -> Any:
-        """The call as it is; what it costs the shadows of its operands is written down."""
-        result = self.backend.run(func, args, kwargs)
-        name = getattr(func, "__name__", "")
-        if name in _SHAPE_ONLY or not known:
+    def _grad_mode(self, func: Callable[..., Any], args: tuple[Any, ...], locate: Callable[[], Location]) -> Any:
+        """The program switches gradients on or off; a block that the policy lifts does not."""
+        if not args[0] and torch.is_grad_enabled():
+            self._switch = locate()
+            if self.ambient and self.sites.lifts(self._switch):
+                return None
+        return self.backend.run(func, args, {})
+
+    # -- a plain call ------------------------------------------------------------------------------------------
+
+    def _plain(self, call: Call, loss: str = "") -> Any:
+        """The call as it is. loss: what to say of the shadows among its operands, which end here."""
+        return self._remember_plain(call, self.backend.run(call.func, call.args, call.kwargs), loss)
+
+    def _remember_plain(self, call: Call, result: Any, loss: str) -> Any:
+        if call.op in _SHAPE_ONLY or not call.known:
             return result
-        tainted = any(entry.tainted for entry in known)
-        if not told:
-            discrete = [tensor for tensor in tensors_in((args, kwargs)) if not tensor.is_floating_point()]
-            lost = [soft for tensor in discrete if (soft := self.soft_of(tensor)) is not None]
-            if lost and any(True for _ in tensors_in(result)):
-                self._lost(lost, name, locate(), f"{name} has no rule for a soft value")
-        cut = cut or next((entry.cut for entry in known if entry.cut), "")
-        for output in tensors_in(result):
-            entry = self.values.get(output)
-            if entry is None or not entry.tainted:
-                self.values.set(output, Known(tainted, entry.soft if entry else None, cut))
+        outputs = list(tensors_in(result))
+        discrete = [known for tensor, known in zip(call.tensors, call.known, strict=True) if _is_discrete(tensor)]
+        lost = [known.soft for known in discrete if known.soft is not None]
+        if lost and loss and (outputs or call.written is not None or (call.rule is not None and call.rule.barrier)):
+            self.sites.lost(lost, call.op, call.location, f"{call.op} {loss}")
+        carries = frozenset[int]().union(*(known.carries for known in call.known))
+        if carries and call.op in _STOPS:
+            self.sites.detached(carries, call.location)
+        if call.op in _STOPS or not torch.is_grad_enabled():
+            carries = frozenset()
+        if call.written is not None:
+            self.values.set(call.written, Known(call.tainted, None, carries))
+        for output in outputs:
+            if output is not call.written and (self.values.get(output) is None or not self.known(output).tainted):
+                self.values.set(output, Known(call.tainted, None, carries))
         return result
-
-    def _lost(self, softs: list[Soft], op: str, location: Location, reason: str) -> None:
-        """A consumer took hard values where soft ones were to be had."""
-        for record in self._sites_of(softs):
-            record.cuts[f"{reason} ({location.file}:{location.line})"] = None
-            self._consumer(record, op, location, "hard")
-
-    def _sites_of(self, softs: list[Soft]) -> list[SiteRecord]:
-        return self.sites.by_id(frozenset().union(*(soft.sites for soft in softs)))
-
-    @staticmethod
-    def _consumer(record: SiteRecord, op: str, location: Location, takes: str) -> None:
-        key = (op, location.file, location.line, takes)
-        record.consumers.setdefault(key, Consumer(op, location.file, location.line, takes))
 
     # -- a soft call -------------------------------------------------------------------------------------------
 
-    def _softly(
-        self,
-        rule: Rule,
-        spelled: Spelled,
-        func: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        known: list[Known],
-        record: SiteRecord | None,
-        softs: list[Soft],
-        locate: Callable[[], Location],
-    ) -> Any:
+    def _softly(self, rule: Rule, record: SiteRecord | None, call: Call) -> Any:
         """The call with its shadow, or plain where the rule refuses these operands."""
-        location = record.location if record is not None else locate()
-        in_place = spelled.in_place or bool(kwargs.get("inplace"))
+        softs = call.softs
         exact = all(soft.exact for soft in softs) and (record is None or record.action != "soft")
-        context = _Context(self, func, self._options(rule, record), exact, self._provenance(softs, record))
+        sites = frozenset({record.id} if record is not None and record.acts else ()).union(*(s.sites for s in softs))
+        self.sites.join(sites)
+        context = Context(self.backend, call.func, self._options(rule, record), exact, sites)
         try:
-            result = (self._write if in_place else self._compute)(rule, spelled, context, args, kwargs)
+            result = self._compute(rule, context, call) if call.written is None else self._write(rule, context, call)
         except _FAILURES as failure:
             if not isinstance(failure, Cut) and not self.planning:
                 raise
-            refusal = str(failure) if isinstance(failure, Cut) else _told(failure)
-            self._lost(softs, rule.op, location, refusal)
-            if record is not None and record.acts and not record.live:
-                record.block(refusal)
-            return self._plain(func, args, kwargs, known, locate, cut=f"{rule.op}: {refusal}", told=True)
-        for upstream in self._sites_of(softs):
-            self._consumer(upstream, rule.op, location, "soft")
+            return self._refused(context, record, call, failure)
+        self.sites.took(softs, call.op, call.location)
         return result
 
-    def _provenance(self, softs: list[Soft], record: SiteRecord | None) -> frozenset[int]:
-        own = frozenset() if record is None or not record.acts else frozenset({record.id})
-        sites = own.union(*(soft.sites for soft in softs))
-        self.sites.join(sites)
-        return sites
+    def _refused(self, context: Context, record: SiteRecord | None, call: Call, failure: Exception) -> Any:
+        """The hard result, where the rule cannot take these operands."""
+        text = str(failure).strip().splitlines()
+        reason = text[0] if text else type(failure).__name__
+        reason = reason if isinstance(failure, Cut) else f"its soft form fails on these operands: {reason}"
+        self.sites.lost(call.softs, call.op, call.location, reason)
+        if record is not None and record.acts and not record.live:
+            record.block(reason)
+        if call.written is None and context.hard is not None:
+            return self._remember_plain(call, context.hard, "")
+        return self._plain(call)
 
     def _options(self, rule: Rule, record: SiteRecord | None) -> dict[str, Any]:
         if record is None:
@@ -247,104 +190,93 @@ class Engine:
             options["softness"] = self.backend.softness(record)
         return options
 
-    def _compute(
-        self, rule: Rule, spelled: Spelled, context: _Context, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        context.hard = self.backend.run(context.func, args, kwargs)
-        return self._finish(context, context.hard, self._shadow(rule, spelled, context, args, kwargs))
+    def _compute(self, rule: Rule, context: Context, call: Call) -> Any:
+        context.hard = self.backend.run(call.func, call.args, call.kwargs)
+        return self._finish(context, context.hard, self._shadow(rule, context, call, call.args))
 
-    def _write(
-        self, rule: Rule, spelled: Spelled, context: _Context, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def _write(self, rule: Rule, context: Context, call: Call) -> Any:
         """An in-place call: computed beside its target, then copied into it, so that aliases see what they saw."""
-        target = args[0]
-        known = self.known(target)
+        target, rest = call.args[0], call.args[1:]
         before = self.backend.emit(torch.clone, (target,), {})
-        self.values.set(before, Known(known.tainted, known.soft, known.cut))
+        self.values.set(before, self.known(target))
         scratch = self.backend.emit(torch.clone, (target,), {})
-        self.backend.emit(context.func, (scratch, *args[1:]), kwargs)
+        self.backend.emit(call.func, (scratch, *rest), call.kwargs)
         context.hard = scratch
-        shadow = self._shadow(rule, spelled, context, (before, *args[1:]), {**kwargs, "inplace": False})
-        result = self._finish(context, scratch, shadow)
+        result = self._finish(context, scratch, self._shadow(rule, context, call, (before, *rest)))
         self.backend.emit(torch.Tensor.copy_, (target, result), {})
         self.values.set(target, self.known(result))
         return target
 
-    def _shadow(
-        self, rule: Rule, spelled: Spelled, context: _Context, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        """What the rule makes of the call's operands, soft ones replaced by their shadows."""
-        soft_args, soft_kwargs = map_tensors(lambda t: self._operand(context, t), (args, kwargs))
-        has_soft = any(self.soft_of(tensor) is not None for tensor in tensors_in((args, kwargs)))
-        function = rule.carry if has_soft else rule.relax
-        if function is None:
-            kind = "a soft value" if has_soft else "these operands"
-            raise Cut(f"{rule.op} has no rule for {kind}")
-        soft_args, soft_kwargs = SPELLING.arguments(spelled, soft_args, soft_kwargs)
-        if soft_kwargs.pop("inplace", None):
-            raise Cut(f"{rule.op} writes in place")
+    def _shadow(self, rule: Rule, context: Context, call: Call, args: tuple[Any, ...]) -> Any:
+        """What the rule makes of the operands, soft ones replaced by their shadows."""
+        function = rule.carry if call.softs else rule.relax
+        if function is None or call.spelled is None:
+            raise Cut(f"{rule.op} has no rule for {'a soft value' if call.softs else 'these operands'}")
+        kwargs = {key: value for key, value in call.kwargs.items() if key not in ("inplace", "out")}
+        operands = map_tensors(lambda tensor: self._operand(context, tensor), (args, kwargs))
+        soft_args, soft_kwargs = SPELLING.arguments(call.spelled, *operands)
         try:
             inspect.signature(function).bind(context, *soft_args, **soft_kwargs)
         except TypeError as error:
             raise Cut(f"{rule.op}: {error}") from None
         return function(context, *soft_args, **soft_kwargs)
 
-    def _operand(self, context: _Context, tensor: Tensor) -> Tensor | Soft:
+    def _operand(self, context: Context, tensor: Tensor) -> Tensor | Soft:
         """A tensor as a rule sees it. Where soft and straight-through meet, the latter bring their hard values."""
-        soft = self.soft_of(tensor)
+        soft = self.known(tensor).soft
         if soft is None:
             return tensor
-        if context.exact or not soft.exact:
-            return soft
-        value = self.backend.emit(softtorch.straight_through, (harden(context, tensor, soft), soft.value), {})
-        return Soft(soft.domain, value, soft.support, False, soft.sites)
+        if soft.exact and not context.exact:
+            value = self.backend.emit(softtorch.straight_through, (harden(context, tensor, soft), soft.value), {})
+            soft = replace(soft, value=value, exact=False)
+        return soft.value if soft.domain is Domain.REAL else soft
 
-    def result(self, value: Any) -> Any:
-        """One of the call's results as the caller gets it: a discrete one that is soft as the number it is worth."""
-        soft = self.soft_of(value) if isinstance(value, Tensor) else None
-        if soft is None or value.is_floating_point():
-            return value
-        for record in self._sites_of([soft]):
-            record.returned = str(value.dtype).removeprefix("torch.")
-            record.live = record.live or not soft.exact
-        if soft.exact:
-            return value
-        context = _Context(self, torch.clone, {}, False, soft.sites)
-        return as_real(context, soft)
+    def _beside(self, call: Call) -> Any:
+        """scope = "model": a smooth call on real numbers that have shadows runs once more, on the shadows."""
+        hard = self.backend.run(call.func, call.args, call.kwargs)
+        if not isinstance(hard, Tensor) or not hard.is_floating_point() or call.written is not None:
+            return self._remember_plain(call, hard, "")
+        softs = [known.soft for known in call.known if known.soft is not None]
+        exact = all(soft.exact for soft in softs)
+        context = Context(self.backend, call.func, {}, exact, frozenset().union(*(soft.sites for soft in softs)), hard)
+        args, kwargs = map_tensors(lambda tensor: self._operand(context, tensor), (call.args, call.kwargs))
+        return self._bind(context, hard, self.backend.emit(call.func, args, kwargs))
 
     # -- what the program gets ---------------------------------------------------------------------------------
 
-    def _finish(self, context: _Context, hard: Any, shadow: Any) -> Any:
+    def _finish(self, context: Context, hard: Any, shadow: Any) -> Any:
         """`hard` with each leaf that has a shadow bound to it; a real leaf becomes one that carries a gradient."""
         if isinstance(hard, Tensor):
             return self._bind(context, hard, shadow)
         if not isinstance(shadow, tuple | list) or len(shadow) != len(hard):
             raise Cut("its results and their shadows do not match")
-        items = [self._finish(context, h, s) for h, s in zip(hard, shadow, strict=True)]
-        return rebuilt(hard, items)
+        return rebuilt(hard, [self._finish(context, h, s) for h, s in zip(hard, shadow, strict=True)])
 
-    def _bind(self, context: _Context, hard: Tensor, shadow: Any) -> Tensor:
+    def _bind(self, context: Context, hard: Tensor, shadow: Any) -> Tensor:
         if shadow is None:
             self.values.set(hard, Known(tainted=True))
             return hard
         soft = shadow if isinstance(shadow, Soft) else None
-        if not hard.is_floating_point():
+        if _is_discrete(hard):
             soft = soft or context.soft(shadow, "soft_bool" if hard.dtype is torch.bool else "count")
-            if context.exact and self._scope(context) == "operation":
-                straight = self.backend.emit(softtorch.straight_through, (harden(context, hard, soft), soft.value), {})
-                soft = replace(soft, value=straight)
-            self.values.set(hard, Known(tainted=True, soft=soft))
+            self.values.set(hard, Known(True, self._separated(context, hard, soft)))
             return hard
         real = shadow if soft is None else as_real(context, soft)
         result = self._combine(context, hard, real)
-        for record in self.sites.by_id(context.sites):
-            record.live = True
-        if soft is None and self._scope(context) == "model":
+        self.sites.reached(context.sites)
+        if soft is None and self.sites.scope(context.sites) == "model":
             soft = Soft(Domain.REAL, real, None, context.exact, context.sites)
-        self.values.set(result, Known(tainted=True, soft=soft))
+        self.values.set(result, Known(True, soft, context.sites))
         return result
 
-    def _combine(self, context: _Context, hard: Tensor, real: Tensor) -> Tensor:
+    def _separated(self, context: Context, hard: Tensor, soft: Soft) -> Soft:
+        """scope = "operation": the shadow itself is made straight-through, each operation by itself."""
+        if not context.exact or self.sites.scope(context.sites) != "operation":
+            return soft
+        value = self.backend.emit(softtorch.straight_through, (harden(context, hard, soft), soft.value), {})
+        return replace(soft, value=value)
+
+    def _combine(self, context: Context, hard: Tensor, real: Tensor) -> Tensor:
         if real.dtype != hard.dtype:
             real = self.backend.emit(torch.Tensor.to, (real, hard.dtype), {})
         if real.shape != hard.shape:
@@ -354,15 +286,19 @@ class Engine:
         result: Tensor = self.backend.emit(softtorch.straight_through, (hard, real), {})
         return result
 
-    def _scope(self, context: _Context) -> str:
-        scopes = {record.resolved.scope for record in self.sites.by_id(context.sites)}
-        return "model" if "model" in scopes else "operation" if scopes == {"operation"} else "region"
+    def result(self, value: Any) -> Any:
+        """One of the call's results as the caller gets it: a discrete one that is soft as the number it is worth."""
+        if not isinstance(value, Tensor):
+            return value
+        known = self.known(value)
+        self.sites.returned(known.carries)
+        if known.soft is None or not _is_discrete(value):
+            return value
+        self.sites.returned(known.soft.sites, value.dtype, known.soft.exact)
+        if known.soft.exact:
+            return value
+        return as_real(Context(self.backend, torch.clone, {}, False, known.soft.sites), known.soft)
 
 
-def _is_site(
-    rule: Rule, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], softs: list[Soft]
-) -> bool:
-    """Whether a call of `rule`'s operation is one that needs a decision."""
-    if rule.family == "selection" or rule.barrier:
-        return False
-    return rule.site is None or (not softs and rule.site(func, args, kwargs))
+def _is_discrete(tensor: Tensor) -> bool:
+    return not (tensor.is_floating_point() or tensor.is_complex())

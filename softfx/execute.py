@@ -16,7 +16,8 @@ from torch.overrides import TorchFunctionMode
 
 from softfx import _torch_private as private
 from softfx import packing
-from softfx.engine import Direct, Engine
+from softfx.context import Direct
+from softfx.engine import Engine
 from softfx.rewrite import Rewritten
 from softfx.sites import Sites
 from softfx.source import Location, Place, locate, module_paths, resolve

@@ -19,9 +19,12 @@ __all__ = ["plan"]
 def plan(program: Program, policy: Policy) -> Sites:
     """The sites of `program`, each decided."""
     sites = Sites(policy)
-    rewrite(program, sites, planning=True)
+    lifted = -1
+    while lifted < sites.lifted:  # a block that a site lifts may hold more of them
+        lifted = sites.lifted
+        rewrite(program, sites, planning=True)
     for record in sites:
-        _settle(record)
+        _settle(record, sites.opaque)
     errors = [record for record in sites if record.action == "blocked" and record.resolved.on_blocked == "error"]
     if errors:
         raise BlockedError(
@@ -31,9 +34,14 @@ def plan(program: Program, policy: Policy) -> Sites:
     return sites
 
 
-def _settle(record: SiteRecord) -> None:
+def _settle(record: SiteRecord, opaque: bool) -> None:
     """Say what becomes of a site whose soft value reached nothing real."""
-    if not record.acts or record.live:
+    if not record.acts:
+        return
+    if record.live and record.detached and not record.delivered and not opaque and not record.resolved.named:
+        where = f"{record.detached.file}:{record.detached.line}"
+        record.keep(f"the program detaches what it reaches ({where}), as straight-through code does; name it to act on it")
+    if record.live:
         return
     if record.cuts:
         record.block("; ".join(record.cuts))

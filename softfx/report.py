@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from softfx.formats.text import report_text
 
-__all__ = ["ACTIONS", "Break", "Consumer", "Report", "Site"]
+__all__ = ["ACTIONS", "Break", "Consumer", "Report", "Site", "SiteAction"]
 
 SiteAction = Literal["soft", "straight_through", "guard", "keep", "blocked"]
 ACTIONS: tuple[SiteAction, ...] = ("soft", "straight_through", "guard", "keep", "blocked")

@@ -59,6 +59,8 @@ class _Writer:
         if target is getattr:  # the engine was given the property's getter
             arguments = (args[0], self.node.args[1])
         value = self.node.meta["val"]
+        if func is private.set_grad_enabled:
+            func(*args)
         self.builder.call(target, arguments, kwargs, value, self.node.name, location=self.node.meta["location"])
         return value
 
@@ -84,6 +86,7 @@ def rewrite(program: Program, sites: Sites, *, planning: bool = False) -> Rewrit
     engine = Engine(sites, writer, planning=planning)
     values: dict[fx.Node, Any] = {}
     with torch.enable_grad():
+        engine.ambient = True
         for node in program.graph.nodes:
             writer.node = node
             values[node] = _step(node, values, program, engine, writer)
@@ -131,9 +134,6 @@ def _step(node: fx.Node, values: dict[fx.Node, Any], program: Program, engine: E
 
 def _call(node: fx.Node, args: Any, kwargs: dict[str, Any], engine: Engine, writer: _Writer) -> Any:
     func: Any = node.target
-    if func is private.set_grad_enabled:
-        func(*args)
-        return writer.run(func, args, kwargs)
     if func is getattr:  # a property such as x.T: the function protocol knows it by its getter
         func, args = getattr(Tensor, args[1]).__get__, (args[0],)
     location: Location = node.meta["location"]

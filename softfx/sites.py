@@ -7,12 +7,15 @@ softened model runs is decided the same way and joins the report.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+import torch
+
+from softfx.domains import Soft
 from softfx.policy import Policy, Resolved
-from softfx.report import Consumer
+from softfx.report import Consumer, SiteAction
 from softfx.rules.rule import Rule
 from softfx.source import Location
 
@@ -29,10 +32,12 @@ class SiteRecord:
     rule: Rule
     location: Location
     resolved: Resolved
-    action: str
+    action: SiteAction
     softness: Any
     reason: str = ""
     live: bool = False  # a soft value of it reaches a real number
+    delivered: bool = False  # and a result of the call
+    detached: Location | None = None  # where the program stops the derivative of what it reached
     cuts: dict[str, None] = field(default_factory=dict)  # why soft values of it were lost, in order
     consumers: dict[tuple[str, str, int, str], Consumer] = field(default_factory=dict)
     returned: str = ""  # the dtype in which its discrete value leaves the model
@@ -40,6 +45,11 @@ class SiteRecord:
     @property
     def acts(self) -> bool:
         return self.action in ("soft", "straight_through", "guard")
+
+    def consumed(self, op: str, location: Location, takes: Literal["soft", "hard"]) -> None:
+        """Write down who uses its value, once per place."""
+        key = (op, location.file, location.line, takes)
+        self.consumers.setdefault(key, Consumer(op, location.file, location.line, takes))
 
     def block(self, reason: str) -> None:
         self.action, self.reason = "blocked", reason
@@ -57,6 +67,8 @@ class Sites:
         self._records: list[SiteRecord] = []
         self._regions: dict[int, int] = {}
         self.static: set[Key] = set()
+        self.opaque = False  # a custom autograd.Function was met, through which derivatives cannot be followed
+        self._lifted: set[tuple[str, int]] = set()
 
     def __iter__(self) -> Iterator[SiteRecord]:
         return iter(self._records)
@@ -104,6 +116,59 @@ class Sites:
         elif rule.relax is None and rule.carry is None:
             record.block(f"{rule.op} has no relaxation")
         return record
+
+    # -- what the engine has to say ------------------------------------------------------------------------------
+
+    def lost(self, softs: Iterable[Soft], op: str, location: Location, reason: str) -> None:
+        """A consumer took hard values where soft ones were to be had."""
+        for record in self._behind(softs):
+            record.cuts[f"{reason} ({location.file}:{location.line})"] = None
+            record.consumed(op, location, "hard")
+
+    def took(self, softs: Iterable[Soft], op: str, location: Location) -> None:
+        """A consumer took soft values."""
+        for record in self._behind(softs):
+            record.consumed(op, location, "soft")
+
+    def reached(self, ids: frozenset[int]) -> None:
+        """Soft values became a real number."""
+        for record in self.by_id(ids):
+            record.live = True
+
+    def detached(self, ids: frozenset[int], location: Location) -> None:
+        """The program detaches a real number that they reached."""
+        for record in self.by_id(ids):
+            record.detached = location
+
+    def returned(self, ids: frozenset[int], dtype: torch.dtype | None = None, exact: bool = False) -> None:
+        """A result of the call carries their derivative, or (dtype given) is their discrete value."""
+        for record in self.by_id(ids):
+            if dtype is None or not exact:
+                record.live = record.delivered = True
+            if dtype is not None:
+                record.returned = str(dtype).removeprefix("torch.")
+
+    def lift(self, switch: Location) -> None:
+        """The no_grad block entered at `switch` is to be lifted."""
+        self._lifted.add((switch.file, switch.line))
+
+    def lifts(self, switch: Location) -> bool:
+        return (switch.file, switch.line) in self._lifted
+
+    @property
+    def lifted(self) -> int:
+        """How many blocks are lifted."""
+        return len(self._lifted)
+
+    def scope(self, ids: frozenset[int]) -> str:
+        """How far a straight-through region of these sites extends."""
+        scopes = {record.resolved.scope for record in self.by_id(ids)}
+        return "model" if "model" in scopes else "operation" if scopes == {"operation"} else "region"
+
+    def _behind(self, softs: Iterable[Soft]) -> list[SiteRecord]:
+        return self.by_id(frozenset[int]().union(*(soft.sites for soft in softs)))
+
+    # -- regions -------------------------------------------------------------------------------------------------
 
     def join(self, ids: frozenset[int]) -> None:
         """Say that these sites' soft values meet: they are one region."""

@@ -37,7 +37,7 @@ class Preserved:
     def __enter__(self) -> Preserved:
         numpy = sys.modules.get("numpy")
         self._random = (torch.get_rng_state(), random.getstate(), numpy.random.get_state() if numpy else None)
-        self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+        self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
         self._grad = torch.is_grad_enabled()
         for name, module in self.root.named_modules() if isinstance(self.root, nn.Module) else ():
             nested = {

@@ -62,7 +62,7 @@ def _tables() -> tuple[dict[Any, Callable[..., Any]], dict[Any, Callable[..., An
 
 
 _STRAIGHT, _SWAPPED = _tables()
-_UNARY = {Tensor.__neg__: operator.neg, Tensor.__invert__: operator.invert, Tensor.__setitem__: operator.setitem}
+_UNARY: dict[Any, Callable[..., Any]] = {Tensor.__neg__: operator.neg, Tensor.__invert__: operator.invert, Tensor.__setitem__: operator.setitem}
 
 
 def readable(
@@ -74,12 +74,13 @@ def readable(
     >>> readable(torch.Tensor.gt, (torch.ones(1), 0), {})[0]
     <built-in function gt>
     """
+    written: Callable[..., Any] = func
     if kwargs:
-        return func, args
+        return written, args
     if func in _SWAPPED and len(args) == 2:
         return _SWAPPED[func], (args[1], args[0])
     if func in _UNARY:
-        return _UNARY[func], args
-    if func in _STRAIGHT and len(args) == 2:
-        return _STRAIGHT[func], args
-    return func, args
+        written = _UNARY[func]
+    elif func in _STRAIGHT and len(args) == 2:
+        written = _STRAIGHT[func]
+    return written, args

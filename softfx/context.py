@@ -1,0 +1,115 @@
+"""What surrounds one call: how it is carried out (`Backend`) and what a rule is given beside the operands.
+
+Two backends exist: `Direct`, which simply calls (softfx.execute), and the one of softfx.rewrite, whose calls are nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from softfx.domains import Domain, Known, Soft
+from softfx.rules.rule import Rule
+from softfx.sites import SiteRecord
+from softfx.source import Location
+from softfx.spelling import Spelled
+
+__all__ = ["Backend", "Call", "Context", "Direct"]
+
+
+class Backend(Protocol):
+    """Carries out calls."""
+
+    def run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call of the program."""
+
+    def emit(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call that softening adds, as one visible step."""
+
+    def softness(self, record: SiteRecord) -> Any:
+        """What to pass as this site's softness."""
+
+
+class Direct:
+    """Calls are simply made; softness is read from the site at each call."""
+
+    def run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return func(*args, **kwargs)
+
+    emit = run
+
+    def softness(self, record: SiteRecord) -> Any:
+        return record.softness
+
+
+@dataclass
+class Call:
+    """One call of the program: what is called, on what, and what is known of it."""
+
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    tensors: list[Tensor]
+    known: list[Known]
+    spelled: Spelled | None
+    rule: Rule | None
+    locate: Callable[[], Location]
+    _location: Location | None = field(default=None, repr=False)
+
+    @property
+    def location(self) -> Location:
+        """Where the program makes it; found once, when asked for."""
+        if self._location is None:
+            self._location = self.locate()
+        return self._location
+
+    @property
+    def op(self) -> str:
+        return self.rule.op if self.rule is not None else str(getattr(self.func, "__name__", self.func))
+
+    @property
+    def softs(self) -> list[Soft]:
+        """The discrete shadows among its operands."""
+        return [k.soft for k in self.known if k.soft is not None and k.soft.domain is not Domain.REAL]
+
+    @property
+    def tainted(self) -> bool:
+        """Whether an operand depends on a differentiable source."""
+        return any(known.tainted for known in self.known)
+
+    @property
+    def written(self) -> Tensor | None:
+        """The tensor it writes in place."""
+        name = str(getattr(self.func, "__name__", ""))
+        in_place = self.spelled is not None and self.spelled.in_place
+        in_place = in_place or bool(self.kwargs.get("inplace")) or (name.endswith("_") and not name.endswith("__"))
+        target = self.args[0] if in_place and self.args else self.kwargs.get("out")
+        return target if isinstance(target, Tensor) else None
+
+    @property
+    def is_site(self) -> bool:
+        """Whether it is one that needs a decision: it relaxes something, or decides on something soft."""
+        if self.rule is None or self.rule.family == "selection" or self.rule.barrier:
+            return False
+        return self.rule.site is None or (not self.softs and self.rule.site(self.func, self.args, self.kwargs))
+
+
+@dataclass
+class Context:
+    """A rule's RuleContext, see softfx.rules.rule."""
+
+    backend: Backend
+    func: Callable[..., Any]
+    options: dict[str, Any]
+    exact: bool
+    sites: frozenset[int]
+    hard: Any = None
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return self.backend.emit(function, args, kwargs)
+
+    def soft(self, value: Tensor, domain: str, support: Tensor | None = None) -> Soft:
+        return Soft(Domain(domain), value, support, self.exact, self.sites)
