@@ -10,6 +10,7 @@ import pytest
 
 from softfx.cli.arguments import make_parser
 from softfx.policy import PRESETS, Policy
+from softtorch.methods import METHODS, Method
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -48,6 +49,18 @@ def test_the_policy_loads(tmp_path: Path) -> None:
 
 def test_the_table_of_presets_is_complete() -> None:
     assert set(re.findall(r"^\| `([a-z-]+)`", README, re.MULTILINE)) == set(PRESETS)
+
+
+def test_the_table_of_methods_is_softtorchs() -> None:
+    words = {True: "yes", False: "no"}
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (\w+) \| (\w+) \| (\w+) \| (\w+) \|", README, re.MULTILINE)
+    assert rows == [
+        (name, ", ".join(method.modes), *(words[flag] for flag in flags(method))) for name, method in METHODS.items()
+    ]
+
+
+def flags(method: Method) -> tuple[bool, ...]:
+    return method.has_values, method.has_rows, method.has_rank, method.doubly_stochastic
 
 
 def test_two_commands_set_up_everything_and_ci_runs_the_second() -> None:

@@ -45,6 +45,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _message(error: Exception, arguments: object) -> str:
     from softfx.cli.failures import message
 
-    return message(
-        error, getattr(arguments, "target", "softfx"), bool(getattr(arguments, "traceback", False))
-    )
+    return message(error, getattr(arguments, "target", "softfx"), bool(getattr(arguments, "traceback", False)))

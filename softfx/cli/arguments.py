@@ -55,12 +55,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--out", metavar="FILE.py", help="where to write the code; a report goes beside it. Default: stdout"
     )
     explain = _add(commands, "explain", "explain one operation or family", _format("rich", "text", "json"))
-    explain.add_argument(
-        "name", metavar="CODE|NAME", help="a code (SX206), an operation (topk) or a family (@kink)"
-    )
-    rules = _add(
-        commands, "rules", "list the operations softfx knows", _format("rich", "text", "json", "markdown")
-    )
+    explain.add_argument("name", metavar="CODE|NAME", help="a code (SX206), an operation (topk) or a family (@kink)")
+    rules = _add(commands, "rules", "list the operations softfx knows", _format("rich", "text", "json", "markdown"))
     rules.add_argument("--family", choices=FAMILIES, help="only this family")
     _policy(commands)
     return parser

@@ -18,6 +18,7 @@ from softfx.cli.inputs import load_inputs, make_inputs
 from softfx.cli.policy_file import policy_text
 from softfx.cli.target import Target, check_call, load_target
 from softfx.errors import SoftfxError, TargetError
+from softfx.formats.words import counts_line
 from softfx.policy import Policy
 from softfx.policy.schema import FAMILIES
 from softfx.render import progress
@@ -37,7 +38,11 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _diff(arguments: argparse.Namespace) -> int:
-    output.print_diff(arguments, _run(arguments, api.diff))
+    text = _run(arguments, api.diff)
+    if not text.strip():
+        output.note(arguments, "no code changes under this policy; `softfx check` says why")
+        return 0
+    output.print_diff(arguments, text)
     return 0
 
 
@@ -48,6 +53,7 @@ def _soften(arguments: argparse.Namespace) -> int:
     report.target = arguments.target
     if arguments.out is None:
         output.print_code(arguments, text)
+        output.note(arguments, counts_line(report))
         return _status(arguments, report)
     _write(arguments.out, text)
     beside = str(Path(arguments.out).with_suffix(".report.json"))
@@ -88,9 +94,7 @@ def _policy(arguments: argparse.Namespace) -> int:
         print(policy_text(report), end="")
     else:
         if Path(arguments.out).exists():
-            raise TargetError(
-                f"--out {arguments.out}: the file exists and may have been edited. Name another file."
-            )
+            raise TargetError(f"--out {arguments.out}: the file exists and may have been edited. Name another file.")
         _write(arguments.out, policy_text(report))
         output.note(arguments, f"wrote {arguments.out}, use it with --policy {arguments.out}")
     return 0
@@ -171,9 +175,7 @@ def _setting(text: str) -> dict[str, Any]:
     name, equals, value = text.partition("=")
     op, _, key = name.strip().rpartition(".")
     if not equals or not key:
-        raise TargetError(
-            f"--set {text}: not [OP.]KEY=VALUE. Write for example softness=0.05 or topk.method=lapsum."
-        )
+        raise TargetError(f"--set {text}: not [OP.]KEY=VALUE. Write for example softness=0.05 or topk.method=lapsum.")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:  # a bare word: quotes are the shell's, not the user's

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from softfx.cli.target import summary
-from softfx.errors import SoftfxError
+from softfx.cli.target import raised_at, summary
+from softfx.errors import CaptureError, SoftfxError
 
 __all__ = ["message"]
 
@@ -21,7 +21,9 @@ def message(error: Exception, target: str, traceback_shown: bool) -> str:
     """What to tell the user."""
     more = "" if traceback_shown else " --traceback shows where."
     if isinstance(error, SoftfxError):
-        return str(error)
+        cause = error.__cause__ if isinstance(error, CaptureError) else None
+        place = raised_at(cause) if cause is not None else ""
+        return f"{error} It was raised at {place}." if place else str(error)
     if _raised_by_us(error):
         return f"{target}: softfx itself failed: {summary(error)}. This is a bug worth reporting.{more}"
     what = f"it could not be run on these inputs: {summary(error)}"

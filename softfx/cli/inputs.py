@@ -24,9 +24,7 @@ _SPEC = re.compile(
     r"(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>\d+(?:x\d+)*|scalar)(?::(?P<dtype>[A-Za-z]\w*))?"
     r"(?::(?P<low>-?[\d.]+?)\.\.(?P<high>-?[\d.]+))?"
 )
-_FORM = (
-    "Write [NAME=]SHAPE[:DTYPE][:LOW..HIGH], such as 2x3x32x32, 4x10:int64:0..100, mask=2x8:bool or scalar."
-)
+_FORM = "Write [NAME=]SHAPE[:DTYPE][:LOW..HIGH], such as 2x3x32x32, 4x10:int64:0..100, mask=2x8:bool or scalar."
 _DTYPES = {name: value for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
 _USUAL = (
     "float32",
@@ -43,9 +41,7 @@ _USUAL = (
 )
 
 
-def make_inputs(
-    specs: Sequence[str], values: Sequence[str], seed: int
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def make_inputs(specs: Sequence[str], values: Sequence[str], seed: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Positional and keyword inputs of a call."""
     generator = torch.Generator().manual_seed(seed)
     args: list[Any] = []
@@ -99,9 +95,7 @@ def make_value(text: str) -> tuple[str, Any]:
     """NAME=LITERAL as a keyword input, for what is not a tensor."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip().isidentifier():
-        raise TargetError(
-            f"--value {text}: not NAME=LITERAL. Write for example num_classes=5 or average='macro'."
-        )
+        raise TargetError(f"--value {text}: not NAME=LITERAL. Write for example num_classes=5 or average='macro'.")
     try:
         return name.strip(), ast.literal_eval(value.strip())
     except (ValueError, SyntaxError) as error:
@@ -130,6 +124,5 @@ def load_inputs(path: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if isinstance(data, Mapping) and all(isinstance(key, str) for key in data):
         return (), dict(data)
     raise TargetError(
-        f"--load {path}: it holds a {type(data).__name__}. "
-        "Save a tensor, a tuple or list of inputs, or a dict by name."
+        f"--load {path}: it holds a {type(data).__name__}. Save a tensor, a tuple or list of inputs, or a dict by name."
     )

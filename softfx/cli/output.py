@@ -48,9 +48,7 @@ def _format(arguments: argparse.Namespace) -> str:
 
 def _text_width() -> int:
     """Wide enough for prose in a pipe; COLUMNS and a terminal say otherwise."""
-    return max(
-        shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns if sys.stdout.isatty() else _from_columns(), 40
-    )
+    return max(shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns if sys.stdout.isatty() else _from_columns(), 40)
 
 
 def _from_columns() -> int:

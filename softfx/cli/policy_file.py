@@ -63,10 +63,6 @@ def _comment(group: Group, sites: list[Site]) -> str:
     site = group.first
     times = f", {len(sites)} times" if len(sites) > 1 else ""
     lines = [f"{site.code} {site.op} ({site.family}){times}: {site.source.strip()}"]
-    lines += (
-        [f"{site.action}{': ' + site.reason if site.reason else ''}"]
-        if site.action in ("blocked", "keep")
-        else []
-    )
+    lines += [f"{site.action}{': ' + site.reason if site.reason else ''}"] if site.action in ("blocked", "keep") else []
     lines += [settings(site)] if settings(site) else []
     return "".join(f"# {' '.join(line.split())}\n" for line in lines)

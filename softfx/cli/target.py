@@ -23,7 +23,7 @@ import torch
 
 from softfx.errors import TargetError, did_you_mean, listed
 
-__all__ = ["Target", "check_call", "load_target"]
+__all__ = ["Target", "check_call", "load_target", "raised_at", "summary"]
 
 _FORM = "Write package.module:name or path/to/file.py:name."
 
@@ -75,9 +75,7 @@ def load_target(spec: str, *, as_function: bool = False, seed: int = 0) -> Targe
     if not callable(value):
         kind = type(value).__name__
         hint = (
-            "If the function itself is meant, add --function."
-            if not inspect.isclass(found)
-            else "Name another class."
+            "If the function itself is meant, add --function." if not inspect.isclass(found) else "Name another class."
         )
         raise TargetError(f"{spec}: {name}() gives a {kind}, not a model or a function. {hint}")
     what = "an instance of" if inspect.isclass(found) else f"what {name}() returns, a"
@@ -205,15 +203,9 @@ def _attribute(module: ModuleType, name: str, place: str) -> Any:
         try:
             found = getattr(found, part)
         except AttributeError as error:
-            known = (
-                [key for key in vars(found) if not key.startswith("_")] if hasattr(found, "__dict__") else []
-            )
+            known = [key for key in vars(found) if not key.startswith("_")] if hasattr(found, "__dict__") else []
             near = did_you_mean(part, known)
-            mine = [
-                key
-                for key in known
-                if getattr(getattr(found, key, None), "__module__", None) == module.__name__
-            ]
+            mine = [key for key in known if getattr(getattr(found, key, None), "__module__", None) == module.__name__]
             there = "" if near or not mine else f" It defines: {listed(mine)}."
             raise TargetError(f"{place}: it has no {part!r}.{near}{there}") from error
     return found
@@ -230,9 +222,7 @@ def _definition(module: ModuleType, name: str, found: Any) -> tuple[str, int] | 
     except (OSError, TypeError):
         return None
     first = name.split(".")[0]
-    places = (
-        number for number, line in enumerate(lines, 1) if line.split("=")[0].split(":")[0].strip() == first
-    )
+    places = (number for number, line in enumerate(lines, 1) if line.split("=")[0].split(":")[0].strip() == first)
     return file, next(places, 1)
 
 
@@ -279,9 +269,7 @@ def _build(spec: str, name: str, found: Any, call: ast.Call) -> Any:
         try:
             inspect.signature(found).bind(*args, **kwargs)
         except TypeError as error:
-            raise TargetError(
-                f"{spec}: {name} cannot be called so: {error}. It takes {_takes(found)}."
-            ) from error
+            raise TargetError(f"{spec}: {name} cannot be called so: {error}. It takes {_takes(found)}.") from error
     try:
         return found(*args, **kwargs)
     except Exception as error:
@@ -290,12 +278,7 @@ def _build(spec: str, name: str, found: Any, call: ast.Call) -> Any:
 
 def _parts(built: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
     """The target and the example inputs that may come with it."""
-    if (
-        isinstance(built, tuple)
-        and 2 <= len(built) <= 3
-        and callable(built[0])
-        and isinstance(built[1], tuple | list)
-    ):
+    if isinstance(built, tuple) and 2 <= len(built) <= 3 and callable(built[0]) and isinstance(built[1], tuple | list):
         kwargs = dict(built[2]) if len(built) == 3 else {}
         return built[0], tuple(built[1]), kwargs
     return built, (), {}
@@ -312,9 +295,7 @@ def check_call(target: Target, args: tuple[Any, ...], kwargs: Mapping[str, Any])
         return
     missing = [name for name in _required(parameters) if name not in kwargs][len(args) :]
     if missing:
-        some = " ".join(
-            f"--input {'' if number == 0 else name + '='}2x3" for number, name in enumerate(missing[:2])
-        )
+        some = " ".join(f"--input {'' if number == 0 else name + '='}2x3" for number, name in enumerate(missing[:2]))
         raise TargetError(
             f"{target.spec}: it needs {listed(missing)}, and {len(args) + len(kwargs)} inputs were given. "
             f"It takes {_takes(function)}. Give each a shape, such as {some}, or saved tensors with --load FILE.pt."
@@ -322,9 +303,7 @@ def check_call(target: Target, args: tuple[Any, ...], kwargs: Mapping[str, Any])
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError as error:
-        raise TargetError(
-            f"{target.spec}: the inputs do not fit: {error}. It takes {_takes(function)}."
-        ) from error
+        raise TargetError(f"{target.spec}: the inputs do not fit: {error}. It takes {_takes(function)}.") from error
 
 
 def summary(error: BaseException) -> str:
@@ -332,9 +311,13 @@ def summary(error: BaseException) -> str:
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     if len(text) > 300:
         text = text[:297] + "..."
-    hidden = (os.path.dirname(str(torch.__file__)), str(Path(__file__).resolve().parents[1]), "<")
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(hidden)
-    ]
-    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    place = f" ({found})" if (found := raised_at(error)) else ""
     return f"{type(error).__name__}: {text.rstrip('.')}{place}" if text else f"{type(error).__name__}{place}"
+
+
+def raised_at(error: BaseException) -> str:
+    """file:line of the innermost frame outside torch, softfx and the import system, or nothing."""
+    packages = (torch, sys.modules["softfx"], importlib)
+    hidden = (*(os.path.dirname(str(package.__file__)) + os.sep for package in packages), "<")
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(hidden)]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
