@@ -14,6 +14,7 @@ from softfx.capture import choose
 from softfx.capture.program import Program
 from softfx.errors import CaptureError, PolicyError, TargetError
 from softfx.execute import Eager, Graph, signature
+from softfx.packing import graph_module
 from softfx.plan import plan
 from softfx.policy import Policy
 from softfx.report import Report
@@ -21,8 +22,8 @@ from softfx.reporting import make_report
 from softfx.rewrite import rewrite
 from softfx.sites import Sites
 from softfx.softened import SoftFunction, Softened, soft_module, softened
-from softfx.source import Place, caller
-from softfx.verify import agrees, check_spec
+from softfx.source import Place, caller, resolve
+from softfx.verify import SpecError, check_spec, difference
 
 __all__ = ["check", "diff", "soften", "source"]
 
@@ -146,14 +147,20 @@ def _graph(
     """The graph executor, where it holds the call and is wanted."""
     if executor == "eager" or not sites.policy.can_act:
         return None
-    if not program.seen.obstacles and (difference := agrees(target, program, args, kwargs)):
-        program.seen.obstacles.append(difference)
+    lifted = [resolve(target, name) for name in program.lifted.values()]
+    if not program.seen.obstacles:
+        captured = graph_module(program.graph, program.constants)
+        if different := difference(target, captured, lifted, args, kwargs):
+            program.seen.obstacles.append(different)
     if program.seen.obstacles:
         if executor == "graph":
             choose.refuse(program)
         return None
     rewritten = rewrite(program, sites)
     check_spec(program, rewritten, exact=sites.exact)
+    softness = [sites[site].softness for site in rewritten.softness]
+    if sites.exact and (different := difference(target, rewritten.module, [*lifted, *softness], args, kwargs)):
+        raise SpecError(f"verify: {different}.")
     return Graph(rewritten, sites, signature(args, kwargs), target)
 
 

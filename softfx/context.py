@@ -83,9 +83,12 @@ class Call:
     @property
     def written(self) -> Tensor | None:
         """The tensor it writes in place."""
-        name = str(getattr(self.func, "__name__", ""))
-        in_place = self.spelled is not None and self.spelled.in_place
-        in_place = in_place or bool(self.kwargs.get("inplace")) or (name.endswith("_") and not name.endswith("__"))
+        if self.spelled is not None:
+            in_place = self.spelled.in_place
+        else:
+            name = str(getattr(self.func, "__name__", ""))
+            in_place = name.endswith("_") and not name.endswith("__")
+        in_place = in_place or bool(self.kwargs.get("inplace"))
         target = self.args[0] if in_place and self.args else self.kwargs.get("out")
         return target if isinstance(target, Tensor) else None
 

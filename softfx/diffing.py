@@ -67,7 +67,7 @@ def module_text(name: str, rewritten: Rewritten, sites: Sites) -> str:
 
 
 def _softness_table(rewritten: Rewritten, sites: Sites) -> str:
-    records = sites.by_id(frozenset(rewritten.softness))
+    records = [sites[site] for site in rewritten.softness]
     rows = [f"    {r.id}: {float(r.softness)},  # {r.rule.op} at {r.location.file}:{r.location.line}" for r in records]
     return "\n".join(["SOFTNESS = {", *rows, "}"])
 

@@ -103,9 +103,8 @@ class Graph:
     def __call__(self, root: Any, args: Any, kwargs: Any) -> Any:
         tensors = [leaf for leaf in private.leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         lifted = [resolve(root, name) for name in self.rewritten.lifted]
-        records = self.sites.by_id(frozenset(self.rewritten.softness))
-        softness = {record.id: record.softness for record in records}
-        flat = self.rewritten.module(*tensors, *lifted, *(softness[i] for i in self.rewritten.softness))
+        softness = [self.sites[site].softness for site in self.rewritten.softness]
+        flat = self.rewritten.module(*tensors, *lifted, *softness)
         return private.unflatten(list(flat), self.rewritten.result)
 
 

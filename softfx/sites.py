@@ -76,6 +76,9 @@ class Sites:
     def __len__(self) -> int:
         return len(self._records)
 
+    def __getitem__(self, site: int) -> SiteRecord:
+        return self._records[site]
+
     @property
     def exact(self) -> bool:
         """Whether no decision changes a value: without a gradient there is nothing to do."""

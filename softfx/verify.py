@@ -1,26 +1,25 @@
 """The checks after a rewrite, before anything runs on it.
 
 `check_spec` is what a rewrite may not do, as code: lose or reorder an effect of the program, change the number, shape
-or (straight-through) dtype of its results, leave a malformed graph. `agrees` runs the captured graph beside the
-original on the example inputs: it must give the original's results bit for bit.
+or (straight-through) dtype of its results, leave a malformed graph. `difference` runs a graph beside the original on the
+example inputs: a captured one, and a rewritten one that is straight-through, must give its results bit for bit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from softfx import _torch_private as private
-from softfx import packing
 from softfx.capture.program import Program
 from softfx.rewrite import Rewritten
 from softfx.rules import RULES, SPELLING
-from softfx.source import resolve
 from softfx.state import Preserved
 
-__all__ = ["SpecError", "agrees", "check_spec"]
+__all__ = ["SpecError", "check_spec", "difference"]
 
 
 class SpecError(AssertionError):
@@ -75,15 +74,22 @@ def _outputs(graph: fx.Graph) -> list[Any]:
     return list(returned)
 
 
-def agrees(target: Any, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """Why the captured graph does not give the original's results on the example inputs; empty if it does."""
+def difference(
+    target: Any,
+    module: fx.GraphModule,
+    extra: Sequence[Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> str:
+    """Where `module` does not give the original's results on the example inputs; empty if it does.
+
+    module takes the tensors among the inputs, then `extra`.
+    """
     function = target.forward if isinstance(target, torch.nn.Module) else target
     wanted = private.leaves(_run(target, function, args, kwargs))
-    module = packing.graph_module(program.graph, program.constants)
-    lifted = [resolve(target, name) for name in program.lifted.values()]
 
     def replay(*tensors: Tensor) -> Any:
-        return module(*tensors, *lifted)
+        return module(*tensors, *extra)
 
     tensors = tuple(leaf for leaf in private.leaves((args, kwargs)) if isinstance(leaf, Tensor))
     got = list(_run(target, replay, tensors, {}))
@@ -102,4 +108,8 @@ def _run(target: Any, function: Any, args: Any, kwargs: Any) -> Any:
 def _same(x: Any, y: Any) -> bool:
     if not isinstance(x, Tensor):
         return bool(x is y or x == y)
-    return x.dtype == y.dtype and x.shape == y.shape and bool(((x == y) | ((x != x) & (y != y))).all())
+    if x.dtype != y.dtype or x.shape != y.shape:
+        return False
+    if not x.is_floating_point():
+        return torch.equal(x, y)
+    return bool((((x == y) & (x.signbit() == y.signbit())) | (x.isnan() & y.isnan())).all())
