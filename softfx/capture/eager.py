@@ -25,10 +25,10 @@ from softfx.rules import RULES, SPELLING
 from softfx.source import Location, Place, locate, module_paths
 from softfx.state import Preserved
 
-__all__ = ["capture"]
+__all__ = ["METADATA", "Recorder", "capture", "record"]
 
 # What these return does not depend on the elements of their operands.
-_METADATA = frozenset(
+METADATA = frozenset(
     "__get__ __set__ size dim ndimension numel nelement stride storage_offset element_size is_floating_point is_complex "
     "is_contiguous is_signed is_same_size get_device __len__ data_ptr untyped_storage storage has_names result_type "
     "can_cast broadcast_shapes is_tensor is_storage type is_inference is_pinned is_shared is_set_to is_conj is_neg "
@@ -40,17 +40,17 @@ _WRITES = frozenset("batch_norm instance_norm __iadd__ __isub__ __imul__ __itrue
 _HIDDEN_EFFECTS = frozenset("register_hook retain_grad backward grad register_post_accumulate_grad_hook".split())
 
 
-class _Recorder(TorchFunctionMode):
-    """Writes down calls while they happen."""
+class Recorder(TorchFunctionMode):
+    """Writes down calls while they happen: those of the original, or of a graph traced from it."""
 
-    def __init__(self, target: Any, preserved: Preserved, default: Place, names: dict[int, str]) -> None:
+    def __init__(self, target: Any, preserved: Preserved, default: Place) -> None:
         super().__init__()
         self.builder = GraphBuilder()
         self.fake = private.FakeTensorMode(allow_non_fake_inputs=True)
         self.preserved = preserved
         self.paths = module_paths(target)
         self.default = default
-        self.names = names
+        self.names = _names(target)
         self.lifted: dict[str, str] = {}
         self.breaks: list[Break] = []
         self.obstacles: dict[str, None] = {}
@@ -158,12 +158,16 @@ class _Recorder(TorchFunctionMode):
             self._mark(user)
 
     def where(self) -> Location:
+        """The user's call that is running now."""
         return locate(_run.__code__, self.paths, self.default)
+
+    def finished(self, arguments: list[Any], results: list[Any]) -> None:
+        """For subclasses: the leaves of the call's arguments as it left them, and of its result."""
 
     # -- obstacles ---------------------------------------------------------------------------------------------
 
     def _python_value(self, func: Callable[..., Any], name: str, dynamic: bool) -> None:
-        if not dynamic or name in _METADATA:
+        if not dynamic or name in METADATA:
             return
         location = self.where()
         self._obstruct(f"{name} reads a value into Python", location)
@@ -188,8 +192,20 @@ class _Recorder(TorchFunctionMode):
 
 def capture(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], place: Place) -> Program:
     """The calls that `target(*args, **kwargs)` makes. `place` stands in where no user line is involved."""
+    return record(target, _function(target), args, kwargs, lambda preserved: Recorder(target, preserved, place))
+
+
+def record(
+    target: Any,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    recorder_for: Callable[[Preserved], Recorder],
+) -> Program:
+    """What a recorder sees of `function(*args, **kwargs)`, which is `target`'s call or a traced form of it."""
+    leaf = None
     with Preserved(target) as preserved:
-        recorder = _Recorder(target, preserved, place, _names(target))
+        recorder = recorder_for(preserved)
         flat, structure = private.flatten((args, kwargs))
         copies = [leaf.detach().clone().requires_grad_(leaf.requires_grad) if isinstance(leaf, Tensor) else leaf for leaf in flat]
         inputs = []
@@ -201,13 +217,14 @@ def capture(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
                 recorder.dynamic.add(node)
                 inputs.append(node)
         call_args, call_kwargs = private.unflatten(copies, structure)
-        result = _run(recorder, target, call_args, call_kwargs)
+        result = _run(recorder, function, call_args, call_kwargs)
         leaves, result_structure = private.flatten(result)
         for leaf in leaves:
             recorder._meet(leaf)
             if not isinstance(leaf, Tensor | int | float | bool | str | type(None)):
                 recorder.obstacles[f"it returns a {type(leaf).__name__}, which may hold tensors"] = None
         recorder.builder.output(leaves)
+        recorder.finished(copies, leaves)
         del result, leaves, leaf, copies, call_args, call_kwargs
         _note_escapes(recorder)
     for changed in preserved.changed:
@@ -223,9 +240,12 @@ def capture(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
     )
 
 
-def _run(recorder: _Recorder, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _function(target: Callable[..., Any]) -> Callable[..., Any]:
+    return target.forward if isinstance(target, nn.Module) else target
+
+
+def _run(recorder: Recorder, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The boundary: frames further out than this one are not the target's."""
-    function = target.forward if isinstance(target, nn.Module) else target
     with torch.enable_grad(), recorder:
         return function(*args, **kwargs)
 
@@ -238,7 +258,7 @@ def _names(target: Any) -> dict[int, str]:
     return {id(tensor): name for name, tensor in tensors}
 
 
-def _note_escapes(recorder: _Recorder) -> None:
+def _note_escapes(recorder: Recorder) -> None:
     """A tensor made during the call that somebody still holds is state kept between calls."""
     gc.collect()
     for node in recorder.builder.alive():
