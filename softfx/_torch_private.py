@@ -3,6 +3,7 @@
 - torch.utils._pytree: torch's own flattening of nested containers, which knows the output classes that libraries
   register (transformers' ModelOutput among them). The public torch.utils.pytree covers less in torch 2.13.
 - torch._subclasses.FakeTensorMode: shapes and dtypes without memory, what torch.compile plans with.
+- torch._ops.OpOverload, OpOverloadPacket: the types of torch.ops.aten.x and torch.ops.aten.x.default.
 - torch._C._set_grad_enabled: what `with torch.no_grad()` calls; a capture sees this function.
 - torch._C._functorch.maybe_current_level: whether a torch.func transform is running.
 """
@@ -13,10 +14,21 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
+from torch._ops import OpOverload, OpOverloadPacket
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
-__all__ = ["FakeTensorMode", "flatten", "in_transform", "leaves", "set_grad_enabled", "uncompiled", "unflatten"]
+__all__ = [
+    "FakeTensorMode",
+    "OpOverload",
+    "OpOverloadPacket",
+    "flatten",
+    "in_transform",
+    "leaves",
+    "set_grad_enabled",
+    "uncompiled",
+    "unflatten",
+]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

@@ -19,6 +19,7 @@ from torch import Tensor, fx
 import softtorch
 from softfx import _torch_private as private
 from softfx import runtime
+from softfx._torch_private import OpOverload, OpOverloadPacket
 from softfx.source import Location, source_line
 
 __all__ = ["HEADER", "constant_text", "statements"]
@@ -96,7 +97,7 @@ def name_of(func: Any) -> str:
     for prefix, namespace in _NAMESPACES:
         if name and getattr(namespace, name, None) is func:
             return f"{prefix}.{name}"
-    if isinstance(func, torch._ops.OpOverload | torch._ops.OpOverloadPacket):
+    if isinstance(func, OpOverload | OpOverloadPacket):
         return f"torch.ops.{func}"
     if name and getattr(Tensor, name, None) is func:
         return f"torch.Tensor.{name}"

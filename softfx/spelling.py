@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from softfx._torch_private import OpOverload, OpOverloadPacket
+
 __all__ = ["Spelled", "Spelling"]
 
 _NAMESPACES: tuple[Any, ...] = (torch, Tensor, F, torch.special, torch.linalg, operator)
@@ -113,8 +115,8 @@ class Spelling:
 
     def find(self, function: Callable[..., Any]) -> Spelled | None:
         """What `function` is, or None for an operation without a rule."""
-        if isinstance(function, torch._ops.OpOverload | torch._ops.OpOverloadPacket):
-            name = str(function).split(".")[1] if isinstance(function, torch._ops.OpOverload) else function.__name__
+        if isinstance(function, OpOverload | OpOverloadPacket):
+            name = str(function).split(".")[1] if isinstance(function, OpOverload) else function.__name__
             op = self._names.get(name) or self._names.get(name.rstrip("_"))
             return None if op is None else Spelled(op, in_place=name.endswith("_") and not name.endswith("__"))
         try:
@@ -129,4 +131,6 @@ class Spelling:
         """The call's arguments, unswapped and under torch's own names."""
         if spelled.reflected:
             args = (args[1], args[0], *args[2:])
-        return args, {_ARGUMENTS.get(key, key): value for key, value in kwargs.items() if key != "out" or value is not None}
+        return args, {
+            _ARGUMENTS.get(key, key): value for key, value in kwargs.items() if key != "out" or value is not None
+        }

@@ -30,9 +30,11 @@ SOFTFX_LEVELS = {
     "softfx.formats": 3,
     "softfx.report": 3,
     "softfx.api": 5,
+    "softfx.patching": 5,
     "softfx.render": 6,
     "softfx.cli": 6,
     "softfx": 5,
+    "softfx.__main__": 7,
 }
 STAGE = 4
 SOFTTORCH_LEVELS = {

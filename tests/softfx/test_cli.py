@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from softfx import api
 from softfx.cli import main
 from softfx.rules import RULES
+from tests.softfx.fakes import full_report
 
 MODEL = """
 import torch
@@ -29,11 +31,6 @@ class Router(torch.nn.Module):
         print("printed by the model")
         index = self.gate(x).argmax(-1)
         return F.one_hot(index, 3) * torch.relu(x[..., :3])
-
-
-class Reads(torch.nn.Module):
-    def forward(self, x):
-        return x[x.argmax().item()]
 
 
 def build():
@@ -139,12 +136,22 @@ def test_nothing_to_act_on_is_status_0(softfx) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fail_on", "status"), [("blocked", 1), ("keep", 0), ("keep,blocked", 1), ("break", 1), ("none", 0)]
+    ("fail_on", "status"),
+    [("blocked", 1), ("keep", 1), ("break", 1), ("keep,blocked", 1), ("none", 0)],
 )
-def test_what_counts_as_a_finding_can_be_chosen(softfx, fail_on: str, status: int) -> None:
-    answer = softfx("check", "router_models:Reads", "--input", "3", "--fail-on", fail_on)
-    assert answer.status == status
-    assert "SX201 argmax: blocked" in answer.out
+def test_what_counts_as_a_finding_can_be_chosen(
+    softfx, monkeypatch: pytest.MonkeyPatch, fail_on: str, status: int
+) -> None:
+    monkeypatch.setattr(api, "check", lambda *args, **options: full_report())
+    assert softfx("check", "router_models:build", *X, "--fail-on", fail_on).status == status
+
+
+def test_a_blocked_site_is_a_finding_and_a_kept_one_is_none(softfx, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = full_report()
+    monkeypatch.setattr(api, "check", lambda *args, **options: report)
+    assert softfx("check", "router_models:build", *X).status == 1
+    report.sites = [site for site in report.sites if site.action != "blocked"]
+    assert softfx("check", "router_models:build", *X).status == 0
 
 
 @pytest.mark.parametrize("kind", ["rich", "text", "json", "markdown", "sarif"])
