@@ -6,6 +6,7 @@ attributes. It also tells what the call changed, for a module that keeps state c
 
 from __future__ import annotations
 
+import pickle
 import random
 import sys
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ class Preserved:
     _generators: dict[int, tuple[torch.Generator, Tensor]] = field(default_factory=dict)
     _modules: list[tuple[nn.Module, dict[str, Any], dict[str, dict[str, Any]]]] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
+    drawn: list[str] = field(default_factory=list)  # random sources outside torch that were drawn from
 
     def save(self, value: Any) -> None:
         """Remember a tensor that is about to be written, or a generator that is about to be drawn from."""
@@ -67,8 +69,12 @@ class Preserved:
     def _restore_random(self) -> None:
         torch_state, python_state, numpy_state = self._random
         torch.set_rng_state(torch_state)
-        random.setstate(python_state)
+        if random.getstate() != python_state:
+            self.drawn.append("Python's random")
+            random.setstate(python_state)
         if numpy_state is not None:
+            if pickle.dumps(sys.modules["numpy"].random.get_state()) != pickle.dumps(numpy_state):
+                self.drawn.append("numpy.random")
             sys.modules["numpy"].random.set_state(numpy_state)
         if self._cuda:
             torch.cuda.set_rng_state_all(self._cuda)

@@ -36,6 +36,8 @@ METADATA = frozenset(
     "set_default_dtype get_default_dtype is_autocast_enabled is_nested __dir__ dim_order __reduce_ex__ "
     "set_autocast_enabled manual_seed".split()
 )
+# What these say differs between calls of one signature.
+_HISTORY = frozenset({"requires_grad", "grad_fn", "is_leaf", "grad"})
 _WRITES = frozenset("batch_norm instance_norm __iadd__ __isub__ __imul__ __itruediv__ __ipow__".split())
 _HIDDEN_EFFECTS = frozenset("register_hook retain_grad backward grad register_post_accumulate_grad_hook".split())
 
@@ -107,7 +109,9 @@ class Recorder(TorchFunctionMode):
             else:
                 node = self.builder.constant(tensor)
                 if tensor.grad_fn is not None:
-                    self.obstacles[f"a tensor made out of sight of torch's function protocol ({tensor.grad_fn.name()})"] = None
+                    self.obstacles[
+                        f"a tensor made out of sight of torch's function protocol ({tensor.grad_fn.name()})"
+                    ] = None
                     self.dynamic.add(node)
             node.meta["val"] = self.value(tensor)
 
@@ -115,7 +119,7 @@ class Recorder(TorchFunctionMode):
         function = tensor.grad_fn
         if function is not None and isinstance(function, torch.autograd.function.BackwardCFunction):
             name = type(function).__name__.removesuffix("Backward")
-            self.obstacles[f"the custom autograd.Function {name}, whose backward a graph of its forward would lose"] = None
+            self.obstacles[_custom(name)] = None
 
     def _record(self, func: Callable[..., Any], name: str, args: Any, kwargs: Any, result: Any) -> None:
         nodes = [self.builder.node_of(tensor) for tensor in tensors_in((args, kwargs))]
@@ -130,6 +134,8 @@ class Recorder(TorchFunctionMode):
         if (torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")) != self.autocast:
             self.obstacles["autocast is switched inside the call"] = None
         location = self.where()
+        if location.function:
+            self.obstacles[_custom(location.function)] = None
         self._data_dependent_shape(func, args, dynamic, location)
         target, arguments = readable(func, args, kwargs)
         if name == "__get__":
@@ -167,8 +173,11 @@ class Recorder(TorchFunctionMode):
     # -- obstacles ---------------------------------------------------------------------------------------------
 
     def _python_value(self, func: Callable[..., Any], name: str, dynamic: bool) -> None:
-        if not dynamic or name in METADATA:
+        reads_history = name == "__get__" and getattr(getattr(func, "__self__", None), "__name__", "") in _HISTORY
+        if not dynamic or (name in METADATA and not reads_history):
             return
+        if reads_history:
+            name = func.__self__.__name__  # type: ignore[attr-defined]  # the getter's descriptor
         location = self.where()
         self._obstruct(f"{name} reads a value into Python", location)
 
@@ -207,7 +216,10 @@ def record(
     with Preserved(target) as preserved:
         recorder = recorder_for(preserved)
         flat, structure = private.flatten((args, kwargs))
-        copies = [leaf.detach().clone().requires_grad_(leaf.requires_grad) if isinstance(leaf, Tensor) else leaf for leaf in flat]
+        copies = [
+            leaf.detach().clone().requires_grad_(leaf.requires_grad) if isinstance(leaf, Tensor) else leaf
+            for leaf in flat
+        ]
         inputs = []
         for position, leaf in enumerate(copies):
             if isinstance(leaf, Tensor):
@@ -229,6 +241,8 @@ def record(
         _note_escapes(recorder)
     for changed in preserved.changed:
         recorder.obstacles[f"the call replaces {changed}: it keeps state between calls"] = None
+    for source in preserved.drawn:
+        recorder.obstacles[f"the call draws from {source}, whose numbers a graph would repeat"] = None
     why = "every torch call was seen as the original ran"
     return Program(
         Seen("eager", why, recorder.breaks, list(recorder.obstacles)),
@@ -238,6 +252,10 @@ def record(
         recorder.builder.constants,
         result_structure,
     )
+
+
+def _custom(name: str) -> str:
+    return f"the custom autograd.Function {name}, whose backward a graph of its forward would lose"
 
 
 def _function(target: Callable[..., Any]) -> Callable[..., Any]:
@@ -265,5 +283,7 @@ def _note_escapes(recorder: Recorder) -> None:
         if node.op == "call_function" and node in recorder.dynamic:
             location = node.meta.get("location")
             where = f" ({location.file}:{location.line})" if location is not None else ""
-            recorder.obstacles[f"a result of {getattr(node.target, '__name__', node.target)} outlives the call{where}"] = None
+            recorder.obstacles[
+                f"a result of {getattr(node.target, '__name__', node.target)} outlives the call{where}"
+            ] = None
             return

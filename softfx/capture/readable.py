@@ -62,7 +62,11 @@ def _tables() -> tuple[dict[Any, Callable[..., Any]], dict[Any, Callable[..., An
 
 
 _STRAIGHT, _SWAPPED = _tables()
-_UNARY: dict[Any, Callable[..., Any]] = {Tensor.__neg__: operator.neg, Tensor.__invert__: operator.invert, Tensor.__setitem__: operator.setitem}
+_UNARY: dict[Any, Callable[..., Any]] = {
+    Tensor.__neg__: operator.neg,
+    Tensor.__invert__: operator.invert,
+    Tensor.__setitem__: operator.setitem,
+}
 
 
 def readable(
