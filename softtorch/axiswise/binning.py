@@ -147,9 +147,7 @@ def _hard_histogram(x: Tensor, bins: int, low: float, high: float, softness: Ten
     return torch.histc(x, bins, low, high)
 
 
-def _soft_histogram(
-    x: Tensor, bins: int, low: float, high: float, softness: Tensor | float, mode: Mode
-) -> Tensor:
+def _soft_histogram(x: Tensor, bins: int, low: float, high: float, softness: Tensor | float, mode: Mode) -> Tensor:
     """Counts (bins,) as sums of the probabilities of the gaps between the edges."""
     points = x.to(computing_dtype(x.dtype)).reshape(-1)
     if isinstance(softness, Tensor) and softness.ndim:

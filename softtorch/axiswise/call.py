@@ -12,7 +12,7 @@ from torch import Tensor
 from softtorch.axiswise.results import IndexForm, ValuesAndIndices
 from softtorch.errors import OptionError, ShapeError, message
 from softtorch.kernels.precision import narrowed
-from softtorch.methods import Keys, Method
+from softtorch.methods import HARD, Keys, Method
 from softtorch.methods.positions import Positions
 from softtorch.modes import Mode
 from softtorch.options import resolve_dim, resolve_method, resolve_mode, row_softness
@@ -107,5 +107,7 @@ def open_call(where: str, x: Tensor, dim: int | None, needs: str, options: Optio
     if reduces and last.shape[-1] == 0:
         wrong = f"input {tuple(x.shape)} has no entries" + ("" if dim is None else f" along dim={dim}")
         raise ShapeError(message(where, wrong, "Use an axis with at least one"))
+    if last.shape[-1] == 0:
+        method = HARD  # nothing to relax, and no method has to think of it
     softness = row_softness(where, options.softness, tuple(last.shape[:-1]))
     return Call(x, place, method, method.prepare(last, softness, mode, options.standardize))

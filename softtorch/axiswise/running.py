@@ -14,7 +14,7 @@ from torch import Tensor
 
 from softtorch.axiswise.call import Call, Options, open_call
 from softtorch.axiswise.results import IndexForm, ValuesAndIndices, index_form
-from softtorch.methods import Keys, Method
+from softtorch.methods import HARD, Keys, Method
 from softtorch.methods.base import weighted
 from softtorch.methods.hard import one_hot
 from softtorch.methods.positions import Largest, Positions, Smallest
@@ -136,7 +136,7 @@ def _running(
     which: _Extremum, x: Tensor, dim: int, options: Options, gated_grad: bool, form: IndexForm
 ) -> ValuesAndIndices:
     call = open_call(which.name, x, dim, "rows", options, reduces=False)
-    pair = call.keys.mode.select(_hard_pair, _soft_pair)(which, call, gated_grad, form)
+    pair = (_hard_pair if call.method is HARD else _soft_pair)(which, call, gated_grad, form)
     return ValuesAndIndices(call.spread(pair.values), None if pair.indices is None else call.spread_rows(pair.indices))
 
 
@@ -170,7 +170,7 @@ def prefixes(keys: Keys, inside: Tensor, absent: int) -> Keys:
     edge = fixed.amin(dim=-1, keepdim=True) if absent < 0 else fixed.amax(dim=-1, keepdim=True)
     return replace(
         keys,
-        raw=keys.raw.unsqueeze(-2).expand(*keys.raw.shape, keys.n),
+        raw=torch.where(inside, keys.raw.unsqueeze(-2), absent * torch.inf),
         compared=torch.where(inside, keys.compared.unsqueeze(-2), edge.unsqueeze(-2)),
         level=torch.where(inside, keys.level.unsqueeze(-2), absent),
         softness=_per_part(keys.softness),

@@ -85,9 +85,7 @@ def _slope(gap: Tensor, power: int) -> Tensor:
 def _newton(z: Tensor, th: Tensor, power: int) -> Tensor:
     """One Newton step for sum (z - th)_+^r = 1: z (..., [n]), th (..., [1])."""
     gap = (z - th).clamp(min=0.0)
-    return th + (gap.pow(power).sum(dim=-1, keepdim=True) - 1.0) / _slope(gap, power).sum(
-        dim=-1, keepdim=True
-    )
+    return th + (gap.pow(power).sum(dim=-1, keepdim=True) - 1.0) / _slope(gap, power).sum(dim=-1, keepdim=True)
 
 
 def _shifted(z: Tensor) -> Tensor:

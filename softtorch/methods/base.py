@@ -98,9 +98,9 @@ class Method(ABC):
         columns = self.rows(keys, Every())
         places = torch.arange(1, keys.n + 1, device=columns.device, dtype=columns.dtype)
         mass = columns.sum(dim=-2)
-        ranks = (places.unsqueeze(-1) * columns).sum(dim=-2) / torch.where(mass > 0, mass, 1.0)
+        ranks = (places.unsqueeze(-1) * columns).sum(dim=-2) / torch.where(mass == 0, 1.0, mass)
         # An entry that no place wants (sparse modes, large softness) has only its exact place to go by.
-        ascending = torch.where(mass > 0, ranks, middle_rank(keys))
+        ascending = torch.where(mass == 0, middle_rank(keys), ranks)
         return keys.n + 1 - ascending if descending else ascending
 
     def mask(self, keys: Keys, k: Tensor | float) -> Tensor:
@@ -144,10 +144,9 @@ def weighted(rows: Tensor, keys: Keys, positions: Positions) -> Tensor:
 
 
 def with_extremes(values: Tensor, keys: Keys, positions: Positions) -> Tensor:
-    """Values (..., k) at `positions`, with those of infinite level replaced by the extreme entry itself."""
+    """Values (..., k) at `positions`, with those of infinite level replaced by the exact ones, as constants."""
     place = keys.place_level(positions.index(keys.n, values.device))
-    low, high = keys.extremes()
-    return torch.where(place == 0, values, torch.where(place > 0, high, low).to(values.dtype))
+    return torch.where(place == 0, values, positions.exact(keys.raw.detach())[0].to(values.dtype))
 
 
 def settled(rows: Tensor, keys: Keys, positions: Positions) -> Tensor:

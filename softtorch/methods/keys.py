@@ -15,9 +15,7 @@ from softtorch.kernels.precision import widened
 from softtorch.modes import Mode
 
 _VARIANCE_FLOOR = 1e-6  # of SoftTorch 0.1.1
-_HUGE = (
-    1e12  # above this the squares are taken of x / max|x|: 1e12 squared, times 2^40 entries, is below 3e38
-)
+_HUGE = 1e12  # above this the squares are taken of x / max|x|: 1e12 squared, times 2^40 entries, is below 3e38
 
 
 @dataclass(frozen=True)
@@ -75,13 +73,6 @@ class Keys:
         # The clamp keeps logit finite; 10 eps of the dtype computed in, which is never half precision.
         edge = max(1e-10, 10 * torch.finfo(compared.dtype).eps)
         return torch.logit(compared.clamp(edge, 1.0 - edge)) * self.spread + self.center
-
-    def extremes(self) -> tuple[Tensor, Tensor]:
-        """(..., [1]) the smallest and the largest raw entry, as constants: values of places of level -1 and
-        1.
-        """
-        raw = self.raw.detach()
-        return raw.amin(dim=-1, keepdim=True), raw.amax(dim=-1, keepdim=True)
 
     def negated(self) -> "Keys":
         """The keys of -x. Standardizing commutes with the sign: sigmoid(-z) = 1 - sigmoid(z)."""
