@@ -139,9 +139,7 @@ def _section(title: str) -> list[RenderableType]:
 
 
 def _item(name: str, text: str) -> RenderableType:
-    return Padding(
-        Lines(Text(name, style="bold"), Padding(Text(text), _INDENT, expand=False)), _INDENT, expand=False
-    )
+    return Padding(Lines(Text(name, style="bold"), Padding(Text(text), _INDENT, expand=False)), _INDENT, expand=False)
 
 
 def _counts(report: Report) -> Text:
@@ -166,22 +164,19 @@ def rules_view(rules: Sequence[Rule]) -> RenderableType:
     table = _table("code", "operation", "family", "becomes", "options")
     for rule in rules:
         family = Text(rule.family, style=_FAMILY_STYLES.get(rule.family, ""))
-        table.add_row(
-            Text(rule.code, style="bold"), rule.op, family, rule.soft or "stays hard", ", ".join(rule.options)
-        )
+        becomes, options = Text(rule.soft or "stays hard"), Text(", ".join(rule.options))
+        table.add_row(Text(rule.code, style="bold"), Text(rule.op), family, becomes, options)
     return table
 
 
 def rule_view(rule: Rule, lines: Iterable[tuple[str, str]]) -> RenderableType:
     """The page of one operation; `lines` are its facts as (name, text)."""
-    title = Text.assemble(
-        (rule.code, "bold"), " ", (rule.op, "bold"), "  ", (rule.family, _FAMILY_STYLES[rule.family])
-    )
+    title = Text.assemble((rule.code, "bold"), " ", (rule.op, "bold"), "  ", (rule.family, _FAMILY_STYLES[rule.family]))
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in lines:
-        table.add_row(name, text)
+        table.add_row(Text(name), Text(text))
     return Lines(title, Text(), table)
 
 
@@ -195,9 +190,7 @@ def decisions_view(rows: Iterable[tuple[Site, str, str]]) -> RenderableType:
         action = (ACTION_WORDS[site.action], _STYLES[site.action])
         parts.append(Text.assemble((place, "bold"), "  ", site.code, " ", site.op, "  ", action))
         facts = [words, f"in {site.module}" if site.module else "", f"decided by {site.decided_by}"]
-        parts.append(
-            Padding(Text("; ".join(fact for fact in facts if fact), style="dim"), _INDENT, expand=False)
-        )
+        parts.append(Padding(Text("; ".join(fact for fact in facts if fact), style="dim"), _INDENT, expand=False))
     return Lines(*parts)
 
 

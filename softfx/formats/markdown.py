@@ -37,9 +37,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield from map(_row, groups)
     if report.breaks:
         yield from ("", "## Graph breaks", "")
-        yield from (
-            f"- {_code(f'{short_path(b.file)}:{b.line}')}: {_escape(b.reason)}" for b in report.breaks
-        )
+        yield from (f"- {_code(f'{short_path(b.file)}:{b.line}')}: {_escape(b.reason)}" for b in report.breaks)
     if report.starved:
         yield from ("", "## No gradient at all in the original", "")
         yield from (f"- {_code(name)}" for name in report.starved)

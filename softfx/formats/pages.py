@@ -36,9 +36,7 @@ def rule_facts(rule: Rule) -> list[tuple[str, str]]:
 
 def _becomes(rule: Rule) -> str:
     if rule.family == "selection":
-        return (
-            rule.soft or "its soft form when a soft value reaches it" if not rule.barrier else "always hard"
-        )
+        return rule.soft or "its soft form when a soft value reaches it" if not rule.barrier else "always hard"
     shape = "same shape and dtype" if rule.drop_in else "a soft value that is carried on to its consumers"
     return f"{rule.soft} ({shape})" if rule.soft else "stays hard"
 
@@ -47,8 +45,9 @@ def _example(rule: Rule) -> str:
     if rule.family == "selection":
         return ""
     action = "guard" if rule.family == "unsafe" else "soft"
-    option = "  softness = 0.1" if "softness" in rule.options and action == "soft" else ""
-    return f'[[rule]]  op = "{rule.op}"  action = "{action}"{option}   (one key a line)'
+    lines = ["[[rule]]", f'op = "{rule.op}"', f'action = "{action}"']
+    lines += ["softness = 0.1"] if "softness" in rule.options and action == "soft" else []
+    return "\n".join(lines)
 
 
 def rule_data(rule: Rule) -> dict[str, Any]:
@@ -70,10 +69,11 @@ def rule_data(rule: Rule) -> dict[str, Any]:
 def page_text(title: str, facts: Iterable[tuple[str, str]], width: int) -> str:
     """A page of facts as plain text."""
     lines = [title, ""]
+    indent = " " * 9
     for name, text in facts:
-        lines += textwrap.wrap(
-            text, width, initial_indent=f"{name:<9}", subsequent_indent=" " * 9, break_long_words=False
-        )
+        parts = [textwrap.wrap(part, width - 9, break_long_words=False) for part in text.splitlines()]
+        block = textwrap.indent("\n".join(line for part in parts for line in part), indent)
+        lines.append(name.ljust(9) + block.removeprefix(indent))
     return "\n".join(lines)
 
 

@@ -100,9 +100,7 @@ def details(group: Group) -> list[str]:
     lines += [line for line in ("; ".join(filter(None, (settings(site), decided))),) if line]
     if site.reason:
         lines.append(f"why: {site.reason.strip()}")
-    for op, file, line_number in dict.fromkeys(
-        (c.op, c.file, c.line) for c in site.consumers if c.takes == "hard"
-    ):
+    for op, file, line_number in dict.fromkeys((c.op, c.file, c.line) for c in site.consumers if c.takes == "hard"):
         lines.append(f"cut: {op} at {short_path(file)}:{line_number} takes only the hard value")
     return lines
 
@@ -145,9 +143,7 @@ def hints(report: Report) -> list[str]:
             f"`softfx explain {blocked[0].code}` says what the operation can flow into."
         )
     kept = {
-        site.family
-        for site in report.sites
-        if site.action == "keep" and not site.decided_by.startswith("preset keep")
+        site.family for site in report.sites if site.action == "keep" and not site.decided_by.startswith("preset keep")
     }
     if "kink" in kept:
         lines.append(
@@ -156,9 +152,7 @@ def hints(report: Report) -> list[str]:
         )
     if "random" in kept:
         lines.append('Random draws are kept unless named: op = "@random" in a [[rule]].')
-    lines.append(
-        "`softfx policy init TARGET` writes a policy to edit; `softfx diff TARGET` shows the code changes."
-    )
+    lines.append("`softfx policy init TARGET` writes a policy to edit; `softfx diff TARGET` shows the code changes.")
     return lines
 
 

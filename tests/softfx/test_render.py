@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tomllib
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from softfx import render
 from softfx.formats.pages import rule_facts
+from softfx.policy import Policy
 from softfx.rules import RULES
 from tests.softfx.fakes import empty_report, full_report
 
@@ -78,6 +80,15 @@ def test_square_brackets_of_the_source_are_not_taken_for_markup() -> None:
     report = full_report()
     report.sites[2].source = "x[bold] = y[/bold]"
     assert "x[bold] = y[/bold]" in shown(render.report_view(report), 80)
+
+
+def test_the_page_of_a_rule_shows_a_policy_entry_that_loads() -> None:
+    for rule in RULES.values():
+        facts = dict(rule_facts(rule))
+        shown_page = shown(render.rule_view(rule, facts.items()), 80)
+        assert ("[[rule]]" in shown_page) == (rule.family != "selection")
+        if "policy" in facts:
+            assert Policy.load(tomllib.loads(facts["policy"])).entries[0].operations == {rule.op}
 
 
 def test_colour_is_for_terminals_only() -> None:
