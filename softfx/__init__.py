@@ -6,6 +6,7 @@ were none; `check` finds and explains without changing; the command line does bo
 
 from softfx.api import check, diff, soften, source
 from softfx.errors import BlockedError, CaptureError, PolicyError, SoftfxError, TargetError
+from softfx.patching import Patch, patched
 from softfx.policy import Policy
 from softfx.report import Report
 from softfx.softened import harden
@@ -14,6 +15,7 @@ from softfx.softness import set_softness
 __all__ = [
     "BlockedError",
     "CaptureError",
+    "Patch",
     "Policy",
     "PolicyError",
     "Report",
@@ -22,6 +24,7 @@ __all__ = [
     "check",
     "diff",
     "harden",
+    "patched",
     "set_softness",
     "soften",
     "source",

@@ -1,0 +1,138 @@
+"""Softening third-party code where its own package calls it: only inside a with block, and undone after it.
+
+`soften` gives back a new module or function and touches nothing. Where the hard code is called by other code that
+cannot be handed the new one, `patched` puts it in place for the length of a block: a function in every module that
+holds it, a module's forward on the instance, a class's forward on the class. `softfx run` is a script inside one.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import nn
+
+from softfx.api import soften
+from softfx.errors import TargetError, did_you_mean
+from softfx.policy import Policy
+from softfx.report import Report
+
+__all__ = ["Patch", "patched", "resolve_name"]
+
+
+class Patch:
+    """What a `patched` block softened: its report, once the target has been called."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._softened: list[Any] = []
+
+    @property
+    def reports(self) -> list[Report]:
+        """A report for each softened function, module or class met so far."""
+        return [soft.report for soft in self._softened]
+
+    def standing_in(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function`, softened at its first call on the arguments of that call."""
+        soft: Any = None
+
+        @functools.wraps(function)
+        def stand_in(*args: Any, **kwargs: Any) -> Any:
+            nonlocal soft
+            if soft is None:
+                soft = soften(
+                    function, self.policy, example_inputs=args, example_kwargs=kwargs, executor="eager", allow_unused=True
+                )
+                self._softened.append(soft)
+            return soft(*args, **kwargs)
+
+        return stand_in
+
+
+@contextmanager
+def patched(target: Any, policy: Any = None) -> Iterator[Patch]:
+    """Soften `target` wherever it is called inside the block.
+
+    Args:
+        target: a function, an nn.Module, a class of modules, or the name of one of these as "package.module:name".
+        policy: as `soften` takes it.
+
+    Yields:
+        A `Patch` with the reports.
+
+    Raises:
+        TargetError: a name that leads nowhere, or something that is not called by name.
+
+    >>> import torch, torch.nn.functional
+    >>> import colorsys
+    >>> with patched("colorsys:rgb_to_hsv", "keep") as patch:
+    ...     colorsys.rgb_to_hsv(1.0, 0.0, 0.0)
+    (0.0, 1.0, 1.0)
+    >>> len(patch.reports)
+    1
+    """
+    if isinstance(target, str):
+        target = resolve_name(target)
+    patch = Patch(Policy.load(policy))
+    with ExitStack() as stack:
+        for holder, name, value in _places(target):
+            stack.enter_context(_replaced(holder, name, patch.standing_in(value)))
+        yield patch
+
+
+def resolve_name(name: str) -> Any:
+    """What "package.module:name" names."""
+    path, _, attribute = name.partition(":")
+    try:
+        found: Any = importlib.import_module(path)
+    except ImportError as error:
+        raise TargetError(
+            f"patched: {name!r} cannot be imported: {error}. A name is package.module:name. Check the package."
+        ) from None
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise TargetError(
+                f"patched: {path} has no {attribute!r}.{did_you_mean(part, dir(found))} "
+                "A name is package.module:name. Name a function, a module or a class of modules."
+            )
+        found = getattr(found, part)
+    return found
+
+
+def _places(target: Any) -> list[tuple[Any, str, Callable[..., Any]]]:
+    """Where `target` is called from: holders, the attribute there, and the hard function it holds."""
+    if isinstance(target, nn.Module) or (isinstance(target, type) and issubclass(target, nn.Module)):
+        return [(target, "forward", target.forward)]
+    if not callable(target) or isinstance(target, type):
+        raise TargetError(
+            f"patched: a {type(target).__name__} cannot be softened in place. A target is a function, an nn.Module or a "
+            "class of modules. Pass one, or its name."
+        )
+    name = getattr(target, "__name__", "")
+    holders = [
+        module for module in list(sys.modules.values()) if module is not None and vars(module).get(name) is target
+    ]
+    if not holders:
+        raise TargetError(
+            f"patched: no imported module holds {name or target!r} under that name, so nothing would call the soft one. "
+            "A target is called by its name in a module. Use softfx.soften and call what it returns."
+        )
+    return [(holder, name, target) for holder in holders]
+
+
+@contextmanager
+def _replaced(holder: Any, name: str, value: Any) -> Iterator[None]:
+    missing = object()
+    before = vars(holder).get(name, missing)
+    setattr(holder, name, value)
+    try:
+        yield
+    finally:
+        if before is missing:
+            delattr(holder, name)
+        else:
+            setattr(holder, name, before)
