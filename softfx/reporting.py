@@ -25,6 +25,7 @@ def make_report(name: str, seen: Seen, sites: Sites, executor: str) -> Report:
         executor=executor,
         static=len(sites.static),
         sites=[_site(record, sites) for record in sites],
+        starved=list(seen.starved),
     )
 
 

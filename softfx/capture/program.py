@@ -36,6 +36,7 @@ class Seen:
     breaks: list[Break] = field(default_factory=list)
     obstacles: list[str] = field(default_factory=list)
     graphs: int = 1
+    starved: list[str] = field(default_factory=list)  # parameters and inputs without any gradient in the original
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Program:
     lifted: dotted names of the module's own parameters and buffers, by placeholder name.
     constants: other objects the graph refers to, by get_attr name.
     result: the tree the graph's flat outputs unflatten to.
+    touched: tensors that the call writes and generators that it draws from, but for what it makes itself.
     """
 
     seen: Seen
@@ -54,6 +56,7 @@ class Program:
     lifted: dict[str, str]
     constants: dict[str, Any]
     result: Any
+    touched: list[Any] = field(default_factory=list)
 
 
 class GraphBuilder:
