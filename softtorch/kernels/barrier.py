@@ -5,7 +5,7 @@ neighbours stay positive. The optimum of the convex dual is found by Newton's me
 differentiated through its optimality conditions. O(n^2) memory and O(n^3) time a step, like any dense solve.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,37 +37,39 @@ def _log_product(a: Tensor, b: Tensor) -> Tensor:
     return torch.logsumexp(terms.masked_fill(none.unsqueeze(-1), 0.0), dim=-1).masked_fill(none, -torch.inf)
 
 
-def smooth_permutahedron(z: Tensor, w: Tensor, t: Tensor) -> Tensor:
-    """The smoothed projection of z onto the permutahedron of w, (..., n) in falling order like z.
+def smooth_bounds(w: Tensor, counted: Tensor, t: Tensor) -> Tensor:
+    """Bounds on the sums of the first 1, ..., N places, (..., n), 0 beyond; smoothed, except for the sum of all N.
+
+    Args:
+        w: the vertex (..., n), in any order.
+        counted: which N entries of w take part, (..., n).
+        t: softness of the bounds, broadcastable to (..., 1).
+    """
+    k = torch.arange(1, w.shape[-1] + 1, device=w.device)
+    size = counted.sum(dim=-1, keepdim=True)
+    total = torch.where(counted, w, 0.0).sum(dim=-1, keepdim=True)
+    smoothed = log_symmetric((w / t).masked_fill(~counted, -torch.inf)).masked_fill(k >= size, 0.0)
+    return torch.where(k < size, t * smoothed, torch.where(k == size, total, 0.0))
+
+
+def smooth_permutahedron(z: Tensor, bound: Tensor, present: Tensor) -> Tensor:
+    """The projection of z to places whose sums obey the bounds, (..., n) in falling order like z.
 
     Args:
         z: what is projected, (..., n) in falling order, divided by the softness.
-        w: the vertex (..., n), in any order.
-        t: softness of the bounds, broadcastable to (..., 1).
+        bound: bounds on the sums of the first places, (..., n).
+        present: which slots (..., n) take part, the first N of each row; what comes back in others means nothing.
     """
-    z, w = torch.broadcast_tensors(z, w)
-    total = w.sum(dim=-1, keepdim=True)
-    if z.shape[-1] < 2 or z.numel() == 0:
-        return w + 0.0 * z
-    bound = torch.cat([(t * log_symmetric(w / t))[..., :-1], total], dim=-1)
-    beta, inverse = _solution(z.detach(), bound.detach())
+    shape = (z + bound + present).shape
+    z, bound, present = z.expand(shape), bound.expand(shape), present.expand(shape)
+    if shape[-1] < 2 or z.numel() == 0:
+        return bound + 0.0 * z
+    beta, inverse = _solution(z.detach(), bound.detach(), present)
     # A step of Newton's method at the solution moves nothing; each carries one derivative of the implicit function.
     for _ in range(2):
-        slope = _slope(z, bound, beta)
+        slope = _Dual(z, bound, present).slope(beta)
         beta = beta - ((slope - slope.detach()).unsqueeze(-2) @ inverse).squeeze(-2)
-    return _primal(z, bound, beta)
-
-
-def _primal(z: Tensor, bound: Tensor, beta: Tensor) -> Tensor:
-    """The projection (..., n) that belongs to the dual point beta (..., n - 1)."""
-    n = z.shape[-1]
-    gaps = torch.exp(-beta)
-    above_last = torch.nn.functional.pad(gaps.flip(-1).cumsum(dim=-1).flip(-1), (0, 1))  # y_i - y_n
-    slack = torch.nn.functional.pad(torch.exp(-_alpha(z, beta)), (0, 1))
-    k = torch.arange(1, n + 1, dtype=z.dtype, device=z.device)
-    multiples = bound - slack - above_last.cumsum(dim=-1)  # k y_n, by each bound
-    last = (k * multiples).sum(dim=-1, keepdim=True) / k.square().sum()
-    return last + above_last
+    return _Dual(z, bound, present).primal(beta)
 
 
 def _second_difference(x: Tensor) -> Tensor:
@@ -76,60 +78,96 @@ def _second_difference(x: Tensor) -> Tensor:
     return 2.0 * x - around[..., :-2] - around[..., 2:]
 
 
-def _alpha(z: Tensor, beta: Tensor) -> Tensor:
-    """Differences between neighbours of the shifted z, (..., n - 1): minus the logs of the slacks."""
-    return -torch.diff(z, dim=-1) + _second_difference(beta)
+class _Dual(NamedTuple):
+    """The convex dual problem; its points beta are (..., n - 1), one number for each pair of neighbouring slots."""
 
+    z: Tensor
+    """(..., n)"""
+    bound: Tensor
+    """(..., n)"""
+    present: Tensor
+    """(..., n)"""
 
-def _slope(z: Tensor, bound: Tensor, beta: Tensor) -> Tensor:
-    """Derivative of the dual objective by beta, (..., n - 1)."""
-    free = _second_difference(bound[..., :-1] - torch.exp(-_alpha(z, beta)))
-    last = torch.nn.functional.pad(bound[..., -1:], (beta.shape[-1] - 1, 0))
-    return free - last - torch.exp(-beta)
+    @property
+    def pair(self) -> Tensor:
+        """Pairs of present slots, (..., n - 1)."""
+        return self.present[..., 1:]
 
+    def alpha(self, beta: Tensor) -> Tensor:
+        """Differences between neighbours of the shifted z, (..., n - 1): minus the logs of the slacks."""
+        return torch.where(self.pair, -torch.diff(self.z, dim=-1) + _second_difference(beta), 0.0)
 
-def _curvature(z: Tensor, beta: Tensor) -> Tensor:
-    """Second derivative of the dual objective, (..., n - 1, n - 1)."""
-    identity = torch.eye(beta.shape[-1], dtype=z.dtype, device=z.device)
-    second = _second_difference(identity)
-    slack = torch.exp(-_alpha(z, beta)).unsqueeze(-2)
-    return (second * slack) @ second + torch.diag_embed(torch.exp(-beta))
+    def slack(self, beta: Tensor) -> Tensor:
+        """How far each bound is from being met, (..., n - 1)."""
+        return torch.where(self.pair, torch.exp(-self.alpha(beta)), 0.0)
 
+    def gaps(self, beta: Tensor) -> Tensor:
+        """Differences between neighbours of the projection, (..., n - 1)."""
+        return torch.where(self.pair, torch.exp(-beta), 0.0)
 
-def _objective(z: Tensor, bound: Tensor, beta: Tensor) -> Tensor:
-    alpha = _alpha(z, beta)
-    linear = (alpha * bound[..., :-1]).sum(dim=-1) - beta[..., -1] * bound[..., -1]
-    return linear + torch.exp(-alpha).sum(dim=-1) + torch.exp(-beta).sum(dim=-1)
+    def objective(self, beta: Tensor) -> Tensor:
+        """What beta minimizes, (...)."""
+        linear = self.alpha(beta) * self.bound[..., :-1] - beta * self._total()
+        return (linear + self.slack(beta) + self.gaps(beta)).sum(dim=-1)
+
+    def slope(self, beta: Tensor) -> Tensor:
+        """Derivative of the objective by beta, (..., n - 1)."""
+        free = torch.where(self.pair, self.bound[..., :-1], 0.0) - self.slack(beta)
+        return torch.where(self.pair, _second_difference(free) - self._total() - self.gaps(beta), 0.0)
+
+    def _total(self) -> Tensor:
+        """The sum of all, (..., n - 1), at the last pair and 0 elsewhere."""
+        last = self.pair & ~torch.nn.functional.pad(self.pair[..., 1:], (0, 1))
+        return torch.where(last, self.bound[..., 1:], 0.0)
+
+    def curvature(self, beta: Tensor) -> Tensor:
+        """Second derivative of the objective, (..., n - 1, n - 1); the identity where there is no pair."""
+        identity = torch.eye(beta.shape[-1], dtype=beta.dtype, device=beta.device)
+        second = _second_difference(identity)
+        full = (second * self.slack(beta).unsqueeze(-2)) @ second + torch.diag_embed(self.gaps(beta))
+        return torch.where(self.pair.unsqueeze(-1) & self.pair.unsqueeze(-2), full, identity)
+
+    def start(self) -> Tensor:
+        """Where the gaps are those of slacks that are all 0: second differences of the bounds."""
+        gaps = -torch.diff(torch.nn.functional.pad(self.bound, (1, 0)), n=2, dim=-1)
+        return torch.where(self.pair, -torch.log(gaps.clamp(min=1e-12)), 0.0)
+
+    def primal(self, beta: Tensor) -> Tensor:
+        """The projection (..., n) that belongs to beta."""
+        above_last = torch.nn.functional.pad(self.gaps(beta).flip(-1).cumsum(dim=-1).flip(-1), (0, 1))  # y_i - y_N
+        slack = torch.nn.functional.pad(self.slack(beta), (0, 1))
+        k = torch.arange(1, self.z.shape[-1] + 1, dtype=self.z.dtype, device=self.z.device)
+        k = torch.where(self.present, k, 0.0)
+        multiples = self.bound - slack - above_last.cumsum(dim=-1)  # k y_N, by each bound
+        last = (k * multiples).sum(dim=-1, keepdim=True) / k.square().sum(dim=-1, keepdim=True).clamp(min=1.0)
+        return last + above_last
 
 
 @torch.library.custom_op("softtorch::barrier_solution", mutates_args=())
-def _solution(z: Tensor, bound: Tensor) -> tuple[Tensor, Tensor]:
+def _solution(z: Tensor, bound: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
     """The minimizer beta (..., n - 1) and the inverse of the second derivative there, (..., n - 1, n - 1)."""
-    # Were all slacks 0, the gaps would be the second differences of the bounds.
-    gaps = -torch.diff(torch.nn.functional.pad(bound, (1, 0)), n=2, dim=-1)
-    beta = -torch.log(gaps.clamp(min=1e-12))
+    dual = _Dual(z, bound, present)
+    beta = dual.start()
     for _ in range(MAX_STEPS):
-        slope = _slope(z, bound, beta)
-        step = torch.linalg.solve_ex(_curvature(z, beta), slope).result
+        slope = dual.slope(beta)
+        step = torch.linalg.solve_ex(dual.curvature(beta), slope).result
         decrement = (slope * step).sum(dim=-1)
-        beta, moved = _descend(z, bound, beta, slope, step, decrement)
+        beta, moved = _descend(dual, beta, slope, step, decrement)
         if not bool((moved & (decrement > TOLERANCE)).any()):
             break
-    return beta, torch.linalg.inv_ex(_curvature(z, beta)).inverse
+    return beta, torch.linalg.inv_ex(dual.curvature(beta)).inverse
 
 
-def _descend(
-    z: Tensor, bound: Tensor, beta: Tensor, slope: Tensor, step: Tensor, decrement: Tensor
-) -> tuple[Tensor, Tensor]:
+def _descend(dual: _Dual, beta: Tensor, slope: Tensor, step: Tensor, decrement: Tensor) -> tuple[Tensor, Tensor]:
     """The longest of the steps 1, 1/2, 1/4, ... that lowers the objective enough, row by row; and who moved."""
-    objective, steepness = _objective(z, bound, beta), slope.abs().amax(dim=-1)
+    objective, steepness = dual.objective(beta), slope.abs().amax(dim=-1)
     length, best = torch.ones_like(objective), beta
     waiting = torch.ones_like(objective, dtype=torch.bool)
     for _ in range(_HALVINGS):
         trial = beta - length.unsqueeze(-1) * step
-        lower = _objective(z, bound, trial) < objective - 0.1 * length * decrement
+        lower = dual.objective(trial) < objective - 0.1 * length * decrement
         # Near the solution the objective is flat to its rounding and the slope alone can tell.
-        flatter = _slope(z, bound, trial).abs().amax(dim=-1) < 0.5 * steepness
+        flatter = dual.slope(trial).abs().amax(dim=-1) < 0.5 * steepness
         enough = waiting & (lower | flatter)
         best, waiting = torch.where(enough.unsqueeze(-1), trial, best), waiting & ~enough
         if not bool(waiting.any()):
@@ -139,17 +177,15 @@ def _descend(
 
 
 @_solution.register_fake
-def _(z: Tensor, bound: Tensor) -> tuple[Tensor, Tensor]:
+def _(z: Tensor, bound: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
     batch, n = z.shape[:-1], z.shape[-1]
     return z.new_empty(*batch, n - 1), z.new_empty(*batch, n - 1, n - 1)
 
 
 @_solution.register_vmap
-def _(
-    info: Any, in_dims: tuple[int | None, ...], z: Tensor, bound: Tensor
-) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
-    z, bound = (
+def _(info: Any, in_dims: tuple[int | None, ...], *tensors: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+    batched = (
         x.expand(info.batch_size, *x.shape) if axis is None else x.movedim(axis, 0)
-        for x, axis in zip((z, bound), in_dims, strict=True)
+        for x, axis in zip(tensors, in_dims, strict=True)
     )
-    return _solution(z, bound), (0, 0)
+    return _solution(*batched), (0, 0)

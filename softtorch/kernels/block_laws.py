@@ -116,8 +116,9 @@ class Power:
             safe = slope > torch.finfo(z.dtype).tiny ** 0.5
             excess = per_block(self.link(t), block) - total
             g = g + torch.where(safe, excess, 0.0) / torch.where(safe, slope, 1.0)
-        # A block of one has the value w whatever z: said outright, for the link is flat where w = 0.
-        return torch.where(per_block(torch.ones_like(z), block) == 1, w, self.link(z - g))
+        # A block of one has the value w whatever z: said outright, for the link is flat where w = 0. (0 t keeps NaN.)
+        t = z - g
+        return torch.where(per_block(torch.ones_like(z), block) == 1, w + 0.0 * t, self.link(t))
 
     def link(self, t: Tensor) -> Tensor:
         """sign(t) |t|^p for t of any shape."""

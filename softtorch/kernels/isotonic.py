@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from softtorch.kernels.block_laws import LAWS, BlockLaw, Sums
+from softtorch.kernels.scan import together
 
 # Pooling runs of violators is the cheap round and nearly always ends by itself. Chains that fall one block at a time
 # (an outlier beside a long slope) are then closed by bridging, which joins whole slopes: logarithmically many rounds.
@@ -26,7 +27,7 @@ def permutahedron(z: Tensor, w: Tensor, power: int) -> Tensor:
         w: the vertex, in falling order.
         power: 0 the entropic projection, 1 the Euclidean one, 2 and 3 those with the links t|t| and t^3.
     """
-    z, w = torch.broadcast_tensors(z, w)
+    z, w = together(z, w)
     if z.numel() == 0:
         return z + w
     block, value = _blocks(z.detach(), w.detach(), power)

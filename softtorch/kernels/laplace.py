@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from softtorch.kernels.scan import decayed_sums, decayed_sums_behind
+from softtorch.kernels.scan import decayed_sums, decayed_sums_behind, together
 
 # Where the argument of S^-1 touches 0 or n the inverse is infinite; this close it stands for the border. e^-|t| and
 # 1 / w then stay finite, and their product, the derivative of a probability, has its true limit.
@@ -59,7 +59,7 @@ def soft_ranks(y: Tensor) -> Tensor:
 def inverse(at: Knots, w: Tensor) -> Levels:
     """b with S(b) = w, for w (..., k) between 0 and n; 0 and n give points far outside instead of infinities."""
     n = at.y.shape[-1]
-    w = w.expand(*at.y.shape[:-1], w.shape[-1])
+    w = w + torch.zeros_like(at.y[..., :1])  # unlike expand, in memory of its own, as searchsorted likes it
     below = torch.searchsorted(at.total.detach().contiguous(), w.detach().contiguous())
     low, high = (below - 1).clamp(min=0), below.clamp(max=n - 1)
     lower, upper = at.y.gather(-1, low), at.y.gather(-1, high)
@@ -97,7 +97,7 @@ def top_mask(y: Tensor, k: Tensor) -> Tensor:
         y: scores (..., n) in units of the softness, in any order.
         k: how many, (..., 1), any real number in [0, n]; gradients reach it.
     """
-    y, k = torch.broadcast_tensors(y, k)
+    y, k = together(y, k)
     b = inverse(knots(y.detach().sort(dim=-1).values), (y.shape[-1] - k[..., :1]).detach()).b
     t = y - b
     p = laplace_cdf(t)

@@ -18,6 +18,12 @@ def accumulated(x: Tensor) -> Tensor:
     return x.to(torch.float32 if x.device.type == "mps" else torch.float64)
 
 
+def together(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """x and y broadcast to one shape."""
+    shape = torch.broadcast_shapes(x.shape, y.shape)  # type: ignore[no-untyped-call]  # torch has no types here
+    return x.expand(shape), y.expand(shape)
+
+
 def _reach(dtype: torch.dtype) -> tuple[int, float]:
     """Places a chunk, and the gap beyond which e^-gap is below the rounding of 1: their product must not overflow."""
     return (16, 40.0) if dtype == torch.float64 else (4, 18.0)  # exp overflows at 709 and at 88
@@ -33,7 +39,7 @@ def decayed_sums(y: Tensor, v: Tensor) -> Tensor:
     Returns:
         (..., n), right to the rounding of its largest term.
     """
-    y, v = torch.broadcast_tensors(y, v)
+    y, v = together(y, v)
     return _scan(torch.diff(y, dim=-1, prepend=y[..., :1]), v)
 
 
@@ -54,8 +60,8 @@ def _scan(gap: Tensor, v: Tensor) -> Tensor:
         return _chunk(gap, v)[0]
     chunks = -(-n // size)
     fill = (0, chunks * size - n)
-    gap = torch.nn.functional.pad(gap, fill).unflatten(-1, (chunks, size))
-    v = torch.nn.functional.pad(v, fill).unflatten(-1, (chunks, size))
+    gap = torch.nn.functional.pad(gap, fill).reshape(*gap.shape[:-1], chunks, size)
+    v = torch.nn.functional.pad(v, fill).reshape(*v.shape[:-1], chunks, size)
     inside, offset = _chunk(gap, v)  # (..., chunks, size)
     across = gap[..., :1] + offset  # from the last place of the chunk before
     carry = torch.nn.functional.pad(_scan(across[..., -1], inside[..., -1])[..., :-1], (1, 0))

@@ -84,7 +84,7 @@ def _slope(gap: Tensor, power: int) -> Tensor:
 
 def _newton(z: Tensor, th: Tensor, power: int) -> Tensor:
     """One Newton step for sum (z - th)_+^r = 1: z (..., [n]), th (..., [1])."""
-    gap = (z - th).clamp(min=0.0)
+    gap = (z - th).relu()  # clamp would pass a gradient where z = th
     return th + (gap.pow(power).sum(dim=-1, keepdim=True) - 1.0) / _slope(gap, power).sum(dim=-1, keepdim=True)
 
 
@@ -107,7 +107,7 @@ def _composite(z: Tensor, power: int) -> Tensor:
     th = threshold(z.detach(), power)
     for _ in range(2):
         th = _newton(z, th, power)
-    return (z - th).clamp(min=0.0).pow(power)
+    return (z - th).relu().pow(power)
 
 
 def _jacobian_times(p: Tensor, v: Tensor, power: int) -> Tensor:

@@ -16,6 +16,9 @@ from softtorch.kernels import simplex
 # Column sums are met to this part of an entry's mass; below it the rounding of the sums themselves decides.
 TOLERANCE = 1e-12
 MAX_STEPS = 200
+# Where columns share no mass the solutions form an interval, and a step lands on its very end, a kink of the link's
+# derivative for p = 1. A step longer by this part ends inside, and costs at most one step more elsewhere.
+OVERSHOOT = 1.0 + 1e-6
 
 
 class Columns(NamedTuple):
@@ -181,7 +184,7 @@ def _solve(problem: _Dual, g: Tensor) -> Tensor:
             break
         # The least damping keeps columns that share no mass from being thrown far away by rounding.
         matrix = problem.derivative(plan) + (damping * size + 1e-14) * identity
-        trial = g - problem.scale * torch.linalg.solve_ex(matrix, excess.mT).result.mT
+        trial = g - OVERSHOOT * problem.scale * torch.linalg.solve_ex(matrix, excess.mT).result.mT
         trial_plan = problem.plan(trial)
         trial_excess, trial_objective = problem.excess(trial_plan), problem.objective(trial, trial_plan)
         # Near the solution the objective is flat to its rounding and the excess alone can tell.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from softtorch.kernels.isotonic import permutahedron
-from softtorch.kernels.scan import accumulated
+from softtorch.kernels.scan import accumulated, together
 from softtorch.methods.base import middle_rank, with_extremes
 from softtorch.methods.keys import Keys
 from softtorch.methods.mirrored import Mirrored
@@ -34,7 +34,7 @@ class FastSoftSort(Mirrored):
         place = torch.arange(keys.n - 1, -1, -1, device=w.device)
         steps = (keys.n - keys.below - keys.above - 1).clamp(min=1)
         z = (place - keys.below).to(w.dtype) / steps / wide_softness(keys)
-        z, w = torch.broadcast_tensors(z, w)
+        z, w = together(z, w)
         projected = permutahedron(_apart(z, w, keys.place_level(place)), w, link_power(keys))
         chosen = projected.index_select(-1, keys.n - 1 - positions.index(keys.n, w.device))
         return with_extremes(keys.restored(chosen.to(keys.raw.dtype)), keys, positions)
@@ -44,7 +44,7 @@ class FastSoftSort(Mirrored):
         z, order = (accumulated(keys.compared) / wide_softness(keys)).sort(dim=-1, descending=True)
         place = torch.arange(keys.n, 0, -1, device=z.device)
         steps = (keys.n - keys.below - keys.above - 1).clamp(min=1)
-        z, w = torch.broadcast_tensors(z, (place - keys.below).to(z.dtype) / steps)
+        z, w = together(z, (place - keys.below).to(z.dtype) / steps)
         projected = permutahedron(_apart(z, w, keys.place_level(place - 1)), w, link_power(keys))
         ranks = torch.zeros_like(projected).scatter(-1, order, projected * steps + keys.below)
         return torch.where(keys.level == 0, ranks.to(keys.raw.dtype), middle_rank(keys))

@@ -38,10 +38,10 @@ class LapSum(Method):
         y, order = scaled(keys).sort(dim=-1)
         y = y if gated_grad else y.detach()
         v = accumulated(keys.finite).expand(y.shape).gather(-1, order)
-        low, high, at = _levels(y, positions, keys.n)
+        _, high, at = _levels(y, positions, keys.n)
         sums = laplace.weighted_sum(y, v, at)
-        first, last = sums.split([low.shape[-1], high.shape[-1]], dim=-1)
-        return with_extremes((last - first).to(keys.raw.dtype), keys, positions)
+        k = high.shape[-1]
+        return with_extremes((sums[..., k:] - sums[..., :k]).to(keys.raw.dtype), keys, positions)
 
     def rank(self, keys: Keys, descending: bool) -> Tensor:
         """1/2 + S(x_i), or its mirror image; ranks sum to n (n + 1) / 2."""
@@ -58,5 +58,5 @@ def _levels(y: Tensor, positions: Positions, n: int) -> tuple[Tensor, Tensor, la
     """Points S^-1(p) and S^-1(p + 1) of each position, (..., k) each, and both together as levels (..., 2 k)."""
     place = positions.index(n, y.device)
     at = laplace.levels(y, torch.cat([place, place + 1]).to(y.dtype))
-    low, high = at.b.split([place.shape[-1], place.shape[-1]], dim=-1)
-    return low, high, at
+    k = place.shape[-1]
+    return at.b[..., :k], at.b[..., k:], at

@@ -8,13 +8,13 @@ kernels/barrier.py.
 import torch
 from torch import Tensor
 
-from softtorch.kernels.barrier import smooth_permutahedron
+from softtorch.kernels.barrier import smooth_bounds, smooth_permutahedron
 from softtorch.kernels.scan import accumulated
 from softtorch.methods.base import middle_rank, with_extremes
 from softtorch.methods.keys import Keys
 from softtorch.methods.mirrored import Mirrored
 from softtorch.methods.positions import Positions
-from softtorch.methods.scaled import wide_softness
+from softtorch.methods.scaled import scaled, wide_softness
 from softtorch.modes import Mode
 
 
@@ -23,8 +23,8 @@ class SmoothSort(Mirrored):
 
     Contract: values keep the sum, ranks sum to n (n + 1) / 2; strictly monotone; values invariant and ranks
     equivariant under permutations; infinitely differentiable; O(n^2) memory and O(n^3) time; ties keep equal ranks;
-    infinite entries get their own places, the others are as beside entries just beyond them; a NaN makes its whole row
-    NaN. As softness -> 0: the exact values and ranks.
+    infinite entries keep the first and last places to themselves; a NaN makes its whole row NaN. As softness -> 0:
+    the exact values and ranks.
     """
 
     name = "smooth_sort"
@@ -36,29 +36,40 @@ class SmoothSort(Mirrored):
         return super().prepare(x, softness, mode, False)
 
     def _values(self, keys: Keys, positions: Positions) -> Tensor:
-        w = accumulated(keys.compared).sort(dim=-1, descending=True).values
-        z = _places(keys, w) / wide_softness(keys)
-        values = smooth_permutahedron(z, w, _bound_softness(keys, w))
-        chosen = values.index_select(-1, keys.n - 1 - positions.index(keys.n, w.device))
-        return with_extremes(chosen.to(keys.raw.dtype), keys, positions)
+        slot, finite = _slots(keys)
+        z = (finite - 1 - slot) / _steps(finite) / wide_softness(keys)
+        values = _projected(keys, z, accumulated(keys.compared), keys.level == 0, finite > slot)
+        place = positions.index(keys.n, z.device)
+        slot = (keys.n - 1 - keys.above - place).clamp(0, keys.n - 1).expand(*values.shape[:-1], place.shape[-1])
+        return with_extremes(values.gather(-1, slot).to(keys.raw.dtype), keys, positions)
 
     def rank(self, keys: Keys, descending: bool) -> Tensor:
         keys = keys.negated() if descending else keys
-        z, order = (accumulated(keys.compared) / wide_softness(keys)).sort(dim=-1, descending=True)
-        steps = max(keys.n - 1, 1)
-        w = _places(keys, z) + 1.0 / steps
-        projected = smooth_permutahedron(z, w, _bound_softness(keys, z)) * steps
+        # Infinite entries go last, where the kernel takes no notice of them.
+        y = scaled(keys)
+        z, order = torch.where(keys.level > 0, y.detach().amin(dim=-1, keepdim=True), y).sort(dim=-1, descending=True)
+        slot, finite = _slots(keys)
+        w = (finite - slot) / _steps(finite)
+        projected = _projected(keys, z, w, finite > slot, finite > slot) * _steps(finite) + keys.below
         ranks = torch.zeros_like(projected).scatter(-1, order, projected)
         return torch.where(keys.level == 0, ranks.to(keys.raw.dtype), middle_rank(keys))
 
 
-def _places(keys: Keys, like: Tensor) -> Tensor:
-    """1 .. 0 evenly spaced, (n,), or 0 for a single entry."""
-    place = torch.arange(keys.n - 1, -1, -1, device=like.device, dtype=like.dtype)
-    return place / max(keys.n - 1, 1)
+def _slots(keys: Keys) -> tuple[Tensor, Tensor]:
+    """0 .. n-1, (n,), and the number of finite entries, (..., 1)."""
+    slot = accumulated(torch.arange(keys.n, device=keys.raw.device))
+    return slot, accumulated(keys.n - keys.below - keys.above)
 
 
-def _bound_softness(keys: Keys, like: Tensor) -> Tensor:
-    """min(softness, 1), broadcastable to (..., 1)."""
-    softness = wide_softness(keys)
-    return torch.as_tensor(softness, dtype=like.dtype, device=like.device).clamp(max=1.0)
+def _steps(finite: Tensor) -> Tensor:
+    """How many steps there are between that many places, at least 1."""
+    return (finite - 1.0).clamp(min=1.0)
+
+
+def _projected(keys: Keys, z: Tensor, w: Tensor, counted: Tensor, present: Tensor) -> Tensor:
+    """The projection of z, (..., n), in the `present` slots, onto the permutahedron of the `counted` entries of w.
+
+    Its bounds are smoothed by min(softness, 1).
+    """
+    softness = torch.as_tensor(wide_softness(keys), dtype=z.dtype, device=z.device)
+    return smooth_permutahedron(z, smooth_bounds(w, counted, softness.clamp(max=1.0)), present)

@@ -70,12 +70,13 @@ class SortingNetwork(Mirrored):
                 raise OptionError(message("SortingNetwork", wrong, known, nearest(value, legal)))
 
     def _rows(self, keys: Keys, positions: Positions) -> Tensor:
-        _, weights, layers = self._run(keys)
+        sorted_keys, weights, layers = self._run(keys)
         size = NETWORKS[self.layout][1](keys.n)
         place = torch.arange(size, device=keys.raw.device)
         start = (positions.index(keys.n, place.device).unsqueeze(-1) == place).to(keys.raw.dtype)
-        rows = network.rows(start, weights, layers, self.error_free).expand(*keys.raw.shape[:-1], *start.shape)
-        rows = rows[..., : keys.n]
+        # A single entry meets nobody: 0 times the keys gives its row their batch shape, gradient and NaN.
+        start = start + 0.0 * sorted_keys.unsqueeze(-2)
+        rows = network.rows(start, weights, layers, self.error_free)[..., : keys.n]
         mass = rows.sum(dim=-1, keepdim=True)
         return settled(rows / torch.where(mass > 0, mass, 1.0), keys, positions)
 
