@@ -9,6 +9,7 @@ from softfx.errors import BlockedError, CaptureError, PolicyError, SoftfxError, 
 from softfx.patching import Patch, patched
 from softfx.policy import Policy
 from softfx.report import Report
+from softfx.rules.register import register_rule
 from softfx.softened import harden
 from softfx.softness import set_softness
 
@@ -25,6 +26,7 @@ __all__ = [
     "diff",
     "harden",
     "patched",
+    "register_rule",
     "set_softness",
     "soften",
     "source",

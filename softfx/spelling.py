@@ -113,16 +113,25 @@ class Spelling:
         if callable(function):
             self._index.setdefault(function, spelled)
 
+    def add(self, op: str, function: Callable[..., Any]) -> None:
+        """Teach one more spelling of an operation."""
+        overloads = [getattr(function, name) for name in function.overloads()] if hasattr(function, "overloads") else []
+        for spelling in (function, *overloads):
+            self._index[spelling] = Spelled(op)
+
     def find(self, function: Callable[..., Any]) -> Spelled | None:
         """What `function` is, or None for an operation without a rule."""
-        if isinstance(function, OpOverload | OpOverloadPacket):
-            name = str(function).split(".")[1] if isinstance(function, OpOverload) else function.__name__
-            op = self._names.get(name) or self._names.get(name.rstrip("_"))
-            return None if op is None else Spelled(op, in_place=name.endswith("_") and not name.endswith("__"))
         try:
-            return self._index.get(function)
+            found = self._index.get(function)
         except TypeError:  # an unhashable callable has no rule
             return None
+        if found is None and isinstance(function, OpOverload | OpOverloadPacket):
+            space, _, name = str(function).partition(".")
+            name = name.partition(".")[0]
+            op = self._names.get(name) or self._names.get(name.rstrip("_"))
+            if space == "aten" and op is not None:
+                return Spelled(op, in_place=name.endswith("_") and not name.endswith("__"))
+        return found
 
     @staticmethod
     def arguments(

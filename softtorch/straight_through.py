@@ -13,10 +13,9 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
-from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from softtorch.errors import OptionError, ShapeError, message
+from softtorch.kernels.pointwise import aligned, forward_mode_is_open, plain_operators_needed
 
 __all__ = ["grad_replace", "st", "straight_through"]
 
@@ -29,7 +28,7 @@ def differentiating() -> bool:
 
     `torch.no_grad` does not stop forward-mode derivatives, so both are looked at.
     """
-    return torch.is_grad_enabled() or forward_ad._current_level >= 0
+    return torch.is_grad_enabled() or forward_mode_is_open()
 
 
 def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
@@ -61,9 +60,10 @@ def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     """
     _check_pair(hard, soft)
     value = hard if hard.is_floating_point() or hard.is_complex() else hard.to(soft.dtype)
-    if torch.compiler.is_compiling() or get_proxy_mode() is not None:
+    if plain_operators_needed():
         return _composite(value, soft)
-    joined: Tensor = _StraightThrough.apply(value, soft)  # type: ignore[no-untyped-call]  # untyped in torch
+    # Detached, or the backward pass would walk what computed the hard value, with zeros and for nothing.
+    joined: Tensor = _StraightThrough.apply(value.detach(), soft)  # type: ignore[no-untyped-call]  # untyped in torch
     return joined
 
 
@@ -90,8 +90,6 @@ def _composite(hard: Tensor, soft: Tensor) -> Tensor:
 class _StraightThrough(torch.autograd.Function):
     """straight_through as one copy forward; backward masks what is not finite."""
 
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(hard: Tensor, soft: Tensor) -> Tensor:
         return hard.clone()
@@ -100,7 +98,6 @@ class _StraightThrough(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
         _, soft = inputs
         ctx.save_for_backward(soft)
-        ctx.save_for_forward(soft)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
@@ -108,9 +105,10 @@ class _StraightThrough(torch.autograd.Function):
         return None, _where_finite(soft, grad.to(soft.dtype))
 
     @staticmethod
-    def jvp(ctx: Any, hard_tangent: Tensor | None, soft_tangent: Tensor | None) -> Tensor | None:
-        (soft,) = ctx.saved_tensors
-        return None if soft_tangent is None else _where_finite(soft, soft_tangent)
+    def vmap(info: Any, in_dims: tuple[int | None, int | None], hard: Tensor, soft: Tensor) -> tuple[Tensor, int]:
+        hard, soft = aligned(info.batch_size, in_dims, (hard, soft))
+        result: Tensor = _StraightThrough.apply(hard, soft.expand(hard.shape))  # type: ignore[no-untyped-call]
+        return result, 0
 
 
 def _where_finite(soft: Tensor, grad: Tensor) -> Tensor:
