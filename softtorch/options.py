@@ -58,9 +58,7 @@ def row_softness(where: str, softness: Tensor | float, batch: tuple[int, ...]) -
 
 
 def per_row(where: str, name: str, value: Tensor, batch: tuple[int, ...]) -> Tensor:
-    """A tensor option that broadcasts to the batch shape: as it is when 0-dim, else with a trailing axis for
-    [n].
-    """
+    """A tensor option that broadcasts to the batch shape: as it is when 0-dim, else with a trailing axis for [n]."""
     shape = tuple(value.shape)
     sizes = zip(reversed(shape), reversed(batch), strict=False)
     if len(shape) > len(batch) or not all(s in (1, b) for s, b in sizes):

@@ -26,8 +26,7 @@ def searchsorted(
     return_log_probs: bool = False,
     log_prob_eps: float | None = None,
 ) -> Tensor:
-    """Soft torch.searchsorted: how likely each value is to be inserted before each entry of a sorted
-    sequence.
+    """Soft torch.searchsorted: how likely each value is to belong before each entry of a sorted sequence.
 
     The insertion index is relaxed to a distribution over the n + 1 gaps; it tends to one-hot as softness ->
     0. Its mean, sum_k k p_k, is the soft count of entries below the value.
@@ -205,9 +204,7 @@ def _soft_gaps(boundaries: Tensor, values: Tensor, softness: Tensor | float, mod
 
 
 def _gaps(boundaries: Tensor, values: Tensor, softness: Tensor | float, mode: Mode) -> Tensor:
-    """p_k = step(v - b_{k-1}) - step(v - b_k): boundaries (n,) or (..., 1, n), values (...) -> (..., [n +
-    1]).
-    """
+    """p_k = step(v - b_{k-1}) - step(v - b_k): boundaries (n,) or (..., 1, n), values (...) -> (..., [n + 1])."""
     if isinstance(softness, Tensor):
         softness = softness.to(values.dtype)
         softness = softness.unsqueeze(-1) if softness.ndim else softness

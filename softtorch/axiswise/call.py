@@ -52,9 +52,7 @@ class Call:
         return values.unsqueeze(self.dim - self.x.ndim)
 
     def reduced_rows(self, rows: Tensor, keepdim: bool) -> Tensor:
-        """Rows (..., 1, [n]) without dim, or with it as 1, and [n] last; axes in front of the batch stay
-        there.
-        """
+        """Rows (..., 1, [n]) without dim, or with it as 1, and [n] last; axes in front of the batch stay there."""
         rows = narrowed(rows, self.x.dtype).squeeze(-2)
         if not keepdim:
             return rows
@@ -63,9 +61,7 @@ class Call:
         return rows.unsqueeze(self.dim - self.x.ndim - 1)
 
     def pair(self, positions: Positions, gated_grad: bool, form: IndexForm) -> ValuesAndIndices:
-        """Values (..., k) and, where wanted and given, the soft index (..., k, [n]); both with the axis
-        last.
-        """
+        """Values (..., k) and, where wanted and given, the soft index (..., k, [n]); both with the axis last."""
         values, rows = self.method.select(self.keys, positions, gated_grad, form.wanted)
         if rows is not None and form.log:
             rows = form.rows(self.method, self.keys, positions)

@@ -95,9 +95,7 @@ def between(q: Tensor | float, n: int, interpolation: str, like: Tensor, dedupe:
 
 
 def _rounded(number: float, dtype: torch.dtype) -> float:
-    """`number` rounded to float32 where that is the dtype, by Dekker's splitting: no tensor, so no constant
-    to trace.
-    """
+    """`number` rounded to float32 where that is the dtype: Dekker's splitting, with no tensor to be traced."""
     if dtype != torch.float32:
         return number
     wide = number * (2.0**29 + 1.0)

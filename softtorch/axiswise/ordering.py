@@ -251,9 +251,7 @@ def rank(
 
 
 def check_k(where: str, k: int, dim: int, x: Tensor) -> None:
-    """k entries are to be found along dim of x, any shape. k=0 is legal where torch takes it: nothing is
-    chosen.
-    """
+    """k entries are to be found along dim of x, any shape. k=0 is legal where torch takes it: nothing is chosen."""
     if not isinstance(k, int | torch.SymInt) or isinstance(k, bool):
         raise OptionError(message(where, f"k={k!r} is of type {type(k).__name__}", "Use an integer"))
     n = x.shape[resolve_dim(where, dim, x)] if x.ndim else 1

@@ -25,9 +25,7 @@ class ValuesAndIndices(NamedTuple):
 
 @dataclass(frozen=True)
 class IndexForm:
-    """How a soft index is returned: as probabilities or as their logarithms, above which floor, or not at
-    all.
-    """
+    """How a soft index is returned: as probabilities or as their logarithms, above which floor, or not at all."""
 
     log: bool
     floor: float | None

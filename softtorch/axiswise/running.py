@@ -163,9 +163,7 @@ def _soft_pair(which: _Extremum, call: Call, gated_grad: bool, form: IndexForm) 
 
 
 def prefixes(keys: Keys, inside: Tensor, absent: int) -> Keys:
-    """Keys for n parts of every row, (..., n, [n]): entries not `inside`, (n, [n]) bool, have the level
-    `absent`.
-    """
+    """Keys for n parts of every row, (..., n, [n]): entries not `inside`, (n, [n]) bool, have the level `absent`."""
     fixed = keys.compared.detach()
     edge = fixed.amin(dim=-1, keepdim=True) if absent < 0 else fixed.amax(dim=-1, keepdim=True)
     return replace(

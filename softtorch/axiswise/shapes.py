@@ -37,9 +37,7 @@ def one_value(
     gated_grad: bool,
     form: IndexForm,
 ) -> Tensor | ValuesAndIndices:
-    """The value at one position, x (..., n, ...) -> (...), paired with its soft index (..., [n]) if dim is
-    given.
-    """
+    """The value at one position, x (..., n, ...) -> (...), paired with its soft index (..., [n]) if dim is given."""
     call = open_call(where, x, dim, "values", options)
     if dim is None:
         form = replace(form, wanted=False)

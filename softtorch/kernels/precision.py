@@ -27,9 +27,7 @@ def widened(x: Tensor) -> Tensor:
 
 
 def narrowed(result: Tensor, dtype: torch.dtype) -> Tensor:
-    """`result` (any shape) back in the floating dtype of the input; results for other inputs stay as they
-    are.
-    """
+    """`result` (any shape) back in the floating dtype of the input; results for other inputs stay as they are."""
     return result.to(dtype) if dtype.is_floating_point and result.is_floating_point() else result
 
 
@@ -53,9 +51,7 @@ def log_mixture(low: Tensor, high: Tensor, weight: Tensor) -> Tensor:
 
 
 def mixture(low: Tensor, high: Tensor, weight: Tensor) -> Tensor:
-    """(1 - weight) low + weight high, any shapes that broadcast, where an infinity of weight 0 adds
-    nothing.
-    """
+    """(1 - weight) low + weight high, any shapes that broadcast, where an infinity of weight 0 adds nothing."""
     low, high, weight = torch.broadcast_tensors(low, high, weight)
     lone = (low == high) | (weight == 0)
     other = torch.where(lone, low, high)

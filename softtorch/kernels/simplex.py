@@ -41,9 +41,7 @@ def threshold(z: Tensor, power: int) -> Tensor:
 
 
 def _excess(ordered: Tensor, power: int) -> Tensor:
-    """sum_{i <= k} (s_i - s_k)^r for every k, from prefix sums of powers; scores (..., [n]) in falling
-    order.
-    """
+    """sum_{i <= k} (s_i - s_k)^r for every k, from prefix sums of powers; scores (..., [n]) in falling order."""
     count = torch.arange(1, ordered.shape[-1] + 1, device=ordered.device, dtype=ordered.dtype)
     first = ordered.cumsum(dim=-1)
     if power == 1:
@@ -100,9 +98,7 @@ def _forward(z: Tensor, power: int) -> Tensor:
 
 
 def _composite(z: Tensor, power: int) -> Tensor:
-    """The same values by differentiable operators: two Newton steps from the solution carry two
-    derivatives.
-    """
+    """The same values by differentiable operators: two Newton steps from the solution carry two derivatives."""
     z = _shifted(z)
     th = threshold(z.detach(), power)
     for _ in range(2):

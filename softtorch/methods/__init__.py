@@ -1,6 +1,4 @@
-"""The relaxation methods by name. To add one: a file with a subclass of Method, and a line in the table
-below.
-"""
+"""The relaxation methods by name. To add one: a file with a subclass of Method, and a line in the table below."""
 
 from softtorch.methods.base import Method as Method
 from softtorch.methods.fast_soft_sort import FastSoftSort as FastSoftSort

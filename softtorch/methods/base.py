@@ -104,9 +104,7 @@ class Method(ABC):
         return keys.n + 1 - ascending if descending else ascending
 
     def mask(self, keys: Keys, k: Tensor | float) -> Tensor:
-        """Soft membership in the k largest, (..., [n]) in [0, 1], with sum k along the axis; k number or
-        (..., [1]).
-        """
+        """Soft membership in the k largest, (..., [n]) in [0, 1], with sum k along the axis; k number or (..., [1])."""
         self._cannot("gives no top-k mask")
 
     def _cannot(self, why: str) -> NoReturn:
@@ -118,9 +116,7 @@ class ScoredMethod(Method):
 
     @abstractmethod
     def scores(self, keys: Keys, positions: Positions) -> Tensor:
-        """Scores over softness, (..., k, [n]), for the entries of every position; infinities need no care
-        here.
-        """
+        """Scores over softness, (..., k, [n]), for the entries of every position; infinities need no care here."""
 
     def _admitted(self, keys: Keys, positions: Positions) -> Tensor:
         """Scores, (..., k, [n]), with -inf where the level of entry and place differ."""
@@ -136,11 +132,17 @@ class ScoredMethod(Method):
 
 
 def weighted(rows: Tensor, keys: Keys, positions: Positions) -> Tensor:
-    """rows (..., k, [n]) times the raw entries: (..., k); places of infinite level get the extreme entry
-    itself.
-    """
-    # A sum of products instead of matmul, which autocast would run in half precision.
-    return with_extremes((rows * keys.finite.unsqueeze(-2)).sum(dim=-1), keys, positions)
+    """rows (..., k, [n]) times the raw entries: (..., k); places of infinite level get the exact value."""
+    return with_extremes(_averages(rows, keys.finite), keys, positions)
+
+
+def _averages(rows: Tensor, entries: Tensor) -> Tensor:
+    """rows (..., k, [n]) times entries (..., [n]): (..., k)."""
+    kind = rows.device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        # Autocast would run a matrix product in half precision; it leaves sums of products alone.
+        return (rows * entries.unsqueeze(-2)).sum(dim=-1)
+    return torch.matmul(rows, entries.unsqueeze(-1)).squeeze(-1)
 
 
 def with_extremes(values: Tensor, keys: Keys, positions: Positions) -> Tensor:

@@ -17,9 +17,7 @@ class Positions(ABC):
 
     @abstractmethod
     def places(self, n: int) -> tuple[int, ...] | Tensor:
-        """The k places, 0 .. n-1, in the order of the output; a tensor, (k,), only where they depend on
-        data.
-        """
+        """The k places, 0 .. n-1, in the order of the output; a tensor, (k,), only where they depend on data."""
 
     @property
     def mirror(self) -> "Positions | None":

@@ -1,28 +1,46 @@
-"""SoftSort (Prillo and Eisenschlos, arXiv 2006.16038): rows are the projection of -|sorted(x)[p] - x|."""
+"""SoftSort (Prillo and Eisenschlos, arXiv 2006.16038): rows are the projection of -|sorted(x)[p] - x| / softness."""
 
 import torch
 from torch import Tensor
 
-from softtorch.methods.base import ScoredMethod
+from softtorch.methods.base import Method
 from softtorch.methods.keys import Keys
 from softtorch.methods.positions import Every, Positions
 
+# Where infinite entries stand on the line of the others: beyond what any exponential or power link reaches.
+_FAR = 1e30
 
-class SoftSort(ScoredMethod):
-    """The simplest relaxation: every place weighs the entries by their distance from its exact order
-    statistic.
+
+class SoftSort(Method):
+    """The simplest relaxation: every place weighs the entries by their distance from its exact order statistic.
+
+    Contract: rows sum to 1, columns do not; values do not keep the sum; monotone; equivariant under permutations;
+    as smooth as its mode away from ties, continuous there; sparse in the modes c0, c1, c2; O(k n) time and memory
+    for k places; ties share evenly; infinite entries keep their places to themselves; a NaN makes its whole row NaN.
+    As softness -> 0: the exact order statistics.
     """
 
     name = "softsort"
 
-    def scores(self, keys: Keys, positions: Positions) -> Tensor:
-        anchors = positions.exact(keys.compared)[0]
-        return -(anchors.unsqueeze(-1) - keys.compared.unsqueeze(-2)).abs() / keys.row_softness
+    def rows(self, keys: Keys, positions: Positions) -> Tensor:
+        return keys.mode.project(_scores(keys, positions))
+
+    def log_rows(self, keys: Keys, positions: Positions) -> Tensor:
+        scores = _scores(keys, positions)
+        # What is infinitely far gets exactly nothing, which the logarithm has to be told.
+        return keys.mode.log_project(scores.masked_fill(scores < -0.6 * _FAR, -torch.inf))
 
     def rank(self, keys: Keys, descending: bool) -> Tensor:
         """Each entry projects its distances from all anchors: the mean place under that distribution."""
-        every = Every(descending)
         # Symmetric in entry and place, so the columns of the scores are the rows of the transposed problem.
-        places_of = keys.mode.project(self._admitted(keys, every).transpose(-1, -2))  # (..., n, [k])
+        places_of = keys.mode.project(_scores(keys, Every(descending)).transpose(-1, -2))  # (..., n, [k])
         ranks = torch.arange(1, keys.n + 1, device=places_of.device, dtype=places_of.dtype)
         return (places_of * ranks).sum(dim=-1)
+
+
+def _scores(keys: Keys, positions: Positions) -> Tensor:
+    """-|anchor - entry| over softness, (..., k, [n])."""
+    inner = (keys.compared / keys.softness).clamp(-_FAR / 4, _FAR / 4)
+    line = torch.where(keys.level == 0, inner, keys.level * _FAR)
+    anchors = positions.exact(line)[0]
+    return -(anchors.unsqueeze(-1) - line.unsqueeze(-2)).abs()

@@ -49,15 +49,11 @@ class Mode(ABC):
 
     @abstractmethod
     def softrelu(self, u: Tensor) -> Tensor:
-        """The integral of `sigmoidal` at u = x / softness, any shape; times softness it is a soft relu of
-        x.
-        """
+        """The integral of `sigmoidal` at u = x / softness, any shape; times softness it is a soft relu of x."""
 
     @abstractmethod
     def project(self, z: Tensor) -> Tensor:
-        """Scores z = scores / softness, (..., [n]), to probabilities (..., [n]); one entry a row must be
-        finite.
-        """
+        """Scores z = scores / softness, (..., [n]), to probabilities (..., [n]); one entry a row must be finite."""
 
     def log_project(self, z: Tensor) -> Tensor:
         """The logarithm of `project(z)`, (..., [n]), with exact zeros at -inf."""

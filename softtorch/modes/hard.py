@@ -11,9 +11,7 @@ T = TypeVar("T")
 
 
 class Hard(Mode):
-    """The limit softness -> 0 of the other modes; derivatives are torch's own, 0 almost everywhere for
-    steps.
-    """
+    """The limit softness -> 0 of the other modes; derivatives are torch's own, 0 almost everywhere for steps."""
 
     name = "hard"
     continuity = -1

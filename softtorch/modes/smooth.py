@@ -1,6 +1,4 @@
-"""Mode `smooth`: the logistic function, softplus and softmax; infinitely differentiable, never exactly 0 or
-1.
-"""
+"""Mode `smooth`: the logistic function, softplus and softmax; infinitely differentiable, never exactly 0 or 1."""
 
 import math
 
