@@ -33,7 +33,7 @@ def topk_mask(
         dim).
         dim: the axis of length n; None takes all entries of x as one axis.
         softness, mode, standardize, ot_kwargs: see `softtorch.axiswise`.
-        method: "lapsum" in mode "smooth", "sparse_topk" (exact zeros and ones) in the others.
+        method: "lapsum" in mode "smooth", "sparse_topk" (exact zeros and ones) in the others, "ot" in any.
 
     Returns:
         A SoftBool in [0, 1], shaped like x, that sums to k along dim.
