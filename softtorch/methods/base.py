@@ -146,9 +146,9 @@ def _averages(rows: Tensor, entries: Tensor) -> Tensor:
 
 
 def with_extremes(values: Tensor, keys: Keys, positions: Positions) -> Tensor:
-    """Values (..., k) at `positions`, with those of infinite level replaced by the exact ones, as constants."""
+    """Values (..., k) at `positions`, with those of infinite level replaced by torch's own, gradient included."""
     place = keys.place_level(positions.index(keys.n, values.device))
-    return torch.where(place == 0, values, positions.exact(keys.raw.detach())[0].to(values.dtype))
+    return torch.where(place == 0, values, positions.exact(keys.raw)[0].to(values.dtype))
 
 
 def settled(rows: Tensor, keys: Keys, positions: Positions) -> Tensor:

@@ -236,6 +236,16 @@ def test_infinite_entries_take_the_outer_places(method: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "mode"), PLAIN_CASES)
+def test_masks_near_the_end_of_the_range_come_back_as_torch_has_them(method: str, mode: str) -> None:
+    low = torch.finfo(torch.float32).min
+    x = torch.tensor([1.0, low, 3.0, 0.9 * low, 2.0], requires_grad=True)
+    values = softtorch.sort(x, method=method, mode=mode).values
+    assert values[:2].tolist() == [low, x[3].item()]
+    (gradient,) = torch.autograd.grad(values[:2].sum(), x)
+    assert gradient.tolist() == [0, 1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(("method", "mode"), PLAIN_CASES)
 def test_a_row_of_nothing_but_infinities_is_even(method: str, mode: str) -> None:
     x = torch.full((1, 3), -math.inf, requires_grad=True)
     values, index = softtorch.max(x, 1, method=method, mode=mode)
