@@ -52,7 +52,6 @@ def log_mixture(low: Tensor, high: Tensor, weight: Tensor) -> Tensor:
 
 def mixture(low: Tensor, high: Tensor, weight: Tensor) -> Tensor:
     """(1 - weight) low + weight high, any shapes that broadcast, where an infinity of weight 0 adds nothing."""
-    low, high, weight = torch.broadcast_tensors(low, high, weight)
     lone = (low == high) | (weight == 0)
     other = torch.where(lone, low, high)
     alone = weight == 1
