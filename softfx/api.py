@@ -21,7 +21,7 @@ from softfx.report import Report
 from softfx.reporting import make_report
 from softfx.rewrite import rewrite
 from softfx.sites import Sites
-from softfx.softened import SoftFunction, Softened, soft_module, softened
+from softfx.softened import Softened, SoftFunction, soft_module, softened
 from softfx.source import Place, caller, resolve
 from softfx.verify import SpecError, check_spec, difference
 
@@ -134,7 +134,7 @@ def _plan(
 ) -> tuple[Program, Sites]:
     loaded = Policy.load(policy)
     program = choose.capture(target, args, kwargs, capture, place)
-    sites = plan(program, loaded)
+    sites = plan(program, loaded, lambda sites: Eager(sites, place).trial(target, args, kwargs, program.touched))
     unmatched = [] if allow_unused else loaded.unmatched(make_report("", program.seen, sites, "").sites)
     if unmatched:
         raise PolicyError("\n".join(unmatched))
@@ -191,5 +191,3 @@ def _example(
 
 def _name(target: Any) -> str:
     return str(getattr(target, "__qualname__", None) or type(target).__qualname__)
-
-

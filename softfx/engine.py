@@ -36,6 +36,11 @@ _SHAPE_ONLY = frozenset(
     "new_tensor size numel dim stride storage_offset is_floating_point is_contiguous".split()
 )
 _STOPS = ("detach", "data")
+_LOSSES = {
+    "branch": "decides a branch in Python",
+    "number": "reads the value into Python",
+    "shape": "has a shape that depends on data",
+}
 
 
 @dataclass
@@ -92,7 +97,7 @@ class Engine:
         if rule is None:
             return self._plain(call, "has no rule for a soft value")
         if rule.barrier:
-            return self._plain(call, "reads the value into Python, or its shape")
+            return self._plain(call, _LOSSES[rule.barrier])
         record = self._record(rule, call) if call.is_site else None
         if record is not None and not record.acts and not (softs and rule.family == "kink"):
             return self._plain(call, "is kept hard")
@@ -136,8 +141,9 @@ class Engine:
         outputs = list(tensors_in(result))
         discrete = [known for tensor, known in zip(call.tensors, call.known, strict=True) if _is_discrete(tensor)]
         lost = [known.soft for known in discrete if known.soft is not None]
-        if lost and loss and (outputs or call.written is not None or (call.rule is not None and call.rule.barrier)):
-            self.sites.lost(lost, call.op, call.location, f"{call.op} {loss}")
+        if lost and loss and (outputs or call.written is not None or (call.rule is not None and call.rule.barrier is not None)):
+            branch = call.rule is not None and call.rule.barrier == "branch"
+            self.sites.lost(lost, call.op, call.location, f"{call.op} {loss}", branch)
         carries = frozenset[int]().union(*(known.carries for known in call.known))
         if carries and call.op in _STOPS:
             self.sites.detached(carries, call.location)

@@ -21,6 +21,7 @@ from softfx.engine import Engine
 from softfx.rewrite import Rewritten
 from softfx.sites import Sites
 from softfx.source import Location, Place, locate, module_paths, resolve
+from softfx.state import Preserved, copied
 
 # Compared by value: two of these that are equal are the same to a program.
 _VALUES = (int, float, complex, str, bytes, torch.dtype, torch.device)
@@ -52,7 +53,22 @@ class Eager:
     @private.uncompiled
     def __call__(self, root: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """`function(*args, **kwargs)`, softened; `root` is the module whose paths the sites name."""
-        engine = Engine(self.sites, Direct())
+        return self._run(Engine(self.sites, Direct()), root, function, args, kwargs)
+
+    def trial(self, target: Any, args: Any, kwargs: Any, touched: list[Any]) -> None:
+        """Plan by a call that leaves no trace.
+
+        touched: tensors and generators outside of the module that the call changes.
+        """
+        function = target.forward if isinstance(target, nn.Module) else target
+        with Preserved(target) as preserved, torch.enable_grad():
+            for value in touched:
+                preserved.save(value)
+            leaves, structure = private.flatten((args, kwargs))
+            copies = private.unflatten(copied(leaves), structure)
+            self._run(Engine(self.sites, Direct(), planning=True), target, function, *copies)
+
+    def _run(self, engine: Engine, root: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         for leaf in private.leaves((args, kwargs)):
             if isinstance(leaf, Tensor):
                 engine.source(leaf)
@@ -71,9 +87,7 @@ def _run(mode: TorchFunctionMode, function: Callable[..., Any], args: Any, kwarg
 def signature(args: Any, kwargs: Any) -> tuple[Any, ...]:
     """What a captured graph was specialised to: structure, shapes, dtypes, devices and plain values."""
     leaves, structure = private.flatten((args, kwargs))
-    described = [
-        (tuple(leaf.shape), leaf.dtype, leaf.device) if isinstance(leaf, Tensor) else leaf for leaf in leaves
-    ]
+    described = [(tuple(leaf.shape), leaf.dtype, leaf.device) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
     return (structure, *described)
 
 

@@ -1,11 +1,15 @@
 """One decision per site, made before anything is touched.
 
-Planning is a rewrite whose graph is thrown away: the engine meets every call under the policy's wishes and writes
-down which sites' soft values reach a real number. A site whose value never does is blocked, with the consumers that
-cut it, or kept where it only leaves the model as an integer. `check` and `diff` stop here.
+Planning is a run whose result is thrown away: the engine meets every call under the policy's wishes and writes down
+which sites' soft values reach a real number. A captured graph that holds the whole call is run on shapes alone; where
+the original Python will run, it is tried on its example inputs, so that branches and reads of values are met, too.
+A site whose value never does is blocked, with the consumers that cut it, or kept where it only leaves the model as an
+integer. `check` and `diff` stop here.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from softfx.capture.program import Program
 from softfx.errors import BlockedError
@@ -16,13 +20,19 @@ from softfx.sites import SiteRecord, Sites
 __all__ = ["plan"]
 
 
-def plan(program: Program, policy: Policy) -> Sites:
-    """The sites of `program`, each decided."""
+def plan(program: Program, policy: Policy, trial: Callable[[Sites], None]) -> Sites:
+    """The sites of `program`, each decided.
+
+    trial: runs the original Python under decisions in the making; for a program that its graph does not hold.
+    """
     sites = Sites(policy)
     lifted = -1
     while lifted < sites.lifted:  # a block that a site lifts may hold more of them
         lifted = sites.lifted
-        rewrite(program, sites, planning=True)
+        if program.seen.obstacles:
+            trial(sites)
+        else:
+            rewrite(program, sites, planning=True)
     for record in sites:
         _settle(record, sites.opaque)
     errors = [record for record in sites if record.action == "blocked" and record.resolved.on_blocked == "error"]
@@ -40,10 +50,14 @@ def _settle(record: SiteRecord, opaque: bool) -> None:
         return
     if record.live and record.detached and not record.delivered and not opaque and not record.resolved.named:
         where = f"{record.detached.file}:{record.detached.line}"
-        record.keep(f"the program detaches what it reaches ({where}), as straight-through code does; name it to act on it")
+        record.keep(
+            f"the program detaches what it reaches ({where}), as straight-through code does; name it to act on it"
+        )
     if record.live:
         return
-    if record.cuts:
+    if record.cuts and all(record.cuts.values()):
+        record.keep(f"it only decides what Python does: {'; '.join(record.cuts)}")
+    elif record.cuts:
         record.block("; ".join(record.cuts))
     elif record.returned:
         record.keep(

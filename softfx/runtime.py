@@ -16,17 +16,27 @@ import softtorch
 
 __all__ = [
     "bool_points",
+    "compose",
     "count_points",
+    "count_positions",
     "expectation",
+    "expected_loss",
+    "found_points",
     "histogram",
     "index_points",
     "joint",
     "joint_points",
+    "legal_points",
     "look_up",
     "mixture",
     "move",
+    "padded",
     "probability",
+    "put",
     "real_clamp",
+    "rearranged",
+    "spread",
+    "summed",
     "support_of",
     "weighted",
     "write",
@@ -59,7 +69,7 @@ def index_points(hard: Tensor, p: Tensor, support: Tensor | None = None) -> Tens
     >>> index_points(torch.tensor(2), torch.full((3,), 1 / 3))
     tensor([0., 0., 1.])
     """
-    hit = (support_of(p, support) == hard.unsqueeze(-1)).expand(p.shape)
+    hit = (support_of(p, support) == hard.unsqueeze(-1)).expand(*hard.shape, p.shape[-1])
     first = hit & (hit.cumsum(-1) == 1)  # the same number may stand more than once
     return first.to(p.dtype)
 
@@ -98,7 +108,7 @@ def probability(
 
 
 def _shape(p: Tensor, other: Any) -> torch.Size:
-    shape = torch.broadcast_shapes(p.shape, other.shape) if isinstance(other, Tensor) else p.shape
+    shape = torch.broadcast_shapes(p.shape, other.shape) if isinstance(other, Tensor) else p.shape  # type: ignore[no-untyped-call]
     return torch.Size((*shape[:-1], p.shape[-1]))
 
 
@@ -106,12 +116,24 @@ def _apply(func: Callable[..., Any], x: Any, y: Any) -> Tensor:
     if isinstance(x, Tensor):
         result: Tensor = func(x, y)
         return result
-    return func(torch.as_tensor(x, device=y.device), y)
+    swapped: Tensor = func(torch.as_tensor(x, device=y.device), y)
+    return swapped
 
 
 def joint(p: Tensor, q: Tensor) -> Tensor:
     """The joint distribution of two independent soft indices, flattened.  # (..., [n]), (..., [m]) -> (..., [n m])"""
     return (p.unsqueeze(-1) * q.unsqueeze(-2)).flatten(-2)
+
+
+def summed(p: Tensor, q: Tensor) -> Tensor:
+    """The sum of two soft indices over 0..n-1 and 0..m-1.  # (..., [n]), (..., [m]) -> (..., [n + m - 1])
+
+    >>> summed(torch.tensor([0.5, 0.5]), torch.tensor([0.5, 0.5]))
+    tensor([0.2500, 0.5000, 0.2500])
+    """
+    n, m = p.shape[-1], q.shape[-1]
+    sums = torch.arange(n, device=p.device).unsqueeze(-1) + torch.arange(m, device=p.device)
+    return histogram(joint(p, q), sums.flatten(), n + m - 1)
 
 
 def joint_points(
@@ -123,12 +145,10 @@ def joint_points(
     return result.flatten(-2)
 
 
-def mixture(
-    b: Tensor, p: Tensor, p_support: Tensor, q: Tensor, q_support: Tensor
-) -> tuple[Tensor, Tensor]:
+def mixture(b: Tensor, p: Tensor, p_support: Tensor, q: Tensor, q_support: Tensor) -> tuple[Tensor, Tensor]:
     """The soft index that is p's with probability b, else q's.  # (...), (..., [n]), (..., [m]) -> (..., [n + m]) x2"""
     b = b.unsqueeze(-1)
-    batch = torch.broadcast_shapes(b.shape[:-1], p.shape[:-1], q.shape[:-1])
+    batch = torch.broadcast_shapes(b.shape[:-1], p.shape[:-1], q.shape[:-1])  # type: ignore[no-untyped-call]
     weights = [(b * p).expand(*batch, p.shape[-1]), ((1 - b) * q).expand(*batch, q.shape[-1])]
     points = [p_support.expand(*batch, p.shape[-1]), q_support.expand(*batch, q.shape[-1])]
     return torch.cat(weights, -1), torch.cat(points, -1)
@@ -144,6 +164,50 @@ def move(func: Callable[..., Any], value: Tensor, *args: Any, **kwargs: Any) -> 
     return result
 
 
+def spread(p: Tensor, points: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """A soft index over `size` points: the missing ones repeat its last, with no weight.
+
+    # (..., [n]), (..., [n]) -> (..., [size]) x2
+    """
+    points = points.expand(p.shape)
+    missing = size - p.shape[-1]
+    if missing == 0:
+        return p, points
+    padding = points[..., -1:].expand(*points.shape[:-1], missing)
+    return torch.nn.functional.pad(p, (0, missing)), torch.cat([points, padding], -1)
+
+
+def padded(p: Tensor, points: Tensor, pad: list[int], value: int) -> tuple[Tensor, Tensor]:
+    """torch.nn.functional.pad of a soft index with a number.  # (..., [n]) -> weights, points: (..., [n])"""
+    points, pad = points.expand(p.shape), [0, 0, *pad]
+    first = (torch.arange(p.shape[-1], device=p.device) == 0).to(p.dtype)  # what is padded is certain
+    inside = torch.nn.functional.pad(torch.ones_like(p), pad)
+    weights = torch.nn.functional.pad(p, pad)
+    return weights + (1 - inside) * first, torch.nn.functional.pad(points, pad, value=value)
+
+
+def legal_points(points: Tensor, size: int) -> Tensor:
+    """Points as positions on an axis of `size`: negative ones count from its end, the others stop at its ends.
+
+    A point beyond an end was never meant: it is the far neighbour of a count, or a corner of an index's arithmetic.
+
+    >>> legal_points(torch.tensor([-1, 0, 4]), 4)
+    tensor([3, 0, 3])
+    """
+    return torch.where(points < 0, points + size, points).clamp(0, max(size - 1, 0))
+
+
+def count_positions(count: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """A count as positions on an axis of `size`: its two neighbours, on the side of zero that it is on itself.
+
+    # (...) -> weights (..., [2]), positions (..., [2])
+    """
+    weights, points = count_points(count)
+    backwards = (count.detach().round() < 0).unsqueeze(-1)
+    points = torch.where(backwards, points.clamp(max=-1) + size, points.clamp(min=0))
+    return weights, points.clamp(0, max(size - 1, 0))
+
+
 def look_up(
     func: Callable[..., Tensor], arguments: tuple[Any, ...], p: Tensor, points: Tensor, block: int
 ) -> tuple[Tensor, Tensor]:
@@ -151,7 +215,7 @@ def look_up(
 
     The integer tensor's place among the arguments (or inside a tuple there) is held by the string "index". Its own
     axes stand at `block` in the result; axes of what it selects may stand on either side.
-    # (..., [n]), (..., [n]) -> weights, values: both (before, ..., after, [n])
+    # (..., [n]), (..., [n]) legal positions -> weights, values: both (before, ..., after, [n])
     """
 
     def select(index: Tensor) -> Tensor:
@@ -164,10 +228,65 @@ def look_up(
     return weights.expand(values.shape), values
 
 
-def _filled(arguments: Any, index: Tensor) -> Any:
+def _filled(arguments: Any, value: Tensor, place: str = "index") -> Any:
     if isinstance(arguments, tuple | list):
-        return tuple(_filled(argument, index) for argument in arguments)
-    return index if isinstance(arguments, str) and arguments == "index" else arguments
+        return tuple(_filled(argument, value, place) for argument in arguments)
+    return value if isinstance(arguments, str) and arguments == place else arguments
+
+
+def compose(
+    func: Callable[..., Tensor], arguments: tuple[Any, ...], p: Tensor, points: Tensor, data: Tensor, block: int
+) -> Tensor:
+    """`look_up` in soft indices: the joint weights of where to look and what is there.
+
+    data's place among the arguments is held by the string "data".
+    # (..., [m]), (..., [m]), (..., [n]) -> (..., [m], [n])
+    """
+
+    def slice_of(part: Tensor) -> Tensor:
+        weights, values = look_up(func, _filled(arguments, part, "data"), p, points, block)
+        return weights * values
+
+    result: Tensor = torch.func.vmap(slice_of, in_dims=-1, out_dims=-1)(data)
+    return result
+
+
+def found_points(
+    func: Callable[..., Tensor], arguments: tuple[Any, ...], p: Tensor, points: Tensor, data: Tensor, block: int
+) -> Tensor:
+    """The points that go with the weights of `compose`.  # -> (..., [m], [n])"""
+
+    def slice_of(part: Tensor) -> Tensor:
+        return look_up(func, _filled(arguments, part, "data"), p, points, block)[1]
+
+    result: Tensor = torch.func.vmap(slice_of, in_dims=-1, out_dims=-1)(data)
+    return result
+
+
+def put(
+    base: Tensor, key: tuple[Any, ...], p: Tensor, points: Tensor, value: Any, block: int, accumulate: bool
+) -> Tensor:
+    """base[key] = value (or += value) at a soft index, whose place in the key is held by the string "index".
+
+    What is left of an element is its weight that no write has taken. `block` is the axis of base[key] at which the
+    index's own axes begin.
+    # (...), key with (..., [n]), (..., [n]) legal positions -> (...)
+    """
+    points = points.expand(p.shape)
+    wide = tuple(part.unsqueeze(-1) if isinstance(part, Tensor) and part.dim() else part for part in key)
+    places = torch.arange(base.numel(), device=base.device).reshape(base.shape)[_filled(wide, points)]
+    axis = block + p.dim() - 1  # where the points stand in what is written
+    after = places.dim() - 1 - axis
+    weights = p.reshape(*p.shape[:-1], p.shape[-1], *(1,) * after).expand(places.shape)
+    value = torch.as_tensor(value, dtype=base.dtype, device=base.device)
+    shape = (*places.shape[:axis], *places.shape[axis + 1 :])
+    written = weights * value.expand(shape).unsqueeze(axis)
+    zeros = torch.zeros_like(base).flatten()
+    added = zeros.index_add(0, places.flatten(), written.flatten()).reshape(base.shape)
+    if accumulate:
+        return base + added
+    taken = zeros.index_add(0, places.flatten(), weights.flatten()).reshape(base.shape)
+    return base * (1 - taken).clamp(min=0) + added
 
 
 def histogram(p: Tensor, points: Tensor, classes: int) -> Tensor:
@@ -177,9 +296,44 @@ def histogram(p: Tensor, points: Tensor, classes: int) -> Tensor:
     return zeros.scatter_add(-1, points, p)
 
 
-def write(base: Tensor, key: Any, value: Any) -> Tensor:
-    """A copy of `base` with base[key] = value.  # (...) -> (...)"""
+def rearranged(base: Tensor, dim: int, p: Tensor, src: Tensor) -> tuple[Tensor, Tensor]:
+    """torch.scatter of integers by a soft index: a soft index over the integers written and the one that was there.
+
+    # (..., n, ...), (..., k, ..., [n]), (..., k, ...) -> weights, points: (..., n, ..., [k + 1])
+    """
+    taken = p.transpose(dim, -1)  # (..., n, ..., [k])
+    taken = taken / taken.sum(-1, keepdim=True).clamp(min=1)  # writes to one place share it
+    left = (1 - taken.sum(-1, keepdim=True)).clamp(min=0)
+    narrowed = src[tuple(slice(size) for size in p.shape[:-1])]
+    written = narrowed.unsqueeze(-1).transpose(dim, -1).expand(taken.shape)
+    return torch.cat([taken, left], -1), torch.cat([written, base.unsqueeze(-1)], -1)
+
+
+def expected_loss(
+    loss: Callable[..., Tensor], input: Tensor, p: Tensor, classes: Tensor, weight: Any, ignored: int, reduction: str
+) -> Tensor:
+    """nll_loss or cross_entropy of a soft target.
+
+    # (b, c, ...) or (c), (b, ..., [n]), (b, ..., [n]) -> (b, ...), or () reduced
+    """
+    legal = classes.expand(p.shape).clamp(0, input.shape[0 if input.dim() == 1 else 1] - 1)
+    target = torch.where(classes == ignored, ignored, legal)
+
+    def single(part: Tensor) -> Tensor:
+        return loss(input, part, weight=weight, ignore_index=ignored, reduction="none")
+
+    losses = weighted(p, torch.func.vmap(single, in_dims=-1, out_dims=-1)(target))
+    if reduction != "mean":
+        return losses.sum() if reduction == "sum" else losses
+    shares = torch.ones_like(p) if weight is None else weight[legal]
+    return losses.sum() / weighted(p, torch.where(classes == ignored, 0.0, shares)).sum()
+
+
+def write(base: Tensor, key: Any, value: Any, accumulate: bool = False) -> Tensor:
+    """A copy of `base` with base[key] = value, or += value.  # (...) -> (...)"""
     result = base.clone()
+    if accumulate:
+        return torch.index_put(result, key, value, accumulate=True)
     result[key] = value
     return result
 

@@ -15,7 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Preserved"]
+__all__ = ["Preserved", "copied"]
+
+
+def copied(leaves: list[Any]) -> list[Any]:
+    """The leaves of a call's arguments with tensors copied, so that the call may write them in place."""
+    return [_copy(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    copy = tensor.detach().clone().requires_grad_(tensor.requires_grad)
+    return copy.clone() if tensor.requires_grad else copy  # what is written in place must be no leaf
 
 
 @dataclass
@@ -36,12 +46,17 @@ class Preserved:
         elif isinstance(value, torch.Generator) and id(value) not in self._generators:
             self._generators[id(value)] = (value, value.get_state())
 
+    @property
+    def touched(self) -> list[Any]:
+        """The tensors and generators that were saved."""
+        return [*(entry[0] for entry in self._tensors.values()), *(entry[0] for entry in self._generators.values())]
+
     def __enter__(self) -> Preserved:
         numpy = sys.modules.get("numpy")
         self._random = (torch.get_rng_state(), random.getstate(), numpy.random.get_state() if numpy else None)
         self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
         self._grad = torch.is_grad_enabled()
-        for name, module in self.root.named_modules() if isinstance(self.root, nn.Module) else ():
+        for _, module in self.root.named_modules() if isinstance(self.root, nn.Module) else ():
             nested = {
                 key: dict(value) for key, value in module.__dict__.items() if isinstance(value, dict) and key[0] == "_"
             }

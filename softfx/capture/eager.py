@@ -9,11 +9,12 @@ calls are noted as obstacles, and a program with obstacles is not replayed from 
 from __future__ import annotations
 
 import gc
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
 from softfx import _torch_private as private
@@ -23,23 +24,29 @@ from softfx.domains import tensors_in
 from softfx.report import Break
 from softfx.rules import RULES, SPELLING
 from softfx.source import Location, Place, locate, module_paths
-from softfx.state import Preserved
+from softfx.starved import unfed
+from softfx.state import Preserved, copied
 
 __all__ = ["METADATA", "Recorder", "capture", "record"]
 
 # What these return does not depend on the elements of their operands.
-METADATA = frozenset(
-    "__get__ __set__ size dim ndimension numel nelement stride storage_offset element_size is_floating_point is_complex "
-    "is_contiguous is_signed is_same_size get_device __len__ data_ptr untyped_storage storage has_names result_type "
-    "can_cast broadcast_shapes is_tensor is_storage type is_inference is_pinned is_shared is_set_to is_conj is_neg "
-    "_set_grad_enabled set_grad_enabled is_grad_enabled __repr__ __hash__ __format__ __str__ dense_dim sparse_dim "
-    "set_default_dtype get_default_dtype is_autocast_enabled is_nested __dir__ dim_order __reduce_ex__ "
-    "set_autocast_enabled manual_seed".split()
-)
+METADATA = frozenset({
+    "__get__", "__set__", "size", "dim", "ndimension", "numel", "nelement", "stride", "storage_offset",
+    "element_size", "is_floating_point", "is_complex", "is_contiguous", "is_signed", "is_same_size", "get_device",
+    "__len__", "data_ptr", "untyped_storage", "storage", "has_names", "result_type", "can_cast", "broadcast_shapes",
+    "is_tensor", "is_storage", "type", "is_inference", "is_pinned", "is_shared", "is_set_to", "is_conj", "is_neg",
+    "_set_grad_enabled", "set_grad_enabled", "is_grad_enabled", "__repr__", "__hash__", "__format__", "__str__",
+    "dense_dim", "sparse_dim", "set_default_dtype", "get_default_dtype", "is_autocast_enabled", "is_nested",
+    "__dir__", "dim_order", "__reduce_ex__", "set_autocast_enabled", "manual_seed",
+})  # fmt: skip
 # What these say differs between calls of one signature.
 _HISTORY = frozenset({"requires_grad", "grad_fn", "is_leaf", "grad"})
-_WRITES = frozenset("batch_norm instance_norm __iadd__ __isub__ __imul__ __itruediv__ __ipow__".split())
-_HIDDEN_EFFECTS = frozenset("register_hook retain_grad backward grad register_post_accumulate_grad_hook".split())
+_WRITES = frozenset({
+    "batch_norm", "instance_norm", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__ipow__",
+})  # fmt: skip
+_HIDDEN_EFFECTS = frozenset({
+    "register_hook", "retain_grad", "backward", "grad", "register_post_accumulate_grad_hook",
+})  # fmt: skip
 
 
 class Recorder(TorchFunctionMode):
@@ -119,6 +126,8 @@ class Recorder(TorchFunctionMode):
         function = tensor.grad_fn
         if function is not None and isinstance(function, torch.autograd.function.BackwardCFunction):
             name = type(function).__name__.removesuffix("Backward")
+            if name.startswith("GeneratedBackwardFor_"):  # a torch.library operator, which the graph holds whole
+                return
             self.obstacles[_custom(name)] = None
 
     def _record(self, func: Callable[..., Any], name: str, args: Any, kwargs: Any, result: Any) -> None:
@@ -136,7 +145,7 @@ class Recorder(TorchFunctionMode):
         location = self.where()
         if location.function:
             self.obstacles[_custom(location.function)] = None
-        self._data_dependent_shape(func, args, dynamic, location)
+        self._data_dependent_shape(func, args, kwargs, dynamic, location)
         target, arguments = readable(func, args, kwargs)
         if name == "__get__":
             target, arguments = getattr, (args[0], getattr(func, "__self__", func).__name__)
@@ -181,22 +190,31 @@ class Recorder(TorchFunctionMode):
         location = self.where()
         self._obstruct(f"{name} reads a value into Python", location)
 
-    def _data_dependent_shape(self, func: Callable[..., Any], args: Any, dynamic: bool, location: Location) -> None:
-        if not dynamic:
-            return
+    def _data_dependent_shape(
+        self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any], dynamic: bool, location: Location
+    ) -> None:
         spelled = SPELLING.find(func)
-        op = spelled.op if spelled is not None else ""
-        key = args[1] if op == "getitem" else None
-        masked = any(tensor.dtype in (torch.bool, torch.uint8) for tensor in tensors_in(key))
-        repeats = op == "repeat_interleave" and any(isinstance(arg, Tensor) for arg in args[1:])
-        if masked or repeats or (op == "where" and len(args) == 1) or (op in RULES and RULES[op].barrier):
-            self._obstruct(f"{op} has a shape that depends on data", location)
+        if dynamic and spelled is not None and _is_shaped_by_data(spelled.op, args, kwargs):
+            self._obstruct(f"{spelled.op} has a shape that depends on data", location)
 
     def _obstruct(self, reason: str, location: Location) -> None:
         self.obstacles[f"{reason} ({location.file}:{location.line})"] = None
         seen = Break(reason, location.file, location.line)
         if seen not in self.breaks:
             self.breaks.append(seen)
+
+
+def _is_shaped_by_data(op: str, args: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether the shape of a call's result depends on the elements of its operands."""
+    if op == "getitem":
+        return any(tensor.dtype in (torch.bool, torch.uint8) for tensor in tensors_in(args[1]))
+    if op == "repeat_interleave":
+        return any(isinstance(arg, Tensor) for arg in (*args[1:], kwargs.get("repeats")))
+    if op == "one_hot":
+        return bool((args[1] if len(args) > 1 else kwargs.get("num_classes", -1)) == -1)
+    if op == "where":
+        return len(args) == 1 and not kwargs
+    return bool(op == "bincount" or RULES[op].barrier == "shape")
 
 
 def capture(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], place: Place) -> Program:
@@ -216,14 +234,10 @@ def record(
     with Preserved(target) as preserved:
         recorder = recorder_for(preserved)
         flat, structure = private.flatten((args, kwargs))
-        copies = [
-            leaf.detach().clone().requires_grad_(leaf.requires_grad) if isinstance(leaf, Tensor) else leaf
-            for leaf in flat
-        ]
-        inputs = []
-        for position, leaf in enumerate(copies):
+        copies = copied(flat)
+        inputs: list[fx.Node] = []
+        for leaf in copies:
             if isinstance(leaf, Tensor):
-                copies[position] = leaf = leaf.clone() if leaf.requires_grad else leaf  # in-place needs a non-leaf
                 node = recorder.builder.placeholder(f"input_{len(inputs)}", leaf)
                 node.meta["val"] = recorder.value(leaf)
                 recorder.dynamic.add(node)
@@ -237,6 +251,7 @@ def record(
                 recorder.obstacles[f"it returns a {type(leaf).__name__}, which may hold tensors"] = None
         recorder.builder.output(leaves)
         recorder.finished(copies, leaves)
+        starved = unfed(leaves, _sources(target, function, copies, structure))
         del result, leaves, leaf, copies, call_args, call_kwargs
         _note_escapes(recorder)
     for changed in preserved.changed:
@@ -245,12 +260,13 @@ def record(
         recorder.obstacles[f"the call draws from {source}, whose numbers a graph would repeat"] = None
     why = "every torch call was seen as the original ran"
     return Program(
-        Seen("eager", why, recorder.breaks, list(recorder.obstacles)),
+        Seen("eager", why, recorder.breaks, list(recorder.obstacles), starved=starved),
         recorder.builder.graph,
         inputs,
         recorder.lifted,
         recorder.builder.constants,
         result_structure,
+        preserved.touched,
     )
 
 
@@ -266,6 +282,22 @@ def _run(recorder: Recorder, function: Callable[..., Any], args: tuple[Any, ...]
     """The boundary: frames further out than this one are not the target's."""
     with torch.enable_grad(), recorder:
         return function(*args, **kwargs)
+
+
+def _sources(target: Any, function: Callable[..., Any], copies: list[Any], structure: Any) -> dict[str, Tensor]:
+    """Parameters by their dotted names, float inputs by the names of the arguments they are, or are part of."""
+    args, kwargs = private.unflatten(copies, structure)
+    try:
+        arguments = inspect.signature(function).bind(*args, **kwargs).arguments
+    except (TypeError, ValueError):  # a builtin without a signature
+        arguments = {f"argument {position}": value for position, value in enumerate(args)} | kwargs
+    inputs: dict[str, Tensor] = {}
+    for name, value in arguments.items():
+        tensors = [leaf for leaf in private.leaves(value) if isinstance(leaf, Tensor)]
+        single = isinstance(value, Tensor)
+        inputs |= {f"input {name}" if single else f"input {name}[{i}]": tensor for i, tensor in enumerate(tensors)}
+    parameters = dict(target.named_parameters()) if isinstance(target, nn.Module) else {}
+    return inputs | parameters
 
 
 def _names(target: Any) -> dict[int, str]:

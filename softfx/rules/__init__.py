@@ -6,11 +6,12 @@ To add an operation, append one `Rule` to the file of its family here; everythin
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+
 from softfx.rules import (
     arithmetic,
     axiswise,
     barriers,
+    binning,
     casts,
     comparison,
     elementwise,
@@ -21,6 +22,7 @@ from softfx.rules import (
     selection,
     shapes,
     unsafe,
+    writing,
 )
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.spelling import Spelling
@@ -30,9 +32,11 @@ __all__ = ["RULES", "SPELLING", "Cut", "Rule", "RuleContext", "find"]
 _TABLES = (
     elementwise,
     axiswise,
+    binning,
     comparison,
     logic,
     selection,
+    writing,
     indexing,
     casts,
     arithmetic,
@@ -43,7 +47,7 @@ _TABLES = (
     barriers,
 )
 
-RULES: Mapping[str, Rule] = {rule.op: rule for table in _TABLES for rule in table.RULES}
+RULES: dict[str, Rule] = {rule.op: rule for table in _TABLES for rule in table.RULES}
 SPELLING = Spelling({rule.op: rule.aliases for rule in RULES.values()})
 
 

@@ -16,12 +16,14 @@ import softtorch
 from softfx import runtime
 from softfx.domains import Domain, Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.values import as_real, is_discrete, points
+from softfx.rules.values import as_number, as_probability, as_real, is_discrete, on_points, points
 
 __all__ = ["RULES"]
 
-# A joint distribution of two indices has n m points; beyond this many it is worth its expectation only.
-_MOST_POINTS = 4096
+# A joint distribution of two indices has n m points. Beyond this many, or this many numbers in all, it is worth its
+# expectation only.
+_MOST_POINTS = 1024
+_MOST_NUMBERS = 1 << 24
 
 
 def _binary(exact: Callable[..., Tensor]) -> Callable[..., Any]:
@@ -31,16 +33,18 @@ def _binary(exact: Callable[..., Tensor]) -> Callable[..., Any]:
         if alpha != 1:
             other = _scaled(context, other, alpha)
         if rounding_mode is not None:
-            raise Cut(f"division with rounding_mode={rounding_mode!r} of a soft value has no rule")
-        shadow = _as_bool(context, exact, input, other) or _as_index(context, exact, input, other)
-        return shadow if shadow is not None else _mean_field(context, exact, input, other)
+            return _stepped(_ROUNDED[rounding_mode])(context, input, other)
+        for reading in (_as_bool, _as_index):
+            if (shadow := reading(context, exact, input, other)) is not None:
+                return shadow
+        return _mean_field(context, exact, input, other)
 
     return carry
 
 
 def _scaled(context: RuleContext, other: Any, alpha: Any) -> Any:
     if not isinstance(other, Soft):
-        return other * alpha if not isinstance(other, Tensor) else context.call(torch.mul, other, alpha)
+        return context.call(torch.mul, other, alpha) if isinstance(other, Tensor) else other * alpha
     return context.call(torch.mul, as_real(context, other), alpha)
 
 
@@ -51,6 +55,9 @@ def _as_bool(context: RuleContext, exact: Callable[..., Tensor], input: Any, oth
         return None
     if exact is torch.mul and (len(softs) == 2 or _is_bool(input) or _is_bool(other)):
         return context.soft(context.call(exact, _value(input), _value(other)), "soft_bool")
+    if exact is torch.add and context.hard.dtype is torch.bool:  # True + True is True
+        values = [as_probability(context, operand, softs[0].value) for operand in (input, other)]
+        return context.soft(context.call(softtorch.logical_or, *values), "soft_bool")
     if exact is torch.sub and not isinstance(input, Soft | Tensor) and input == 1:
         return context.soft(context.call(torch.rsub, softs[0].value, 1), "soft_bool")
     return None
@@ -66,28 +73,25 @@ def _value(operand: Any) -> Any:
 
 def _as_index(context: RuleContext, exact: Callable[..., Tensor], input: Any, other: Any) -> Soft | None:
     """An index and a number, an integer tensor or another index: the same arithmetic on the points."""
-    softs = [operand for operand in (input, other) if isinstance(operand, Soft)]
-    fixed = [operand for operand in (input, other) if not isinstance(operand, Soft)]
-    if any(soft.domain is not Domain.SOFT_INDEX for soft in softs):
+    if not is_discrete(context.hard) or context.hard.dtype is torch.bool:
         return None
-    if any(isinstance(operand, Tensor) and not is_discrete(operand) for operand in fixed):
+    softs = [operand for operand in (input, other) if isinstance(operand, Soft)]
+    if any(soft.domain not in (Domain.SOFT_INDEX, Domain.SOFT_BOOL) for soft in softs):
         return None
     if len(softs) == 2:
         return _joint(context, exact, *softs)
-    weights, support = points(context, softs[0])
-    if isinstance(fixed[0], Tensor) and fixed[0].dim() > 0:
-        fixed[0] = context.call(torch.Tensor.unsqueeze, fixed[0], -1)
-    operands = (support, fixed[0]) if isinstance(input, Soft) else (fixed[0], support)
-    if not isinstance(operands[0], Tensor):
-        operands = (context.call(torch.full_like, support, operands[0]), operands[1])
-    return context.soft(weights, "soft_index", context.call(exact, *operands))
+    return on_points(context, exact, input, other)
 
 
 def _joint(context: RuleContext, exact: Callable[..., Tensor], p: Soft, q: Soft) -> Soft | None:
-    if p.value.shape[-1] * q.value.shape[-1] > _MOST_POINTS:
+    (p_weights, p_points), (q_weights, q_points) = points(context, p), points(context, q)
+    size = p_weights.shape[-1] * q_weights.shape[-1]
+    if size > _MOST_POINTS or context.hard.numel() * size > _MOST_NUMBERS:
         return None
-    weights = context.call(runtime.joint, p.value, q.value)
-    support = context.call(runtime.joint_points, exact, p.value, p.support, q.value, q.support)
+    if exact is torch.add and p.support is None and q.support is None:
+        return context.soft(context.call(runtime.summed, p_weights, q_weights), "soft_index")
+    weights = context.call(runtime.joint, p_weights, q_weights)
+    support = context.call(runtime.joint_points, exact, p_weights, p_points, q_weights, q_points)
     return context.soft(weights, "soft_index", support)
 
 
@@ -105,12 +109,19 @@ def _stepped(exact: Callable[..., Tensor]) -> Callable[..., Any]:
         shadow = _as_index(context, exact, input, other)
         if shadow is not None:
             return shadow
-        if not isinstance(input, Soft) or isinstance(other, Soft):
-            raise Cut(f"{exact.__name__} by a soft value has no rule")
-        weights, support = points(context, input)
-        return context.call(runtime.probability, exact, weights, support, None, other, False)
+        if isinstance(other, Soft) and other.domain is not Domain.COUNT:
+            raise Cut(f"{exact.__name__} of real numbers by a soft index has no rule")
+        if isinstance(input, Soft) and isinstance(other, Soft):
+            return context.call(runtime.probability, exact, *points(context, input), *points(context, other))
+        soft, fixed, reflected = (input, other, False) if isinstance(input, Soft) else (other, input, True)
+        weights, support = points(context, soft)
+        return context.call(runtime.probability, exact, weights, support, None, fixed, reflected)
 
     return carry
+
+
+def _trunc_divide(input: Any, other: Any) -> Tensor:
+    return torch.div(input, other, rounding_mode="trunc")
 
 
 def _floor_divide(context: RuleContext, input: Any, other: Any) -> Any:
@@ -136,25 +147,33 @@ def _tensors(context: RuleContext, input: Any, other: Any) -> tuple[Any, Any]:
 
 
 def _neg(context: RuleContext, input: Soft) -> Any:
-    if input.domain is Domain.SOFT_INDEX:
-        weights, support = points(context, input)
-        return context.soft(weights, "soft_index", context.call(torch.neg, support))
-    return context.call(torch.neg, as_real(context, input))
+    index = on_points(context, torch.neg, input)
+    return index if index is not None else context.call(torch.neg, as_real(context, input))
+
+
+def _product(exact: Callable[..., Tensor]) -> Callable[..., Any]:
+    """Products of matrices of masks and counts: those of the numbers they are worth."""
+
+    def carry(context: RuleContext, input: Any, other: Any) -> Any:
+        like = next(operand.value for operand in (input, other) if isinstance(operand, Soft))
+        return context.call(exact, as_number(context, input, like), as_number(context, other, like))
+
+    return carry
+
+
+def _einsum(context: RuleContext, equation: str, *operands: Any) -> Any:
+    tensors = operands[0] if len(operands) == 1 and isinstance(operands[0], tuple | list) else operands
+    like = next(operand.value for operand in tensors if isinstance(operand, Soft))
+    return context.call(torch.einsum, equation, *(as_number(context, tensor, like) for tensor in tensors))
 
 
 def _smooth(code: str, op: str, exact: Callable[..., Tensor], *aliases: str) -> Rule:
-    return Rule(
-        code,
-        op,
-        "selection",
-        "Arithmetic follows what reaches it.",
-        "It follows what reaches it.",
-        "",
-        soft=f"torch.{op}",
-        carry=_binary(exact),
-        aliases=aliases,
-        options=(),
-    )
+    return _following(code, op, _binary(exact), *aliases)
+
+
+def _following(code: str, op: str, carry: Callable[..., Any], *aliases: str) -> Rule:
+    return Rule(code, op, "selection", "Arithmetic follows what reaches it.", "It follows what reaches it.", "",
+                soft=f"torch.{op}", carry=carry, aliases=aliases, options=())  # fmt: skip
 
 
 def _stepping(code: str, op: str, relax: Callable[..., Any], exact: Callable[..., Tensor], soft: str) -> Rule:
@@ -171,13 +190,17 @@ def _stepping(code: str, op: str, relax: Callable[..., Any], exact: Callable[...
     )
 
 
+_ROUNDED = {"floor": torch.floor_divide, "trunc": _trunc_divide}
+
 RULES = (
     _smooth("SX611", "add", torch.add),
     _smooth("SX612", "sub", torch.sub, "subtract"),
     _smooth("SX613", "mul", torch.mul, "multiply"),
     _smooth("SX615", "pow", torch.pow),
-    Rule("SX616", "neg", "selection", "Arithmetic follows what reaches it.", "It follows what reaches it.", "",
-         soft="torch.neg", carry=_neg, aliases=("negative",), options=()),
+    _smooth("SX614", "div", torch.div, "divide", "true_divide"),
+    _following("SX619", "matmul", _product(torch.matmul), "mm", "bmm", "mv", "dot"),
+    _following("SX620", "einsum", _einsum),
+    _following("SX616", "neg", _neg, "negative"),
     _stepping("SX617", "floor_divide", _floor_divide, torch.floor_divide, "softtorch.floor"),
     _stepping("SX618", "remainder", _remainder, torch.remainder, "softtorch.remainder"),
 )  # fmt: skip

@@ -35,9 +35,7 @@ def _arg(function: Callable[..., Tensor]) -> Callable[..., Any]:
     return relax
 
 
-def _extreme(
-    function: Callable[..., Any], pairwise: Callable[..., Tensor]
-) -> Callable[..., Any]:
+def _extreme(function: Callable[..., Any], pairwise: Callable[..., Tensor]) -> Callable[..., Any]:
     def relax(context: RuleContext, input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
         _refuse(input)
         other = dim if isinstance(dim, Tensor) else other
@@ -58,18 +56,14 @@ def _pair(context: RuleContext, pair: Any) -> tuple[Tensor, Any]:
     return values, None if index is None else _index(context, index)
 
 
-def _topk(
-    context: RuleContext, input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
-) -> Any:
+def _topk(context: RuleContext, input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
     _refuse(input)
     source = input if largest else context.call(torch.neg, input)
     values, index = _pair(context, context.call(softtorch.topk, source, k, dim=dim, **context.options))
     return values if largest else context.call(torch.neg, values), index
 
 
-def _sort(
-    context: RuleContext, input: Any, dim: int = -1, descending: bool = False, stable: bool | None = None
-) -> Any:
+def _sort(context: RuleContext, input: Any, dim: int = -1, descending: bool = False, stable: bool | None = None) -> Any:
     _refuse(input)
     return _pair(context, context.call(softtorch.sort, input, dim=dim, descending=descending, **context.options))
 
@@ -80,9 +74,7 @@ def _msort(context: RuleContext, input: Any) -> Any:
     return values
 
 
-def _argsort(
-    context: RuleContext, input: Any, dim: int = -1, descending: bool = False, stable: bool = False
-) -> Any:
+def _argsort(context: RuleContext, input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
     _refuse(input)
     index = context.call(softtorch.argsort, input, dim=dim, descending=descending, **context.options)
     return _index(context, index)
@@ -137,7 +129,9 @@ _VALUE_WHY = "Only the chosen elements receive a gradient; the others never lear
 _KEEP = "Keep it where the choice is not to be learned, or where another term already trains the scores."
 
 
-def _axiswise(code: str, op: str, relax: Callable[..., Any], why: str, soft: str = "", *aliases: str, **kind: Any) -> Rule:
+def _axiswise(
+    code: str, op: str, relax: Callable[..., Any], why: str, soft: str = "", *aliases: str, **kind: Any
+) -> Rule:
     return Rule(
         code,
         op,

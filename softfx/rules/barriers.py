@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from softfx.rules.rule import Rule
+from softfx.rules.rule import Barrier, Rule
 
-__all__ = ["READS", "RULES", "SHAPES"]
-
-READS = ("item", "tolist", "numpy", "is_nonzero", "equal", "allclose")
-SHAPES = ("nonzero", "argwhere", "unique", "unique_consecutive", "masked_select", "bincount")
+__all__ = ["RULES"]
 
 
-def _rule(code: str, op: str, why: str, *aliases: str) -> Rule:
-    return Rule(code, op, "selection", why, "Always hard.", "", aliases=aliases, options=(), barrier=True)
+def _rule(code: str, op: str, barrier: Barrier, *aliases: str) -> Rule:
+    return Rule(
+        code, op, "selection", _WHY[barrier], "Always hard.", "", aliases=aliases, options=(), barrier=barrier
+    )  # fmt: skip
 
 
-_READ = "Python reads the value: what follows is a branch or a number without a derivative."
-_SHAPE = "The shape of the result depends on data."
-_DUNDERS = {"item": ("__bool__", "__int__", "__float__", "__index__", "__complex__"), "numpy": ("__array__",)}
+_WHY: dict[Barrier, str] = {
+    "branch": "Python takes one way or the other by the value: a branch has no derivative.",
+    "number": "Python reads the value: the number it becomes has no derivative.",
+    "shape": "The shape of the result depends on data.",
+}
 
 RULES = (
-    *(_rule(f"SX95{i}", op, _READ, *_DUNDERS.get(op, ())) for i, op in enumerate(READS)),
-    *(_rule(f"SX96{i}", op, _SHAPE) for i, op in enumerate(SHAPES)),
+    _rule("SX951", "item", "number", "__int__", "__float__", "__index__", "__complex__"),
+    _rule("SX952", "tolist", "number"),
+    _rule("SX953", "numpy", "number", "__array__"),
+    _rule("SX954", "is_nonzero", "branch", "__bool__"),
+    _rule("SX955", "equal", "branch"),
+    _rule("SX956", "allclose", "branch"),
+    _rule("SX961", "nonzero", "shape"),
+    _rule("SX962", "argwhere", "shape"),
+    _rule("SX963", "unique", "shape"),
+    _rule("SX964", "unique_consecutive", "shape"),
+    _rule("SX965", "masked_select", "shape"),
 )

@@ -6,6 +6,7 @@ worth. To add one, append a record to RULES; its softtorch function carries the 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 import softtorch
 from softfx import runtime
 from softfx.rules.rule import Cut, Family, Rule, RuleContext
-from softfx.rules.values import is_discrete, through_real
+from softfx.rules.values import is_discrete, on_points, through_real
 
 __all__ = ["RULES"]
 
@@ -84,6 +85,27 @@ def _heaviside(context: RuleContext, input: Any, values: Any) -> Any:
     return context.call(softtorch.heaviside, input, **context.options)
 
 
+# What these are on the numbers that a soft index ranges over.
+_EXACT: dict[str, Callable[..., Tensor]] = {
+    "clamp": torch.clamp, "clamp_min": torch.clamp_min, "clamp_max": torch.clamp_max, "abs": torch.abs,
+    "sign": torch.sign, "relu": torch.relu, "minimum": torch.minimum, "maximum": torch.maximum,
+}  # fmt: skip
+
+
+def _carry(op: str, relax: Callable[..., Any]) -> Callable[..., Any]:
+    """Exactly, on the numbers that an index ranges over; otherwise on the number that a shadow is worth."""
+    through, exact = through_real(relax), _EXACT.get(op)
+    if exact is None:
+        return through
+
+    def carry(context: RuleContext, *args: Any, **kwargs: Any) -> Any:
+        index = on_points(context, exact, *args, **kwargs) if is_discrete(context.hard) else None
+        return index if index is not None else through(context, *args, **kwargs)
+
+    carry.__signature__ = inspect.signature(relax)  # type: ignore[attr-defined]  # so that arguments are checked as relax's
+    return carry
+
+
 def _elementwise(
     code: str,
     op: str,
@@ -104,7 +126,7 @@ def _elementwise(
         source,
         soft=f"softtorch.{op}",
         relax=relax,
-        carry=through_real(relax),
+        carry=_carry(op, relax),
         aliases=aliases,
         options=options,
         drop_in=True,

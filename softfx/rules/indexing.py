@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,8 +13,9 @@ import softtorch
 from softfx import runtime
 from softfx.domains import Domain, Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.selection import look_up
-from softfx.rules.values import as_probability, as_real, is_discrete, lift
+from softfx.rules.selection import MOST_POINTS, look_up, plain, positions, shape_of
+from softfx.rules.values import as_indices, as_number, as_probability, as_real, integer_domain, is_discrete, moved
+from softfx.rules.writing import put
 
 __all__ = ["RULES"]
 
@@ -22,32 +24,78 @@ def _getitem(context: RuleContext, input: Any, key: Any) -> Any:
     parts = list(key) if isinstance(key, tuple) else [key]
     soft_parts = [i for i, part in enumerate(parts) if isinstance(part, Soft)]
     if not soft_parts:
-        return _from_soft(context, input, key)
-    if isinstance(input, Soft):
-        raise Cut("soft data indexed by a soft key has no rule")
-    if len(soft_parts) > 1:
-        raise Cut("two soft keys index at once")
-    at = soft_parts[0]
-    if parts[at].domain is Domain.SOFT_BOOL:
+        return moved(context, torch.Tensor.__getitem__, input, key)
+    if any(parts[i].domain is Domain.SOFT_BOOL for i in soft_parts):
         raise Cut("x[mask] has a shape that depends on data; use torch.where or a masked reduction")
-    data, index = input, parts[at]
-    rows = at == 0 and len(parts) == 1 and index.support is None and index.domain is Domain.SOFT_INDEX
-    if rows and data.is_floating_point() and data.dim() <= 2 and index.value.shape[-1] == data.shape[0]:
-        if data.dim() == 2:
-            return context.call(softtorch.embedding, index.value, data)
-        return context.call(runtime.weighted, index.value, data)
+    if len(soft_parts) > 1:
+        input, parts = _merged(context, input, parts, soft_parts)
+    at = next(i for i, part in enumerate(parts) if isinstance(part, Soft))
+    index = parts[at]
+    if len(parts) == 1 and isinstance(input, Tensor) and input.dim() <= 2 and plain(index, input, input.shape[0]):
+        if input.dim() == 2:
+            return context.call(softtorch.embedding, index.value, input)
+        return context.call(runtime.weighted, index.value, input)
+    place = _place(context, parts, at, shape_of(input))
+    return look_up(context, torch.Tensor.__getitem__, (input, place.key), place.index, place.block, place.size)
 
-    places = tuple("index" if i == at else part for i, part in enumerate(parts))
-    return look_up(context, torch.Tensor.__getitem__, (data, places), index, _block(parts, at, index, data.dim()))
+
+@dataclass(frozen=True)
+class _Place:
+    """Where one soft index stands in a key."""
+
+    key: tuple[Any, ...]  # with "index" in its place
+    index: Soft  # as large as the hard indices beside it
+    block: int  # the axis of x[key] at which its own axes begin
+    size: int  # the length of the axis that it indexes
 
 
-def _block(parts: Sequence[Any], at: int, index: Soft, ndim: int) -> int:
-    """The axis of x[parts] where the axes of the soft key begin (NumPy's rule for advanced keys)."""
-    advanced = [i for i, part in enumerate(parts) if isinstance(part, Tensor | Soft | list | int) and part is not True]
-    lead = index.value.dim() - 1
-    others = [parts[i] for i in advanced if i != at and isinstance(parts[i], Tensor)]
-    if any(other.dim() > lead or other.dtype is torch.bool for other in others):
-        raise Cut("a soft key is broadcast against a larger hard one")
+def _place(context: RuleContext, parts: Sequence[Any], at: int, shape: Sequence[int]) -> _Place:
+    if any(isinstance(part, Tensor) and part.dtype is torch.bool for part in parts):
+        raise Cut("a mask stands beside a soft index in a key")
+    others = [torch.as_tensor(p).shape for i, p in enumerate(parts) if i != at and _is_advanced(p)]
+    index = _as_large(context, parts[at], torch.broadcast_shapes(*others)) if others else parts[at]  # type: ignore[no-untyped-call]
+    key = tuple("index" if i == at else part for i, part in enumerate(parts))
+    ndim = len(shape)
+    return _Place(key, index, _block(parts, ndim), shape[_axis(parts, at, ndim)])
+
+
+def _as_large(context: RuleContext, index: Soft, others: torch.Size) -> Soft:
+    """A soft index, broadcast with the hard ones beside it."""
+    own = shape_of(index)
+    shape = torch.broadcast_shapes(own, others)  # type: ignore[no-untyped-call]
+    if shape == own:
+        return index
+    return context.soft(*_expanded(context, index, shape))
+
+
+def _expanded(context: RuleContext, index: Soft, shape: torch.Size) -> tuple[Tensor, str, Tensor | None]:
+    if index.domain is not Domain.SOFT_INDEX:
+        return context.call(torch.Tensor.expand, index.value, shape), index.domain.value, None
+    value = context.call(torch.Tensor.expand, index.value, (*shape, index.value.shape[-1]))
+    return value, "soft_index", index.support
+
+
+def _merged(context: RuleContext, input: Any, parts: list[Any], soft: list[int]) -> tuple[Any, list[Any]]:
+    """Two soft indices on neighbouring axes as one index on the axis that the two make when flattened."""
+    first, second = soft[0], soft[1]
+    if len(soft) > 2 or second != first + 1 or isinstance(input, Soft):
+        raise Cut("soft keys index several axes at once")
+    axis = _axis(parts, first, input.dim())
+    rows, columns = input.shape[axis : axis + 2]
+    p, p_places = positions(context, parts[first], rows)
+    q, q_places = positions(context, parts[second], columns)
+    if p.shape[-1] * q.shape[-1] > MOST_POINTS:
+        raise Cut(f"a pair of indices over more than {MOST_POINTS} points")
+    scaled = context.call(torch.mul, p_places, columns)
+    weights = context.call(runtime.joint, p, q)
+    places = context.call(runtime.joint_points, torch.add, p, scaled, q, q_places)
+    flat = context.call(torch.flatten, input, axis, axis + 1)
+    return flat, [*parts[:first], context.soft(weights, "soft_index", places), *parts[second + 1 :]]
+
+
+def _block(parts: Sequence[Any], ndim: int) -> int:
+    """The axis of x[parts] where the axes of the indices in the key begin (NumPy's rule for advanced keys)."""
+    advanced = [i for i, part in enumerate(parts) if _is_advanced(part) or isinstance(part, Soft)]
     if advanced[-1] - advanced[0] + 1 != len(advanced):
         return 0
     block = 0
@@ -56,28 +104,49 @@ def _block(parts: Sequence[Any], at: int, index: Soft, ndim: int) -> int:
     return block
 
 
+def _is_advanced(part: Any) -> bool:
+    return isinstance(part, Tensor | list | int) and not isinstance(part, bool)
+
+
+def _axis(parts: Sequence[Any], at: int, ndim: int) -> int:
+    """The axis of x that parts[at] indexes."""
+    before = parts[:at]
+    rest = ndim - _consumed(parts) if any(part is Ellipsis for part in before) else 0
+    return _consumed(before) + rest
+
+
 def _consumed(parts: Sequence[Any]) -> int:
-    return sum(1 for part in parts if part is not None and part is not Ellipsis)
+    """How many axes of x a key takes up."""
+    masks = [part.dim() for part in parts if isinstance(part, Tensor) and part.dtype is torch.bool]
+    return sum(masks) + sum(1 for part in parts if _takes_one(part))
 
 
-def _from_soft(context: RuleContext, input: Soft, key: Any) -> Any:
-    """Soft data under a hard key: the same selection on the shadow."""
-    if input.domain is not Domain.SOFT_INDEX:
-        return context.soft(context.call(torch.Tensor.__getitem__, input.value, key), input.domain.value)
-    value = context.call(runtime.move, torch.Tensor.__getitem__, input.value, key)
-    support = input.support
-    if support is not None and support.dim() > 1:
-        full = context.call(torch.Tensor.expand, support, input.value.shape)
-        support = context.call(runtime.move, torch.Tensor.__getitem__, full, key)
-    return context.soft(value, "soft_index", support)
+def _takes_one(part: Any) -> bool:
+    if isinstance(part, Tensor):
+        return part.dtype is not torch.bool
+    return part is not None and part is not Ellipsis and not isinstance(part, bool)
 
 
 def _setitem(context: RuleContext, input: Any, key: Any, value: Any) -> Any:
     if isinstance(key, Soft) and key.domain is Domain.SOFT_BOOL:
         return _masked_write(context, input, key, value)
-    if any(isinstance(part, Soft) for part in (key if isinstance(key, tuple) else (key,))):
-        raise Cut("writing at a soft index has no rule")
-    return _written(context, input, key, value)
+    return _index_put(context, input, key if isinstance(key, tuple) else (key,), value)
+
+
+def _index_put(context: RuleContext, input: Any, key: Any, value: Any, accumulate: bool = False) -> Any:
+    parts = list(key)
+    soft = [i for i, part in enumerate(parts) if isinstance(part, Soft)]
+    if not soft:
+        return _written(context, input, tuple(parts), value, accumulate)
+    if any(parts[i].domain is Domain.SOFT_BOOL for i in soft):
+        if len(parts) == 1 and not accumulate:
+            return _masked_write(context, input, parts[0], value)
+        raise Cut("a soft mask stands in a key beside other indices")
+    shape = shape_of(input)
+    if len(soft) > 1:
+        raise Cut("soft keys write on several axes at once")
+    place = _place(context, parts, soft[0], shape)
+    return put(context, input, place.key, place.index, place.size, value, place.block, accumulate)
 
 
 def _masked_write(context: RuleContext, input: Any, mask: Soft, value: Any) -> Any:
@@ -98,25 +167,21 @@ def _masked_write(context: RuleContext, input: Any, mask: Soft, value: Any) -> A
     return _in_form(context, result)
 
 
-def _written(context: RuleContext, input: Any, key: Any, value: Any) -> Any:
+def _written(context: RuleContext, input: Any, key: tuple[Any, ...], value: Any, accumulate: bool) -> Any:
     """A hard key: the write is made on a copy of the shadow."""
-    soft = next((o for o in (input, value) if isinstance(o, Soft)), None)
-    if soft is None:
+    softs = [operand for operand in (input, value) if isinstance(operand, Soft)]
+    if not softs:
         raise Cut("nothing soft is written")
-    if soft.domain is Domain.SOFT_INDEX and not context.hard.is_floating_point():
-        base = input.value if isinstance(input, Soft) else lift(context, input, soft)
-        if not isinstance(value, Soft | Tensor):
-            value = context.call(torch.full, (), value, device=base.device, dtype=torch.int64)
-        key = key if isinstance(key, tuple) else (key,)
-        key = key if Ellipsis in [part for part in key if not isinstance(part, Tensor)] else (*key, Ellipsis)
-        written = context.call(runtime.write, base, (*key, slice(None)), lift(context, value, soft))
-        return context.soft(written, "soft_index")
-    base, new = as_real(context, input), as_real(context, value)
-    if is_discrete(base):
-        base = context.call(torch.Tensor.to, base, soft.value.dtype)
-    if is_discrete(new):
-        new = context.call(torch.Tensor.to, new, soft.value.dtype)
-    return _in_form(context, context.call(runtime.write, base, key, new))
+    indices = integer_domain([input, value]) is Domain.SOFT_INDEX and not context.hard.is_floating_point()
+    if indices and context.hard.dtype is not torch.bool and not accumulate:
+        (base, new), supports = as_indices(context, [input, value])
+        key = key if any(part is Ellipsis for part in key) else (*key, Ellipsis)
+        written = context.call(runtime.write, base, (*key, slice(None)), new)
+        if supports is not None:
+            supports = context.call(runtime.write, supports[0], (*key, slice(None)), supports[1])
+        return context.soft(written, "soft_index", supports)
+    base, new = as_number(context, input, softs[0].value), as_number(context, value, softs[0].value)
+    return _in_form(context, context.call(runtime.write, base, key, new, accumulate))
 
 
 def _in_form(context: RuleContext, result: Tensor) -> Any:
@@ -127,6 +192,8 @@ def _in_form(context: RuleContext, result: Tensor) -> Any:
 
 _WHY = "Indexing follows what reaches it: by a soft index it becomes a weighted sum, by a soft mask a soft where."
 RULES = (
+    Rule("SX510", "index_put", "selection", _WHY, "It follows what reaches it.", "", soft="softtorch.scatter",
+         carry=_index_put, options=()),
     Rule("SX511", "getitem", "selection", _WHY, "It follows what reaches it.", "", soft="softtorch.take_along_dim",
          carry=_getitem, options=()),
     Rule("SX512", "setitem", "selection", _WHY, "It follows what reaches it.", "", soft="softtorch.where",

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from softfx.domains import Soft
 
-__all__ = ["Cut", "Family", "Rule", "RuleContext"]
+__all__ = ["Barrier", "Cut", "Family", "Rule", "RuleContext"]
 
 Family = Literal["discrete", "kink", "selection", "random", "unsafe"]
+# What becomes Python's: a condition, a number, or the shape of the result.
+Barrier = Literal["branch", "number", "shape"]
 
 
 class Cut(Exception):
@@ -68,7 +70,7 @@ class Rule:
     aliases: tuple[str, ...] = ()
     options: tuple[str, ...] = ("softness", "mode")
     drop_in: bool = False
-    barrier: bool = False  # its result's value or shape is Python's: no soft value passes
+    barrier: Barrier | None = None  # no soft value passes
     site: Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], bool] | None = None  # None: by family
 
     @property

@@ -1,7 +1,7 @@
-"""Consumers of soft bools and soft indices: where, gather, embedding, one_hot, scatter and their kin.
+"""Consumers of soft bools and soft indices that read: where, gather, embedding, index_select and their kin.
 
 None of these is a site; they follow what reaches them. With a soft operand they become weighted sums; looking up
-integers by a soft index gives a soft index over the integers found.
+integers by a soft index gives a soft index over the integers found. Writing is in writing.py, x[key] in indexing.py.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import softtorch
 from softfx import runtime
 from softfx.domains import Domain, Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.values import as_index, as_probability, as_real, is_discrete
+from softfx.rules.values import as_index, as_number, as_probability, as_real, moved, points
 
-__all__ = ["RULES", "look_up"]
+__all__ = ["MOST_POINTS", "RULES", "look_up", "plain", "positions", "selecting", "shape_of"]
 
-# A where of indices mixes their points; beyond this many the distribution costs more than it tells.
-_MOST_POINTS = 4096
+# A mixture or a composition of indices has the points of all; beyond this many it costs more than it tells.
+MOST_POINTS = 4096
 
 
 def _where(context: RuleContext, condition: Any, input: Any, other: Any) -> Any:
@@ -35,8 +35,8 @@ def _where(context: RuleContext, condition: Any, input: Any, other: Any) -> Any:
         branches = (as_probability(context, operand, like) for operand in (input, other))
         return context.soft(context.call(softtorch.where, probability, *branches), "soft_bool")
     (p, p_points), (q, q_points) = as_index(context, input, like), as_index(context, other, like)
-    if p.shape[-1] + q.shape[-1] > _MOST_POINTS:
-        raise Cut(f"a mixture of indices over more than {_MOST_POINTS} points")
+    if p.shape[-1] + q.shape[-1] > MOST_POINTS:
+        raise Cut(f"a mixture of indices over more than {MOST_POINTS} points")
     weights, support = context.call(runtime.mixture, probability, p, p_points, q, q_points)
     return context.soft(weights, "soft_index", support)
 
@@ -53,17 +53,30 @@ def _masked_fill(context: RuleContext, input: Any, mask: Any, value: Any) -> Any
 
 
 def look_up(
-    context: RuleContext, func: Callable[..., Tensor], arguments: tuple[Any, ...], index: Soft, block: int
+    context: RuleContext, func: Callable[..., Tensor], arguments: tuple[Any, ...], index: Soft, block: int, size: int
 ) -> Any:
     """`func` of an integer index, at a soft one: a weighted sum, or a soft index over the integers found.
 
-    arguments: func's, with "index" in the index's place.
+    arguments: func's, with "index" in the index's place; the data may be soft itself.
     block: the axis of the result at which the index's own axes begin.
+    size: the length of the axis that is indexed.
     """
-    if index.domain is Domain.SOFT_BOOL:
-        raise Cut("a soft bool stands where an index is wanted")
-    p, points = as_index(context, index, index.value)
-    weights, values = context.call(runtime.look_up, func, arguments, p, points, block)
+    weights, places = positions(context, index, size)
+    data = next((argument for argument in arguments if isinstance(argument, Soft)), None)
+    if data is None:
+        return _found(context, func, arguments, weights, places, block)
+    if data.domain is Domain.SOFT_INDEX:
+        arguments = tuple("data" if argument is data else argument for argument in arguments)
+        return _composed(context, func, arguments, (weights, places), data, block)
+    arguments = tuple(data.value if argument is data else argument for argument in arguments)
+    found = _found(context, func, arguments, weights, places, block)
+    return found if context.hard.is_floating_point() else context.soft(found, data.domain.value)
+
+
+def _found(
+    context: RuleContext, func: Callable[..., Tensor], arguments: tuple[Any, ...], p: Tensor, places: Tensor, block: int
+) -> Any:
+    weights, values = context.call(runtime.look_up, func, arguments, p, places, block)
     if values.is_floating_point():
         return context.call(runtime.weighted, weights, values)
     if values.dtype is torch.bool:
@@ -71,14 +84,39 @@ def look_up(
     return context.soft(weights, "soft_index", values)
 
 
-def _data(operand: Any) -> Tensor:
-    if isinstance(operand, Soft):
-        raise Cut("soft data selected by a soft index has no rule")
-    assert isinstance(operand, Tensor)
-    return operand
+def _composed(
+    context: RuleContext,
+    func: Callable[..., Tensor],
+    arguments: tuple[Any, ...],
+    where: tuple[Tensor, Tensor],
+    data: Soft,
+    block: int,
+) -> Soft:
+    """Soft indices looked up by a soft index."""
+    weights = context.call(runtime.compose, func, arguments, *where, data.value, block)
+    if data.support is None or data.support.dim() == 1:
+        return context.soft(context.call(torch.sum, weights, -2), "soft_index", data.support)
+    if weights.shape[-2] * weights.shape[-1] > MOST_POINTS:
+        raise Cut(f"a composition of indices over more than {MOST_POINTS} points")
+    full = context.call(Tensor.expand, data.support, data.value.shape)
+    support = context.call(runtime.found_points, func, arguments, *where, full, block)
+    return context.soft(
+        context.call(torch.flatten, weights, -2), "soft_index", context.call(torch.flatten, support, -2)
+    )
 
 
-def _plain(index: Any, data: Any, size: int) -> bool:
+def positions(context: RuleContext, index: Soft, size: int) -> tuple[Tensor, Tensor]:
+    """A shadow as weights over positions on an axis of `size`.  # -> (..., [n]), broadcastable to (..., [n])"""
+    if index.domain is Domain.COUNT:
+        weights, legal = context.call(runtime.count_positions, index.value, size)
+        return weights, legal
+    weights, support = points(context, index)
+    if index.domain is Domain.SOFT_INDEX and index.support is None and index.value.shape[-1] <= size:
+        return weights, support
+    return weights, context.call(runtime.legal_points, support, size)
+
+
+def plain(index: Any, data: Any, size: int) -> bool:
     """Whether `index` ranges over exactly the rows of real `data`: then a weighted sum needs no points."""
     return (
         isinstance(index, Soft)
@@ -90,38 +128,42 @@ def _plain(index: Any, data: Any, size: int) -> bool:
     )
 
 
-def _moved(context: RuleContext, func: Callable[..., Tensor], input: Soft, *args: Any, **kwargs: Any) -> Any:
-    """Soft data selected by a hard index: the selection is made on the shadow."""
-    if input.domain is Domain.SOFT_INDEX:
-        if input.support is not None and input.support.dim() > 1:
-            raise Cut("a soft index with points of its own is selected from")
-        value = context.call(runtime.move, func, input.value, *args, **kwargs)
-        return context.soft(value, "soft_index", input.support)
-    return context.soft(context.call(func, input.value, *args, **kwargs), input.domain.value)
+def shape_of(operand: Any) -> torch.Size:
+    """The shape of what an operand stands for."""
+    if not isinstance(operand, Soft):
+        return torch.Size(operand.shape)
+    return operand.value.shape[:-1] if operand.domain is Domain.SOFT_INDEX else operand.value.shape
 
 
 def _gather(context: RuleContext, input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> Any:
     if not isinstance(index, Soft):
-        return _moved(context, torch.gather, input, dim, index)
-    data = _data(input)
-    if _plain(index, data, data.shape[dim]):
-        return context.call(softtorch.gather, data, dim, index.value)
-    return look_up(context, torch.gather, (data, dim, "index"), index, 0)
+        return moved(context, torch.gather, input, dim, index)
+    size = shape_of(input)[dim]
+    if plain(index, input, size):
+        return context.call(softtorch.gather, input, dim, index.value)
+    axis = dim % max(len(shape_of(input)), 1)  # counted from the front: slices of distributions have one axis less
+    return look_up(context, torch.gather, (input, axis, "index"), index, 0, size)
 
 
 def _take_along_dim(context: RuleContext, input: Any, indices: Any, dim: int | None = None) -> Any:
     if not isinstance(indices, Soft):
-        return _moved(context, torch.take_along_dim, input, indices, dim)
-    data = _data(input)
-    return look_up(context, torch.take_along_dim, (data, "index", dim), indices, 0)
+        return moved(context, torch.take_along_dim, input, indices, dim)
+    shape = shape_of(input)
+    size = shape.numel() if dim is None else shape[dim]
+    return look_up(context, torch.take_along_dim, (input, "index", dim), indices, 0, size)
+
+
+def _take(context: RuleContext, input: Any, index: Any) -> Any:
+    if not isinstance(index, Soft):
+        return moved(context, torch.take, input, index)
+    return look_up(context, torch.take, (input, "index"), index, 0, shape_of(input).numel())
 
 
 def _index_select(context: RuleContext, input: Any, dim: int, index: Any) -> Any:
     if not isinstance(index, Soft):
-        return _moved(context, torch.index_select, input, dim, index)
-    data = _data(input)
-    axis = dim % max(data.dim(), 1)
-    return look_up(context, torch.index_select, (data, axis, "index"), index, axis)
+        return moved(context, torch.index_select, input, dim, index)
+    axis = dim % max(len(shape_of(input)), 1)
+    return look_up(context, torch.index_select, (input, axis, "index"), index, axis, shape_of(input)[axis])
 
 
 def _embedding(
@@ -130,64 +172,43 @@ def _embedding(
 ) -> Any:  # fmt: skip
     if max_norm is not None:
         raise Cut("embedding with max_norm renormalises its table in place")
-    data = _data(weight)
-    if _plain(input, data, data.shape[0]):
-        return context.call(softtorch.embedding, input.value, data)
-    return look_up(context, F.embedding, ("index", data), input, 0)
+    if not isinstance(input, Soft):
+        raise Cut("a table of soft values")
+    if plain(input, weight, weight.shape[0]):
+        return context.call(softtorch.embedding, input.value, weight)
+    return look_up(context, F.embedding, ("index", weight), input, 0, weight.shape[0])
 
 
-def _one_hot(context: RuleContext, tensor: Any, num_classes: int = -1) -> Any:
-    if not isinstance(tensor, Soft) or tensor.domain is Domain.SOFT_BOOL:
-        raise Cut("one_hot of a soft bool has no rule")
-    classes = context.hard.shape[-1]
-    if tensor.domain is Domain.SOFT_INDEX and tensor.support is None and tensor.value.shape[-1] == classes:
-        return context.soft(tensor.value, "soft_bool")
-    p, points = as_index(context, tensor, tensor.value)
-    return context.soft(context.call(runtime.histogram, p, points, classes), "soft_bool")
-
-
-def _scatter(
-    context: RuleContext, input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: Any = None
-) -> Any:
-    if reduce is not None:
-        raise Cut("scatter with reduce has no rule")
-    source = src if src is not None else value
-    return _scattered(context, torch.scatter, softtorch.scatter, input, dim, index, source)
-
-
-def _scatter_add(context: RuleContext, input: Any, dim: int, index: Any, src: Any) -> Any:
-    return _scattered(context, torch.scatter_add, softtorch.scatter_add, input, dim, index, src)
-
-
-def _scattered(
-    context: RuleContext, exact: Callable[..., Tensor], soft: Callable[..., Tensor], input: Any, dim: int, index: Any, src: Any
+def _nll_loss(
+    context: RuleContext, input: Any, target: Any, weight: Any = None, size_average: Any = None,
+    ignore_index: int = -100, reduce: Any = None, reduction: str = "mean",
 ) -> Any:  # fmt: skip
-    like = next(o.value for o in (input, index, src) if isinstance(o, Soft))
-    data = _form(context, input, like)
-    values = _form(context, src, like)
-    if not isinstance(index, Soft):
-        result = context.call(exact, data, dim, index, values)
-    elif _plain(index, data, data.shape[dim]):
-        if not isinstance(values, Tensor):
-            values = context.call(torch.full, index.value.shape[:-1], values, dtype=data.dtype, device=data.device)
-        result = context.call(soft, data, dim, index.value, values)
-    else:
-        raise Cut("scatter by a soft index with points of its own has no rule")
-    if context.hard.is_floating_point():
-        return result
-    return context.soft(result, "soft_bool" if _stays_bool(context, input, src) else "count")
+    return _expected_loss(context, F.nll_loss, input, target, weight, ignore_index, reduction)
 
 
-def _form(context: RuleContext, operand: Any, like: Tensor) -> Any:
-    real = as_real(context, operand)
-    return context.call(torch.Tensor.to, real, like.dtype) if is_discrete(real) else real
+def _cross_entropy(
+    context: RuleContext, input: Any, target: Any, weight: Any = None, size_average: Any = None,
+    ignore_index: int = -100, reduce: Any = None, reduction: str = "mean", label_smoothing: float = 0.0,
+) -> Any:  # fmt: skip
+    if label_smoothing:
+        raise Cut("cross_entropy with label smoothing has no rule for soft targets")
+    return _expected_loss(context, F.cross_entropy, input, target, weight, ignore_index, reduction)
 
 
-def _stays_bool(context: RuleContext, input: Any, src: Any) -> bool:
-    return bool(context.hard.dtype is torch.bool) or src in (0, 1)
+def _expected_loss(
+    context: RuleContext, loss: Callable[..., Tensor], input: Any, target: Any, weight: Any, ignored: int,
+    reduction: str,
+) -> Any:  # fmt: skip
+    """The loss of each class, weighted by the probability that it is the target."""
+    data = as_number(context, input, context.hard)
+    if not isinstance(target, Soft):
+        return context.call(loss, data, target, weight=weight, ignore_index=ignored, reduction=reduction)
+    p, classes = points(context, target)
+    return context.call(runtime.expected_loss, loss, data, p, classes, weight, ignored, reduction)
 
 
-def _selection(code: str, op: str, carry: Callable[..., Any], soft: str, *aliases: str) -> Rule:
+def selecting(code: str, op: str, carry: Callable[..., Any], soft: str, *aliases: str) -> Rule:
+    """The record of a consumer."""
     return Rule(
         code,
         op,
@@ -203,13 +224,13 @@ def _selection(code: str, op: str, carry: Callable[..., Any], soft: str, *aliase
 
 
 RULES = (
-    _selection("SX501", "where", _where, "softtorch.where"),
-    _selection("SX502", "masked_fill", _masked_fill, "softtorch.where"),
-    _selection("SX503", "gather", _gather, "softtorch.gather"),
-    _selection("SX504", "take_along_dim", _take_along_dim, "softtorch.take_along_dim"),
-    _selection("SX505", "index_select", _index_select, "softtorch.index_select"),
-    _selection("SX506", "embedding", _embedding, "softtorch.embedding"),
-    _selection("SX507", "one_hot", _one_hot, "softtorch.one_hot"),
-    _selection("SX508", "scatter", _scatter, "softtorch.scatter"),
-    _selection("SX509", "scatter_add", _scatter_add, "softtorch.scatter_add"),
+    selecting("SX501", "where", _where, "softtorch.where"),
+    selecting("SX502", "masked_fill", _masked_fill, "softtorch.where"),
+    selecting("SX503", "gather", _gather, "softtorch.gather"),
+    selecting("SX504", "take_along_dim", _take_along_dim, "softtorch.take_along_dim"),
+    selecting("SX505", "index_select", _index_select, "softtorch.index_select"),
+    selecting("SX506", "embedding", _embedding, "softtorch.embedding"),
+    selecting("SX513", "take", _take, "softtorch.take"),
+    selecting("SX514", "nll_loss", _nll_loss, "softtorch.where"),
+    selecting("SX515", "cross_entropy", _cross_entropy, "softtorch.where"),
 )

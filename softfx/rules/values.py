@@ -13,9 +13,23 @@ from torch import Tensor
 
 from softfx import runtime
 from softfx.domains import Domain, Soft
-from softfx.rules.rule import Cut, RuleContext
+from softfx.rules.rule import RuleContext
 
-__all__ = ["as_index", "as_probability", "as_real", "harden", "is_discrete", "lift", "points", "through_real"]
+__all__ = [
+    "as_index",
+    "as_indices",
+    "as_number",
+    "as_probability",
+    "as_real",
+    "harden",
+    "integer_domain",
+    "is_discrete",
+    "moved",
+    "on_points",
+    "points",
+    "through_real",
+    "truth",
+]
 
 
 def as_real(context: RuleContext, operand: Any) -> Any:
@@ -30,13 +44,22 @@ def as_real(context: RuleContext, operand: Any) -> Any:
 def as_probability(context: RuleContext, operand: Any, like: Tensor) -> Tensor:
     """A condition as a probability; a hard bool becomes 0 or 1."""
     if isinstance(operand, Soft):
-        if operand.domain is Domain.SOFT_BOOL:
-            return operand.value
-        raise Cut(f"a {operand.domain.value} stands where a condition is wanted")
+        return truth(context, operand)
     if isinstance(operand, Tensor):
         result: Tensor = context.call(torch.Tensor.to, operand, like.dtype)
         return result
     return context.call(torch.full_like, like, float(operand))  # type: ignore[no-any-return]  # call is untyped
+
+
+def truth(context: RuleContext, soft: Soft) -> Tensor:
+    """The probability that a shadow is not zero."""
+    if soft.domain is Domain.SOFT_BOOL:
+        return soft.value
+    if soft.domain is Domain.SOFT_INDEX:
+        weights, support = points(context, soft)
+        result: Tensor = context.call(runtime.probability, torch.ne, weights, support, None, 0, False)
+        return result
+    return context.call(torch.clamp, context.call(torch.abs, soft.value), max=1.0)  # type: ignore[no-any-return]
 
 
 def harden(context: RuleContext, hard: Tensor, soft: Soft) -> Tensor:
@@ -69,15 +92,35 @@ def as_index(context: RuleContext, operand: Any, like: Tensor) -> tuple[Tensor, 
     return ones, certain
 
 
-def lift(context: RuleContext, operand: Any, soft: Soft) -> Tensor:
-    """A hard operand in the form of `soft`, so that the two can be joined."""
-    if isinstance(operand, Soft):
-        if operand.domain is not soft.domain:
-            raise Cut(f"a {operand.domain.value} and a {soft.domain.value} cannot be joined")
-        if operand.support is not None or soft.support is not None:
-            raise Cut("soft indices with supports of their own cannot be joined")
-        return operand.value
-    return harden(context, operand, soft)
+def as_indices(context: RuleContext, operands: list[Any]) -> tuple[list[Tensor], list[Tensor] | None]:
+    """Operands that stand for integers, over equally many points each, so that they can be joined.
+
+    # -> weights (..., [n]) each; points (..., [n]) each, or None where all range over 0..n-1
+    """
+    softs = [operand for operand in operands if isinstance(operand, Soft)]
+    ranges = {(soft.domain, soft.support is None, soft.value.shape[-1]) for soft in softs}
+    if len(softs) == len(operands) and ranges == {(Domain.SOFT_INDEX, True, softs[0].value.shape[-1])}:
+        return [soft.value for soft in softs], None
+    pairs = [as_index(context, operand, softs[0].value) for operand in operands]
+    size = max(weights.shape[-1] for weights, _ in pairs)
+    spread = [context.call(runtime.spread, weights, support, size) for weights, support in pairs]
+    return [weights for weights, _ in spread], [support for _, support in spread]
+
+
+def integer_domain(operands: list[Any]) -> Domain:
+    """What integers joined from these operands are: an index if any is one and none is a mere number."""
+    domains = {operand.domain for operand in operands if isinstance(operand, Soft)}
+    if domains & {Domain.COUNT, Domain.REAL}:
+        return Domain.COUNT
+    if Domain.SOFT_INDEX in domains:
+        return Domain.SOFT_INDEX
+    return Domain.SOFT_BOOL if all(isinstance(operand, Soft) for operand in operands) else Domain.COUNT
+
+
+def as_number(context: RuleContext, operand: Any, like: Tensor) -> Any:
+    """An operand as a real number, a hard one in the dtype of `like`."""
+    real = as_real(context, operand)
+    return context.call(torch.Tensor.to, real, like.dtype) if is_discrete(real) else real
 
 
 def is_discrete(operand: Any) -> bool:
@@ -94,6 +137,56 @@ def through_real(relax: Callable[..., Any]) -> Callable[..., Any]:
 
     carry.__signature__ = _signature(relax)  # type: ignore[attr-defined]  # so that arguments are checked as relax's
     return carry
+
+
+def on_points(context: RuleContext, func: Callable[..., Any], *operands: Any, **options: Any) -> Soft | None:
+    """`func`, elementwise, of one soft index and hard integers: the same on the numbers it ranges over; else None."""
+    soft = next((operand for operand in operands if isinstance(operand, Soft)), None)
+    if soft is None or soft.domain not in (Domain.SOFT_INDEX, Domain.SOFT_BOOL):
+        return None
+    others = [other for other in (*operands, *options.values()) if other is not soft]
+    if any(isinstance(other, Soft) or _is_real(other) for other in others):
+        return None
+    weights, support = points(context, soft)
+    wide = [support if operand is soft else _beside(context, operand) for operand in operands]
+    if not isinstance(wide[0], Tensor):
+        wide[0] = context.call(torch.full_like, support, wide[0])
+    named = {key: _beside(context, option) for key, option in options.items()}
+    numbers = context.call(func, *wide, **named)
+    if weights.shape[:-1] != context.hard.shape:
+        weights = context.call(Tensor.expand, weights, (*context.hard.shape, weights.shape[-1]))
+    return context.soft(weights, "soft_index", numbers)
+
+
+def _is_real(operand: Any) -> bool:
+    return isinstance(operand, float) or (isinstance(operand, Tensor) and not is_discrete(operand))
+
+
+def _beside(context: RuleContext, operand: Any) -> Any:
+    """A hard operand, broadcast along the points."""
+    if isinstance(operand, Tensor) and operand.dim() > 0:
+        return context.call(torch.Tensor.unsqueeze, operand, -1)
+    return operand
+
+
+def moved(context: RuleContext, func: Callable[..., Any], input: Soft, *args: Any, **kwargs: Any) -> Any:
+    """`func`, which only moves data, on a shadow: a Soft, or several where it gives several."""
+    if input.domain is not Domain.SOFT_INDEX:
+        return _each(context, context.call(func, input.value, *args, **kwargs), input.domain.value)
+    weights = context.call(runtime.move, func, input.value, *args, **kwargs)
+    support = input.support
+    if support is not None and support.dim() > 1:
+        full = context.call(Tensor.expand, support, input.value.shape)
+        support = context.call(runtime.move, func, full, *args, **kwargs)
+    return _each(context, weights, "soft_index", support)
+
+
+def _each(context: RuleContext, moved: Any, domain: str, support: Any = None) -> Any:
+    """A shadow for each piece: unbind, split and chunk return several."""
+    if isinstance(moved, Tensor):
+        return context.soft(moved, domain, support)
+    supports = support if isinstance(support, tuple | list) else [support] * len(moved)
+    return [context.soft(piece, domain, part) for piece, part in zip(moved, supports, strict=True)]
 
 
 def _signature(function: Callable[..., Any]) -> Any:
