@@ -52,7 +52,7 @@ def log_mixture(low: Tensor, high: Tensor, weight: Tensor) -> Tensor:
 
 def mixture(low: Tensor, high: Tensor, weight: Tensor) -> Tensor:
     """(1 - weight) low + weight high, any shapes that broadcast, where an infinity of weight 0 adds nothing."""
-    lone = (low == high) | (weight == 0)
-    other = torch.where(lone, low, high)
-    alone = weight == 1
-    return torch.where(alone, high, torch.lerp(torch.where(alone, high, low), other, weight))
+    lone = high.isinf() & ((low == high) | (weight == 0))
+    alone = low.isinf() & (weight == 1)
+    low, high = torch.where(alone, high, low), torch.where(lone, low, high)
+    return torch.lerp(low, high, weight)

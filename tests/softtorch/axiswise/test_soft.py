@@ -137,6 +137,20 @@ def test_quantiles_of_a_tensor_are_those_of_the_number_with_a_gradient() -> None
     assert torch.autograd.gradcheck(lambda q: softtorch.quantile(x, q, 1), (inner,))
 
 
+def test_quantiles_between_infinities_and_numbers() -> None:
+    x = torch.tensor([-torch.inf, 0.0, 1.0, torch.inf, torch.inf])
+    for q, want in ((0.0, -torch.inf), (0.25, 0.0), (0.5, 1.0), (0.6, torch.inf), (0.9, torch.inf)):
+        for each in (q, torch.tensor(q)):
+            assert softtorch.quantile(x, each, mode="c0", softness=1e-3).item() == want
+
+
+def test_quantiles_at_a_tie_share_their_gradient() -> None:
+    x = torch.tensor([0.0, 0.0], dtype=torch.float64, requires_grad=True)
+    q = torch.tensor(0.25, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(softtorch.quantile(x, q, gated_grad=False), x)
+    assert gradient.tolist() == [0.5, 0.5]
+
+
 def test_gated_grad_stops_the_weights_of_the_values_alone() -> None:
     x = draw(2, 5).requires_grad_()
     values, index = softtorch.sort(x, gated_grad=False)
