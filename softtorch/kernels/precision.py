@@ -52,7 +52,8 @@ def log_mixture(low: Tensor, high: Tensor, weight: Tensor) -> Tensor:
 
 def mixture(low: Tensor, high: Tensor, weight: Tensor) -> Tensor:
     """(1 - weight) low + weight high, any shapes that broadcast, where an infinity of weight 0 adds nothing."""
-    lone = high.isinf() & ((low == high) | (weight == 0))
-    alone = low.isinf() & (weight == 1)
-    low, high = torch.where(alone, high, low), torch.where(lone, low, high)
-    return torch.lerp(low, high, weight)
+    lower = high.isinf() & ((low == high) | (weight == 0))
+    upper = low.isinf() & (weight == 1) & ~lower
+    mixed = ~(lower | upper)
+    inner = torch.lerp(torch.where(mixed, low, 0.0), torch.where(mixed, high, 0.0), weight)
+    return torch.where(mixed, inner, torch.where(lower, low, high))
