@@ -76,6 +76,11 @@ class Call:
         return [k.soft for k in self.known if k.soft is not None and k.soft.domain is not Domain.REAL]
 
     @property
+    def has_real_shadow(self) -> bool:
+        """Whether a real operand runs beside its hard value (scope = "model")."""
+        return any(k.soft is not None and k.soft.domain is Domain.REAL for k in self.known)
+
+    @property
     def tainted(self) -> bool:
         """Whether an operand depends on a differentiable source."""
         return any(known.tainted for known in self.known)

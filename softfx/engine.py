@@ -86,9 +86,8 @@ class Engine:
             if self.planning and tensors and call.is_site:
                 self.sites.note_static(call.rule, call.location)
             return self._plain(call)
-        if any(known.soft is not None and known.soft.domain is Domain.REAL for known in call.known) and not call.softs:
-            if not call.is_site and rule is None:
-                return self._beside(call)
+        if call.has_real_shadow and not call.softs and not call.is_site and (rule is None or rule.barrier is None):
+            return self._beside(call)
         return self._decided(call)
 
     def _decided(self, call: Call) -> Any:

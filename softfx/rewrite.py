@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -34,6 +34,7 @@ class Rewritten:
     lifted: list[str]
     softness: list[int]
     result: Any  # the structure its flat outputs unflatten to
+    lifted_blocks: list[str] = field(default_factory=list)  # the program's grad mode switches that were left out
 
     def __getstate__(self) -> dict[str, Any]:
         packed = {"module": packing.pack(self.module), "result": packing.pack_structure(self.result)}
@@ -51,6 +52,8 @@ class _Writer:
         self.builder = GraphBuilder()
         self.fake = fake
         self.node: fx.Node | None = None  # the program's node being carried out
+        self._last: fx.Node | None = None  # the last that was
+        self.lifted_blocks: list[str] = []
         self.softness_nodes: dict[int, tuple[Tensor, fx.Node]] = {}
 
     def run(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -59,10 +62,15 @@ class _Writer:
         if target is getattr:  # the engine was given the property's getter
             arguments = (args[0], self.node.args[1])
         value = self.node.meta["val"]
+        self._last = self.node
         if func is private.set_grad_enabled:
             func(*args)
         self.builder.call(target, arguments, kwargs, value, self.node.name, location=self.node.meta["location"])
         return value
+
+    def carried_out(self, node: fx.Node) -> bool:
+        """Whether the program's node has its call in the new graph."""
+        return self._last == node
 
     def emit(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with self.fake:
@@ -94,7 +102,8 @@ def rewrite(program: Program, sites: Sites, *, planning: bool = False) -> Rewrit
     writer.builder.output(outputs)
     _remove_dead(writer.builder.graph)
     module = packing.graph_module(writer.builder.graph, writer.builder.constants)
-    return Rewritten(module, list(program.lifted.values()), list(writer.softness_nodes), program.result)
+    softness = list(writer.softness_nodes)
+    return Rewritten(module, list(program.lifted.values()), softness, program.result, writer.lifted_blocks)
 
 
 def _fake_mode(program: Program) -> Any:
@@ -138,7 +147,10 @@ def _call(node: fx.Node, args: Any, kwargs: dict[str, Any], engine: Engine, writ
         func, args = getattr(Tensor, args[1]).__get__, (args[0],)
     location: Location = node.meta["location"]
     with writer.fake:
-        return engine.call(func, args, kwargs, lambda: location)
+        result = engine.call(func, args, kwargs, lambda: location)
+    if func is private.set_grad_enabled and not writer.carried_out(node):
+        writer.lifted_blocks.append(node.name)
+    return result
 
 
 def _remove_dead(graph: fx.Graph) -> None:
