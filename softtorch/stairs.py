@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from softtorch.kernels.pointwise import plain_operators_needed
 from softtorch.modes import Mode
 
 Softness = Tensor | float
@@ -20,7 +21,7 @@ Softness = Tensor | float
 
 def stairs(curve: Mode, s: Softness, x: Tensor, radius: int) -> Tensor:
     """The staircase with its steps at the half integers: (...) -> (...), inf at inf."""
-    if isinstance(s, Tensor) or torch.compiler.is_compiling():
+    if isinstance(s, Tensor) or plain_operators_needed():
         return _plain(curve, s, x, radius)
     value, _ = _Stairs.apply(curve, s, x, radius)  # type: ignore[no-untyped-call]  # untyped in torch
     result: Tensor = value
@@ -28,8 +29,6 @@ def stairs(curve: Mode, s: Softness, x: Tensor, radius: int) -> Tensor:
 
 
 class _Stairs(torch.autograd.Function):
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(curve: Mode, s: float, x: Tensor, radius: int) -> tuple[Tensor, Tensor]:
         places, total, base, inside = _prepare(curve, s, x, radius)
@@ -43,22 +42,22 @@ class _Stairs(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Mode, float, Tensor, int], output: tuple[Tensor, Tensor]) -> None:
         curve, s, x, radius = inputs
-        ctx.plain = partial(_plain, curve, s, radius=radius)
+        ctx.slope = partial(_slope, curve, s, radius=radius)
         ctx.mark_non_differentiable(output[1])
         ctx.save_for_backward(x, output[1])
-        ctx.save_for_forward(x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[None, None, Tensor, None]:
         x, slope = ctx.saved_tensors
-        if torch.is_grad_enabled():  # a second derivative may be asked for, which the saved slope does not have
-            return None, None, torch.func.vjp(ctx.plain, x)[1](grad)[0], None
-        return None, None, grad * slope, None
+        # The saved slope is a constant: where a second derivative may be asked for it is computed once more.
+        return None, None, grad * (ctx.slope(x) if torch.is_grad_enabled() else slope), None
 
     @staticmethod
-    def jvp(ctx: Any, _curve: None, _s: None, tangent: Tensor, _radius: None) -> tuple[Tensor, None]:
-        (x,) = ctx.saved_tensors
-        return torch.func.jvp(ctx.plain, (x,), (tangent,))[1], None
+    def vmap(
+        info: Any, in_dims: tuple[Any, ...], curve: Mode, s: float, x: Tensor, radius: int
+    ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+        result: tuple[Tensor, Tensor] = _Stairs.apply(curve, s, x, radius)  # type: ignore[no-untyped-call]
+        return result, (in_dims[2], in_dims[2])  # elementwise: the mapped dim stays where it is
 
 
 def _plain(curve: Mode, s: Softness, x: Tensor, radius: int) -> Tensor:
@@ -68,6 +67,16 @@ def _plain(curve: Mode, s: Softness, x: Tensor, radius: int) -> Tensor:
         step = curve.sigmoidal((inside + (0.5 - place)) / s)
         total = total + step if weight is None else total + weight * step
     return total
+
+
+def _slope(curve: Mode, s: float, x: Tensor, radius: int) -> Tensor:
+    """The derivative of the sum, itself differentiable. (...)"""
+    places, _, base, inside = _prepare(curve, s, x, radius)
+    slope = torch.zeros_like(x)
+    for place, weight in _weighted(places, base, radius):
+        density = curve.density((inside + (0.5 - place)) / s)
+        slope = slope + density if weight is None else slope + weight * density
+    return slope / s
 
 
 def _prepare(curve: Mode, s: Softness, x: Tensor, radius: int) -> tuple[list[int], Tensor, Tensor, Tensor]:

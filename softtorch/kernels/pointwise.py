@@ -1,15 +1,18 @@
 """Elementwise functions with their derivatives given: what autograd would record step by step becomes one
 step.
 
-Backward saves the operands alone and evaluates each derivative in as many passes as its formula has. While a
-graph is recorded (compile, export) a plain function takes over, for there a compiler fuses the passes.
+Backward saves the operands alone and evaluates each derivative in as many passes as its formula has. Where a
+graph is recorded a plain function takes over, for there a compiler fuses the passes; in forward mode too.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 Function = Callable[..., Tensor]
 
@@ -23,41 +26,76 @@ def with_slopes(
         value: elementwise in the operands.
         slopes: one for each operand, its partial derivative; elementwise and themselves differentiable.
         *operands: tensors that broadcast against each other, of one dtype.
-        recorded: the function that is put into recorded graphs, differentiable by itself; `value` by default.
+        recorded: the same function, differentiable by itself, for where plain operators are needed; `value`
+        by
+            default.
     """
-    if torch.compiler.is_compiling():
+    if plain_operators_needed():
         return (recorded or value)(*operands)
-    apply: Callable[..., Tensor] = _WithSlopes.apply
-    return apply(value, slopes, *operands)
+    result: Tensor = _Pointwise.apply(_Given(value, tuple(slopes)), *operands)  # type: ignore[no-untyped-call]
+    return result
 
 
-class _WithSlopes(torch.autograd.Function):
-    generate_vmap_rule = True
+def plain_operators_needed() -> bool:
+    """Whether a computation has to consist of torch's own operators here, rather than of a custom Function.
 
+    A graph that is recorded (compile, export, make_fx) would lose the derivative of a Function, or could not
+    fuse it; forward mode loses what is beyond the first derivative.
+    """
+    return torch.compiler.is_compiling() or forward_mode_is_open() or get_proxy_mode() is not None
+
+
+def forward_mode_is_open() -> bool:
+    """Whether forward-mode derivatives are being computed around here."""
+    return forward_ad._current_level >= 0
+
+
+def aligned(size: int, in_dims: Sequence[int | None], operands: Sequence[Tensor]) -> list[Tensor]:
+    """The operands of a vmapped elementwise function with the mapped dim first, ready to broadcast.
+
+    Args:
+        size: of the mapped dim.
+        in_dims: the mapped dim of each operand, or None.
+        operands: shapes (...), with the mapped dim where in_dims says.
+    """
+    rank = max(x.dim() - (dim is not None) for x, dim in zip(operands, in_dims, strict=True))
+    result = []
+    for x, dim in zip(operands, in_dims, strict=True):
+        rows = x.unsqueeze(0) if dim is None else x.movedim(dim, 0)
+        result.append(rows.reshape(rows.shape[:1] + (1,) * (rank + 1 - rows.dim()) + rows.shape[1:]))
+    result[0] = result[0].expand(size, *result[0].shape[1:])
+    return result
+
+
+@dataclass(frozen=True)
+class _Given:
+    """One argument for the two, which torch.func would otherwise take apart."""
+
+    value: Function
+    slopes: tuple[Function, ...]
+
+
+class _Pointwise(torch.autograd.Function):
     @staticmethod
-    def forward(value: Function, slopes: Sequence[Function], *operands: Tensor) -> Tensor:
-        return value(*operands)
+    def forward(given: _Given, *operands: Tensor) -> Tensor:
+        return given.value(*operands)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _, ctx.slopes, *operands = inputs
+        given, *operands = inputs
+        ctx.slopes = given.slopes
         ctx.save_for_backward(*operands)
-        ctx.save_for_forward(*operands)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         operands = ctx.saved_tensors
         grads: list[Tensor | None] = []
-        for operand, slope, needed in zip(operands, ctx.slopes, ctx.needs_input_grad[2:], strict=True):
+        for operand, slope, needed in zip(operands, ctx.slopes, ctx.needs_input_grad[1:], strict=True):
             grads.append((grad * slope(*operands)).sum_to_size(operand.shape) if needed else None)
-        return None, None, *grads
+        return None, *grads
 
     @staticmethod
-    def jvp(ctx: Any, _value: None, _slopes: None, *tangents: Tensor | None) -> Tensor | None:
-        operands = ctx.saved_tensors
-        total: Tensor | None = None
-        for slope, tangent in zip(ctx.slopes, tangents, strict=True):
-            if tangent is not None:
-                part = slope(*operands) * tangent
-                total = part if total is None else total + part
-        return total
+    def vmap(info: Any, in_dims: tuple[Any, ...], given: _Given, *operands: Tensor) -> tuple[Tensor, int]:
+        rows = aligned(info.batch_size, in_dims[1:], operands)
+        result: Tensor = _Pointwise.apply(given, *rows)  # type: ignore[no-untyped-call]
+        return result, 0

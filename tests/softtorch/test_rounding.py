@@ -1,0 +1,84 @@
+"""What is particular to the staircases; the rest is in test_pointwise.py."""
+
+import pytest
+import torch
+from torch.autograd import gradcheck, gradgradcheck
+
+import softtorch
+from softtorch.errors import OptionError
+from softtorch.modes import MODES as MODE_OBJECTS
+from tests.softtorch.pointwise_table import MODES
+
+each_mode = pytest.mark.parametrize("mode", MODES)
+
+
+def published(x, softness, mode, radius):
+    """The sum as it is written, with every term."""
+    curve = MODE_OBJECTS[mode]
+    total = torch.zeros_like(x)
+    for k in range(-radius, radius + 1):
+        place = x.floor() + k
+        up, down = (curve.sigmoidal((x - place + half) / softness) for half in (0.5, -0.5))
+        total = total + place * (up - down)
+    return total
+
+
+@each_mode
+@pytest.mark.parametrize("softness", [0.01, 0.1, 0.7, 2.0])
+@pytest.mark.parametrize("radius", [1, 2, 5])
+def test_the_running_sum_is_the_published_sum(mode, softness, radius):
+    x = torch.linspace(-7.3, 9.1, 300, dtype=torch.float64)
+    want = published(x, softness, mode, radius)
+    got = softtorch.round(x, softness, mode, neighbor_radius=radius)
+    assert torch.allclose(got, want, rtol=1e-12, atol=1e-12)
+    learned = softtorch.round(x, torch.tensor(softness, dtype=torch.float64), mode, neighbor_radius=radius)
+    assert torch.allclose(learned, want, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("decimals", [-1, 1, 2])
+def test_decimals_are_torchs(decimals):
+    x = torch.tensor([123.456, -0.26, 17.0], dtype=torch.float64)
+    want = torch.round(x, decimals=decimals)
+    assert torch.equal(softtorch.round(x, mode="hard", decimals=decimals), want)
+    assert torch.allclose(softtorch.round(x, softness=1e-3, decimals=decimals), want)
+
+
+@each_mode
+def test_floor_ceil_and_trunc_fit_together(mode):
+    x = torch.linspace(-4.2, 4.2, 97, dtype=torch.float64)
+    options = {"mode": mode, "softness": 0.05}
+    assert torch.allclose(softtorch.ceil(x, **options), softtorch.floor(x, **options) + 1)
+    assert torch.allclose(softtorch.ceil(x, **options), -softtorch.floor(-x, **options))
+    assert torch.allclose(softtorch.trunc(x, **options), -softtorch.trunc(-x, **options), atol=1e-14)
+    assert torch.allclose(softtorch.frac(x, **options) + softtorch.trunc(x, **options), x)
+
+
+def test_the_derivative_saved_in_the_forward_pass_is_that_of_the_sum():
+    x = torch.linspace(-3, 3, 50, dtype=torch.float64, requires_grad=True)
+    for mode in MODES:
+        (saved,) = torch.autograd.grad(softtorch.round(x, 0.2, mode).sum(), x)
+        (plain,) = torch.autograd.grad(published(x, 0.2, mode, 5).sum(), x)
+        assert torch.allclose(saved, plain, atol=1e-10)
+
+
+def test_memory_is_that_of_the_input_whatever_the_radius():
+    x = torch.randn(1000, requires_grad=True)
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t.numel()) or t, lambda t: t):
+        softtorch.round(x, 0.5, neighbor_radius=8)
+    assert sum(saved) <= 2000
+
+
+def test_remainders_are_differentiable_in_both_operands():
+    x = torch.tensor([5.3, -2.2, 7.9], dtype=torch.float64, requires_grad=True)
+    y = torch.tensor([2.0, 1.5, -3.1], dtype=torch.float64, requires_grad=True)
+    weight = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+    for fn in (softtorch.fmod, softtorch.remainder):
+        assert gradcheck(lambda x, y, fn=fn: fn(x, y) * weight, (x, y))
+        assert gradgradcheck(lambda x, y, fn=fn: fn(x, y) * weight, (x, y))
+
+
+@pytest.mark.parametrize("radius", [0, -1, 2.5, True])
+def test_a_radius_that_is_no_count_is_an_error(radius):
+    with pytest.raises(OptionError, match=f"round: neighbor_radius={radius} is no count. Use an integer >= 1"):
+        softtorch.round(torch.ones(2), neighbor_radius=radius)
