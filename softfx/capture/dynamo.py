@@ -30,13 +30,13 @@ from torch._dynamo.utils import get_metrics_context
 from softfx import _torch_private as private
 from softfx.capture import replay
 from softfx.capture.program import Program
-from softfx.errors import CaptureError
 from softfx.source import Location, Place, is_user_file, module_paths
 from softfx.state import Preserved
 
 __all__ = ["capture"]
 
 _FRAME = re.compile(r'^\s*File "(?P<file>.*)", line (?P<line>-?\d+), in ', re.MULTILINE)
+_DATA = re.compile(r"Could not [^(\n]*data-dependent expression [^\n]*?(?= \(|$)", re.MULTILINE)
 # Shapes and numbers are those of the example, as everywhere in softfx; what depends on data is captured and then
 # found by the recorder, which says so with its line, rather than refused.
 _CONFIG = {
@@ -53,14 +53,12 @@ def capture(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
     """The calls of `target(*args, **kwargs)` in Dynamo's one graph of it."""
     original = replay.witness(target, args, kwargs, place)
     traced = _traced(target, args, kwargs)
-    if traced.backend_input is None:
+    if traced.output.backend_input is None:
         if any(node.op == "call_function" for node in original.program.graph.nodes):
             raise replay.refusal(target, "dynamo", "Dynamo makes no graph of it")
         return _told(original.program)
     locate = _Locator(module_paths(target), place)
-    program, difference = replay.carried(
-        target, args, kwargs, place, original, locate, lambda run: _callable(traced, run)
-    )
+    program, difference = replay.carried(target, args, kwargs, place, original, locate, traced.callable)
     if difference:
         reason = f"the graph that Dynamo makes of it does not do what it does on its example inputs: {difference}"
         raise replay.refusal(target, "dynamo", reason)
@@ -75,14 +73,30 @@ def _told(program: Program) -> Program:
 # -- tracing -----------------------------------------------------------------------------------------------------
 
 
-def _traced(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CaptureOutput:
-    """Dynamo's account of one call, on copies of its arguments that require grad.
+@dataclass
+class _Traced:
+    """Dynamo's account of one call, and the globals in which it left what the call needs."""
 
-    Without that a custom autograd.Function would be traced through as if it had no backward.
+    output: CaptureOutput
+    scope: dict[str, Any]
+
+    def callable(self, run: Callable[[fx.GraphModule], Callable[..., Any]]) -> Callable[..., Any]:
+        """The traced call as a function of the target's arguments; Dynamo's bytecode brings them to the graph and back."""
+        assert self.output.backend_input is not None
+        graph = run(self.output.backend_input.graph_module)
+        return self.output.forward_callable(compiled_fn=graph, extra_globals=self.scope)
+
+
+def _traced(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Traced:
+    """One call, traced on copies of its arguments.
+
+    They require grad where the example's do, as in the witnessed run. Where none does, Dynamo traces through a custom
+    autograd.Function as if it had no backward; the witness has seen it and says so.
     """
     leaves, structure = private.flatten((args, kwargs))
     copies = [_copy(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
     own_args, own_kwargs = private.unflatten(copies, structure)
+    root = _root(replay.function_of(target))
     with (
         Preserved(target),
         warnings.catch_warnings(),
@@ -92,17 +106,17 @@ def _traced(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Captu
     ):
         warnings.simplefilter("ignore")  # Dynamo's own, about what it does with the code; the model's were shown
         try:
-            return fullgraph_capture(_root(replay.function_of(target)), own_args, own_kwargs)
+            return _Traced(fullgraph_capture(root, own_args, own_kwargs), root.__globals__)
         except Exception as error:
             raise replay.refusal(target, "dynamo", _reason(error)) from error
 
 
 def _copy(leaf: Tensor) -> Tensor:
     copy = leaf.detach().clone()
-    return copy.requires_grad_(leaf.requires_grad).clone() if leaf.requires_grad else copy
+    return copy.requires_grad_(True).clone() if leaf.requires_grad else copy  # in-place needs a non-leaf
 
 
-def _root(function: Callable[..., Any]) -> Callable[..., Any]:
+def _root(function: Callable[..., Any]) -> types.FunctionType:
     """A function that calls `function`, with globals of its own: Dynamo writes into those of what it traces."""
 
     def root(*args: Any, **kwargs: Any) -> Any:
@@ -111,18 +125,12 @@ def _root(function: Callable[..., Any]) -> Callable[..., Any]:
     return types.FunctionType(root.__code__, {"__builtins__": __builtins__}, "root", None, root.__closure__)
 
 
-def _callable(traced: CaptureOutput, run: Callable[[fx.GraphModule], Callable[..., Any]]) -> Callable[..., Any]:
-    """The traced call as a function of the target's arguments; Dynamo's bytecode brings them to the graph and back."""
-    assert traced.backend_input is not None
-    return traced.forward_callable(compiled_fn=run(traced.backend_input.graph_module))
-
-
 # -- where -------------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class _Locator:
-    """Where in the user's code a node was made: file and line from its stack trace, the module from its module stack."""
+    """Where a node was made in the user's code: by its stack trace, and in which module: by its module stack."""
 
     paths: dict[int, str]
     place: Place
@@ -152,12 +160,13 @@ def _reason(error: Exception) -> str:
     """Dynamo's refusal in one sentence, with the user's line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = lines[0] if lines else type(error).__name__
+    if (data := _DATA.search(str(error))) is not None:  # said after advice that is of no use here
+        said = data[0].strip()
     explanation = next((line.partition(":")[2].strip() for line in lines if line.startswith("Explanation:")), "")
     what = "Dynamo breaks the graph" if isinstance(error, TorchDynamoException) else "Dynamo fails"
     frame = _user_frame(str(error)) or _stack_frame(error)
     where = f" at {frame[0]}:{frame[1]}" if frame else ""
-    said = said.rstrip(".") + (f" ({explanation.rstrip('.')})" if explanation else "")
-    return f"{what}{where}: {said}"
+    return f"{what}{where}: " + ". ".join(part.rstrip(".") for part in (said, explanation) if part)
 
 
 def _stack_frame(error: Exception) -> tuple[str, int] | None:

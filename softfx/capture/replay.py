@@ -20,14 +20,22 @@ from softfx.capture.eager import Recorder, record
 from softfx.capture.program import Program
 from softfx.errors import CaptureError
 from softfx.report import Break
-from softfx.rules import SPELLING
+from softfx.rules import RULES, SPELLING
 from softfx.source import Location, Place
 from softfx.state import Preserved
 
 __all__ = ["Carrier", "Witness", "carried", "function_of", "name_of", "refusal", "witness"]
 
 # Guards that tracers write beside the program's own calls: they compute nothing.
-_BOOKKEEPING = frozenset("_assert_async _assert_scalar sym_constrain_range sym_constrain_range_for_size _check".split())
+_GUARDS = frozenset(
+    {"_assert_async", "_assert_scalar", "sym_constrain_range", "sym_constrain_range_for_size", "_check"}
+)
+# How tracers ask for shapes that depend on data: plain Python to a program.
+_SIZES: dict[str, Callable[..., Any]] = {
+    "sym_size": Tensor.size,
+    "sym_numel": Tensor.numel,
+    "sym_stride": Tensor.stride,
+}
 
 Key = tuple[str, str, int, str]
 
@@ -38,6 +46,7 @@ class Witness:
 
     program: Program
     left: _Left
+    found: set[Key]  # the calls that may be sites
 
 
 @dataclass
@@ -87,8 +96,10 @@ class Carrier(fx.Interpreter):
         return super().run_node(n)
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if _name(target) in _BOOKKEEPING:
+        if _name(target) in _GUARDS:
             return None
+        if _name(target) in _SIZES:
+            return _SIZES[_name(target)](*args)
         if not isinstance(target, torch._ops.HigherOrderOperator):
             return super().call_function(target, args, kwargs)
         if _name(target) == "autograd_function_apply":
@@ -121,7 +132,7 @@ def witness(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], place: P
         return seen[0]
 
     program = record(target, function_of(target), args, kwargs, recorder_for)
-    return Witness(program, seen[0].left)
+    return Witness(program, seen[0].left, _findable(program, seen[0].dynamic))
 
 
 def carried(
@@ -152,7 +163,7 @@ def carried(
     if not difference and program.result != original.program.result:
         difference = "its result is nested differently"
     _align(program, original.program)
-    return _with_obstacles(program, original.program), difference
+    return _with_obstacles(program, original), difference
 
 
 def refusal(target: Any, frontend: str, reason: str) -> CaptureError:
@@ -261,23 +272,23 @@ def _align(program: Program, original: Program) -> None:
             node.meta["location"] = replace(node.meta["location"], position=(turn,))
 
 
-def _with_obstacles(program: Program, original: Program) -> Program:
+def _findable(program: Program, dynamic: set[fx.Node]) -> set[Key]:
+    """The calls that have a derivative to lose: operations that may be sites, on operands that are not constants."""
+    return {key for key, node in _calls(program) if node in dynamic and RULES[key[0]].family != "selection"}
+
+
+def _with_obstacles(program: Program, original: Witness) -> Program:
     """`program` with what stood in the original's way: it stands in every graph's, seen by its tracer or not."""
-    missing = _missing(program, original)
-    obstacles = dict.fromkeys([*original.seen.obstacles, *program.seen.obstacles, *missing])
+    have = {key[:3] for key, _ in _calls(program)}
+    lost = sorted({key[:3] for key in original.found} - have)
+    missing = [f"the traced graph has no {op} for {file}:{line}" for op, file, line in lost]
+    obstacles = dict.fromkeys([*original.program.seen.obstacles, *program.seen.obstacles, *missing])
     breaks: dict[tuple[str, str, int], Break] = {}
-    for item in (*original.seen.breaks, *program.seen.breaks):
+    for item in (*original.program.seen.breaks, *program.seen.breaks):
         breaks.setdefault((item.reason, item.file, item.line), item)
     seen = replace(program.seen, obstacles=list(obstacles), breaks=list(breaks.values()))
     return replace(program, seen=seen)
 
 
-def _missing(program: Program, original: Program) -> list[str]:
-    """Calls the original makes that the trace has not: evaluated while tracing, or lost."""
-    have = {key[:3] for key, _ in _calls(program)}
-    lost = dict.fromkeys(key[:3] for key, _ in _calls(original) if key[:3] not in have)
-    return [f"the traced graph has no {op} for {file}:{line}" for op, file, line in lost]
-
-
 def _name(target: Any) -> str:
-    return str(getattr(target, "__name__", target)).removesuffix(".default")
+    return str(getattr(target, "__name__", target)).split(".")[0]  # an overload's is sym_size.int
