@@ -117,7 +117,7 @@ def source(soft: Any) -> str:
     state = softened(soft, "source")
     if state.graph is None:
         raise CaptureError(
-            f"source: {state.name} has no graph of its own: {'; '.join(state.seen.obstacles) or 'it was not asked for'}. "
+            f"source: {state.name} has no graph: {'; '.join(state.seen.obstacles) or 'it was not asked for'}. "
             "Only a call that one graph holds can be written out. It runs softly all the same."
         )
     return diffing.module_text(state.name, state.graph.rewritten, state.sites)
@@ -181,8 +181,8 @@ def _example(
         inspect.signature(target.forward if isinstance(target, nn.Module) else target).bind(*args, **named)
     except TypeError as error:
         raise TargetError(
-            f"soften: {_name(target)} cannot be called with these example inputs: {error}. Give example_inputs=(...) and "
-            "example_kwargs={...} as for one ordinary call."
+            f"soften: {_name(target)} cannot be called with these example inputs: {error}. "
+            "Give example_inputs=(...) and example_kwargs={...} as for one ordinary call."
         ) from None
     except ValueError:  # a builtin without a signature: the call itself will tell
         pass

@@ -20,7 +20,7 @@ import softtorch
 from softfx import _torch_private as private
 from softfx.context import Backend, Call, Context
 from softfx.domains import Domain, Known, Soft, Values, map_tensors, rebuilt, tensors_in
-from softfx.rules import RULES, SPELLING
+from softfx.rules import SPELLING, rule_of
 from softfx.rules.rule import Cut, Rule
 from softfx.rules.values import as_real, harden
 from softfx.sites import SiteRecord, Sites
@@ -32,8 +32,27 @@ __all__ = ["Engine"]
 _FAILURES = (Cut, RuntimeError, ValueError, IndexError, TypeError, NotImplementedError)
 # The value of these depends on the shape of their tensor operands only.
 _SHAPE_ONLY = frozenset(
-    "zeros_like ones_like empty_like full_like rand_like randn_like randint_like new_zeros new_ones new_empty new_full "
-    "new_tensor size numel dim stride storage_offset is_floating_point is_contiguous".split()
+    (
+        "zeros_like",
+        "ones_like",
+        "empty_like",
+        "full_like",
+        "rand_like",
+        "randn_like",
+        "randint_like",
+        "new_zeros",
+        "new_ones",
+        "new_empty",
+        "new_full",
+        "new_tensor",
+        "size",
+        "numel",
+        "dim",
+        "stride",
+        "storage_offset",
+        "is_floating_point",
+        "is_contiguous",
+    )
 )
 _STOPS = ("detach", "data")
 _LOSSES = {
@@ -79,12 +98,11 @@ class Engine:
         if func is private.set_grad_enabled:
             return self._grad_mode(func, args, locate)
         tensors = list(tensors_in((args, kwargs)))
-        spelled = SPELLING.find(func)
-        rule = RULES[spelled.op] if spelled is not None else None
+        spelled, rule = rule_of(func, args, kwargs) or (None, None)
         call = Call(func, args, kwargs, tensors, [self.known(tensor) for tensor in tensors], spelled, rule, locate)
         if not call.tainted:
-            if self.planning and tensors and call.is_site:
-                self.sites.note_static(call.rule, call.location)
+            if self.planning and tensors and rule is not None and call.is_site:
+                self.sites.note_static(rule, call.location)
             return self._plain(call)
         if call.has_real_shadow and not call.softs and not call.is_site and (rule is None or rule.barrier is None):
             return self._beside(call)
@@ -140,7 +158,11 @@ class Engine:
         outputs = list(tensors_in(result))
         discrete = [known for tensor, known in zip(call.tensors, call.known, strict=True) if _is_discrete(tensor)]
         lost = [known.soft for known in discrete if known.soft is not None]
-        if lost and loss and (outputs or call.written is not None or (call.rule is not None and call.rule.barrier is not None)):
+        if (
+            lost
+            and loss
+            and (outputs or call.written is not None or (call.rule is not None and call.rule.barrier is not None))
+        ):
             branch = call.rule is not None and call.rule.barrier == "branch"
             self.sites.lost(lost, call.op, call.location, f"{call.op} {loss}", branch)
         carries = frozenset[int]().union(*(known.carries for known in call.known))

@@ -45,7 +45,12 @@ class Patch:
             nonlocal soft
             if soft is None:
                 soft = soften(
-                    function, self.policy, example_inputs=args, example_kwargs=kwargs, executor="eager", allow_unused=True
+                    function,
+                    self.policy,
+                    example_inputs=args,
+                    example_kwargs=kwargs,
+                    executor="eager",
+                    allow_unused=True,
                 )
                 self._softened.append(soft)
             return soft(*args, **kwargs)
@@ -109,8 +114,8 @@ def _places(target: Any) -> list[tuple[Any, str, Callable[..., Any]]]:
         return [(target, "forward", target.forward)]
     if not callable(target) or isinstance(target, type):
         raise TargetError(
-            f"patched: a {type(target).__name__} cannot be softened in place. A target is a function, an nn.Module or a "
-            "class of modules. Pass one, or its name."
+            f"patched: a {type(target).__name__} cannot be softened in place. "
+            "A target is a function, an nn.Module or a class of modules. Pass one, or its name."
         )
     name = getattr(target, "__name__", "")
     holders = [
@@ -118,7 +123,7 @@ def _places(target: Any) -> list[tuple[Any, str, Callable[..., Any]]]:
     ]
     if not holders:
         raise TargetError(
-            f"patched: no imported module holds {name or target!r} under that name, so nothing would call the soft one. "
+            f"patched: no imported module holds {name or target!r} under that name: nothing would call the soft one. "
             "A target is called by its name in a module. Use softfx.soften and call what it returns."
         )
     return [(holder, name, target) for holder in holders]

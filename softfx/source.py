@@ -20,12 +20,20 @@ import torch
 
 import softtorch
 
-__all__ = ["Location", "Place", "caller", "handed_over_at", "is_user_file", "locate", "module_paths", "resolve", "source_line"]
+__all__ = [
+    "Location",
+    "Place",
+    "caller",
+    "handed_over_at",
+    "is_user_file",
+    "locate",
+    "module_paths",
+    "resolve",
+    "source_line",
+]
 
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_HIDDEN = tuple(
-    os.path.dirname(os.path.abspath(str(package.__file__))) + os.sep for package in (torch, softtorch)
-) + (_OURS,)
+_HIDDEN = (*(os.path.dirname(os.path.abspath(str(package.__file__))) + os.sep for package in (torch, softtorch)), _OURS)
 _MODULE_FILE = str(sys.modules["torch.nn.modules.module"].__file__)
 _FUNCTION_FILE = str(sys.modules["torch.autograd.function"].__file__)
 _HANDED_OVER: ContextVar[Place | None] = ContextVar("handed_over", default=None)

@@ -1,8 +1,8 @@
 """The checks after a rewrite, before anything runs on it.
 
 `check_spec` is what a rewrite may not do, as code: lose or reorder an effect of the program, change the number, shape
-or (straight-through) dtype of its results, leave a malformed graph. `difference` runs a graph beside the original on the
-example inputs: a captured one, and a rewritten one that is straight-through, must give its results bit for bit.
+or (straight-through) dtype of its results, leave a malformed graph. `difference` runs a graph beside the original on
+the example inputs: a captured one, and a rewritten one that is straight-through, must give its results bit for bit.
 """
 
 from __future__ import annotations

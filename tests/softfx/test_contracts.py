@@ -1,4 +1,4 @@
-"""Contracts I1 to I4 and I7 of softfx, on small programs: identity, straight-through, limit, accounting, same module."""
+"""Contracts I1 to I4 and I7 on small programs: identity, straight-through, limit, accounting, same module."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from tests.softfx.cases import CASES
 from torch import Tensor, nn
 
 import softfx
+from tests.softfx.cases import CASES
 
 EXECUTORS = ("graph", "eager")
 SOFT = {"version": 1, "default": {"action": "soft", "families": ["discrete"], "mode": "smooth"}}

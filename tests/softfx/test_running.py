@@ -98,7 +98,10 @@ def test_functional_call_uses_the_parameters_it_is_given(executor: str) -> None:
     doubled = Router()
     doubled.load_state_dict(parameters)
     _, reference = gradients(softfx.soften(doubled, "straight-through", example_inputs=inputs), inputs)
-    assert all(torch.allclose(grads[name], g, rtol=1e-4, atol=1e-5) for (name, _), g in zip(doubled.named_parameters(), reference, strict=True))
+    assert all(
+        torch.allclose(grads[name], g, rtol=1e-4, atol=1e-5)
+        for (name, _), g in zip(doubled.named_parameters(), reference, strict=True)
+    )
 
 
 @pytest.mark.parametrize("strict", [True, False])
