@@ -14,6 +14,8 @@ from torch import Tensor
 TOLERANCE = 1e-18
 MAX_STEPS = 200
 _HALVINGS = 30
+# Points and slacks are logarithms: by how much they may move in a step, or lie below 0 at the start.
+_LONGEST = 10.0
 
 
 def log_symmetric(x: Tensor) -> Tensor:
@@ -128,9 +130,15 @@ class _Dual(NamedTuple):
         return torch.where(self.pair.unsqueeze(-1) & self.pair.unsqueeze(-2), full, identity)
 
     def start(self) -> Tensor:
-        """Where the gaps are those of slacks that are all 0: second differences of the bounds."""
+        """Where the gaps are those of slacks that are all 0: second differences of the bounds.
+
+        Scaled down where that makes slacks enormous, as beside gaps of very different size.
+        """
         gaps = -torch.diff(torch.nn.functional.pad(self.bound, (1, 0)), n=2, dim=-1)
-        return torch.where(self.pair, -torch.log(gaps.clamp(min=1e-12)), 0.0)
+        beta = torch.where(self.pair, -torch.log(gaps.clamp(min=1e-12)), 0.0)
+        still = self.alpha(torch.zeros_like(beta))
+        fall = (still - self.alpha(beta)).clamp(min=1e-12)
+        return beta * ((still + _LONGEST) / fall).amin(dim=-1, keepdim=True).clamp(max=1.0)
 
     def primal(self, beta: Tensor) -> Tensor:
         """The projection (..., n) that belongs to beta."""
@@ -151,6 +159,7 @@ def _solution(z: Tensor, bound: Tensor, present: Tensor) -> tuple[Tensor, Tensor
     for _ in range(MAX_STEPS):
         slope = dual.slope(beta)
         step = torch.linalg.solve_ex(dual.curvature(beta), slope).result
+        step = step * (_LONGEST / step.abs().amax(dim=-1, keepdim=True)).clamp(max=1.0)
         decrement = (slope * step).sum(dim=-1)
         beta, moved = _descend(dual, beta, slope, step, decrement)
         if not bool((moved & (decrement > TOLERANCE)).any()):

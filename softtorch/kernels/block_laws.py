@@ -148,9 +148,13 @@ def _quadratic_value(sums: Sums, start: Tensor, end: Tensor) -> Tensor:
         low, high = torch.where(above, middle + 1, low), torch.where(open_ & ~above, middle, high)
     c = at[torch.minimum(low, end - 1)]
     excess, rise = _signed_square(sums, start, low, end, c)
-    excess, count = excess - total, 2 * low - start - end
-    root = rise + (rise.square() - count * excess).clamp(min=0.0).sqrt()
-    return c + torch.where(root > 0, excess / torch.where(root > 0, root, 1.0), 0.0)
+    excess, rise = excess - total, rise.clamp(min=0.0)
+    turn = (2 * low - start - end) * excess
+    # The larger of the two bounds of the denominator keeps rounding over rounding from being anything.
+    root = torch.maximum(rise + (rise.square() - turn).clamp(min=0.0).sqrt(), turn.abs().sqrt())
+    g = c + torch.where(root > 0, excess / torch.where(root > 0, root, 1.0), 0.0)
+    g = torch.where(low < end, torch.maximum(g, c), g)
+    return torch.where(low > start, torch.minimum(g, at[low - 1]), g)
 
 
 def _signed_square(sums: Sums, start: Tensor, cut: Tensor, end: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:

@@ -85,7 +85,8 @@ def _pool(law: BlockLaw, sums: Sums, rows: int, n: int) -> tuple[Tensor, Tensor]
         violated &= start % (n + 1) != 0
         if not bool(violated.any()):
             return start, value
-        pooled = violated if rounds < CHEAP_ROUNDS else _bridges(law, sums, start, value, violated, n)
+        # Violators are pooled in any case, so that every round ends with fewer blocks, whatever rounding does.
+        pooled = violated if rounds < CHEAP_ROUNDS else violated | _bridges(law, sums, start, value, violated, n)
         grown = torch.cat([pooled[1:], pooled.new_zeros(1)])[~pooled].nonzero().flatten()
         start, value, rounds = start[~pooled], value[~pooled], rounds + 1
         value[grown] = law.value(sums, start[grown], _ends(start, n)[grown])

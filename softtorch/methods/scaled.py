@@ -6,8 +6,8 @@ from torch import Tensor
 from softtorch.kernels.scan import accumulated
 from softtorch.methods.keys import Keys
 
-# Infinite entries are put this many softnesses beyond the finite ones: e^-1000 is 0, so neither sees the other.
-_BEYOND = 1000.0
+# Infinite entries are put this many softnesses beyond the finite ones: e^-1000, halfway, is 0 in float64.
+_BEYOND = 2000.0
 
 
 def wide_softness(keys: Keys) -> Tensor | float:
