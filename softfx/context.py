@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from softfx.domains import Domain, Known, Soft
@@ -96,6 +97,13 @@ class Call:
         in_place = in_place or bool(self.kwargs.get("inplace"))
         target = self.args[0] if in_place and self.args else self.kwargs.get("out")
         return target if isinstance(target, Tensor) else None
+
+    @property
+    def blind(self) -> bool:
+        """Whether torch refuses to make it of operands that require a gradient, which softening may have given them."""
+        dtype = self.kwargs.get("dtype")
+        whole = isinstance(dtype, torch.dtype) and not (dtype.is_floating_point or dtype.is_complex)
+        return (whole and self.op != "cast") or self.op == "numpy"
 
     @property
     def is_site(self) -> bool:

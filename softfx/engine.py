@@ -55,6 +55,8 @@ _SHAPE_ONLY = frozenset(
     )
 )
 _STOPS = ("detach", "data")
+# Inference mode is entered out of sight of torch's function protocol: its blocks are lifted all or none.
+_INFERENCE = Location("", 0)
 _LOSSES = {
     "branch": "decides a branch in Python",
     "number": "reads the value into Python",
@@ -95,6 +97,15 @@ class Engine:
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], locate: Callable[[], Location]
     ) -> Any:
         """The result of `func(*args, **kwargs)` as the program sees it under the decisions."""
+        if not (self.ambient and torch.is_inference_mode_enabled()):
+            return self._call(func, args, kwargs, locate)
+        self._switch = _INFERENCE
+        with torch.inference_mode(not self.sites.lifts(_INFERENCE)):
+            return self._call(func, args, kwargs, locate)
+
+    def _call(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], locate: Callable[[], Location]
+    ) -> Any:
         if func is private.set_grad_enabled:
             return self._grad_mode(func, args, locate)
         tensors = list(tensors_in((args, kwargs)))
@@ -121,7 +132,7 @@ class Engine:
         if record is None and not softs:
             return self._plain(call)
         if not torch.is_grad_enabled() and (record is None or record.action != "soft") and all(s.exact for s in softs):
-            return self._plain(call)
+            return self._plain(call, "is inside a no_grad block of the program" if self.ambient else "")
         return self._softly(rule, record, call)
 
     def _record(self, rule: Rule, call: Call) -> SiteRecord:
@@ -150,7 +161,14 @@ class Engine:
 
     def _plain(self, call: Call, loss: str = "") -> Any:
         """The call as it is. loss: what to say of the shadows among its operands, which end here."""
-        return self._remember_plain(call, self.backend.run(call.func, call.args, call.kwargs), loss)
+        return self._remember_plain(call, self._hard(call), loss)
+
+    def _hard(self, call: Call) -> Any:
+        """What the program's call gives, its operands without their derivative where torch insists on it."""
+        if not call.blind or not any(known.carries or known.soft is not None for known in call.known):
+            return self.backend.run(call.func, call.args, call.kwargs)
+        args, kwargs = map_tensors(lambda t: self.backend.emit(torch.detach, (t,), {}), (call.args, call.kwargs))
+        return self.backend.run(call.func, args, kwargs)
 
     def _remember_plain(self, call: Call, result: Any, loss: str) -> Any:
         if call.op in _SHAPE_ONLY or not call.known:
@@ -164,7 +182,8 @@ class Engine:
             and (outputs or call.written is not None or (call.rule is not None and call.rule.barrier is not None))
         ):
             branch = call.rule is not None and call.rule.barrier == "branch"
-            self.sites.lost(lost, call.op, call.location, f"{call.op} {loss}", branch)
+            hopeless = branch or (self.ambient and not torch.is_grad_enabled())
+            self.sites.lost(lost, call.op, call.location, f"{call.op} {loss}", hopeless)
         carries = frozenset[int]().union(*(known.carries for known in call.known))
         if carries and call.op in _STOPS:
             self.sites.detached(carries, call.location)
@@ -218,7 +237,7 @@ class Engine:
         return options
 
     def _compute(self, rule: Rule, context: Context, call: Call) -> Any:
-        context.hard = self.backend.run(call.func, call.args, call.kwargs)
+        context.hard = self._hard(call)
         return self._finish(context, context.hard, self._shadow(rule, context, call, call.args))
 
     def _write(self, rule: Rule, context: Context, call: Call) -> Any:

@@ -56,7 +56,7 @@ def _settle(record: SiteRecord, opaque: bool) -> None:
     if record.live:
         return
     if record.cuts and all(record.cuts.values()):
-        record.keep(f"it only decides what Python does: {'; '.join(record.cuts)}")
+        record.keep(f"what uses it has no derivative: {'; '.join(record.cuts)}")
     elif record.cuts:
         record.block("; ".join(record.cuts))
     elif record.returned:

@@ -129,6 +129,7 @@ def _step(node: fx.Node, values: dict[fx.Node, Any], program: Program, engine: E
         new = writer.builder.constant(held)
         writer.builder.bind(value, new)
         return value
+
     def value_of(argument: Any) -> Any:
         return values[argument] if isinstance(argument, fx.Node) else argument
 
@@ -168,7 +169,7 @@ def _removable(node: fx.Node) -> bool:
     target: Any = node.target
     spelled = SPELLING.find(target) if target is not getattr else None
     if node.meta.get("added"):
-        writes = spelled is not None and spelled.in_place
+        writes = (spelled is not None and spelled.in_place) or node.kwargs.get("inplace")
         return not writes and node.target is not Tensor.copy_
     known = spelled is not None and not spelled.in_place and RULES[spelled.op].family != "random"
     return known and not node.kwargs.get("inplace")

@@ -38,7 +38,7 @@ class SiteRecord:
     live: bool = False  # a soft value of it reaches a real number
     delivered: bool = False  # and a result of the call
     detached: Location | None = None  # where the program stops the derivative of what it reached
-    cuts: dict[str, bool] = field(default_factory=dict)  # why soft values of it were lost; whether to a mere branch
+    cuts: dict[str, bool] = field(default_factory=dict)  # why soft values of it were lost; whether it had to be
     consumers: dict[tuple[str, str, int, str], Consumer] = field(default_factory=dict)
     returned: str = ""  # the dtype in which its discrete value leaves the model
 
@@ -122,10 +122,13 @@ class Sites:
 
     # -- what the engine has to say ------------------------------------------------------------------------------
 
-    def lost(self, softs: Iterable[Soft], op: str, location: Location, reason: str, branch: bool = False) -> None:
-        """A consumer took hard values where soft ones were to be had."""
+    def lost(self, softs: Iterable[Soft], op: str, location: Location, reason: str, hopeless: bool = False) -> None:
+        """A consumer took hard values where soft ones were to be had.
+
+        hopeless: a branch in Python or a no_grad block, which has no derivative whatever reaches it.
+        """
         for record in self._behind(softs):
-            record.cuts[f"{reason} ({location.file}:{location.line})"] = branch
+            record.cuts[f"{reason} ({location.file}:{location.line})"] = hopeless
             record.consumed(op, location, "hard")
 
     def took(self, softs: Iterable[Soft], op: str, location: Location) -> None:

@@ -64,6 +64,7 @@ class Recorder(TorchFunctionMode):
         self.breaks: list[Break] = []
         self.obstacles: dict[str, None] = {}
         self.dynamic: set[Any] = set()  # nodes that depend on an input, a parameter or a draw
+        self.inference = torch.is_inference_mode_enabled()
         self.autocast = torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")
 
     def __torch_function__(
@@ -140,6 +141,8 @@ class Recorder(TorchFunctionMode):
                 return
         if name in _HIDDEN_EFFECTS:
             self.obstacles[f"{name} inside the call"] = None
+        if torch.is_inference_mode_enabled() != self.inference:
+            self.obstacles["inference mode is switched inside the call"] = None
         if (torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")) != self.autocast:
             self.obstacles["autocast is switched inside the call"] = None
         location = self.where()

@@ -6,6 +6,8 @@ To add an operation, append one `Rule` to the file of its family here; everythin
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
+from typing import Any
 
 from softfx.rules import (
     arithmetic,
@@ -25,9 +27,9 @@ from softfx.rules import (
     writing,
 )
 from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.spelling import Spelling
+from softfx.spelling import Spelled, Spelling
 
-__all__ = ["RULES", "SPELLING", "Cut", "Rule", "RuleContext", "find"]
+__all__ = ["RULES", "SPELLING", "Cut", "Rule", "RuleContext", "find", "rule_of"]
 
 _TABLES = (
     elementwise,
@@ -49,6 +51,16 @@ _TABLES = (
 
 RULES: dict[str, Rule] = {rule.op: rule for table in _TABLES for rule in table.RULES}
 SPELLING = Spelling({rule.op: rule.aliases for rule in RULES.values()})
+
+
+def rule_of(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Spelled, Rule] | None:
+    """How a call is spelled and the rule for it, or None for an operation without one."""
+    spelled = SPELLING.find(func)
+    if spelled is None:
+        return None
+    rule = RULES[spelled.op]
+    other = rule.becomes(args, kwargs) if rule.becomes is not None else None
+    return spelled, rule if other is None else RULES[other]
 
 
 def find(name: str) -> Rule:

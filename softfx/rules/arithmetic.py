@@ -7,6 +7,7 @@ mask stays a mask. Floor division and remainder of real numbers are sites.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -29,11 +30,9 @@ _MOST_NUMBERS = 1 << 24
 def _binary(exact: Callable[..., Tensor]) -> Callable[..., Any]:
     """The carry of an operation that is smooth in real operands."""
 
-    def carry(context: RuleContext, input: Any, other: Any, *, alpha: Any = 1, rounding_mode: Any = None) -> Any:
+    def carry(context: RuleContext, input: Any, other: Any, *, alpha: Any = 1) -> Any:
         if alpha != 1:
             other = _scaled(context, other, alpha)
-        if rounding_mode is not None:
-            return _stepped(_ROUNDED[rounding_mode])(context, input, other)
         for reading in (_as_bool, _as_index):
             if (shadow := reading(context, exact, input, other)) is not None:
                 return shadow
@@ -105,7 +104,7 @@ def _mean_field(context: RuleContext, exact: Callable[..., Tensor], input: Any, 
 def _stepped(exact: Callable[..., Tensor]) -> Callable[..., Any]:
     """The carry of // and %: on the points of an index, between the neighbours of a count."""
 
-    def carry(context: RuleContext, input: Any, other: Any) -> Any:
+    def carry(context: RuleContext, input: Any, other: Any, *, rounding_mode: Any = None) -> Any:
         shadow = _as_index(context, exact, input, other)
         if shadow is not None:
             return shadow
@@ -124,9 +123,17 @@ def _trunc_divide(input: Any, other: Any) -> Tensor:
     return torch.div(input, other, rounding_mode="trunc")
 
 
-def _floor_divide(context: RuleContext, input: Any, other: Any) -> Any:
-    _refuse(input, other)
-    return context.call(softtorch.floor, context.call(torch.div, *_tensors(context, input, other)), **context.options)
+def _divide(rounded: Callable[..., Tensor]) -> Callable[..., Any]:
+    def relax(context: RuleContext, input: Any, other: Any, *, rounding_mode: Any = None) -> Any:
+        _refuse(input, other)
+        return context.call(rounded, context.call(torch.div, *_tensors(context, input, other)), **context.options)
+
+    return relax
+
+
+def _rounded(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    """The operation that a division with a rounding mode is."""
+    return {"floor": "floor_divide", "trunc": "trunc_divide"}.get(kwargs.get("rounding_mode") or "")
 
 
 def _remainder(context: RuleContext, input: Any, other: Any) -> Any:
@@ -190,17 +197,16 @@ def _stepping(code: str, op: str, relax: Callable[..., Any], exact: Callable[...
     )
 
 
-_ROUNDED = {"floor": torch.floor_divide, "trunc": _trunc_divide}
-
 RULES = (
     _smooth("SX611", "add", torch.add),
     _smooth("SX612", "sub", torch.sub, "subtract"),
     _smooth("SX613", "mul", torch.mul, "multiply"),
     _smooth("SX615", "pow", torch.pow),
-    _smooth("SX614", "div", torch.div, "divide", "true_divide"),
+    replace(_smooth("SX614", "div", torch.div, "divide", "true_divide"), becomes=_rounded),
     _following("SX619", "matmul", _product(torch.matmul), "mm", "bmm", "mv", "dot"),
     _following("SX620", "einsum", _einsum),
     _following("SX616", "neg", _neg, "negative"),
-    _stepping("SX617", "floor_divide", _floor_divide, torch.floor_divide, "softtorch.floor"),
+    _stepping("SX617", "floor_divide", _divide(softtorch.floor), torch.floor_divide, "softtorch.floor"),
+    _stepping("SX630", "trunc_divide", _divide(softtorch.trunc), _trunc_divide, "softtorch.trunc"),
     _stepping("SX618", "remainder", _remainder, torch.remainder, "softtorch.remainder"),
 )  # fmt: skip

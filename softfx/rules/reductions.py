@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
+import softtorch
 from softfx.domains import Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.values import as_real
+from softfx.rules.values import as_real, is_discrete
 
 __all__ = ["RULES"]
 
@@ -21,6 +24,20 @@ def _reduce(exact: Callable[..., Any]) -> Callable[..., Any]:
         return context.call(exact, as_real(context, input), *args, **kwargs)
 
     return carry
+
+
+def _integral(context: RuleContext, input: Any, *args: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    """Real numbers reduced in an integer type: each loses its fraction first."""
+    if is_discrete(input):
+        raise Cut("its operand arrives as a hard integer or bool: the gradient was cut upstream")
+    func = _EXACT[str(getattr(context.func, "__name__", ""))]
+    return context.call(func, context.call(softtorch.trunc, input, **context.options), *args, **kwargs)
+
+
+def _is_integral(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    dtype, input = kwargs.get("dtype"), args[0] if args else kwargs.get("input")
+    whole = isinstance(dtype, torch.dtype) and not (dtype.is_floating_point or dtype.is_complex)
+    return "reduce_as_integers" if whole and isinstance(input, Tensor) and not is_discrete(input) else None
 
 
 def _count_nonzero(context: RuleContext, input: Soft, dim: Any = None) -> Any:
@@ -43,10 +60,22 @@ def _rule(code: str, op: str, carry: Callable[..., Any], *aliases: str) -> Rule:
     )
 
 
+_EXACT = {"sum": torch.sum, "mean": torch.mean, "cumsum": torch.cumsum, "prod": torch.prod, "cumprod": torch.cumprod}
+
 RULES = (
-    _rule("SX621", "sum", _reduce(torch.sum)),
-    _rule("SX622", "mean", _reduce(torch.mean)),
-    _rule("SX623", "cumsum", _reduce(torch.cumsum)),
-    _rule("SX624", "prod", _reduce(torch.prod)),
+    *(
+        replace(_rule(f"SX{code}", op, _reduce(exact)), becomes=_is_integral)
+        for code, (op, exact) in zip((621, 622, 623, 624, 626), _EXACT.items(), strict=True)
+    ),
+    Rule(
+        "SX602",
+        "reduce_as_integers",
+        "discrete",
+        "A sum taken in an integer type drops the fractions: no gradient passes.",
+        "Keep it where the numbers summed are whole.",
+        "",
+        soft="softtorch.trunc",
+        relax=_integral,
+    ),
     _rule("SX625", "count_nonzero", _count_nonzero),
 )

@@ -72,6 +72,8 @@ class Rule:
     drop_in: bool = False
     barrier: Barrier | None = None  # no soft value passes
     site: Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], bool] | None = None  # None: by family
+    # The operation that a call with these arguments is instead: x / y rounded down is a floor division.
+    becomes: Callable[[tuple[Any, ...], dict[str, Any]], str | None] | None = None
 
     @property
     def name(self) -> str:
