@@ -86,7 +86,7 @@ class _Calls(TorchFunctionMode):
 
 
 class _Value(fx.Proxy):
-    """A proxy of a tensor that passes for one, and knows the example's."""
+    """A proxy of a tensor that knows the example's."""
 
     value: Tensor
 
@@ -94,10 +94,6 @@ class _Value(fx.Proxy):
         object.__setattr__(self, "tracer", tracer)
         object.__setattr__(self, "node", node)
         object.__setattr__(self, "value", value)
-
-    @property  # type: ignore[misc]  # code that asks isinstance(x, torch.Tensor) is answered as for the tensor
-    def __class__(self) -> type[Tensor]:
-        return Tensor
 
     def __getattr__(self, k: str) -> Any:
         if callable(getattr(Tensor, k, None)):
@@ -197,7 +193,7 @@ class _Tracer(fx.Tracer):
 
     def create_arg(self, a: Any) -> Any:
         """Proxies by their nodes; tensors, generators and other objects are held by the graph's module."""
-        if issubclass(type(a), fx.Proxy):
+        if isinstance(a, fx.Proxy):
             return a.node
         if a is None or a is ... or isinstance(a, (*_CONTAINERS, *_PLAIN)):
             return super().create_arg(a)
@@ -215,7 +211,7 @@ class _Tracer(fx.Tracer):
         function = getattr(Tensor, target) if kind == "call_method" else target
         name = getattr(function, "__name__", "")
         if name == "__get__":  # a property of a tensor that is no proxy
-            function, args, name = getattr, (args[0], function.__self__.__name__), "getattr"
+            function, args, name = getattr, (args[0], target.__self__.__name__), "getattr"
         result = self._computed(function, args, kwargs)
         makes = isinstance(result, Tensor) or any(True for _ in tensors_in(result))
         written = self.create_arg(tuple(args)), self.create_arg(kwargs)
@@ -256,7 +252,7 @@ class _Tracer(fx.Tracer):
 
 
 def _is_tensor(leaf: Any) -> bool:
-    return isinstance(leaf, Tensor)  # proxies pass for tensors
+    return isinstance(leaf, fx.Proxy | Tensor)
 
 
 def _nodes(written: Any) -> set[fx.Node]:
@@ -267,7 +263,7 @@ def _nodes(written: Any) -> set[fx.Node]:
 
 def _unwrapped(tree: Any) -> Any:
     """`tree` with the example's tensors for proxies."""
-    if issubclass(type(tree), _Value):
+    if isinstance(tree, _Value):
         return tree.value
     if isinstance(tree, tuple | list) and not isinstance(tree, torch.Size):
         return rebuilt(tree, [_unwrapped(item) for item in tree])
