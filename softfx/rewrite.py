@@ -20,6 +20,7 @@ from softfx import packing
 from softfx.capture.program import GraphBuilder, Program
 from softfx.engine import Engine
 from softfx.rules import RULES, SPELLING
+from softfx.shapes import ShapeMemory
 from softfx.sites import SiteRecord, Sites
 from softfx.source import Location
 
@@ -53,6 +54,7 @@ class _Writer:
         self.fake = fake
         self.node: fx.Node | None = None  # the program's node being carried out
         self._last: fx.Node | None = None  # the last that was
+        self._shapes = ShapeMemory()
         self.lifted_blocks: list[str] = []
         self.softness_nodes: dict[int, tuple[Tensor, fx.Node]] = {}
 
@@ -74,7 +76,7 @@ class _Writer:
 
     def emit(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with self.fake:
-            value = func(*args, **kwargs)
+            value = self._shapes.of(func, args, kwargs)
         location = None if self.node is None else self.node.meta.get("location")
         name = "soft_" + getattr(func, "__name__", "call").strip("_").removeprefix("soft_")
         self.builder.call(func, args, kwargs, value, name, location=location, added=True)
