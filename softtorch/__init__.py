@@ -8,9 +8,13 @@ from softtorch.activations import *  # noqa: F403
 from softtorch.axiswise import *  # noqa: F403
 from softtorch.comparison import *  # noqa: F403
 from softtorch.elementwise import *  # noqa: F403
+from softtorch.estimators import *  # noqa: F403
 from softtorch.indexing import *  # noqa: F403
 from softtorch.logic import *  # noqa: F403
+from softtorch.operators_st import *  # noqa: F403
 from softtorch.rounding import *  # noqa: F403
+from softtorch.safe import *  # noqa: F403
 from softtorch.scatter import *  # noqa: F403
 from softtorch.selection import *  # noqa: F403
 from softtorch.straight_through import *  # noqa: F403
+from softtorch.surrogates import *  # noqa: F403

@@ -14,6 +14,7 @@ from torch.nn import functional
 from softtorch.elementwise import relaxed
 from softtorch.kernels.weighted import mix, scale
 from softtorch.modes import Mode
+from softtorch.modes.base import SATURATION
 from softtorch.options import check_softness
 from softtorch.ramps import RAMPS, bounded
 
@@ -254,7 +255,7 @@ def gaussian_relu(x: Tensor, softness: Softness = 0.1) -> Tensor:
     """
 
     def soft(curve: Mode, s: Softness, x: Tensor) -> Tensor:
-        u = x / s
+        u = functional.hardtanh(x / s, -SATURATION, SATURATION)  # beyond it Phi is 0 or 1 and phi 0
         density = torch.exp(-0.5 * u.square()) / math.sqrt(2.0 * math.pi)
         return scale(torch.special.ndtr(u), x) + s * density
 

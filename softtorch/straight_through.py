@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 
 from softtorch.errors import OptionError, ShapeError, message
+from softtorch.estimators import Estimator, resolve_estimator
 from softtorch.kernels.pointwise import aligned, forward_mode_is_open, plain_operators_needed
+from softtorch.modes import HARD
 
 __all__ = ["grad_replace", "st", "straight_through"]
 
@@ -118,7 +120,7 @@ def _where_finite(soft: Tensor, grad: Tensor) -> Tensor:
     return torch.addcmul(grad, grad, infinite, value=-1)
 
 
-def st(fn: Callable[P, R]) -> Callable[P, R]:
+def st(fn: Callable[P, R], estimator: str | Estimator = "soft") -> Callable[P, R]:
     """The straight-through form of `fn`, which takes `mode`: value of mode="hard", derivative of the mode
     given.
 
@@ -128,13 +130,16 @@ def st(fn: Callable[P, R]) -> Callable[P, R]:
 
     Args:
         fn: takes `mode` and returns tensors, alone or in tuples, lists and dicts, None among them allowed.
+        estimator: what gives the derivative: "soft", or "identity", "reinmax", "rotation", "gumbel" for the
+            functions that these fit.
 
     Returns:
         A function with the arguments and the structure of results of `fn`; what is None in either mode is
         None.
 
     Raises:
-        OptionError: `fn` takes no `mode`.
+        OptionError: `fn` takes no `mode`, or there is no such estimator; when called, the estimator does not
+        fit.
 
     Source: Bengio, Leonard, Courville 2013, arXiv 1308.3432, section 4.
 
@@ -147,16 +152,19 @@ def st(fn: Callable[P, R]) -> Callable[P, R]:
         >>> total.item(), torch.autograd.grad(total, x)[0].gt(0).all().item()
         (1.0, True)
     """
-    place, default = _find_mode(fn)
+    place, default, along_dim = _find_mode(fn)
+    chosen = resolve_estimator("st", estimator)
+    call: Callable[..., R] = fn
 
     @functools.wraps(fn)
     def straight(*args: P.args, **kwargs: P.kwargs) -> R:
         by_place = place is not None and len(args) > place
         mode = args[place] if by_place and place is not None else kwargs.get("mode", default)
-        hard = _with_mode(fn, place if by_place else None, args, kwargs)
-        if mode == "hard" or not differentiating():
+        inputs = chosen.inputs(args, along_dim)
+        hard = _with_mode(call, place if by_place else None, inputs, kwargs)
+        if mode in ("hard", HARD) or not differentiating():
             return hard
-        return cast(R, _combine(hard, fn(*args, **kwargs)))
+        return cast(R, _combine(hard, chosen.surrogate(hard, lambda: call(*inputs, **kwargs), inputs)))
 
     return straight
 
@@ -196,15 +204,17 @@ def grad_replace(fn: Callable[P, R]) -> Callable[P, R]:
     return replaced
 
 
-def _find_mode(fn: Callable[..., Any]) -> tuple[int | None, Any]:
-    """The place of `mode` among the positional parameters of `fn` (None: by keyword only) and its default."""
-    parameters = list(inspect.signature(fn).parameters.values())
-    for place, parameter in enumerate(parameters):
-        if parameter.name == "mode":
-            default = "smooth" if parameter.default is parameter.empty else parameter.default
-            return (None if parameter.kind is parameter.KEYWORD_ONLY else place), default
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return None, "smooth"
+def _find_mode(fn: Callable[..., Any]) -> tuple[int | None, Any, bool]:
+    """The place of `mode` among the parameters of `fn` (None: by keyword only), its default, and whether it
+    has dim.
+    """
+    parameters = inspect.signature(fn).parameters
+    if "mode" in parameters:
+        mode = parameters["mode"]
+        place = None if mode.kind is mode.KEYWORD_ONLY else list(parameters).index("mode")
+        return place, "smooth" if mode.default is mode.empty else mode.default, "dim" in parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return None, "smooth", "dim" in parameters
     wrong = f"{getattr(fn, '__name__', fn)!r} takes no argument named mode"
     remedy = "Use grad_replace or straight_through"
     raise OptionError(message("st", wrong, "A function to wrap takes mode", remedy))
