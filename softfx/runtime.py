@@ -49,9 +49,8 @@ def support_of(p: Tensor, support: Tensor | None) -> Tensor:
 
 
 def weighted(p: Tensor, values: Tensor) -> Tensor:
-    """sum_j p_j values_j, where a weight of exactly zero silences an infinite value.  # (..., [n]) x2 -> (...)"""
-    values = values.to(p.dtype)
-    return (p * torch.where(p == 0, torch.zeros((), dtype=p.dtype, device=p.device), values)).sum(-1)
+    """sum_j p_j values_j, where a weight of zero silences an infinite value.  # (..., [n]) x2 -> (...)"""
+    return softtorch.choose(p, values.to(p.dtype).movedim(-1, 0))
 
 
 def expectation(p: Tensor, support: Tensor | None = None) -> Tensor:

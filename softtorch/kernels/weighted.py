@@ -2,7 +2,8 @@
 
 0 * inf is NaN in floating point. Here an infinite or NaN entry counts as a constant where its weight is
 positive, and is left out where its weight is 0; the derivative, for the weight as for the entry, is that of
-the entry put to 0.
+the entry put to 0. So is, but for `contract`, the weight's where a finite entry is so large that it stands for
+an infinite one, such as the finfo.min with which attention masks are filled: it would overflow.
 """
 
 import torch
@@ -21,13 +22,13 @@ def dot(weights: Tensor, values: Tensor) -> Tensor:
 
 def scale(weights: Tensor, values: Tensor) -> Tensor:
     """weights * values, broadcast: (...), (...) -> (...)."""
-    return weights * _finite(values) + _constant(weights, values)
+    return weights * _moderate(values) + _constant(weights, values)
 
 
 def mix(weights: Tensor, values: Tensor, others: Tensor) -> Tensor:
     """weights * values + (1 - weights) * others, broadcast: (...), (...), (...) -> (...)."""
     # lerp is exact at weights 0 and 1 and needs one pass.
-    inner = torch.lerp(_finite(others), _finite(values), weights)
+    inner = torch.lerp(_moderate(others), _moderate(values), weights)
     return inner + _constant(weights, values) + _constant(1.0 - weights, others)
 
 
@@ -35,10 +36,23 @@ def _finite(values: Tensor) -> Tensor:
     return torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
 
 
+def _is_moderate(values: Tensor) -> Tensor:
+    """Whether entries are finite and so small that products of two of them are."""
+    return values.abs() <= torch.finfo(values.dtype).max ** 0.5
+
+
+def _moderate(values: Tensor) -> Tensor:
+    return torch.where(_is_moderate(values), values, 0.0)
+
+
 def _constant(weights: Tensor, values: Tensor) -> Tensor:
-    """The entries of `values` that are not finite and have a weight, else 0; no derivative."""
-    weights, values = weights.detach(), values.detach()
-    return torch.where((weights > 0) & ~values.isfinite(), values, 0.0)
+    """The entries of `values` that are not moderate and have a weight, infinite ones whole, else 0.
+
+    No derivative for the weight, nor for an infinite entry.
+    """
+    weights = weights.detach()
+    parts = torch.where(values.isfinite(), weights * _finite(values), values.detach())
+    return torch.where((weights > 0) & ~_is_moderate(values), parts, 0.0)
 
 
 def _unbounded_part(weights: Tensor, values: Tensor) -> Tensor:
