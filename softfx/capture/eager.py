@@ -37,7 +37,7 @@ METADATA = frozenset({
     "is_tensor", "is_storage", "type", "is_inference", "is_pinned", "is_shared", "is_set_to", "is_conj", "is_neg",
     "_set_grad_enabled", "set_grad_enabled", "is_grad_enabled", "__repr__", "__hash__", "__format__", "__str__",
     "dense_dim", "sparse_dim", "set_default_dtype", "get_default_dtype", "is_autocast_enabled", "is_nested",
-    "__dir__", "dim_order", "__reduce_ex__", "set_autocast_enabled", "manual_seed",
+    "__dir__", "dim_order", "__reduce_ex__", "set_autocast_enabled", "manual_seed", "_has_compatible_shallow_copy_type",
 })  # fmt: skip
 # What these say differs between calls of one signature.
 _HISTORY = frozenset({"requires_grad", "grad_fn", "is_leaf", "grad"})
@@ -136,6 +136,8 @@ class Recorder(TorchFunctionMode):
         dynamic = any(node in self.dynamic for node in nodes)
         if func is not private.set_grad_enabled and not isinstance(result, Tensor):
             made = any(True for _ in tensors_in(result))
+            if result is NotImplemented:  # x == None: Python asks the other operand
+                return
             if not made and (result is not None or name == "__get__"):
                 self._python_value(func, name, dynamic)
                 return

@@ -1,17 +1,18 @@
-"""The fx frontend: the call traced with torch.fx proxies that stand for its tensors.
+"""The fx frontend: the call traced by a torch.fx.Tracer, with proxies in place of its tensors.
 
-The light tracer. Each proxy carries the tensor it stands for, so that shapes, dtypes and unpacking are as in the
-example call, to which the graph is specialised; every torch call is written down, those on constants and random draws
-too, and modules are traced through. What a proxy will not do is give a value that depends on the inputs to Python: a
-branch, `.item()`, a loop's bound are refused with their line. The graph is then carried out once and held against the
-original (softfx.capture.replay). Nothing is patched while it traces.
+The light tracer. A proxy is a tensor with a shape, a dtype and a node, and without data, so that code which asks for
+a tensor gets one, while nothing can compute with it out of the tracer's sight. Shapes are the example's, to which the
+graph is specialised; every torch call is written down, those on constants and random draws too, and modules are
+traced through. What a proxy will not do is give a value that depends on the inputs to Python: a branch, `.item()`, a
+loop's bound are refused with their line. The graph is then carried out once and held against the original
+(softfx.capture.replay). Nothing is patched while it traces.
 """
 
 from __future__ import annotations
 
 import operator
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +34,6 @@ __all__ = ["capture"]
 _CONTAINERS = (tuple, list, dict, slice, range)
 _PLAIN = (str, int, float, bool, complex, torch.dtype, torch.device, torch.layout, torch.memory_format)
 _DRAWS = ("rand", "normal", "bernoulli", "multinomial", "poisson")
-_IN_PLACE = ("iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "imatmul", "iand", "ior", "ixor")
 
 
 def capture(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], place: Place) -> Program:
@@ -80,63 +80,29 @@ class _Calls(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if self.tracer.computing:
-            return func(*args, **(kwargs or {}))
-        return self.tracer.create_proxy("call_function", func, args, kwargs or {})
+        return self.tracer.call(func, args, kwargs or {})
 
 
-class _Value(fx.Proxy):
-    """A proxy of a tensor that knows the example's."""
+class _Proxy(Tensor):
+    """A tensor without data that stands for one of the call's, and knows the example's."""
 
+    node: fx.Node
     value: Tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]  # the mode sees each call
 
-    def __init__(self, node: fx.Node, tracer: _Tracer, value: Tensor) -> None:
-        object.__setattr__(self, "tracer", tracer)
-        object.__setattr__(self, "node", node)
-        object.__setattr__(self, "value", value)
+    @staticmethod
+    def of(value: Tensor, node: fx.Node) -> _Proxy:
+        proxy: _Proxy = Tensor._make_wrapper_subclass(
+            _Proxy, value.shape, value.stride(), dtype=value.dtype, device=value.device
+        )
+        proxy.node, proxy.value = node, value
+        return proxy
 
-    def __getattr__(self, k: str) -> Any:
-        if callable(getattr(Tensor, k, None)):
-            return super().__getattr__(k)
-        return self.tracer.create_proxy("call_function", getattr, (self, k), {})
-
-    def __setattr__(self, k: str, v: Any) -> None:
-        raise TraceError(f"the attribute {k} of a tensor is replaced")
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self.tracer.create_proxy("call_function", operator.setitem, (self, key, value), {})
-
-    def __len__(self) -> int:
-        return len(self.value)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.unbind(0))
-
-    def _read(self, function: Callable[[Tensor], Any]) -> Any:
-        return self.tracer.create_proxy("call_function", function, (self,), {})
-
-    def __bool__(self) -> bool:
-        return bool(self._read(bool))
-
-    def __int__(self) -> int:
-        return int(self._read(int))
-
-    def __float__(self) -> float:
-        return float(self._read(float))
-
-    def __index__(self) -> int:
-        return int(self._read(operator.index))
-
-
-def _in_place(function: Callable[..., Any]) -> Callable[..., Any]:
-    def method(self: _Value, other: Any) -> Any:
-        return self.tracer.create_proxy("call_function", function, (self, other), {})
-
-    return method
-
-
-for _name in _IN_PLACE:  # torch.fx makes x += y into x = x + y
-    setattr(_Value, f"__{_name}__", _in_place(getattr(operator, _name)))
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]  # Tensor's own is declared without cls
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        raise TraceError(f"{func} is called out of sight of torch's function protocol")
 
 
 class _Tracer(fx.Tracer):
@@ -149,7 +115,6 @@ class _Tracer(fx.Tracer):
         self.root = nn.Module()  # holds what the graph refers to
         self.graph = fx.Graph()
         self.tensor_attrs = {}
-        self.computing = False
         self.paths = module_paths(target)
         self.place = place
         self.dynamic: set[fx.Node] = set()  # what depends on an input, a parameter or a draw
@@ -163,18 +128,18 @@ class _Tracer(fx.Tracer):
             return leaf
         node = self.graph.placeholder(f"input_{len(self.graph.nodes)}")
         self.dynamic.add(node)
-        return _Value(node, self, leaf)
+        return _Proxy.of(leaf, node)
 
     def output(self, result: Any) -> None:
         """End the graph with the call's result."""
         self._results, self._structure = private.flatten(result)
-        self.graph.output(tuple(self.create_arg(leaf) for leaf in self._results if _is_tensor(leaf)))
+        self.graph.output(tuple(self.create_arg(leaf) for leaf in self._results if isinstance(leaf, Tensor)))
 
     def callable(self, run: Callable[[fx.GraphModule], Callable[..., Any]]) -> Callable[..., Any]:
         """The traced call as a function of the target's arguments."""
         graph = run(fx.GraphModule(self.root, self.graph))
-        plain = [None if _is_tensor(leaf) else leaf for leaf in self._results]
-        of_graph = [_is_tensor(leaf) for leaf in self._results]
+        plain = [None if isinstance(leaf, Tensor) else leaf for leaf in self._results]
+        of_graph = [isinstance(leaf, Tensor) for leaf in self._results]
 
         def call(*args: Any, **kwargs: Any) -> Any:
             tensors = iter(graph(*(leaf for leaf in private.leaves((args, kwargs)) if isinstance(leaf, Tensor))))
@@ -193,7 +158,7 @@ class _Tracer(fx.Tracer):
 
     def create_arg(self, a: Any) -> Any:
         """Proxies by their nodes; tensors, generators and other objects are held by the graph's module."""
-        if isinstance(a, fx.Proxy):
+        if isinstance(a, _Proxy):
             return a.node
         if a is None or a is ... or isinstance(a, (*_CONTAINERS, *_PLAIN)):
             return super().create_arg(a)
@@ -206,21 +171,24 @@ class _Tracer(fx.Tracer):
             self.dynamic.add(node)
         return node
 
-    def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *_: Any, **__: Any) -> Any:
+    def call(self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
         """Compute a call and write it down; what is no tensor is given to Python as it is, or refused."""
-        function = getattr(Tensor, target) if kind == "call_method" else target
-        name = getattr(function, "__name__", "")
-        if name == "__get__":  # a property of a tensor that is no proxy
-            function, args, name = getattr, (args[0], target.__self__.__name__), "getattr"
-        result = self._computed(function, args, kwargs)
-        makes = isinstance(result, Tensor) or any(True for _ in tensors_in(result))
+        name = getattr(func, "__name__", "")
+        if name == "__set__":
+            raise TraceError("an attribute of a tensor is replaced")
+        result = self._computed(func, args, kwargs)
+        if result is NotImplemented:  # x == None: Python asks the other operand
+            return result
         written = self.create_arg(tuple(args)), self.create_arg(kwargs)
         dynamic = bool(self.dynamic.intersection(_nodes(written)))
-        if not makes and result is not None:
-            if dynamic and name not in METADATA and function is not getattr:
+        makes = any(True for _ in tensors_in(result))
+        if not makes and (result is not None or name == "__get__"):
+            if dynamic and name not in METADATA:
                 raise TraceError(f"{name.strip('_')} reads a value that depends on the inputs into Python")
             return result
-        node = self.create_node("call_function", function, *written)
+        if name == "__get__":  # a property has no name of its own to call it by
+            func, written = getattr, ((*written[0][:1], func.__self__.__name__), {})  # type: ignore[attr-defined]
+        node = self.create_node("call_function", func, *written)
         if dynamic or (name.startswith(_DRAWS) and not _nodes(written)):
             self.dynamic.add(node)
         return self._proxied(node, result)
@@ -228,7 +196,7 @@ class _Tracer(fx.Tracer):
     def _proxied(self, node: fx.Node, result: Any) -> Any:
         """`result` with a proxy for each tensor in it."""
         if isinstance(result, Tensor):
-            return _Value(node, self, result)
+            return _Proxy.of(result, node)
         if not isinstance(result, tuple | list):
             return result
         items = []
@@ -244,15 +212,7 @@ class _Tracer(fx.Tracer):
         for value in (*args, *kwargs.values()):  # it may be written, or drawn from
             if isinstance(value, Tensor | torch.Generator) and id(value) in self._held:
                 self.preserved.save(value)
-        self.computing, before = True, self.computing
-        try:
-            return function(*args, **kwargs)
-        finally:
-            self.computing = before
-
-
-def _is_tensor(leaf: Any) -> bool:
-    return isinstance(leaf, fx.Proxy | Tensor)
+        return function(*args, **kwargs)
 
 
 def _nodes(written: Any) -> set[fx.Node]:
@@ -263,7 +223,7 @@ def _nodes(written: Any) -> set[fx.Node]:
 
 def _unwrapped(tree: Any) -> Any:
     """`tree` with the example's tensors for proxies."""
-    if isinstance(tree, _Value):
+    if isinstance(tree, _Proxy):
         return tree.value
     if isinstance(tree, tuple | list) and not isinstance(tree, torch.Size):
         return rebuilt(tree, [_unwrapped(item) for item in tree])

@@ -78,7 +78,6 @@ class _Carrying(_Watching):
         super().__init__(target, preserved, place)
         self.node: fx.Node | None = None
         self.locate = locate
-        self.inlined = False  # a custom autograd.Function was entered, so gradients are not the original's
 
     def where(self) -> Location:
         return Location(self.default.file, self.default.line) if self.node is None else self.locate(self.node)
@@ -113,7 +112,6 @@ class Carrier(fx.Interpreter):
 
     def _enter(self, body: fx.GraphModule, args: tuple[Any, ...]) -> Any:
         """The forward of a custom autograd.Function, for its calls; its backward is lost, which is an obstacle."""
-        self.recorder.inlined = True
         location = self.recorder.where()
         self.recorder.obstacles.setdefault(
             f"a custom autograd.Function, whose backward a graph of its forward would lose "
@@ -159,7 +157,7 @@ def carried(
         return lambda *values: Carrier(module, seen[0]).run(*values)
 
     program = record(target, function_for(run), args, kwargs, recorder_for)
-    difference = _difference(original.left, seen[0].left, gradients=not seen[0].inlined)
+    difference = _difference(original.left, seen[0].left, gradients=not _enters_functions(original.program))
     if not difference and program.result != original.program.result:
         difference = "its result is nested differently"
     _align(program, original.program)
@@ -222,6 +220,12 @@ def _differs(expected: Any, got: Any, *, gradients: bool) -> str:
     if gradients and expected.requires_grad != got.requires_grad:
         return "carries a gradient" if got.requires_grad else "carries no gradient"
     return ""
+
+
+def _enters_functions(program: Program) -> bool:
+    """Whether custom autograd.Functions are called: a trace goes through their forward, so gradients may differ."""
+    locations = (node.meta.get("location") for node in program.graph.nodes)
+    return any(location is not None and location.function for location in locations)
 
 
 def _same_bits(a: Tensor, b: Tensor) -> bool:
