@@ -22,6 +22,7 @@ take the first and last places and have probability exactly 0 at all others; a N
 
 from softtorch.axiswise.binning import bucketize, histc, searchsorted
 from softtorch.axiswise.extrema import argmax, argmin, max, min
+from softtorch.axiswise.laplace_quantile import laplace_quantile
 from softtorch.axiswise.medians import argmedian, median
 from softtorch.axiswise.membership import topk_mask
 from softtorch.axiswise.ordering import argsort, kthvalue, rank, sort, topk
@@ -42,6 +43,7 @@ __all__ = [
     "cummin",
     "histc",
     "kthvalue",
+    "laplace_quantile",
     "max",
     "median",
     "min",

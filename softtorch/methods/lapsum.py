@@ -12,7 +12,7 @@ from softtorch.kernels.scan import accumulated
 from softtorch.methods.base import Method, with_extremes
 from softtorch.methods.keys import Keys
 from softtorch.methods.positions import Positions
-from softtorch.methods.scaled import count_like, scaled
+from softtorch.methods.scaled import count_like, scaled, wide_softness
 
 
 class LapSum(Method):
@@ -52,6 +52,13 @@ class LapSum(Method):
         """F((x_i - b) / softness) with b so that the sum is k; gradients reach k."""
         y = scaled(keys)
         return laplace.top_mask(y, count_like(k, y)).to(keys.raw.dtype)
+
+    def crossing(self, keys: Keys, share: Tensor | float) -> Tensor:
+        """Where S reaches `share` of the finite entries, (..., 1), in units of the keys; share is in (0, 1)."""
+        y = scaled(keys)
+        level = keys.below + count_like(share, y) * (keys.n - keys.below - keys.above)
+        softness = wide_softness(keys)
+        return (laplace.quantile(y, level) * softness).to(keys.raw.dtype)
 
 
 def _levels(y: Tensor, positions: Positions, n: int) -> tuple[Tensor, Tensor, laplace.Levels]:

@@ -1,0 +1,78 @@
+"""Optimal transport as a method: its columns, masks, infinite entries, derivatives through the operators."""
+
+import math
+
+import pytest
+import torch
+
+import softtorch
+from softtorch.methods import OptimalTransport
+from softtorch.methods.positions import At, Every
+from softtorch.modes import MODES
+from tests.softtorch.cases import SOFT_MODES, draw, weights_like
+
+METHOD = OptimalTransport()
+
+
+@pytest.mark.parametrize("mode", SOFT_MODES)
+@pytest.mark.parametrize("places", [(2,), (0, 1), (5, 4), (3, 3, 1), (0, 2, 5)])
+def test_places_in_a_tensor_give_what_plain_places_give(mode: str, places: tuple[int, ...]) -> None:
+    keys = METHOD.prepare(draw(2, 6), 0.1, MODES[mode], True)
+    expected = METHOD.rows(keys, At(places))
+    # two solutions of the same problem, each right to 1e-10
+    torch.testing.assert_close(METHOD.rows(keys, At(torch.tensor(places))), expected, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("mode", SOFT_MODES)
+def test_infinite_entries_are_as_if_absent(mode: str) -> None:
+    x = draw(2, 5)
+    wide = torch.cat([torch.full((2, 1), -math.inf), x, torch.full((2, 2), math.inf)], dim=-1).double()
+    alone, among = (softtorch.sort(t, method="ot", mode=mode) for t in (x, wide))
+    torch.testing.assert_close(among.values[:, 1:6], alone.values, rtol=0, atol=1e-8)
+    torch.testing.assert_close(among.indices[:, 1:6, 1:6], alone.indices, rtol=0, atol=1e-8)
+    assert (among.indices[:, 1:6][..., [0, 6, 7]] == 0).all()
+    alone, among = (softtorch.topk_mask(t, k, method="ot", mode=mode) for t, k in ((x, 2.5), (wide, 4.5)))
+    torch.testing.assert_close(among[:, 1:6], alone, rtol=0, atol=1e-8)
+    torch.testing.assert_close(among[:, [0, 6, 7]], torch.tensor([[0.0, 1.0, 1.0]]).expand(2, 3).double())
+
+
+def test_a_mask_larger_or_smaller_than_the_finite_entries_shares_the_infinite_ones() -> None:
+    x = torch.tensor([math.inf, 0.0, -math.inf, math.inf, 1.0, -math.inf], dtype=torch.float64)
+    one = torch.tensor([0.5, 0.0, 0.0, 0.5, 0.0, 0.0], dtype=torch.float64)
+    torch.testing.assert_close(softtorch.topk_mask(x, 1, method="ot"), one)
+    five = torch.tensor([1.0, 1.0, 0.5, 1.0, 1.0, 0.5], dtype=torch.float64)
+    torch.testing.assert_close(softtorch.topk_mask(x, 5, method="ot"), five)
+
+
+@pytest.mark.parametrize("mode", SOFT_MODES)
+def test_values_and_ranks_have_the_gradient_of_finite_differences(mode: str) -> None:
+    x = draw(1, 4).requires_grad_()
+    softness = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
+    for name, args in (("sort", (-1,)), ("rank", (-1,)), ("topk", (2, -1))):
+
+        def loss(x: torch.Tensor, s: torch.Tensor, name: str = name, args: tuple[int, ...] = args) -> torch.Tensor:
+            result = getattr(softtorch, name)(x, *args, softness=s, mode=mode, method="ot")
+            values = result if isinstance(result, torch.Tensor) else result.values
+            return (values * weights_like(values)).sum()
+
+        assert torch.autograd.gradcheck(loss, (x, softness), fast_mode=True)
+
+
+def test_ties_share_evenly() -> None:
+    rows = softtorch.argsort(torch.tensor([1.0, 1.0, 1.0], dtype=torch.float64), method="ot")
+    torch.testing.assert_close(rows, torch.full((3, 3), 1 / 3).double())
+
+
+def test_the_plan_of_all_places_is_doubly_stochastic_in_float32_and_half() -> None:
+    for dtype, tolerance in ((torch.float32, 1e-5), (torch.bfloat16, 2e-2)):  # sums of 40 roundings
+        keys = METHOD.prepare(draw(40, dtype=dtype), 0.05, MODES["smooth"], True)
+        rows = METHOD.rows(keys, Every())
+        assert rows.dtype == torch.float32
+        torch.testing.assert_close(rows.sum(dim=-2), torch.ones(40), rtol=0, atol=tolerance)
+
+
+def test_ot_kwargs_are_taken_and_change_nothing() -> None:
+    x = draw(5)
+    torch.testing.assert_close(
+        softtorch.argmax(x, method="ot", ot_kwargs={"max_iter": 3}), softtorch.argmax(x, method="ot")
+    )
