@@ -3,7 +3,9 @@
 - torch.utils._pytree: torch's own flattening of nested containers, which knows the output classes that libraries
   register (transformers' ModelOutput among them). The public torch.utils.pytree covers less in torch 2.13.
 - torch._subclasses.FakeTensorMode: shapes and dtypes without memory, what torch.compile plans with.
+- torch._ops.HigherOrderOperator: the type of cond, map and autograd_function_apply in a captured graph.
 - torch._ops.OpOverload, OpOverloadPacket: the types of torch.ops.aten.x and torch.ops.aten.x.default.
+- torch._C._disabled_torch_function_impl: for a tensor subclass whose calls a mode sees anyway.
 - torch._C._set_grad_enabled: what `with torch.no_grad()` calls; a capture sees this function.
 - torch._C._functorch.maybe_current_level: whether a torch.func transform is running.
 """
@@ -14,14 +16,16 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
-from torch._ops import OpOverload, OpOverloadPacket
+from torch._ops import HigherOrderOperator, OpOverload, OpOverloadPacket
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
 __all__ = [
     "FakeTensorMode",
+    "HigherOrderOperator",
     "OpOverload",
     "OpOverloadPacket",
+    "disabled_torch_function",
     "flatten",
     "in_transform",
     "leaves",
@@ -33,6 +37,7 @@ __all__ = [
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 set_grad_enabled: Callable[..., Any] = torch._C._set_grad_enabled
+disabled_torch_function: Any = torch._C._disabled_torch_function_impl
 
 
 def uncompiled(function: _F) -> _F:

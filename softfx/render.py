@@ -88,7 +88,7 @@ def report_view(report: Report) -> RenderableType:
             parts += _group(group, with_source=group.first.line != line)
             line = group.first.line
     if report.breaks:
-        parts += _section("Graph breaks")
+        parts += _section("Breaks: what no single graph holds")
         parts += [_item(f"{short_path(item.file)}:{item.line}", item.reason) for item in report.breaks]
     if report.starved:
         parts += _section("No gradient at all in the original")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
+from softfx import api, render
 from softfx.cli.arguments import make_parser
+from softfx.cli.commands import run
 from softfx.policy import PRESETS, Policy
 from softtorch.methods import METHODS, Method
 
@@ -31,6 +35,25 @@ def test_every_python_block_runs(block: str, capsys: pytest.CaptureFixture[str])
     if "vector_quantize_pytorch" in block:
         pytest.importorskip("vector_quantize_pytorch")
     exec(compile(block, str(ROOT / "README.md"), "exec"), {"__name__": "readme"})
+
+
+@pytest.mark.zoo
+@pytest.mark.filterwarnings("ignore")  # of the third-party package
+def test_the_report_is_the_one_that_is_printed() -> None:
+    """UPDATE_README=1 writes it anew."""
+    pytest.importorskip("vector_quantize_pytorch")
+    arguments = shlex.split(set_up_commands()[0].rpartition("softfx ")[2])
+    parsed = make_parser().parse_args([*arguments, "--quiet"])
+    file = io.StringIO()
+    render.show(render.report_view(run(parsed, api.check)), file=file, width=90)
+    lines = "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+    begin, end = "<!-- report: begin -->\n", "<!-- report: end -->"
+    text = f"{begin}```text\n{lines}\n```\n{end}"
+    if os.environ.get("UPDATE_README"):
+        head, _, rest = README.partition(begin)
+        (ROOT / "README.md").write_text(head + text + rest.partition(end)[2])
+    else:
+        assert text in README
 
 
 @pytest.mark.parametrize("line", [line for block in blocks("sh") for line in block.splitlines() if line])

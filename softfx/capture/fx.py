@@ -88,7 +88,7 @@ class _Proxy(Tensor):
 
     node: fx.Node
     value: Tensor
-    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]  # the mode sees each call
+    __torch_function__ = private.disabled_torch_function  # the mode sees each call
 
     @staticmethod
     def of(value: Tensor, node: fx.Node) -> _Proxy:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from softfx._torch_private import HigherOrderOperator
 from softfx.capture.eager import Recorder, record
 from softfx.capture.program import Program
 from softfx.errors import CaptureError
@@ -99,7 +100,7 @@ class Carrier(fx.Interpreter):
             return None
         if _name(target) in _SIZES:
             return _SIZES[_name(target)](*args)
-        if not isinstance(target, torch._ops.HigherOrderOperator):
+        if not isinstance(target, HigherOrderOperator):
             return super().call_function(target, args, kwargs)
         if _name(target) == "autograd_function_apply":
             return self._enter(args[0], args[2:])

@@ -26,19 +26,19 @@ from softfx.report import Report
 from softfx.rules import RULES, find
 from softfx.source import Place, handed_over_at, is_user_file
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "run"]
 
 FINDINGS = 1
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    report = _run(arguments, api.check)
+    report = run(arguments, api.check)
     output.print_report(arguments, report)
     return _status(arguments, report)
 
 
 def _diff(arguments: argparse.Namespace) -> int:
-    text = _run(arguments, api.diff)
+    text = run(arguments, api.diff)
     if not text.strip():
         output.note(arguments, "no code changes under this policy; `softfx check` says why")
         return 0
@@ -47,7 +47,7 @@ def _diff(arguments: argparse.Namespace) -> int:
 
 
 def _soften(arguments: argparse.Namespace) -> int:
-    soft = _run(arguments, api.soften)
+    soft = run(arguments, api.soften)
     text = api.source(soft)
     report: Report = soft.report
     report.target = arguments.target
@@ -87,7 +87,7 @@ def _rules_of(family: str | None) -> list[Any]:
 
 
 def _policy(arguments: argparse.Namespace) -> int:
-    report = _run(arguments, api.check)
+    report = run(arguments, api.check)
     if arguments.action == "show":
         output.print_decisions(arguments, report.sites)
     elif arguments.out is None:
@@ -113,7 +113,7 @@ COMMANDS = {
 # -- what the commands share ---------------------------------------------------------------------------------
 
 
-def _run(arguments: argparse.Namespace, function: Any) -> Any:
+def run(arguments: argparse.Namespace, function: Any) -> Any:
     """Load the target and its inputs and give them to one of the api's functions.
 
     What the model prints while it is built and run goes to stderr: stdout is the result's.

@@ -36,7 +36,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield "|---:|---|---|---|---|---|"
         yield from map(_row, groups)
     if report.breaks:
-        yield from ("", "## Graph breaks", "")
+        yield from ("", "## Breaks: what no single graph holds", "")
         yield from (f"- {_code(f'{short_path(b.file)}:{b.line}')}: {_escape(b.reason)}" for b in report.breaks)
     if report.starved:
         yield from ("", "## No gradient at all in the original", "")

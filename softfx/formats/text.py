@@ -39,7 +39,7 @@ def _lines(report: Report, width: int) -> Iterator[str]:
         for group in groups:
             yield from _group(visible_path(file), group, width)
     if report.breaks:
-        yield from ("", "Graph breaks")
+        yield from ("", "Breaks: what no single graph holds")
         for item in report.breaks:
             yield from _prose(f"{visible_path(item.file)}:{item.line}: {item.reason}", width, "    ")
     if report.starved:

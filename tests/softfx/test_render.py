@@ -68,7 +68,7 @@ def test_the_report_at_80_columns_is_this() -> None:
 def test_a_whole_path_and_every_section_are_there(width: int) -> None:
     text = shown(render.report_view(full_report()), width)
     for part in (
-        "Graph breaks",
+        "Breaks: what no single graph holds",
         "No gradient at all in the original",
         "What the operations do to the gradient",
     ):
