@@ -36,6 +36,7 @@ class Soft:
     support: the numbers a SOFT_INDEX ranges over, broadcastable to (..., [n]); None stands for 0..n-1.
     exact: every softened operation behind it is straight-through, so the hard value is the value.
     sites: the sites it comes from.
+    distinct: no two integers along an axis are the same one, as in what argsort returns.
     """
 
     domain: Domain
@@ -43,6 +44,7 @@ class Soft:
     support: Tensor | None = None
     exact: bool = True
     sites: frozenset[int] = frozenset()
+    distinct: bool = False
 
 
 @dataclass(eq=False)

@@ -5,13 +5,16 @@ Indices come back as soft indices, values as real numbers; on a shadow they act 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 import softtorch
+from softfx.domains import Domain, Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import is_discrete, through_real
 
@@ -56,6 +59,10 @@ def _pair(context: RuleContext, pair: Any) -> tuple[Tensor, Any]:
     return values, None if index is None else _index(context, index)
 
 
+def _permutation(context: RuleContext, index: Tensor | None) -> Soft | None:
+    return None if index is None else replace(context.soft(index, "soft_index"), distinct=True)
+
+
 def _topk(context: RuleContext, input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
     _refuse(input)
     source = input if largest else context.call(torch.neg, input)
@@ -65,7 +72,8 @@ def _topk(context: RuleContext, input: Any, k: int, dim: int = -1, largest: bool
 
 def _sort(context: RuleContext, input: Any, dim: int = -1, descending: bool = False, stable: bool | None = None) -> Any:
     _refuse(input)
-    return _pair(context, context.call(softtorch.sort, input, dim=dim, descending=descending, **context.options))
+    values, index = context.call(softtorch.sort, input, dim=dim, descending=descending, **context.options)
+    return values, _permutation(context, index)
 
 
 def _msort(context: RuleContext, input: Any) -> Any:
@@ -77,7 +85,7 @@ def _msort(context: RuleContext, input: Any) -> Any:
 def _argsort(context: RuleContext, input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
     _refuse(input)
     index = context.call(softtorch.argsort, input, dim=dim, descending=descending, **context.options)
-    return _index(context, index)
+    return _permutation(context, index)
 
 
 def _median(context: RuleContext, input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
@@ -129,6 +137,28 @@ _VALUE_WHY = "Only the chosen elements receive a gradient; the others never lear
 _KEEP = "Keep it where the choice is not to be learned, or where another term already trains the scores."
 
 
+def _through_ties(relax: Callable[..., Any]) -> Callable[..., Any]:
+    """The carry of an operation that orders: values come through, the places of integers that tie do not.
+
+    Where numbers tie torch takes the first of them; a relaxation shares the place among them at any softness. Bools and
+    indices tie as a rule, so only distinct ones (an argsort's) keep soft places.
+    """
+    through = through_real(relax)
+
+    def carry(context: RuleContext, *args: Any, **kwargs: Any) -> Any:
+        softs = [operand for operand in (*args, *kwargs.values()) if isinstance(operand, Soft)]
+        ties = any(s.domain in (Domain.SOFT_INDEX, Domain.SOFT_BOOL) and not s.distinct for s in softs)
+        if ties and isinstance(context.hard, Tensor) and is_discrete(context.hard):
+            raise Cut("it orders integers, whose ties a relaxation would share out")
+        shadow = through(context, *args, **kwargs)
+        if ties and isinstance(shadow, tuple):
+            return (shadow[0], *(None for _ in shadow[1:]))
+        return shadow
+
+    carry.__signature__ = inspect.signature(relax)  # type: ignore[attr-defined]  # arguments are checked as relax's
+    return carry
+
+
 def _axiswise(
     code: str, op: str, relax: Callable[..., Any], why: str, soft: str = "", *aliases: str, **kind: Any
 ) -> Rule:
@@ -141,7 +171,7 @@ def _axiswise(
         kind.get("source", "arXiv 2006.16038 (softsort), arXiv 1903.08850 (neuralsort)"),
         soft=f"softtorch.{soft or op}",
         relax=relax,
-        carry=through_real(relax),
+        carry=_through_ties(relax),
         aliases=aliases,
         options=_OPTIONS,
         drop_in=kind.get("drop_in", False),
