@@ -2,7 +2,8 @@
 
 Preparation widens half precision, splits infinite entries off and standardizes (METHODS: z = (x - mean) /
 sqrt(var + 1e-6), u = sigmoid(z)). Entries at or beyond half of the dtype's range count as infinite, because
-masks are written with finfo.min as often as with -inf. An operator on entries with infinities acts on the
+masks are written with finfo.min as often as with -inf; so do a row's extremes where they are so far from its
+other end that its other entries would be all but equal beside them. An operator on entries with infinities acts on the
 finite ones as if the others were absent; the infinite ones keep the first and the last places to themselves.
 """
 
@@ -15,6 +16,7 @@ from softtorch.kernels.precision import widened
 from softtorch.modes import Mode
 
 _VARIANCE_FLOOR = 1e-6  # of SoftTorch 0.1.1
+_FAR = 1e5  # masks are also written with -1e9; so far apart, standardizing leaves the rest the last digits of a float32
 _HUGE = 1e12  # above this the squares are taken of x / max|x|: 1e12 squared, times 2^40 entries, is below 3e38
 
 
@@ -104,7 +106,13 @@ def _level(x: Tensor) -> Tensor:
     if not x.dtype.is_floating_point:
         return torch.zeros_like(x, dtype=torch.int8)
     edge = torch.finfo(x.dtype).max / 2
-    return (x >= edge).to(torch.int8) - (x <= -edge).to(torch.int8)
+    if x.shape[-1] == 0:
+        return torch.zeros_like(x, dtype=torch.int8)
+    fixed = x.detach()
+    low, high = fixed.amin(dim=-1, keepdim=True), fixed.amax(dim=-1, keepdim=True)
+    least = torch.where(low < high - _FAR * (1.0 + high.abs()), low, -edge).clamp(min=-edge)
+    most = torch.where(high > low + _FAR * (1.0 + low.abs()), high, edge).clamp(max=edge)
+    return (fixed >= most).to(torch.int8) - (fixed <= least).to(torch.int8)
 
 
 def _moments(finite: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
