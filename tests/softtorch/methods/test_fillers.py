@@ -9,7 +9,7 @@ import softtorch
 
 
 @pytest.mark.parametrize("filler", [-1e9, -9e15, -1e6])
-@pytest.mark.parametrize("method", ["softsort", "neuralsort", "ot", "sorting_network", "lapsum"])
+@pytest.mark.parametrize("method", ["softsort", "neuralsort", "ot", "lapsum"])
 def test_a_far_filler_leaves_the_other_entries_as_if_it_were_absent(filler: float, method: str) -> None:
     x = torch.tensor([1.0, 0.5, 0.8])
     masked = torch.cat([x, torch.tensor([filler, filler])])
