@@ -81,7 +81,7 @@ class _Traced:
     scope: dict[str, Any]
 
     def callable(self, run: Callable[[fx.GraphModule], Callable[..., Any]]) -> Callable[..., Any]:
-        """The traced call as a function of the target's arguments; Dynamo's bytecode brings them to the graph and back."""
+        """The traced call as a function of the target's arguments, which Dynamo's bytecode hands to the graph."""
         assert self.output.backend_input is not None
         graph = run(self.output.backend_input.graph_module)
         return self.output.forward_callable(compiled_fn=graph, extra_globals=self.scope)

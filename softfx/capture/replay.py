@@ -64,12 +64,11 @@ class _Watching(Recorder):
 
     def __init__(self, target: Any, preserved: Preserved, place: Place) -> None:
         super().__init__(target, preserved, place)
-        self.target = target
+        self.buffers = list(target.buffers()) if isinstance(target, nn.Module) else []  # those that are there now
         self.left = _Left([], [], [])
 
     def finished(self, arguments: list[Any], results: list[Any]) -> None:
-        buffers = self.target.buffers() if isinstance(self.target, nn.Module) else ()
-        self.left = _Left(_copies(results), _copies(arguments), _copies(buffers))
+        self.left = _Left(_copies(results), _copies(arguments), _copies(self.buffers))
 
 
 class _Carrying(_Watching):
