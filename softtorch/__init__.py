@@ -5,13 +5,20 @@ public names; this file only gathers them.
 """
 
 from softtorch.activations import *  # noqa: F403
+from softtorch.attention import *  # noqa: F403
 from softtorch.axiswise import *  # noqa: F403
+from softtorch.chance import *  # noqa: F403
 from softtorch.comparison import *  # noqa: F403
 from softtorch.elementwise import *  # noqa: F403
 from softtorch.estimators import *  # noqa: F403
+from softtorch.gates import *  # noqa: F403
 from softtorch.indexing import *  # noqa: F403
+from softtorch.layers import *  # noqa: F403
 from softtorch.logic import *  # noqa: F403
+from softtorch.normalize import *  # noqa: F403
 from softtorch.operators_st import *  # noqa: F403
+from softtorch.perturbed import *  # noqa: F403
+from softtorch.random import *  # noqa: F403
 from softtorch.rounding import *  # noqa: F403
 from softtorch.safe import *  # noqa: F403
 from softtorch.scatter import *  # noqa: F403

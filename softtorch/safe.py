@@ -40,7 +40,7 @@ def sqrt(x: Tensor) -> Tensor:
         tensor([0.0000, 0.2500])
     """
     x = _floating(x)
-    return _guarded(torch.sqrt, x, x > 0, torch.zeros_like(x))
+    return _guarded(torch.sqrt, x, x > 0, torch.where(x == 0, x, 0.0))  # the root of -0.0 is -0.0
 
 
 def log(x: Tensor) -> Tensor:
