@@ -164,7 +164,8 @@ def _solution(z: Tensor, bound: Tensor, present: Tensor) -> tuple[Tensor, Tensor
         beta, moved = _descend(dual, beta, slope, step, decrement)
         if not bool((moved & (decrement > TOLERANCE)).any()):
             break
-    return beta, torch.linalg.inv_ex(dual.curvature(beta)).inverse
+    # inv_ex may give columns first; what the fake operator promises is rows first.
+    return beta.contiguous(), torch.linalg.inv_ex(dual.curvature(beta)).inverse.contiguous()
 
 
 def _descend(dual: _Dual, beta: Tensor, slope: Tensor, step: Tensor, decrement: Tensor) -> tuple[Tensor, Tensor]:

@@ -80,7 +80,8 @@ def _potentials(
     )
     g = _solve(problem, problem.hard_potentials())
     inverse: Tensor = torch.linalg.inv_ex(problem.regular(problem.derivative(problem.plan(g)))).inverse
-    return g.reshape(*batch, 1, m), inverse.reshape(*batch, m, m)
+    # inv_ex may give columns first; what the fake operator promises is rows first.
+    return g.reshape(*batch, 1, m).contiguous(), inverse.reshape(*batch, m, m).contiguous()
 
 
 @_potentials.register_fake

@@ -83,3 +83,8 @@ def test_derivatives_equal_finite_differences() -> None:
     assert torch.autograd.gradcheck(loss, inputs)
     assert torch.autograd.gradcheck(loss, inputs, check_forward_ad=True, check_backward_ad=False)
     assert torch.autograd.gradgradcheck(loss, inputs, fast_mode=True)
+
+
+def test_the_operator_keeps_what_its_fake_form_promises() -> None:
+    x = draw(2, 5).sort(dim=-1, descending=True).values
+    torch.library.opcheck(barrier._solution, (x, smooth_bounds(x, all_of(x), torch.tensor([0.3]).double()), all_of(x)))

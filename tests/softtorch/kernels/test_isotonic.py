@@ -142,3 +142,7 @@ def test_transforms_change_nothing(name: str) -> None:
     torch.testing.assert_close(got, expected)
     loss = weights_like(got)
     torch.testing.assert_close(*(torch.autograd.grad(y, z, loss, retain_graph=True) for y in (got, expected)))
+
+
+def test_the_operator_keeps_what_its_fake_form_promises() -> None:
+    torch.library.opcheck(isotonic._blocks, (falling(2, 5, seed=1), falling(2, 5, seed=2), 2))

@@ -117,3 +117,10 @@ def test_nan_stays_in_its_row() -> None:
     got = plain(x, columns(5, 3), 0.1, 0)
     assert got[0].isnan().any()
     torch.testing.assert_close(got[1:], plain(x[1:], columns(5, 3), 0.1, 0))
+
+
+def test_the_operator_keeps_what_its_fake_form_promises() -> None:
+    x = torch.rand(2, 5, dtype=torch.float64)
+    torch.library.opcheck(
+        transport._potentials, (x, torch.ones_like(x), *columns(5, 3), torch.ones(2, 1, 1).double(), 1)
+    )
