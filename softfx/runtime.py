@@ -19,6 +19,7 @@ __all__ = [
     "compose",
     "count_points",
     "count_positions",
+    "excluding",
     "expectation",
     "expected_loss",
     "found_points",
@@ -286,6 +287,15 @@ def put(
         return base + added
     taken = zeros.index_add(0, places.flatten(), weights.flatten()).reshape(base.shape)
     return base * (1 - taken).clamp(min=0) + added
+
+
+def excluding(x: Tensor, left: Tensor, fill: float) -> Tensor:
+    """x where it is certainly left in, further towards `fill` the less likely it is.  # (...), (...) -> (...)
+
+    What is certainly excluded keeps a derivative of the size that 1e-6 left would have, not an infinite one.
+    """
+    penalty = torch.log(left.clamp(min=1e-6))
+    return x + penalty if fill < 0 else x - penalty
 
 
 def histogram(p: Tensor, points: Tensor, classes: int) -> Tensor:

@@ -23,6 +23,8 @@ __all__ = ["MOST_POINTS", "RULES", "look_up", "plain", "positions", "selecting",
 
 # A mixture or a composition of indices has the points of all; beyond this many it costs more than it tells.
 MOST_POINTS = 4096
+# A number of this size that fills a mask means that what it fills is to be left out: -1e4 in half precision.
+_EXCLUDES = 1e4
 
 
 def _where(context: RuleContext, condition: Any, input: Any, other: Any) -> Any:
@@ -30,6 +32,9 @@ def _where(context: RuleContext, condition: Any, input: Any, other: Any) -> Any:
     like = next(o.value for o in (condition, input, other) if isinstance(o, Soft))
     probability = as_probability(context, condition, like)
     if hard.is_floating_point():
+        for fill, rest, where_false in ((input, other, False), (other, input, True)):
+            if _excludes(fill):
+                return _excluded(context, fill, rest, probability, where_false)
         return context.call(softtorch.where, probability, _branch(context, input, hard), _branch(context, other, hard))
     if hard.dtype is torch.bool:
         branches = (as_probability(context, operand, like) for operand in (input, other))
@@ -46,6 +51,23 @@ def _branch(context: RuleContext, operand: Any, hard: Tensor) -> Any:
     if not isinstance(real, Tensor):
         return context.call(torch.full, (), real, dtype=hard.dtype, device=hard.device)
     return real if real.dtype == hard.dtype else context.call(torch.Tensor.to, real, hard.dtype)
+
+
+def _excludes(fill: Any) -> bool:
+    """Whether a mask is filled with a number that stands for an infinite one."""
+    return isinstance(fill, int | float) and abs(fill) >= _EXCLUDES
+
+
+def _excluded(context: RuleContext, fill: float, rest: Any, condition: Tensor, where_false: bool) -> Tensor:
+    """A fill that stands for an infinite number excludes: no average with it is of use.
+
+    The value is the hard one. The derivative is that of x + log(1 - p), p the probability of being excluded, which
+    multiplies an exponential of x by 1 - p.
+    """
+    left = condition if where_false else context.call(torch.rsub, condition, 1)
+    soft = context.call(runtime.excluding, _branch(context, rest, context.hard), left, fill)
+    result: Tensor = context.call(softtorch.straight_through, context.hard, soft)
+    return result
 
 
 def _masked_fill(context: RuleContext, input: Any, mask: Any, value: Any) -> Any:
