@@ -28,8 +28,8 @@ class Estimator(ABC):
         return args
 
     @abstractmethod
-    def surrogate(self, hard: Any, soft: Callable[[], Any], args: tuple[Any, ...]) -> Any:
-        """What gives the derivative of `hard`: of its shape and structure."""
+    def surrogate(self, hard: Any, soft: Callable[[], Any], args: tuple[Any, ...], along_dim: bool) -> Any:
+        """What gives the derivative of `hard`: of its shape and structure, for a call with these arguments."""
 
 
 class Soft(Estimator):
@@ -37,18 +37,18 @@ class Soft(Estimator):
 
     name = "soft"
 
-    def surrogate(self, hard: Any, soft: Callable[[], Any], args: tuple[Any, ...]) -> Any:
+    def surrogate(self, hard: Any, soft: Callable[[], Any], args: tuple[Any, ...], along_dim: bool) -> Any:
         return soft()
 
 
 class Identity(Estimator):
-    """The derivative of the first argument itself, for functions that keep its shape (arXiv 1308.3432)."""
+    """The derivative of the first argument itself, for elementwise functions (arXiv 1308.3432)."""
 
     name = "identity"
 
-    def surrogate(self, hard: Any, soft: Callable[[], Any], args: tuple[Any, ...]) -> Any:
-        if not isinstance(hard, Tensor) or not args or hard.shape != args[0].shape:
-            raise _unfit("identity", "keep the shape of their first argument")
+    def surrogate(self, hard: Any, soft: Callable[[], Any], args: tuple[Any, ...], along_dim: bool) -> Any:
+        if along_dim or not isinstance(hard, Tensor) or not args or hard.shape != args[0].shape:
+            raise _unfit("identity", "work element by element and keep the shape of their first argument")
         return args[0]
 
 
@@ -57,7 +57,7 @@ class ReinMax(Estimator):
 
     name = "reinmax"
 
-    def surrogate(self, hard: Any, soft: Callable[[], Any], args: tuple[Any, ...]) -> Any:
+    def surrogate(self, hard: Any, soft: Callable[[], Any], args: tuple[Any, ...], along_dim: bool) -> Any:
         probabilities = soft()
         if not isinstance(probabilities, Tensor):
             raise _unfit("reinmax", "give one soft index")
@@ -69,7 +69,7 @@ class Rotation(Estimator):
 
     name = "rotation"
 
-    def surrogate(self, hard: Any, soft: Callable[[], Any], args: tuple[Any, ...]) -> Any:
+    def surrogate(self, hard: Any, soft: Callable[[], Any], args: tuple[Any, ...], along_dim: bool) -> Any:
         if not isinstance(hard, Tensor) or not args or hard.shape != args[0].shape:
             raise _unfit("rotation", "keep the shape of their first argument")
         return rotated(args[0], hard.detach())
@@ -90,7 +90,7 @@ class Gumbel(Estimator):
         noise = gumbel_like if along_dim else logistic_like
         return (first + noise(first.detach()), *others)
 
-    def surrogate(self, hard: Any, soft: Callable[[], Any], args: tuple[Any, ...]) -> Any:
+    def surrogate(self, hard: Any, soft: Callable[[], Any], args: tuple[Any, ...], along_dim: bool) -> Any:
         return soft()
 
 

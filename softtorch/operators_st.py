@@ -27,6 +27,7 @@ from softtorch import (
     scatter,
     selection,
 )
+from softtorch.modes import HARD
 from softtorch.straight_through import differentiating, st, straight_through
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "argpercentile_st",
     "argquantile_st",
     "argsort_st",
+    "bincount_st",
     "bucketize_st",
     "ceil_st",
     "choose_st",
@@ -55,6 +57,7 @@ __all__ = [
     "fmod_st",
     "frac_st",
     "gather_st",
+    "gaussian_relu_st",
     "ge_st",
     "greater_equal_st",
     "greater_st",
@@ -89,6 +92,7 @@ __all__ = [
     "ne_st",
     "norm_st",
     "not_equal_st",
+    "one_hot_st",
     "percentile_st",
     "quantile_st",
     "rank_st",
@@ -129,7 +133,10 @@ def _st(fn: Callable[P, R]) -> Callable[P, R]:
 
 
 def _paired(
-    soft: Callable[P, Tensor], hard: Callable[..., Tensor], *softs: str, index: bool = False
+    soft: Callable[P, Tensor],
+    hard: Callable[..., Tensor],
+    *softs: str,
+    harden: Callable[[Any], Any] | None = None,
 ) -> Callable[P, Tensor]:
     """The value of `hard` with the derivative of `soft`.
 
@@ -137,17 +144,17 @@ def _paired(
         soft: the operator.
         hard: torch's function of the same arguments, by place.
         *softs: the arguments that are SoftBools, or SoftIndices.
-        index: they are SoftIndices.
+        harden: what makes a hard argument of a soft one; by default a bool of a SoftBool.
     """
     signature = inspect.signature(soft)
-    harden = _most_likely if index else _more_likely_than_not
+    make = harden or _more_likely_than_not
 
     @functools.wraps(soft)
     def straight(*args: P.args, **kwargs: P.kwargs) -> Tensor:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         given = bound.arguments
-        value = hard(*[harden(value) if name in softs else value for name, value in given.items()])
+        value = hard(*[make(value) if name in softs else value for name, value in given.items()])
         if not value.is_floating_point():
             value = value.to(_soft_dtype(given[softs[0]]))
         return straight_through(value, soft(*args, **kwargs)) if differentiating() else value
@@ -176,11 +183,21 @@ def _most_likely(soft_index: Any) -> Any:
     return soft_index.detach().argmax(-1) if isinstance(soft_index, Tensor) else [_most_likely(i) for i in soft_index]
 
 
+def _one_hot(soft_index: Tensor) -> Tensor:
+    """A SoftIndex (..., [n]) with all its weight on the most likely place; integers as they are."""
+    return HARD.project(soft_index.detach()) if soft_index.is_floating_point() else soft_index
+
+
+def _relu(x: Tensor, softness: Tensor | float = 0.1) -> Tensor:
+    return torch.relu(x)
+
+
 def _soft_dtype(soft: Any) -> torch.dtype:
     first: Tensor = soft if isinstance(soft, Tensor) else soft[0]
     return first.dtype if first.is_floating_point() else torch.get_default_dtype()
 
 
+gaussian_relu_st = _safe(activations.gaussian_relu, _relu)
 hardsigmoid_st = _st(activations.hardsigmoid)
 hardswish_st = _st(activations.hardswish)
 hardtanh_st = _st(activations.hardtanh)
@@ -251,16 +268,18 @@ where_st = _paired(selection.where, torch.where, "condition")
 masked_fill_st = _paired(selection.masked_fill, torch.masked_fill, "mask")
 masked_sum_st = _paired(selection.masked_sum, hard_selection.masked_sum, "mask")
 masked_mean_st = _paired(selection.masked_mean, hard_selection.masked_mean, "mask")
-take_along_dim_st = _paired(indexing.take_along_dim, torch.take_along_dim, "soft_index", index=True)
-gather_st = _paired(indexing.gather, torch.gather, "soft_index", index=True)
-take_st = _paired(indexing.take, hard_selection.take, "soft_index", index=True)
-index_select_st = _paired(indexing.index_select, hard_selection.index_select, "soft_index", index=True)
-narrow_st = _paired(indexing.narrow, hard_selection.narrow, "soft_start", index=True)
-dynamic_slice_st = _paired(indexing.dynamic_slice, hard_selection.dynamic_slice, "soft_starts", index=True)
-choose_st = _paired(indexing.choose, hard_selection.choose, "soft_index", index=True)
-embedding_st = _paired(indexing.embedding, hard_selection.embedding, "soft_index", index=True)
-scatter_st = _paired(scatter.scatter, torch.scatter, "soft_index", index=True)
-scatter_add_st = _paired(scatter.scatter_add, hard_selection.scatter_add, "soft_index", index=True)
+take_along_dim_st = _paired(indexing.take_along_dim, torch.take_along_dim, "soft_index", harden=_most_likely)
+gather_st = _paired(indexing.gather, torch.gather, "soft_index", harden=_most_likely)
+take_st = _paired(indexing.take, hard_selection.take, "soft_index", harden=_most_likely)
+index_select_st = _paired(indexing.index_select, hard_selection.index_select, "soft_index", harden=_most_likely)
+narrow_st = _paired(indexing.narrow, hard_selection.narrow, "soft_start", harden=_most_likely)
+dynamic_slice_st = _paired(indexing.dynamic_slice, hard_selection.dynamic_slice, "soft_starts", harden=_most_likely)
+choose_st = _paired(indexing.choose, hard_selection.choose, "soft_index", harden=_most_likely)
+embedding_st = _paired(indexing.embedding, hard_selection.embedding, "soft_index", harden=_most_likely)
+bincount_st = _paired(scatter.bincount, scatter.bincount, "soft_index", harden=_one_hot)
+one_hot_st = _paired(scatter.one_hot, scatter.one_hot, "soft_index", harden=_one_hot)
+scatter_st = _paired(scatter.scatter, torch.scatter, "soft_index", harden=_most_likely)
+scatter_add_st = _paired(scatter.scatter_add, hard_selection.scatter_add, "soft_index", harden=_most_likely)
 
 arccos_st = _safe(safe.arccos, torch.arccos)
 arcsin_st = _safe(safe.arcsin, torch.arcsin)

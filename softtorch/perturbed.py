@@ -74,6 +74,7 @@ def perturbed(
         noise = torch.randn(half, *scores.shape, generator=generator, dtype=wide.dtype, device=wide.device)
         shifted = torch.cat([wide.detach() + softness * noise, wide.detach() - softness * noise])
         answers = fn(shifted.to(scores.dtype)).detach()  # (2 m, ..., any)
+        answers = answers if answers.is_floating_point() else answers.to(wide.dtype)
         value = answers.mean(0)
         if not differentiating():
             return value

@@ -164,7 +164,7 @@ def st(fn: Callable[P, R], estimator: str | Estimator = "soft") -> Callable[P, R
         hard = _with_mode(call, place if by_place else None, inputs, kwargs)
         if mode in ("hard", HARD) or not differentiating():
             return hard
-        return cast(R, _combine(hard, chosen.surrogate(hard, lambda: call(*inputs, **kwargs), inputs)))
+        return cast(R, _combine(hard, chosen.surrogate(hard, lambda: call(*inputs, **kwargs), inputs, along_dim)))
 
     return straight
 
