@@ -34,14 +34,14 @@ def read_entries(
     entries = [entry for entry in (reader.default(data.get("default", {})), *reader.rules(data)) if entry]
     reader.check_guards(preset, entries)
     if reader.mistakes:
-        raise PolicyError("\n".join(reader.mistakes))
+        raise PolicyError("\n".join(text for _, text in sorted(reader.mistakes, key=lambda item: item[0])))
     return preset, entries
 
 
 class _Reader:
     def __init__(self, name: str, lines: Lines | None, known: Mapping[str, Rule], titled: bool) -> None:
         self.name, self.lines, self.known, self.titled = name, lines, known, titled
-        self.mistakes: list[str] = []
+        self.mistakes: list[tuple[int, str]] = []  # with the line, by which they are told
         self.by_name = {alias: rule.op for rule in known.values() for alias in rule.aliases if "." not in alias}
         self.by_name |= {rule.code: op for op, rule in known.items()} | {op: op for op in known}
         self.options = {option for rule in known.values() for option in rule.options} | set(_ALWAYS)
@@ -58,7 +58,8 @@ class _Reader:
         return where if self.lines is None else f"{where} {_title(table, index)}"
 
     def mistake(self, text: str, table: str = "", index: int = 0, key: str = "") -> None:
-        self.mistakes.append(f"{self.where(table, index, key)}: {text}")
+        line = 0 if self.lines is None else self.lines.of(table, index, key)
+        self.mistakes.append((line, f"{self.where(table, index, key)}: {text}"))
 
     # -- parts -----------------------------------------------------------------------------------------------
 
@@ -131,8 +132,8 @@ class _Reader:
                     self.mistake(_unknown("family", name, known), "rule", index, "op")
             elif name in self.by_name:
                 operations.add(self.by_name[name])
-            elif name != "*":
-                near = did_you_mean(name, self.by_name)
+            elif name not in ("*", ""):  # "" has been told of as a value that is not legal
+                near = did_you_mean(name, (known for known in self.by_name if not known.startswith("SX")))
                 text = f"unknown operation {name!r}.{near} `softfx rules` lists all."
                 self.mistake(text, "rule", index, "op")
         return frozenset(operations), frozenset(families)

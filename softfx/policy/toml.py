@@ -47,7 +47,7 @@ class Lines:
 
     def of(self, table: str, index: int = 0, key: str = "") -> int:
         """The line of a key, else of its table, else 1; `table` is "" for the top level."""
-        places = ((table, index, key), (table, index, ""), ("", 0, table))
+        places = ((table, index, key), (key if not table else "", 0, ""), (table, index, ""), ("", 0, table))
         return next((self._lines[place] for place in places if place in self._lines), 1)
 
 

@@ -225,8 +225,8 @@ temperature = 3
     path = write(tmp_path, text)
     starts = [line.removeprefix(path).split(".")[0] for line in mistakes(path)]
     assert starts == [
-        ":3: unknown key 'prset'",
         ":2: version = 2 is not known",
+        ":3: unknown key 'prset'",
         ":5: action = 'sfot' is not legal",
         ":6: softness = -1 is not legal",
         ":8: unknown family '@kinks'",
@@ -307,6 +307,11 @@ def test_a_guard_by_default_must_be_for_the_unsafe_family() -> None:
     (message,) = mistakes({"default": {"action": "guard"}})
     assert "a guard cannot act on discrete operations" in message
     assert resolve({"default": {"action": "guard", "families": ["unsafe"]}}, "sqrt").action == "guard"
+
+
+def test_a_misspelt_table_is_told_with_its_line(tmp_path: Path) -> None:
+    (message,) = mistakes(write(tmp_path, 'version = 1\n\n[[rules]]\nop = "topk"\n'))
+    assert ":3: unknown key 'rules'. Legal: version, preset, default, rule. Did you mean 'rule'?" in message
 
 
 def test_selectors_and_families_in_the_wrong_table_are_explained() -> None:
