@@ -24,7 +24,7 @@ from softfx.policy.schema import FAMILIES
 from softfx.render import progress
 from softfx.report import Report
 from softfx.rules import RULES, find
-from softfx.source import Place, handed_over_at, is_user_file
+from softfx.source import Place, handed_over_at
 
 __all__ = ["COMMANDS", "run"]
 
@@ -127,7 +127,7 @@ def run(arguments: argparse.Namespace, function: Any) -> Any:
     if arguments.mode is not None and isinstance(target.value, torch.nn.Module):
         target.value.train(arguments.mode == "train")
     torch.manual_seed(arguments.seed)
-    place = handed_over_at(_definition(target))
+    place = handed_over_at(Place(*target.definition) if target.definition else None)
     with redirect_stdout(sys.stderr), progress(f"capturing {arguments.target}"), place:
         result = function(
             target.value,
@@ -140,13 +140,6 @@ def run(arguments: argparse.Namespace, function: Any) -> Any:
     if isinstance(result, Report):
         result.target = arguments.target
     return result
-
-
-def _definition(target: Target) -> Place | None:
-    """What stands for sites that no user's line leads to; torch's own definitions do not."""
-    if target.definition is None or not is_user_file(target.definition[0]):
-        return None
-    return Place(*target.definition)
 
 
 def _inputs(arguments: argparse.Namespace, target: Target) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -128,6 +128,13 @@ def test_a_site_of_torchs_own_modules_is_where_the_target_is_defined(softfx, mod
     assert (site["file"], site["line"], site["module"]) == (str(models), line, "1")
 
 
+@pytest.mark.parametrize(("target", "file"), [("torch.nn:ReLU", "activation.py"), ("torch:argmax", "__init__.py")])
+def test_a_target_of_torch_itself_is_where_torch_defines_it(softfx, target: str, file: str) -> None:
+    (site,) = json.loads(softfx("check", target, "--input", "3", "--format", "json").out)["sites"]
+    assert Path(site["file"]).name == file
+    assert site["line"] >= 1
+
+
 def test_nothing_to_act_on_is_status_0(softfx) -> None:
     answer = softfx("check", "router_models:linear", *X)
     assert answer.status == 0
