@@ -41,16 +41,19 @@ def plan(x: Tensor, present: Tensor, columns: Columns, softness: Tensor, power: 
         power: 0 for the exponential link, else the power p of (f + g - C)_+^p, one of 1, 2, 3.
     """
     cost = (x.unsqueeze(-1) - columns.anchors.unsqueeze(-2)).square()
-    cost = cost.masked_fill(columns.mass.unsqueeze(-2) <= 0, torch.inf)
+    closed = columns.mass.unsqueeze(-2) <= 0
     scale = (softness * _spread(present, power)).unsqueeze(-1)
+
+    def rows(g: Tensor) -> Tensor:
+        # Masked behind the division: an infinite numerator would make the derivative by scale inf * 0.
+        return present.unsqueeze(-1) * _project(((g - cost) / scale).masked_fill(closed, -torch.inf), power)
+
     g, inverse = _potentials(x.detach(), present, *(c.detach() for c in columns), scale.detach(), power)
-    weight = present.unsqueeze(-1)
     # A step of Newton's method at the solution moves nothing; each carries one derivative of the implicit function.
     for _ in range(2):
-        sums = (weight * _project((g - cost) / scale, power)).sum(dim=-2, keepdim=True)
-        excess = sums - columns.mass.unsqueeze(-2)
+        excess = rows(g).sum(dim=-2, keepdim=True) - columns.mass.unsqueeze(-2)
         g = g - scale * ((excess - excess.detach()) @ inverse)
-    return weight * _project((g - cost) / scale, power)
+    return rows(g)
 
 
 def _spread(present: Tensor, power: int) -> Tensor:
