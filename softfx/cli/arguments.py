@@ -54,12 +54,27 @@ def make_parser() -> argparse.ArgumentParser:
     soften.add_argument(
         "--out", metavar="FILE.py", help="where to write the code; a report goes beside it. Default: stdout"
     )
+    _run(commands)
     explain = _add(commands, "explain", "explain one operation or family", _format("rich", "text", "json"))
     explain.add_argument("name", metavar="CODE|NAME", help="a code (SX206), an operation (topk) or a family (@kink)")
     rules = _add(commands, "rules", "list the operations softfx knows", _format("rich", "text", "json", "markdown"))
     rules.add_argument("--family", choices=FAMILIES, help="only this family")
     _policy(commands)
     return parser
+
+
+def _run(commands: Any) -> None:
+    parser = _add(commands, "run", "run a script with parts of the packages it uses softened")
+    _policy_options(parser)
+    parser.add_argument(
+        "--soften",
+        action="append",
+        required=True,
+        metavar="NAME",
+        help="package.module:name of a function or a Module class, once for each; softened where it is called",
+    )
+    parser.add_argument("script", metavar="SCRIPT.py", help="the script, unchanged")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="the script's own arguments")
 
 
 def _policy(commands: Any) -> None:
@@ -122,21 +137,27 @@ def _target() -> argparse.ArgumentParser:
     model.add_argument(
         "--capture", choices=("auto", "fx", "dynamo", "eager"), default="auto", help="how the model is seen"
     )
-    policy = parser.add_argument_group("policy")
-    policy.add_argument(
+    policy = _policy_options(parser)
+    policy.add_argument("--allow-unused", action="store_true", help="allow policy entries that match nothing")
+    return parser
+
+
+def _policy_options(parser: argparse.ArgumentParser) -> Any:
+    group = parser.add_argument_group("policy")
+    group.add_argument(
+        "-p",
         "--policy",
         metavar="FILE|PRESET",
         help=f"a TOML file or one of {', '.join(PRESETS)} (default gradients)",
     )
-    policy.add_argument(
+    group.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="[OP.]KEY=VALUE",
         help="override a field everywhere or for one operation: softness=0.05, topk.method=lapsum",
     )
-    policy.add_argument("--allow-unused", action="store_true", help="allow policy entries that match nothing")
-    return parser
+    return group
 
 
 def _format(*formats: str) -> argparse.ArgumentParser:

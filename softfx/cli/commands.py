@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import tomllib
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from softfx import api
 from softfx.cli import output
 from softfx.cli.inputs import load_inputs, make_inputs
 from softfx.cli.policy_file import policy_text
+from softfx.cli.script import prepare_path, run_script
 from softfx.cli.target import Target, check_call, load_target
 from softfx.errors import SoftfxError, TargetError
 from softfx.formats.words import counts_line
+from softfx.patching import patched
 from softfx.policy import Policy
 from softfx.policy.schema import FAMILIES
 from softfx.render import progress
@@ -100,6 +102,20 @@ def _policy(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _script(arguments: argparse.Namespace) -> int:
+    with ExitStack() as stack:
+        prepare_path(arguments.script)
+        policy = _load_policy(arguments)
+        patches = [(name, stack.enter_context(patched(name, policy))) for name in arguments.soften]
+        status = run_script(arguments.script, arguments.arguments)
+    for name, patch in patches:
+        for report in patch.reports:
+            output.note(arguments, f"{name}: {counts_line(report)}")
+        if not patch.reports:
+            output.note(arguments, f"{name} was never called: nothing was softened there")
+    return status
+
+
 COMMANDS = {
     "check": _check,
     "diff": _diff,
@@ -107,6 +123,7 @@ COMMANDS = {
     "explain": _explain,
     "rules": _rules,
     "policy": _policy,
+    "run": _script,
 }
 
 

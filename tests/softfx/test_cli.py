@@ -258,6 +258,52 @@ def test_policy_show_tells_each_decision_and_who_made_it(softfx) -> None:
     assert [decision["action"] for decision in decisions] == ["soft", "keep"]
 
 
+SCRIPT = """
+import sys
+import torch
+import router_models
+
+scores = torch.tensor([0.1, 0.7, 0.3], requires_grad=True)
+router_models.pick(scores, torch.arange(3.0)).backward()
+print(sys.argv[1:], bool((scores.grad != 0).all()))
+"""
+
+
+def test_run_runs_a_script_with_parts_softened(softfx) -> None:
+    Path("train.py").write_text(SCRIPT)
+    answer = softfx("run", "--soften", "router_models:pick", "-p", "gradients", "train.py", "--epochs", "3")
+    assert (answer.status, answer.out) == (0, "['--epochs', '3'] True\n")
+    assert "router_models:pick: 1 site: 1 straight-through." in answer.err
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "message"),
+    [
+        ("import sys; sys.exit(3)", 3, "router_models:pick was never called"),
+        ("1 / 0", 1, 'Traceback (most recent call last):\n  File "train.py", line 1'),
+    ],
+)
+def test_the_end_of_a_script_is_its_own(softfx, text: str, status: int, message: str) -> None:
+    Path("train.py").write_text(text)
+    answer = softfx("run", "--soften", "router_models:pick", "train.py")
+    assert answer.status == status
+    assert message in answer.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("router_models:pick", "missing.py"), "missing.py: there is no such file."),
+        (("router_models:pik", "train.py"), "Did you mean 'pick'?"),
+    ],
+)
+def test_a_script_or_a_name_that_is_not_there_is_told(softfx, arguments: tuple[str, str], message: str) -> None:
+    Path("train.py").write_text("print(1)")
+    answer = softfx("run", "--soften", *arguments)
+    assert (answer.status, answer.out) == (2, "")
+    assert message in answer.err
+
+
 @pytest.mark.parametrize("name", ["SX201", "argmax"])
 def test_explain_prints_the_page_of_a_code_or_a_name(softfx, name: str) -> None:
     answer = softfx("explain", name)
@@ -280,7 +326,7 @@ def test_rules_lists_every_operation_by_code(softfx) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("check",), ("diff",), ("soften",), ("explain",), ("rules",), ("policy", "init")]
+    "command", [(), ("check",), ("diff",), ("soften",), ("explain",), ("rules",), ("run",), ("policy", "init")]
 )
 def test_help_fits_into_80_columns(softfx, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
