@@ -1,6 +1,7 @@
 """Third-party models through the public interface: every contract of run_zoo.py holds on every entry.
 
-The quick part is the models that the `zoo` group installs; `pytest -m full_zoo` after tests/zoo/install.sh is the rest.
+The quick part is the models that the `zoo` group installs. After tests/zoo/install.sh, `pytest -m core_zoo` adds those
+of zoo.py's CORE, and `pytest -m full_zoo` all the rest.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from _pytest.mark import ParameterSet
 
 HERE = Path(__file__).parent
 QUICK = (
@@ -57,7 +59,14 @@ def test_every_contract_holds_on_a_third_party_model(zoo: ModuleType, name: str)
     hold(zoo, name)
 
 
+def _rest() -> list[ParameterSet]:
+    """The entries that are not quick; those of zoo.py's CORE are marked core_zoo besides."""
+    core = (HERE / "zoo.py").read_text().split('CORE = """')[1].split('"""')[0].split()
+    names = sorted(json.loads((HERE / "expected.json").read_text()).keys() - set(QUICK))
+    return [pytest.param(name, marks=[pytest.mark.core_zoo] if name in core else []) for name in names]
+
+
 @pytest.mark.full_zoo
-@pytest.mark.parametrize("name", sorted(json.loads((HERE / "expected.json").read_text()).keys() - set(QUICK)))
+@pytest.mark.parametrize("name", _rest())
 def test_every_contract_holds_on_the_whole_zoo(zoo: ModuleType, name: str) -> None:
     hold(zoo, name)
