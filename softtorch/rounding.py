@@ -170,7 +170,13 @@ def frac(x: Tensor, softness: Softness = 0.1, mode: str | Mode = "smooth", neigh
         tensor([-0.5000,  0.5000])
     """
     steps = _check_radius("frac", neighbor_radius)
-    return relaxed("frac", softness, mode, torch.frac, lambda curve, s, x: x - _trunc(curve, s, x, steps), x)
+
+    def soft(curve: Mode, s: Softness, x: Tensor) -> Tensor:
+        # x - trunc(x), both counted from the same integer: far from 0 the difference would be rounding alone.
+        from_floor = x - (x.detach() - 0.5).floor()
+        return from_floor - stairs(curve, s, x - 0.5, steps, from_floor=True) - curve.sigmoidal(-x / s)
+
+    return relaxed("frac", softness, mode, torch.frac, soft, x)
 
 
 def fmod(

@@ -19,19 +19,22 @@ from softtorch.modes import Mode
 Softness = Tensor | float
 
 
-def stairs(curve: Mode, s: Softness, x: Tensor, radius: int) -> Tensor:
-    """The staircase with its steps at the half integers: (...) -> (...), inf at inf."""
+def stairs(curve: Mode, s: Softness, x: Tensor, radius: int, from_floor: bool = False) -> Tensor:
+    """The staircase with its steps at the half integers: (...) -> (...), inf at inf.
+
+    With from_floor it is counted from floor(x), for what would cancel a large x: NaN at inf.
+    """
     if isinstance(s, Tensor) or plain_operators_needed():
-        return _plain(curve, s, x, radius)
-    value, _ = _Stairs.apply(curve, s, x, radius)  # type: ignore[no-untyped-call]  # untyped in torch
+        return _plain(curve, s, x, radius, from_floor)
+    value, _ = _Stairs.apply(curve, s, x, radius, from_floor)  # type: ignore[no-untyped-call]  # untyped in torch
     result: Tensor = value
     return result
 
 
 class _Stairs(torch.autograd.Function):
     @staticmethod
-    def forward(curve: Mode, s: float, x: Tensor, radius: int) -> tuple[Tensor, Tensor]:
-        places, total, base, inside = _prepare(curve, s, x, radius)
+    def forward(curve: Mode, s: float, x: Tensor, radius: int, from_floor: bool) -> tuple[Tensor, Tensor]:
+        places, total, base, inside = _prepare(curve, s, x, radius, from_floor)
         slope = torch.zeros_like(total)
         for place, weight in _weighted(places, base, radius):
             step, density = curve.step_and_density((inside + (0.5 - place)) / s)
@@ -40,29 +43,31 @@ class _Stairs(torch.autograd.Function):
         return total, slope.div_(s)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Mode, float, Tensor, int], output: tuple[Tensor, Tensor]) -> None:
-        curve, s, x, radius = inputs
+    def setup_context(ctx: Any, inputs: tuple[Mode, float, Tensor, int, bool], output: tuple[Tensor, Tensor]) -> None:
+        curve, s, x, radius, _ = inputs
         ctx.slope = partial(_slope, curve, s, radius=radius)
         ctx.mark_non_differentiable(output[1])
         ctx.save_for_backward(x, output[1])
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[None, None, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[None, None, Tensor, None, None]:
         x, slope = ctx.saved_tensors
         # The saved slope is a constant: where a second derivative may be asked for it is computed once more.
-        return None, None, grad * (ctx.slope(x) if torch.is_grad_enabled() else slope), None
+        return None, None, grad * (ctx.slope(x) if torch.is_grad_enabled() else slope), None, None
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: tuple[Any, ...], curve: Mode, s: float, x: Tensor, radius: int
+        info: Any, in_dims: tuple[Any, ...], curve: Mode, s: float, x: Tensor, radius: int, from_floor: bool
     ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
-        result: tuple[Tensor, Tensor] = _Stairs.apply(curve, s, x, radius)  # type: ignore[no-untyped-call]
+        result: tuple[Tensor, Tensor] = _Stairs.apply(  # type: ignore[no-untyped-call]
+            curve, s, x, radius, from_floor
+        )
         return result, (in_dims[2], in_dims[2])  # elementwise: the mapped dim stays where it is
 
 
-def _plain(curve: Mode, s: Softness, x: Tensor, radius: int) -> Tensor:
+def _plain(curve: Mode, s: Softness, x: Tensor, radius: int, from_floor: bool) -> Tensor:
     """The sum as autograd can differentiate it, in every order and for the softness too. (...)"""
-    places, total, base, inside = _prepare(curve, s, x, radius)
+    places, total, base, inside = _prepare(curve, s, x, radius, from_floor)
     for place, weight in _weighted(places, base, radius):
         step = curve.sigmoidal((inside + (0.5 - place)) / s)
         total = total + step if weight is None else total + weight * step
@@ -79,7 +84,9 @@ def _slope(curve: Mode, s: float, x: Tensor, radius: int) -> Tensor:
     return slope / s
 
 
-def _prepare(curve: Mode, s: Softness, x: Tensor, radius: int) -> tuple[list[int], Tensor, Tensor, Tensor]:
+def _prepare(
+    curve: Mode, s: Softness, x: Tensor, radius: int, from_floor: bool = False
+) -> tuple[list[int], Tensor, Tensor, Tensor]:
     """The places within reach, the sum of what is out of reach, floor(x) and x - floor(x); the last three
     (...).
     """
@@ -93,7 +100,8 @@ def _prepare(curve: Mode, s: Softness, x: Tensor, radius: int) -> tuple[list[int
     base = whole.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
     inside = (x - whole).nan_to_num(nan=0.0)  # in [0, 1); inf - inf, and NaN, are put in by `unbounded`
     unbounded = whole - base
-    return places, unbounded + (base + (ones - 1 - radius) if ones else 0.0), base, inside
+    start = base + (ones - 1 - radius) if ones else torch.zeros_like(base)
+    return places, unbounded + (start - base if from_floor else start), base, inside
 
 
 def _weighted(places: list[int], base: Tensor, radius: int) -> Iterator[tuple[int, Tensor | None]]:
