@@ -19,6 +19,9 @@ MAX_STEPS = 200
 # Where columns share no mass the solutions form an interval, and a step lands on its very end, a kink of the link's
 # derivative for p = 1. A step longer by this part ends inside, and costs at most one step more elsewhere.
 OVERSHOOT = 1.0 + 1e-6
+# Columns that share less of an entry's mass count as sharing none: what they do to each other is of that size, while
+# the inverse would have entries of its reciprocal and lose as many digits.
+LINKED = 1e-10
 
 
 class Columns(NamedTuple):
@@ -167,12 +170,15 @@ class _Dual(NamedTuple):
     def regular(self, derivative: Tensor) -> Tensor:
         """The derivative, (rows, m, m), made invertible.
 
-        A constant in g changes nothing, which a constant matrix settles; columns that share no mass with others, or
-        have none, do not move, which a small multiple of the identity settles.
+        It has one null vector for every group of columns that share mass, a constant on the group, which changes
+        nothing: adding the projection onto them settles it. A closed column is a group of its own.
         """
-        taken = (self.mass > 0).to(derivative.dtype)
-        identity = torch.eye(taken.shape[-1], dtype=taken.dtype, device=taken.device)
-        return derivative + taken.mT * taken / taken.shape[-1] + (1.0 - taken + 1e-12) * identity
+        m = derivative.shape[-1]
+        apart = torch.eye(m, dtype=derivative.dtype, device=derivative.device)
+        together = (-derivative > LINKED).to(derivative.dtype) + apart
+        for _ in range((m - 1).bit_length()):  # paths of length 1, 2, 4, ... until none can be longer
+            together = (together @ together).clamp(max=1.0)
+        return derivative + together / together.sum(dim=-1, keepdim=True)
 
 
 def _solve(problem: _Dual, g: Tensor) -> Tensor:
