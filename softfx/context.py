@@ -17,6 +17,7 @@ from softfx.rules.rule import Rule
 from softfx.sites import SiteRecord
 from softfx.source import Location
 from softfx.spelling import Spelled
+from softfx.whole import is_whole_number
 
 __all__ = ["Backend", "Call", "Context", "Direct"]
 
@@ -82,6 +83,12 @@ class Call:
         return any(k.soft is not None and k.soft.domain is Domain.REAL for k in self.known)
 
     @property
+    def discrete_softs(self) -> list[Soft]:
+        """Those of tensors of integers or bools, which have no derivative of their own."""
+        pairs = zip(self.tensors, self.known, strict=True)
+        return [k.soft for tensor, k in pairs if k.soft is not None and not tensor.is_floating_point()]
+
+    @property
     def tainted(self) -> bool:
         """Whether an operand depends on a differentiable source."""
         return any(known.tainted for known in self.known)
@@ -110,7 +117,7 @@ class Call:
         """Whether it is one that needs a decision: it relaxes something, or decides on something soft."""
         if self.rule is None or self.rule.family == "selection" or self.rule.barrier:
             return False
-        return self.rule.site is None or (not self.softs and self.rule.site(self.func, self.args, self.kwargs))
+        return self.rule.site is None or self.rule.site(self.func, self.args, self.kwargs)
 
 
 @dataclass
@@ -123,6 +130,12 @@ class Context:
     exact: bool
     sites: frozenset[int]
     hard: Any = None
+    whole_tensor: Callable[[Tensor], bool] = bool
+
+    def whole(self, operand: Any) -> bool:
+        if isinstance(operand, Soft):
+            return operand.domain is not Domain.REAL
+        return self.whole_tensor(operand) if isinstance(operand, Tensor) else is_whole_number(operand)
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return self.backend.emit(function, args, kwargs)

@@ -49,11 +49,16 @@ class Soft:
 
 @dataclass(eq=False)
 class Known:
-    """What is known of one tensor object: does it depend on a differentiable source, what shadows it."""
+    """What is known of one tensor object: does it depend on a differentiable source, what shadows it.
+
+    A real tensor has a discrete shadow while it goes on standing for integers or bools: cast to float, summed, rounded.
+    """
 
     tainted: bool
     soft: Soft | None = None
     carries: frozenset[int] = frozenset()  # sites whose derivative reaches this real number
+    whole: bool = False  # a real tensor of whole numbers
+    hard: Tensor | None = None  # what a real tensor with a discrete shadow would be without softening
 
 
 @dataclass(eq=False)

@@ -25,6 +25,7 @@ from softfx.rules.rule import Cut, Rule
 from softfx.rules.values import as_real, harden
 from softfx.sites import SiteRecord, Sites
 from softfx.source import Location
+from softfx.whole import gives_whole
 
 __all__ = ["Engine"]
 
@@ -129,7 +130,7 @@ class Engine:
         record = self._record(rule, call) if call.is_site else None
         if record is not None and not record.acts and not (softs and rule.family == "kink"):
             return self._plain(call, "is kept hard")
-        if record is None and not softs:
+        if record is None and (not softs or (rule.discrete_only and not call.discrete_softs)):
             return self._plain(call)
         if not torch.is_grad_enabled() and (record is None or record.action != "soft") and all(s.exact for s in softs):
             return self._plain(call, "is inside a no_grad block of the program" if self.ambient else "")
@@ -171,11 +172,13 @@ class Engine:
         return self.backend.run(call.func, args, kwargs)
 
     def _remember_plain(self, call: Call, result: Any, loss: str) -> Any:
-        if call.op in _SHAPE_ONLY or not call.known:
-            return result
         outputs = list(tensors_in(result))
-        discrete = [known for tensor, known in zip(call.tensors, call.known, strict=True) if _is_discrete(tensor)]
-        lost = [known.soft for known in discrete if known.soft is not None]
+        whole = gives_whole(call.op, call.args, call.kwargs, [self._is_whole(tensor) for tensor in call.tensors])
+        if call.op in _SHAPE_ONLY or not call.known:
+            for output in outputs if whole else ():
+                self.values.set(output, Known(False, whole=True))
+            return result
+        lost = call.discrete_softs
         if (
             lost
             and loss
@@ -190,11 +193,16 @@ class Engine:
         if call.op in _STOPS or not torch.is_grad_enabled():
             carries = frozenset()
         if call.written is not None:
-            self.values.set(call.written, Known(call.tainted, None, carries))
+            self.sites.writes = True
+            self.values.set(call.written, Known(call.tainted, None, carries, whole))
         for output in outputs:
             if output is not call.written and (self.values.get(output) is None or not self.known(output).tainted):
-                self.values.set(output, Known(call.tainted, None, carries))
+                self.values.set(output, Known(call.tainted, None, carries, whole))
         return result
+
+    def _is_whole(self, tensor: Tensor) -> bool:
+        known = self.known(tensor)
+        return known.whole or known.soft is not None or _is_discrete(tensor)
 
     # -- a soft call -------------------------------------------------------------------------------------------
 
@@ -204,7 +212,8 @@ class Engine:
         exact = all(soft.exact for soft in softs) and (record is None or record.action != "soft")
         sites = frozenset({record.id} if record is not None and record.acts else ()).union(*(s.sites for s in softs))
         self.sites.join(sites)
-        context = Context(self.backend, call.func, self._options(rule, record), exact, sites)
+        options = self._options(rule, record)
+        context = Context(self.backend, call.func, options, exact, sites, whole_tensor=self._is_whole)
         try:
             result = self._compute(rule, context, call) if call.written is None else self._write(rule, context, call)
         except _FAILURES as failure:
@@ -219,10 +228,10 @@ class Engine:
         text = str(failure).strip().splitlines()
         reason = text[0] if text else type(failure).__name__
         reason = reason if isinstance(failure, Cut) else f"its soft form fails on these operands: {reason}"
-        self.sites.lost(call.softs, call.op, call.location, reason)
+        self.sites.lost(call.discrete_softs, call.op, call.location, reason)
         if record is not None and record.acts and not record.live:
             record.block(reason)
-        if call.written is None and context.hard is not None:
+        if call.written is None and context.hard is not None and context.exact:
             return self._remember_plain(call, context.hard, "")
         return self._plain(call)
 
@@ -237,18 +246,30 @@ class Engine:
         return options
 
     def _compute(self, rule: Rule, context: Context, call: Call) -> Any:
-        context.hard = self._hard(call)
+        context.hard = self._hard(self._unsoftened(call))
         return self._finish(context, context.hard, self._shadow(rule, context, call, call.args))
+
+    def _unsoftened(self, call: Call) -> Call:
+        """The call with the hard values of real operands that stand for integers."""
+        if all(known.hard is None for known in call.known):
+            return call
+        args, kwargs = map_tensors(self._hard_of, (call.args, call.kwargs))
+        return replace(call, args=args, kwargs=kwargs)
+
+    def _hard_of(self, tensor: Tensor) -> Tensor:
+        hard = self.known(tensor).hard
+        return tensor if hard is None else hard
 
     def _write(self, rule: Rule, context: Context, call: Call) -> Any:
         """An in-place call: computed beside its target, then copied into it, so that aliases see what they saw."""
-        target, rest = call.args[0], call.args[1:]
+        self.sites.writes = True
+        target, rest = call.args[0], self._unsoftened(call).args[1:]
         before = self.backend.emit(torch.clone, (target,), {})
         self.values.set(before, self.known(target))
-        scratch = self.backend.emit(torch.clone, (target,), {})
+        scratch = self.backend.emit(torch.clone, (self._hard_of(target),), {})
         self.backend.emit(call.func, (scratch, *rest), call.kwargs)
         context.hard = scratch
-        result = self._finish(context, scratch, self._shadow(rule, context, call, (before, *rest)))
+        result = self._finish(context, scratch, self._shadow(rule, context, call, (before, *call.args[1:])))
         self.backend.emit(torch.Tensor.copy_, (target, result), {})
         self.values.set(target, self.known(result))
         return target
@@ -271,11 +292,21 @@ class Engine:
         """A tensor as a rule sees it. Where soft and straight-through meet, the latter bring their hard values."""
         soft = self.known(tensor).soft
         if soft is None:
-            return tensor
+            return self._unwritten(tensor)
         if soft.exact and not context.exact:
             value = self.backend.emit(softtorch.straight_through, (harden(context, tensor, soft), soft.value), {})
             soft = replace(soft, value=value, exact=False)
         return soft.value if soft.domain is Domain.REAL else soft
+
+    def _unwritten(self, tensor: Tensor) -> Tensor:
+        """What a soft call may keep for its backward pass: a copy, in a program that writes tensors in place.
+
+        The hard call keeps nothing of its operands, so the program is free to write into them afterwards.
+        """
+        if not self.sites.writes:
+            return tensor
+        copy: Tensor = self.backend.emit(torch.clone, (tensor,), {})
+        return copy
 
     def _beside(self, call: Call) -> Any:
         """scope = "model": a smooth call on real numbers that have shadows runs once more, on the shadows."""
@@ -310,9 +341,10 @@ class Engine:
         real = shadow if soft is None else as_real(context, soft)
         result = self._combine(context, hard, real)
         self.sites.reached(context.sites)
-        if soft is None and self.sites.scope(context.sites) == "model":
+        if self.sites.scope(context.sites) == "model":
             soft = Soft(Domain.REAL, real, None, context.exact, context.sites)
-        self.values.set(result, Known(True, soft, context.sites))
+        behind = hard if soft is not None and soft.domain is not Domain.REAL and not context.exact else None
+        self.values.set(result, Known(True, soft, context.sites, soft is not None, behind))
         return result
 
     def _separated(self, context: Context, hard: Tensor, soft: Soft) -> Soft:
@@ -328,7 +360,7 @@ class Engine:
         if real.shape != hard.shape:
             raise Cut(f"its soft value has shape {tuple(real.shape)}, its hard value {tuple(hard.shape)}")
         if not context.exact:
-            return real
+            return self._unwritten(real)
         result: Tensor = self.backend.emit(softtorch.straight_through, (hard, real), {})
         return result
 

@@ -17,7 +17,7 @@ import softtorch
 from softfx import runtime
 from softfx.domains import Domain, Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.values import as_number, as_probability, as_real, is_discrete, on_points, points
+from softfx.rules.values import as_number, as_probability, as_real, counted, is_discrete, on_points, points
 
 __all__ = ["RULES"]
 
@@ -70,13 +70,19 @@ def _value(operand: Any) -> Any:
     return operand.value if isinstance(operand, Soft) else operand
 
 
+_WHOLE = (torch.add, torch.sub, torch.mul)  # of integers, integers
+_INDICES = (Domain.SOFT_INDEX, Domain.SOFT_BOOL)
+
+
 def _as_index(context: RuleContext, exact: Callable[..., Tensor], input: Any, other: Any) -> Soft | None:
     """An index and a number, an integer tensor or another index: the same arithmetic on the points."""
-    if not is_discrete(context.hard) or context.hard.dtype is torch.bool:
-        return None
     softs = [operand for operand in (input, other) if isinstance(operand, Soft)]
-    if any(soft.domain not in (Domain.SOFT_INDEX, Domain.SOFT_BOOL) for soft in softs):
+    if context.hard.dtype is torch.bool or any(soft.domain not in _INDICES for soft in softs):
         return None
+    if context.hard.is_floating_point() and (
+        exact not in _WHOLE or all(soft.domain is Domain.SOFT_BOOL for soft in softs)
+    ):
+        return None  # no integer, or a number will do
     if len(softs) == 2:
         return _joint(context, exact, *softs)
     return on_points(context, exact, input, other)
@@ -98,18 +104,19 @@ def _mean_field(context: RuleContext, exact: Callable[..., Tensor], input: Any, 
     x, y = as_real(context, input), as_real(context, other)
     if not isinstance(x, Tensor):
         x = context.call(torch.full_like, y, x)
-    return context.call(exact, x, y)
+    result = context.call(exact, x, y)
+    return counted(context, result, input, other) if exact in _WHOLE else result
 
 
-def _stepped(exact: Callable[..., Tensor]) -> Callable[..., Any]:
+def _stepped(exact: Callable[..., Tensor], relax: Callable[..., Any]) -> Callable[..., Any]:
     """The carry of // and %: on the points of an index, between the neighbours of a count."""
 
     def carry(context: RuleContext, input: Any, other: Any, *, rounding_mode: Any = None) -> Any:
         shadow = _as_index(context, exact, input, other)
         if shadow is not None:
             return shadow
-        if isinstance(other, Soft) and other.domain is not Domain.COUNT:
-            raise Cut(f"{exact.__name__} of real numbers by a soft index has no rule")
+        if not (context.whole(input) and context.whole(other)):
+            return relax(context, as_real(context, input), as_real(context, other))
         if isinstance(input, Soft) and isinstance(other, Soft):
             return context.call(runtime.probability, exact, *points(context, input), *points(context, other))
         soft, fixed, reflected = (input, other, False) if isinstance(input, Soft) else (other, input, True)
@@ -155,7 +162,7 @@ def _tensors(context: RuleContext, input: Any, other: Any) -> tuple[Any, Any]:
 
 def _neg(context: RuleContext, input: Soft) -> Any:
     index = on_points(context, torch.neg, input)
-    return index if index is not None else context.call(torch.neg, as_real(context, input))
+    return index if index is not None else counted(context, context.call(torch.neg, as_real(context, input)), input)
 
 
 def _product(exact: Callable[..., Tensor]) -> Callable[..., Any]:
@@ -178,9 +185,9 @@ def _smooth(code: str, op: str, exact: Callable[..., Tensor], *aliases: str) -> 
     return _following(code, op, _binary(exact), *aliases)
 
 
-def _following(code: str, op: str, carry: Callable[..., Any], *aliases: str) -> Rule:
+def _following(code: str, op: str, carry: Callable[..., Any], *aliases: str, discrete_only: bool = False) -> Rule:
     return Rule(code, op, "selection", "Arithmetic follows what reaches it.", "It follows what reaches it.", "",
-                soft=f"torch.{op}", carry=carry, aliases=aliases, options=())  # fmt: skip
+                soft=f"torch.{op}", carry=carry, aliases=aliases, options=(), discrete_only=discrete_only)  # fmt: skip
 
 
 def _stepping(code: str, op: str, relax: Callable[..., Any], exact: Callable[..., Tensor], soft: str) -> Rule:
@@ -193,7 +200,7 @@ def _stepping(code: str, op: str, relax: Callable[..., Any], exact: Callable[...
         "arXiv 2504.19026",
         soft=soft,
         relax=relax,
-        carry=_stepped(exact),
+        carry=_stepped(exact, relax),
     )
 
 
@@ -203,8 +210,8 @@ RULES = (
     _smooth("SX613", "mul", torch.mul, "multiply"),
     _smooth("SX615", "pow", torch.pow),
     replace(_smooth("SX614", "div", torch.div, "divide", "true_divide"), becomes=_rounded),
-    _following("SX619", "matmul", _product(torch.matmul), "mm", "bmm", "mv", "dot"),
-    _following("SX620", "einsum", _einsum),
+    _following("SX619", "matmul", _product(torch.matmul), "mm", "bmm", "mv", "dot", discrete_only=True),
+    _following("SX620", "einsum", _einsum, discrete_only=True),
     _following("SX616", "neg", _neg, "negative"),
     _stepping("SX617", "floor_divide", _divide(softtorch.floor), torch.floor_divide, "softtorch.floor"),
     _stepping("SX630", "trunc_divide", _divide(softtorch.trunc), _trunc_divide, "softtorch.trunc"),

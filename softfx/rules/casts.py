@@ -11,7 +11,7 @@ from torch import Tensor
 import softtorch
 from softfx.domains import Domain, Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.values import as_real, is_discrete, points, truth
+from softfx.rules.values import is_discrete, points, truth
 
 __all__ = ["RULES"]
 
@@ -46,18 +46,18 @@ def _relax(context: RuleContext, input: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _carry(context: RuleContext, input: Any, *args: Any, **kwargs: Any) -> Any:
-    """A mask cast to integers is an index over 0 and 1, an index cast to bools whether it is 0."""
+    """What it stands for stays: floats of a mask are a mask (the product of two has one derivative, test_contracts).
+
+    A mask cast to integers is an index over 0 and 1, an index cast to bools whether it is 0.
+    """
     if not isinstance(input, Soft):
         raise Cut("a cast to the type of a soft value")
     dtype = context.hard.dtype
-    if context.hard.is_floating_point():  # a mask stays one: the product of two has one derivative (test_contracts)
-        mask = input.domain is Domain.SOFT_BOOL
-        return context.soft(input.value, "soft_bool") if mask else as_real(context, input)
     if input.domain is Domain.REAL:
         raise Cut("a cast of a real shadow")
     if dtype is torch.bool:
         return context.soft(truth(context, input), "soft_bool")
-    if input.domain is Domain.SOFT_BOOL and dtype is not torch.uint8:  # a uint8 is a mask to torch, too
+    if input.domain is Domain.SOFT_BOOL and not dtype.is_floating_point and dtype is not torch.uint8:  # a mask to torch
         weights, _ = points(context, input)
         return context.soft(weights, "soft_index")
     return context.soft(input.value, input.domain.value, input.support)

@@ -40,10 +40,11 @@ def _real(context: RuleContext, operand: Any, like: Tensor) -> Any:
 
 
 def _carry(compare: Callable[..., Tensor], function: Callable[..., Tensor]) -> Callable[..., Any]:
+    relax = _relax(function)
+
     def carry(context: RuleContext, input: Any, other: Any) -> Any:
-        if any(isinstance(operand, Tensor) and not is_discrete(operand) for operand in (input, other)):
-            reals = as_real(context, input), as_real(context, other)
-            return context.soft(context.call(function, *reals, **context.options), "soft_bool")
+        if any(isinstance(operand, Tensor) and not context.whole(operand) for operand in (input, other)):
+            return relax(context, as_real(context, input), as_real(context, other))
         if isinstance(input, Soft) and isinstance(other, Soft):
             return context.soft(_both(context, compare, input, other), "soft_bool")
         soft, fixed, reflected = (input, other, False) if isinstance(input, Soft) else (other, input, True)

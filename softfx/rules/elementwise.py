@@ -15,10 +15,21 @@ from torch import Tensor
 
 import softtorch
 from softfx import runtime
+from softfx.domains import Soft
 from softfx.rules.rule import Cut, Family, Rule, RuleContext
-from softfx.rules.values import is_discrete, on_points, through_real
+from softfx.rules.values import counted, is_discrete, on_points, through_real
 
 __all__ = ["RULES"]
+
+
+def _rounding(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    """A number rounded stands for an integer from there on."""
+
+    def relax(context: RuleContext, input: Any) -> Any:
+        _refuse_integers(input)
+        return context.soft(context.call(function, input, **context.options), "count")
+
+    return relax
 
 
 def _unary(function: Callable[..., Tensor]) -> Callable[..., Any]:
@@ -48,7 +59,7 @@ def _refuse_integers(*operands: Any) -> None:
 def _round(context: RuleContext, input: Any, *, decimals: int = 0) -> Any:
     _refuse_integers(input)
     if decimals == 0:
-        return context.call(softtorch.round, input, **context.options)
+        return context.soft(context.call(softtorch.round, input, **context.options), "count")
     scaled = context.call(torch.mul, input, 10.0**decimals)
     return context.call(torch.div, context.call(softtorch.round, scaled, **context.options), 10.0**decimals)
 
@@ -92,15 +103,28 @@ _EXACT: dict[str, Callable[..., Tensor]] = {
 }  # fmt: skip
 
 
+_ROUNDINGS = ("round", "floor", "ceil", "trunc")
+
+
+def _rounded(context: RuleContext, input: Soft, *, decimals: int = 0) -> Any:
+    """What stands for an integer is rounded already."""
+    return context.soft(input.value, input.domain.value, input.support)
+
+
 def _carry(op: str, relax: Callable[..., Any]) -> Callable[..., Any]:
     """Exactly, on the numbers that an index ranges over; otherwise on the number that a shadow is worth."""
     through, exact = through_real(relax), _EXACT.get(op)
+    if op in _ROUNDINGS:
+        return _rounded
     if exact is None:
         return through
 
     def carry(context: RuleContext, *args: Any, **kwargs: Any) -> Any:
-        index = on_points(context, exact, *args, **kwargs) if is_discrete(context.hard) else None
-        return index if index is not None else through(context, *args, **kwargs)
+        index = on_points(context, exact, *args, **kwargs)
+        if index is not None:
+            return index
+        shadow = through(context, *args, **kwargs)
+        return counted(context, shadow, *args, *kwargs.values())
 
     carry.__signature__ = inspect.signature(relax)  # type: ignore[attr-defined]  # so that arguments are checked as relax's
     return carry
@@ -143,10 +167,10 @@ RULES = (
         "SX101", "round", "discrete", _round, _FLAT, _KEEP_COUNTS,
         source="arXiv 2504.19026", options=("softness", "mode", "neighbor_radius"),
     ),
-    _elementwise("SX102", "floor", "discrete", _unary(softtorch.floor), _FLAT, _KEEP_COUNTS),
-    _elementwise("SX103", "ceil", "discrete", _unary(softtorch.ceil), _FLAT, _KEEP_COUNTS),
-    _elementwise("SX104", "trunc", "discrete", _unary(softtorch.trunc), _FLAT, _KEEP_COUNTS, "fix"),
-    _elementwise("SX105", "sign", "discrete", _unary(softtorch.sign), _FLAT, _KEEP_COUNTS, "sgn"),
+    _elementwise("SX102", "floor", "discrete", _rounding(softtorch.floor), _FLAT, _KEEP_COUNTS),
+    _elementwise("SX103", "ceil", "discrete", _rounding(softtorch.ceil), _FLAT, _KEEP_COUNTS),
+    _elementwise("SX104", "trunc", "discrete", _rounding(softtorch.trunc), _FLAT, _KEEP_COUNTS, "fix"),
+    _elementwise("SX105", "sign", "discrete", _rounding(softtorch.sign), _FLAT, _KEEP_COUNTS, "sgn"),
     _elementwise("SX106", "heaviside", "discrete", _heaviside, _FLAT, _KEEP_COUNTS),
     _elementwise(
         "SX107", "frac", "kink", _unary(softtorch.frac), "Right between its jumps, blind to them.", _KEEP_KINK

@@ -14,7 +14,16 @@ from softfx import runtime
 from softfx.domains import Domain, Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.selection import MOST_POINTS, look_up, plain, positions, shape_of
-from softfx.rules.values import as_indices, as_number, as_probability, as_real, integer_domain, is_discrete, moved
+from softfx.rules.values import (
+    as_indices,
+    as_number,
+    as_probability,
+    as_real,
+    counted,
+    integer_domain,
+    is_discrete,
+    moved,
+)
 from softfx.rules.writing import put
 
 __all__ = ["RULES"]
@@ -164,7 +173,7 @@ def _masked_write(context: RuleContext, input: Any, mask: Soft, value: Any) -> A
         filled = context.call(torch.full, (), filled, dtype=like.dtype, device=like.device)
     base = real if real.is_floating_point() else context.call(torch.Tensor.to, real, like.dtype)
     result = context.call(softtorch.where, weight, filled, base)
-    return _in_form(context, result)
+    return _in_form(context, result, input, value)
 
 
 def _written(context: RuleContext, input: Any, key: tuple[Any, ...], value: Any, accumulate: bool) -> Any:
@@ -181,12 +190,12 @@ def _written(context: RuleContext, input: Any, key: tuple[Any, ...], value: Any,
             supports = context.call(runtime.write, supports[0], (*key, slice(None)), supports[1])
         return context.soft(written, "soft_index", supports)
     base, new = as_number(context, input, softs[0].value), as_number(context, value, softs[0].value)
-    return _in_form(context, context.call(runtime.write, base, key, new, accumulate))
+    return _in_form(context, context.call(runtime.write, base, key, new, accumulate), input, value)
 
 
-def _in_form(context: RuleContext, result: Tensor) -> Any:
+def _in_form(context: RuleContext, result: Tensor, *operands: Any) -> Any:
     if context.hard.is_floating_point():
-        return result
+        return counted(context, result, *operands)
     return context.soft(result, "soft_bool" if context.hard.dtype is torch.bool else "count")
 
 

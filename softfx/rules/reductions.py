@@ -12,7 +12,7 @@ from torch import Tensor
 import softtorch
 from softfx.domains import Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.values import as_real, is_discrete
+from softfx.rules.values import as_real, counted, is_discrete
 
 __all__ = ["RULES"]
 
@@ -21,7 +21,8 @@ def _reduce(exact: Callable[..., Any]) -> Callable[..., Any]:
     def carry(context: RuleContext, input: Any, *args: Any, dtype: Any = None, **kwargs: Any) -> Any:
         if not isinstance(input, Soft):
             raise Cut(f"{exact.__name__} over a soft axis")
-        return context.call(exact, as_real(context, input), *args, **kwargs)
+        value: Any = context.call(exact, as_real(context, input), *args, **kwargs)
+        return value if exact is torch.mean else counted(context, value, input)
 
     return carry
 
@@ -60,7 +61,13 @@ def _rule(code: str, op: str, carry: Callable[..., Any], *aliases: str) -> Rule:
     )
 
 
-_EXACT = {"sum": torch.sum, "mean": torch.mean, "cumsum": torch.cumsum, "prod": torch.prod, "cumprod": torch.cumprod}
+_EXACT: dict[str, Callable[..., Any]] = {
+    "sum": torch.sum,
+    "mean": torch.mean,
+    "cumsum": torch.cumsum,
+    "prod": torch.prod,
+    "cumprod": torch.cumprod,
+}
 
 RULES = (
     *(

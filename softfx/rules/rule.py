@@ -41,6 +41,9 @@ class RuleContext(Protocol):
     def func(self) -> Callable[..., Any]:
         """The function as the program spelled it."""
 
+    def whole(self, operand: Any) -> bool:
+        """Whether an operand stands for integers, whatever its type."""
+
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call `function` as one visible step of the rewritten code."""
 
@@ -73,6 +76,8 @@ class Rule:
     barrier: Barrier | None = None  # no soft value passes
     site: Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], bool] | None = None  # None: by family
     # The operation that a call with these arguments is instead: x / y rounded down is a floor division.
+    # Whether it is carried only on tensors of integers or bools: a product of matrices costs too much to be made twice.
+    discrete_only: bool = False
     becomes: Callable[[tuple[Any, ...], dict[str, Any]], str | None] | None = None
 
     @property

@@ -17,7 +17,7 @@ import softtorch
 from softfx import runtime
 from softfx.domains import Domain, Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.values import as_index, as_number, as_probability, as_real, moved, points
+from softfx.rules.values import as_index, as_number, as_probability, as_real, counted, moved, points
 
 __all__ = ["MOST_POINTS", "RULES", "look_up", "plain", "positions", "selecting", "shape_of"]
 
@@ -35,9 +35,10 @@ def _where(context: RuleContext, condition: Any, input: Any, other: Any) -> Any:
         for fill, rest, where_false in ((input, other, False), (other, input, True)):
             if _excludes(fill):
                 return _excluded(context, fill, rest, probability, where_false)
-        return context.call(softtorch.where, probability, _branch(context, input, hard), _branch(context, other, hard))
+        branches = [_branch(context, operand, hard) for operand in (input, other)]
+        return counted(context, context.call(softtorch.where, probability, *branches), input, other)
     if hard.dtype is torch.bool:
-        branches = (as_probability(context, operand, like) for operand in (input, other))
+        branches = [as_probability(context, operand, like) for operand in (input, other)]
         return context.soft(context.call(softtorch.where, probability, *branches), "soft_bool")
     (p, p_points), (q, q_points) = as_index(context, input, like), as_index(context, other, like)
     if p.shape[-1] + q.shape[-1] > MOST_POINTS:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from softfx import runtime
 from softfx.domains import Domain, Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.values import as_indices, as_number, as_probability, integer_domain, moved, points
+from softfx.rules.values import as_indices, as_number, as_probability, counted, integer_domain, moved, points
 
 __all__ = ["RULES"]
 
@@ -66,7 +66,8 @@ def _stack(context: RuleContext, tensors: Any, dim: int = 0) -> Any:
 def _join(context: RuleContext, operands: Any, dim: int, func: Callable[..., Any]) -> Any:
     like = next(operand.value for operand in operands if isinstance(operand, Soft))
     if context.hard.is_floating_point():
-        return context.call(func, [as_number(context, operand, context.hard) for operand in operands], dim)
+        numbers = [as_number(context, operand, context.hard) for operand in operands]
+        return counted(context, context.call(func, numbers, dim), *operands)
     if context.hard.dtype is torch.bool:
         weights = [as_probability(context, operand, like) for operand in operands]
         return context.soft(context.call(func, weights, dim), "soft_bool")

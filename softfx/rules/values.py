@@ -21,6 +21,7 @@ __all__ = [
     "as_number",
     "as_probability",
     "as_real",
+    "counted",
     "harden",
     "integer_domain",
     "is_discrete",
@@ -123,6 +124,12 @@ def as_number(context: RuleContext, operand: Any, like: Tensor) -> Any:
     return context.call(torch.Tensor.to, real, like.dtype) if is_discrete(real) else real
 
 
+def counted(context: RuleContext, value: Any, *operands: Any) -> Any:
+    """A result that stands for an integer if its operands do, in a floating type as well."""
+    whole = all(context.whole(operand) for operand in operands if operand is not None)
+    return context.soft(value, "count") if whole and isinstance(value, Tensor) else value
+
+
 def is_discrete(operand: Any) -> bool:
     """Whether an operand is a hard tensor of integers or bools."""
     return isinstance(operand, Tensor) and not operand.is_floating_point() and not operand.is_complex()
@@ -145,21 +152,19 @@ def on_points(context: RuleContext, func: Callable[..., Any], *operands: Any, **
     if soft is None or soft.domain not in (Domain.SOFT_INDEX, Domain.SOFT_BOOL):
         return None
     others = [other for other in (*operands, *options.values()) if other is not soft]
-    if any(isinstance(other, Soft) or _is_real(other) for other in others):
+    if any(isinstance(other, Soft) or not context.whole(other) for other in others if other is not None):
+        return None
+    if soft.domain is Domain.SOFT_BOOL and context.hard.is_floating_point():  # a number will do
         return None
     weights, support = points(context, soft)
     wide = [support if operand is soft else _beside(context, operand) for operand in operands]
-    if not isinstance(wide[0], Tensor):
+    if operands and not isinstance(wide[0], Tensor):
         wide[0] = context.call(torch.full_like, support, wide[0])
     named = {key: _beside(context, option) for key, option in options.items()}
     numbers = context.call(func, *wide, **named)
     if weights.shape[:-1] != context.hard.shape:
         weights = context.call(Tensor.expand, weights, (*context.hard.shape, weights.shape[-1]))
     return context.soft(weights, "soft_index", numbers)
-
-
-def _is_real(operand: Any) -> bool:
-    return isinstance(operand, float) or (isinstance(operand, Tensor) and not is_discrete(operand))
 
 
 def _beside(context: RuleContext, operand: Any) -> Any:

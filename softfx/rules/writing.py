@@ -17,7 +17,7 @@ from softfx import runtime
 from softfx.domains import Domain, Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.selection import MOST_POINTS, plain, positions, selecting
-from softfx.rules.values import as_number, is_discrete
+from softfx.rules.values import as_number, counted, is_discrete
 
 __all__ = ["RULES", "put"]
 
@@ -100,7 +100,7 @@ def _rearranged(context: RuleContext, input: Tensor, dim: int, index: Soft, src:
 
 def _in_form(context: RuleContext, result: Tensor, *operands: Any) -> Any:
     if context.hard.is_floating_point():
-        return result
+        return counted(context, result, *operands)
     ones = all(operand in (0, 1) for operand in operands if not isinstance(operand, Tensor | Soft))
     stays = context.hard.dtype is torch.bool or (ones and not any(isinstance(o, Tensor) for o in operands[1:]))
     return context.soft(result, "soft_bool" if stays else "count")
@@ -156,7 +156,7 @@ def _bincount(context: RuleContext, input: Any, weights: Any = None, minlength: 
     p = _distribution(context, input, classes)
     factor = None if weights is None else as_number(context, weights, p)
     counts = context.call(softtorch.bincount, p, factor, classes)
-    return counts if context.hard.is_floating_point() else context.soft(counts, "count")
+    return counted(context, counts, input, weights)
 
 
 RULES: tuple[Rule, ...] = (

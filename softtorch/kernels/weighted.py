@@ -38,7 +38,8 @@ def _finite(values: Tensor) -> Tensor:
 
 def _is_moderate(values: Tensor) -> Tensor:
     """Whether entries are finite and so small that products of two of them are."""
-    return values.abs() <= torch.finfo(values.dtype).max ** 0.5
+    moderate: Tensor = values.abs() <= torch.finfo(values.dtype).max ** 0.5
+    return moderate
 
 
 def _moderate(values: Tensor) -> Tensor:

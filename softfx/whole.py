@@ -1,0 +1,61 @@
+"""Which real tensors hold whole numbers: zeros, ones, floors, casts of integers, and what is added up from them.
+
+A count or an index goes on being one in a floating type: cast to float, summed, compared, cast back. Beside soft values
+these tensors count as integers, so that a capacity check on `mask.float().cumsum(-1) <= k` is resolved as the check
+on integers is. To add an operation, append its name to the set it belongs to.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+__all__ = ["gives_whole", "is_whole_number"]
+
+# Filled with the numbers among their arguments, or with 0 or 1.
+_CREATING = frozenset({
+    "zeros", "ones", "full", "eye", "arange", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones",
+    "new_full",
+})  # fmt: skip
+_ROUNDING = frozenset({"round", "floor", "ceil", "trunc", "sign", "floor_divide", "trunc_divide"})
+# Whole where their operands are.
+_KEEPING = frozenset({
+    "add", "sub", "mul", "neg", "abs", "relu", "clamp", "clamp_min", "clamp_max", "minimum", "maximum", "remainder",
+    "sum", "cumsum", "prod", "cumprod", "max", "min", "amax", "amin", "sort", "topk", "where", "masked_fill", "gather",
+    "index_select", "take_along_dim", "take", "getitem", "scatter", "scatter_add", "index_add", "index_copy",
+    "index_fill", "index_put", "setitem", "cat", "stack", "hstack", "vstack", "pad", "reshape", "view", "view_as",
+    "flatten", "squeeze", "unsqueeze", "permute", "transpose", "t", "T", "mT", "movedim", "expand", "expand_as",
+    "broadcast_to", "repeat", "tile", "narrow", "select", "split", "chunk", "unbind", "flip", "roll", "ravel",
+    "diagonal", "repeat_interleave", "clone", "contiguous", "detach", "data", "cpu", "cuda", "tril", "triu", "matmul",
+    "cast", "diff", "copy_", "fill_", "zero_",
+})  # fmt: skip
+
+
+def is_whole_number(value: Any) -> bool:
+    """Whether a Python number is an integer.
+
+    >>> is_whole_number(2.0), is_whole_number(0.5)
+    (True, False)
+    """
+    return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+
+
+def gives_whole(op: str, args: tuple[Any, ...], kwargs: dict[str, Any], whole: list[bool]) -> bool:
+    """Whether `op` of these arguments gives whole numbers; `whole` says it of each tensor among them, in order."""
+    if op in _ROUNDING:
+        return not kwargs.get("decimals")
+    if op in _CREATING:
+        return all(is_whole_number(number) for number in _numbers((args[1:] if whole else args, kwargs)))
+    return op in _KEEPING and all(whole) and all(is_whole_number(number) for number in _numbers((args, kwargs)))
+
+
+def _numbers(tree: Any) -> list[Any]:
+    """The numbers in nested arguments."""
+    if isinstance(tree, int | float):
+        return [tree]
+    if isinstance(tree, dict):
+        tree = tuple(tree.values())
+    if isinstance(tree, tuple | list) and not isinstance(tree, torch.Size):
+        return [number for item in tree for number in _numbers(item)]
+    return []
