@@ -67,6 +67,7 @@ class Sites:
         self._records: list[SiteRecord] = []
         self._regions: dict[int, int] = {}
         self.static: set[Key] = set()
+        self.writes = False  # the program writes tensors in place
         self.opaque = False  # a custom autograd.Function was met, through which derivatives cannot be followed
         self._lifted: set[tuple[str, int]] = set()
 

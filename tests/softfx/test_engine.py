@@ -206,3 +206,21 @@ def test_parameters_and_inputs_without_a_gradient_are_named() -> None:
             return x * self.fed * (self.starved * 2).round()
 
     assert softfx.check(Starved(), example_inputs=(torch.ones(3),)).starved == ["starved"]
+
+
+@pytest.mark.parametrize("policy", ["gradients", "straight-through", "smooth"])
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_the_program_may_write_into_what_a_soft_call_has_used(executor: str, policy: str) -> None:
+    def reused(x: Tensor) -> Tensor:
+        y = x * 2
+        above = (y > 0).float()
+        chosen = y.topk(2).values.sum()
+        y.mul_(3)
+        above += 1
+        return above * chosen + y
+
+    x = torch.randn(6)
+    soft = softfx.soften(reused, policy, example_inputs=(x,), executor=executor)
+    assert gradient(soft, x).isfinite().all()
+    if policy != "smooth":
+        assert torch.equal(soft(x), reused(x))
