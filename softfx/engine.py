@@ -126,10 +126,10 @@ class Engine:
         if rule is None:
             return self._plain(call, "has no rule for a soft value")
         if rule.barrier:
-            return self._plain(call, _LOSSES[rule.barrier])
+            return self._plain(self._unsoftened(call), _LOSSES[rule.barrier])
         record = self._record(rule, call) if call.is_site else None
         if record is not None and not record.acts and not (softs and rule.family == "kink"):
-            return self._plain(call, "is kept hard")
+            return self._plain(self._unsoftened(call), "is kept hard")
         if record is None and (not softs or (rule.discrete_only and not call.discrete_softs)):
             return self._plain(call)
         if not torch.is_grad_enabled() and (record is None or record.action != "soft") and all(s.exact for s in softs):
@@ -233,7 +233,7 @@ class Engine:
             record.block(reason)
         if call.written is None and context.hard is not None and context.exact:
             return self._remember_plain(call, context.hard, "")
-        return self._plain(call)
+        return self._plain(call if record is None else self._unsoftened(call))
 
     def _options(self, rule: Rule, record: SiteRecord | None) -> dict[str, Any]:
         if record is None:
@@ -251,7 +251,7 @@ class Engine:
 
     def _unsoftened(self, call: Call) -> Call:
         """The call with the hard values of real operands that stand for integers."""
-        if all(known.hard is None for known in call.known):
+        if call.written is not None or all(known.hard is None for known in call.known):
             return call
         args, kwargs = map_tensors(self._hard_of, (call.args, call.kwargs))
         return replace(call, args=args, kwargs=kwargs)
@@ -263,7 +263,7 @@ class Engine:
     def _write(self, rule: Rule, context: Context, call: Call) -> Any:
         """An in-place call: computed beside its target, then copied into it, so that aliases see what they saw."""
         self.sites.writes = True
-        target, rest = call.args[0], self._unsoftened(call).args[1:]
+        target, rest = call.args[0], map_tensors(self._hard_of, call.args[1:])
         before = self.backend.emit(torch.clone, (target,), {})
         self.values.set(before, self.known(target))
         scratch = self.backend.emit(torch.clone, (self._hard_of(target),), {})
