@@ -62,8 +62,8 @@ def soften(
 
     >>> soft = soften(torch.round, {"default": {"action": "straight_through"}}, example_inputs=(torch.ones(2),))
     >>> x = torch.tensor([0.2, 1.7], requires_grad=True)
-    >>> soft(x)
-    tensor([0., 2.], grad_fn=<SubBackward0>)
+    >>> soft(x).tolist()
+    [0.0, 2.0]
     >>> print(soft.report.counts["straight_through"])
     1
     """
