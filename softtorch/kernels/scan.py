@@ -1,12 +1,13 @@
 """Sums with exponential decay along a sorted axis, and the wide dtype that long sums are accumulated in.
 
 sum_{j <= i} e^-(y_i - y_j) v_j is the first-order recurrence h_i = v_i + e^-(y_i - y_(i-1)) h_(i-1), in O(n) time and
-memory with a fixed number of operators, so that every transform and compiler takes it. What the sums mean is in
-laplace.py and in the methods.
+memory with a fixed number of operators, so that every transform and compiler takes it. `Decay` prepares the places
+once for several sums. What the sums mean is in laplace.py, kernel_sums.py and in the methods.
 """
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 
 def accumulated(x: Tensor) -> Tensor:
@@ -24,11 +25,6 @@ def together(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return x.expand(shape), y.expand(shape)
 
 
-def _reach(dtype: torch.dtype) -> tuple[int, float]:
-    """Places a chunk, and the gap beyond which e^-gap is below the rounding of 1: their product must not overflow."""
-    return (16, 40.0) if dtype == torch.float64 else (4, 18.0)  # exp overflows at 709 and at 88
-
-
 def decayed_sums(y: Tensor, v: Tensor) -> Tensor:
     """sum_{j <= i} e^-(y_i - y_j) v_j at every i.
 
@@ -40,35 +36,73 @@ def decayed_sums(y: Tensor, v: Tensor) -> Tensor:
         (..., n), right to the rounding of its largest term.
     """
     y, v = together(y, v)
-    return _scan(torch.diff(y, dim=-1, prepend=y[..., :1]), v)
+    return Decay(y).before(v)
 
 
 def decayed_sums_behind(y: Tensor, v: Tensor) -> Tensor:
     """sum_{j >= i} e^-(y_j - y_i) v_j at every i; y (..., n) rises, v is (..., n)."""
-    return decayed_sums(-y.flip(-1), v.flip(-1)).flip(-1)
+    y, v = together(y, v)
+    return Decay(y).behind(v)
 
 
-def _scan(gap: Tensor, v: Tensor) -> Tensor:
-    """h_i = v_i + e^-gap_i h_(i-1) for gap, v (..., n).
+def _reach(dtype: torch.dtype) -> tuple[int, float]:
+    """Places a chunk, and the gap beyond which e^-gap is below the rounding of 1: their product must not overflow."""
+    return (16, 40.0) if dtype == torch.float64 else (4, 18.0)  # exp overflows at 709 and at 88
+
+
+class Decay:
+    """Places y, (..., n) in rising order, in units of the decay length, ready for sums of several weights (..., n).
+
+    Where y falls, by rounding, neighbours count as equal.
+    """
+
+    def __init__(self, y: Tensor) -> None:
+        self.gap = torch.diff(y, dim=-1, prepend=y[..., :1]).clamp(0.0, _reach(y.dtype)[1])
+        self._forward: _Scan | None = None
+        self._backward: _Scan | None = None
+
+    def before(self, v: Tensor) -> Tensor:
+        """sum_{j <= i} e^-(y_i - y_j) v_j at every i."""
+        if self._forward is None:
+            self._forward = _Scan(self.gap)
+        return self._forward.sums(v)
+
+    def behind(self, v: Tensor) -> Tensor:
+        """sum_{j >= i} e^-(y_j - y_i) v_j at every i."""
+        if self._backward is None:
+            # The gap before a place is, seen from the other end, the gap before the next one.
+            self._backward = _Scan(pad(self.gap[..., 1:], (0, 1)).flip(-1))
+        return self._backward.sums(v.flip(-1)).flip(-1)
+
+
+class _Scan:
+    """h_i = v_i + e^-gap_i h_(i-1) for gap (..., n); the first gap does not matter.
 
     Inside a chunk it is one cumulative sum of e^offset v; the chunks' last values obey the same recurrence.
     """
-    size, reach = _reach(v.dtype)
-    n = v.shape[-1]
-    gap = gap.clamp(max=reach)
-    if n <= size:
-        return _chunk(gap, v)[0]
-    chunks = -(-n // size)
-    fill = (0, chunks * size - n)
-    gap = torch.nn.functional.pad(gap, fill).reshape(*gap.shape[:-1], chunks, size)
-    v = torch.nn.functional.pad(v, fill).reshape(*v.shape[:-1], chunks, size)
-    inside, offset = _chunk(gap, v)  # (..., chunks, size)
-    across = gap[..., :1] + offset  # from the last place of the chunk before
-    carry = torch.nn.functional.pad(_scan(across[..., -1], inside[..., -1])[..., :-1], (1, 0))
-    return (inside + torch.exp(-across) * carry.unsqueeze(-1)).flatten(-2)[..., :n]
 
+    def __init__(self, gap: Tensor) -> None:
+        self.n = gap.shape[-1]
+        self.size, reach = _reach(gap.dtype)
+        self.chunks = -(-self.n // self.size)
+        if self.chunks > 1:
+            gap = self._cut(gap)
+        offset = gap.cumsum(dim=-1) - gap[..., :1]
+        self.grow = offset.exp()
+        self.fall = torch.exp(-offset)  # not the reciprocal, whose derivative squares it and underflows
+        if self.chunks > 1:
+            self.enter = torch.exp(-gap[..., :1])  # (..., chunks, 1), from the last place of the chunk before
+            self.across = _Scan((gap[..., 0] + offset[..., -1]).clamp(max=reach))
 
-def _chunk(gap: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """The recurrence from the first place of a chunk on, and each place's distance to the first, (..., size) each."""
-    offset = gap.cumsum(dim=-1) - gap[..., :1]
-    return (offset.exp() * v).cumsum(dim=-1) * torch.exp(-offset), offset
+    def sums(self, v: Tensor) -> Tensor:
+        """The recurrence for weights v, (..., n)."""
+        if self.chunks <= 1:
+            return (self.grow * v).cumsum(dim=-1) * self.fall
+        inside = (self.grow * self._cut(v)).cumsum(dim=-1) * self.fall  # (..., chunks, size)
+        carry = pad(self.across.sums(inside[..., -1])[..., :-1], (1, 0)).unsqueeze(-1) * self.enter
+        return torch.addcmul(inside, self.fall, carry).flatten(-2)[..., : self.n]
+
+    def _cut(self, x: Tensor) -> Tensor:
+        """x (..., n) as (..., chunks, size), filled up with zeros."""
+        extra = self.chunks * self.size - self.n
+        return (pad(x, (0, extra)) if extra else x).unflatten(-1, (self.chunks, self.size))

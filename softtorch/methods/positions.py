@@ -7,6 +7,7 @@ the two.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from torch import Tensor
 
 class Positions(ABC):
     """k places in the ascending order of n entries, the same for every row."""
+
+    complete: ClassVar[bool] = False
+    """Whether these are all the places there are, each once."""
 
     @abstractmethod
     def places(self, n: int) -> tuple[int, ...] | Tensor:
@@ -33,6 +37,14 @@ class Positions(ABC):
         places = self.places(n)
         return places if isinstance(places, Tensor) else torch.tensor(places, dtype=torch.long, device=device)
 
+    def count(self, n: int) -> int:
+        """k, how many places there are."""
+        return len(self.places(n))
+
+    def picked(self, ascending: Tensor) -> Tensor:
+        """What belongs to the places, (..., k), of something given for all in ascending order, (..., [n])."""
+        return ascending.index_select(-1, self.index(ascending.shape[-1], ascending.device))
+
 
 @dataclass(frozen=True)
 class Every(Positions):
@@ -40,6 +52,8 @@ class Every(Positions):
 
     descending: bool = False
     stable: bool = False
+
+    complete = True
 
     def places(self, n: int) -> tuple[int, ...]:
         return tuple(range(n - 1, -1, -1) if self.descending else range(n))
@@ -51,6 +65,12 @@ class Every(Positions):
     def index(self, n: int, device: torch.device) -> Tensor:
         index = torch.arange(n, device=device)
         return index.flip(0) if self.descending else index
+
+    def count(self, n: int) -> int:
+        return n
+
+    def picked(self, ascending: Tensor) -> Tensor:
+        return ascending.flip(-1) if self.descending else ascending
 
 
 @dataclass(frozen=True)
