@@ -23,9 +23,7 @@ def wild_pairs(dtype=torch.float64):
 def test_where_at_0_and_1_is_torchs_whatever_the_other_branch_holds(dtype, chosen):
     x, y = wild_pairs(dtype)
     condition = torch.full_like(x, float(chosen))
-    assert torch.equal(
-        where(condition, x, y).nan_to_num(7), torch.where(condition.bool(), x, y).nan_to_num(7)
-    )
+    assert torch.equal(where(condition, x, y).nan_to_num(7), torch.where(condition.bool(), x, y).nan_to_num(7))
     assert torch.equal(where(condition, x, y).isnan(), (x if chosen else y).isnan())
 
 
@@ -144,9 +142,7 @@ def test_transforms_see_through_where():
 
 
 def test_a_condition_that_is_no_probability_is_an_error():
-    with pytest.raises(
-        ShapeError, match=r"where: condition has dtype torch\.int64\. It holds .* torch's own"
-    ):
+    with pytest.raises(ShapeError, match=r"where: condition has dtype torch\.int64\. It holds .* torch's own"):
         where(torch.ones(2, dtype=torch.int64), 1.0, 0.0)
     with pytest.raises(ShapeError, match="masked_sum: mask has dtype"):
         masked_sum(torch.ones(2), torch.ones(2, dtype=torch.int64))

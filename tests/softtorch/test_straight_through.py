@@ -17,11 +17,7 @@ def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
     """Equal values, dtypes and signs of zero, NaN where NaN (its payload is nobody's)."""
     number = ~b.isnan()
     signs = torch.equal(a.signbit()[number], b.signbit()[number])
-    return (
-        a.dtype == b.dtype
-        and signs
-        and torch.equal(a.nan_to_num(7.0, 9.0, -9.0), b.nan_to_num(7.0, 9.0, -9.0))
-    )
+    return a.dtype == b.dtype and signs and torch.equal(a.nan_to_num(7.0, 9.0, -9.0), b.nan_to_num(7.0, 9.0, -9.0))
 
 
 def step(x, softness=0.1, mode="smooth"):
