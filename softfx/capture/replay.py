@@ -22,6 +22,7 @@ from softfx.capture.program import Program
 from softfx.errors import CaptureError
 from softfx.report import Break
 from softfx.rules import RULES, SPELLING
+from softfx.rules.rule import Rule
 from softfx.source import Location, Place
 from softfx.state import Preserved
 
@@ -48,6 +49,11 @@ class Witness:
     program: Program
     left: _Left
     found: set[Key]  # the calls that may be sites
+
+    @property
+    def keeps_state(self) -> str:
+        """What of the call outlives it, or ""."""
+        return next((reason for reason in self.program.seen.obstacles if "outlives the call" in reason), "")
 
 
 @dataclass
@@ -186,10 +192,16 @@ def function_of(target: Any) -> Callable[..., Any]:
 
 
 def _copies(values: Iterable[Any]) -> list[Any]:
-    return [
-        value.detach().clone().requires_grad_(value.requires_grad) if isinstance(value, Tensor) else value
-        for value in values
-    ]
+    """Tensors copied, numbers and strings as they are, of anything else its type: it is not kept alive."""
+    return [_copy(value) if isinstance(value, Tensor) else value if _plain(value) else type(value) for value in values]
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone().requires_grad_(tensor.requires_grad)
+
+
+def _plain(value: Any) -> bool:
+    return value is None or isinstance(value, int | float | complex | str | bytes)
 
 
 def _difference(expected: _Left, got: _Left, *, gradients: bool) -> str:
@@ -208,11 +220,8 @@ def _difference(expected: _Left, got: _Left, *, gradients: bool) -> str:
 
 
 def _differs(expected: Any, got: Any, *, gradients: bool) -> str:
-    if type(expected) is not type(got) and not (isinstance(expected, Tensor) and isinstance(got, Tensor)):
-        return f"is a {type(got).__name__} for a {type(expected).__name__}"
-    if not isinstance(expected, Tensor):
-        plain = isinstance(expected, int | float | complex | str | bytes)
-        return f"is {got!r} for {expected!r}" if plain and repr(expected) != repr(got) else ""
+    if not isinstance(expected, Tensor) or not isinstance(got, Tensor):
+        return f"is {got!r} for {expected!r}" if repr(expected) != repr(got) else ""  # NaN is NaN here
     if (expected.shape, expected.dtype, expected.layout) != (got.shape, got.dtype, got.layout):
         return f"is {tuple(got.shape)} {got.dtype} for {tuple(expected.shape)} {expected.dtype}"
     if not _same_bits(expected.detach(), got.detach()):
@@ -278,7 +287,14 @@ def _align(program: Program, original: Program) -> None:
 
 def _findable(program: Program, dynamic: set[fx.Node]) -> set[Key]:
     """The calls that have a derivative to lose: operations that may be sites, on operands that are not constants."""
-    return {key for key, node in _calls(program) if node in dynamic and RULES[key[0]].family != "selection"}
+    return {key for key, node in _calls(program) if node in dynamic and _decides(RULES[key[0]], node)}
+
+
+def _decides(rule: Rule, node: fx.Node) -> bool:
+    if rule.family == "selection" or rule.barrier is not None:
+        return False
+    args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda operand: operand.meta.get("val"))
+    return rule.site is None or rule.site(node.target, args, kwargs)  # type: ignore[arg-type]  # a call's is a function
 
 
 def _with_obstacles(program: Program, original: Witness) -> Program:
