@@ -47,7 +47,7 @@ def _located(context: RuleContext, function: Callable[..., Tensor], boundaries: 
 
 def _histc(context: RuleContext, input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     _refuse(input)
-    return context.call(softtorch.histc, input, bins, min, max, **context.options)
+    return context.soft(context.call(softtorch.histc, input, bins, min, max, **context.options), "count")
 
 
 _WHY = "A place among boundaries is an integer: neither the number nor the boundaries receive a gradient from it."

@@ -35,6 +35,12 @@ def _integral(context: RuleContext, input: Any, *args: Any, dtype: Any = None, *
     return context.call(func, context.call(softtorch.trunc, input, **context.options), *args, **kwargs)
 
 
+def _carry_integral(context: RuleContext, input: Any, *args: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    """Numbers that stand for integers have no fraction to lose."""
+    func = _EXACT[str(getattr(context.func, "__name__", ""))]
+    return context.soft(context.call(func, as_real(context, input), *args, **kwargs), "count")
+
+
 def _is_integral(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
     dtype, input = kwargs.get("dtype"), args[0] if args else kwargs.get("input")
     whole = isinstance(dtype, torch.dtype) and not (dtype.is_floating_point or dtype.is_complex)
@@ -83,6 +89,7 @@ RULES = (
         "",
         soft="softtorch.trunc",
         relax=_integral,
+        carry=_carry_integral,
     ),
     _rule("SX625", "count_nonzero", _count_nonzero),
 )
