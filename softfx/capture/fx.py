@@ -40,7 +40,7 @@ def capture(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
     """The calls of `target(*args, **kwargs)` in the graph that symbolic tracing makes of it."""
     original = replay.witness(target, args, kwargs, place)
     if original.keeps_state:
-        raise replay.refusal(target, "fx", f"tracing would leave its proxies where {original.keeps_state}")
+        raise replay.refusal(target, "fx", f"objects of the program would keep proxies, for {original.keeps_state}")
     traced = _traced(target, args, kwargs, place)
     program, difference = replay.carried(
         target, args, kwargs, place, original, lambda node: node.meta["location"], traced.callable
@@ -135,9 +135,6 @@ class _Tracer(fx.Tracer):
     def output(self, result: Any) -> None:
         """End the graph with the call's result."""
         self._results, self._structure = private.flatten(result)
-        for leaf in self._results:
-            if leaf is not None and not isinstance(leaf, (Tensor, *_PLAIN)):
-                raise TraceError(f"it returns a {type(leaf).__name__}, which may hold tensors")
         self.graph.output(tuple(self.create_arg(leaf) for leaf in self._results if isinstance(leaf, Tensor)))
 
     def callable(self, run: Callable[[fx.GraphModule], Callable[..., Any]]) -> Callable[..., Any]:

@@ -52,8 +52,9 @@ class Witness:
 
     @property
     def keeps_state(self) -> str:
-        """What of the call outlives it, or ""."""
-        return next((reason for reason in self.program.seen.obstacles if "outlives the call" in reason), "")
+        """How tensors of the call come to outlive it, or ""."""
+        ways = ("which may hold tensors", "outlives the call")
+        return next((reason for reason in self.program.seen.obstacles if any(way in reason for way in ways)), "")
 
 
 @dataclass
