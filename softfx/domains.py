@@ -58,7 +58,8 @@ class Known:
     soft: Soft | None = None
     carries: frozenset[int] = frozenset()  # sites whose derivative reaches this real number
     whole: bool = False  # a real tensor of whole numbers
-    hard: Tensor | None = None  # what a real tensor with a discrete shadow would be without softening
+    hard: Any = None  # what a soft real tensor would be without softening: a tensor, or a softfx.behind.Follow
+    version: int = 0  # of the tensor, when `hard` was found
 
 
 @dataclass(eq=False)

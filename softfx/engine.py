@@ -18,6 +18,7 @@ from torch import Tensor
 
 import softtorch
 from softfx import _torch_private as private
+from softfx.behind import Follow, follow, version
 from softfx.context import Backend, Call, Context
 from softfx.domains import Domain, Known, Soft, Values, map_tensors, rebuilt, tensors_in
 from softfx.rules import SPELLING, rule_of
@@ -126,10 +127,10 @@ class Engine:
         if rule is None:
             return self._plain(call, "has no rule for a soft value")
         if rule.barrier:
-            return self._plain(self._unsoftened(call), _LOSSES[rule.barrier])
+            return self._plain(call, _LOSSES[rule.barrier])
         record = self._record(rule, call) if call.is_site else None
         if record is not None and not record.acts and not (softs and rule.family == "kink"):
-            return self._plain(self._unsoftened(call), "is kept hard")
+            return self._plain(call, "is kept hard")
         if record is None and (not softs or (rule.discrete_only and not call.discrete_softs)):
             return self._plain(call)
         if not torch.is_grad_enabled() and (record is None or record.action != "soft") and all(s.exact for s in softs):
@@ -162,7 +163,19 @@ class Engine:
 
     def _plain(self, call: Call, loss: str = "") -> Any:
         """The call as it is. loss: what to say of the shadows among its operands, which end here."""
-        return self._remember_plain(call, self._hard(call), loss)
+        return self._remember_plain(call, self._deciding(call), loss)
+
+    def _deciding(self, call: Call) -> Any:
+        """A plain call's result: what it decides, and what Python reads of it, as the original would have it."""
+        unsoftened = self._unsoftened(call)
+        if unsoftened is call:
+            return self._hard(call)
+        if call.rule is not None and call.rule.barrier in ("branch", "number"):
+            return self._hard(unsoftened)
+        result = self._hard(call)
+        if not any(_is_discrete(tensor) for tensor in tensors_in(result)):
+            return result
+        return _decided_by(self._hard(unsoftened), result)
 
     def _hard(self, call: Call) -> Any:
         """What the program's call gives, its operands without their derivative where torch insists on it."""
@@ -195,9 +208,11 @@ class Engine:
         if call.written is not None:
             self.sites.writes = True
             self.values.set(call.written, Known(call.tainted, None, carries, whole))
-        for output in outputs:
+        hard = follow(call)
+        for position, output in enumerate(outputs):
             if output is not call.written and (self.values.get(output) is None or not self.known(output).tainted):
-                self.values.set(output, Known(call.tainted, None, carries, whole))
+                known = Known(call.tainted, None, carries, whole, hard(position), version(output))
+                self.values.set(output, known)
         return result
 
     def _is_whole(self, tensor: Tensor) -> bool:
@@ -233,7 +248,7 @@ class Engine:
             record.block(reason)
         if call.written is None and context.hard is not None and context.exact:
             return self._remember_plain(call, context.hard, "")
-        return self._plain(call if record is None else self._unsoftened(call))
+        return self._plain(call)
 
     def _options(self, rule: Rule, record: SiteRecord | None) -> dict[str, Any]:
         if record is None:
@@ -250,15 +265,20 @@ class Engine:
         return self._finish(context, context.hard, self._shadow(rule, context, call, call.args))
 
     def _unsoftened(self, call: Call) -> Call:
-        """The call with the hard values of real operands that stand for integers."""
+        """The call with the hard values of real operands."""
         if call.written is not None or all(known.hard is None for known in call.known):
             return call
         args, kwargs = map_tensors(self._hard_of, (call.args, call.kwargs))
         return replace(call, args=args, kwargs=kwargs)
 
     def _hard_of(self, tensor: Tensor) -> Tensor:
-        hard = self.known(tensor).hard
-        return tensor if hard is None else hard
+        """What `tensor` would be without softening, as far as that is known."""
+        known = self.known(tensor)
+        if known.hard is None or known.version != version(tensor):
+            return tensor
+        if isinstance(known.hard, Follow):
+            known.hard = known.hard.value(self.backend)
+        return tensor if known.hard is None else known.hard
 
     def _write(self, rule: Rule, context: Context, call: Call) -> Any:
         """An in-place call: computed beside its target, then copied into it, so that aliases see what they saw."""
@@ -271,7 +291,7 @@ class Engine:
         context.hard = scratch
         result = self._finish(context, scratch, self._shadow(rule, context, call, (before, *call.args[1:])))
         self.backend.emit(torch.Tensor.copy_, (target, result), {})
-        self.values.set(target, self.known(result))
+        self.values.set(target, replace(self.known(result), version=version(target)))
         return target
 
     def _shadow(self, rule: Rule, context: Context, call: Call, args: tuple[Any, ...]) -> Any:
@@ -306,6 +326,7 @@ class Engine:
         if not self.sites.writes:
             return tensor
         copy: Tensor = self.backend.emit(torch.clone, (tensor,), {})
+        self.values.set(copy, replace(self.known(tensor), version=version(copy)))
         return copy
 
     def _beside(self, call: Call) -> Any:
@@ -343,8 +364,9 @@ class Engine:
         self.sites.reached(context.sites)
         if self.sites.scope(context.sites) == "model":
             soft = Soft(Domain.REAL, real, None, context.exact, context.sites)
-        behind = hard if soft is not None and soft.domain is not Domain.REAL and not context.exact else None
-        self.values.set(result, Known(True, soft, context.sites, soft is not None, behind))
+        whole = soft is not None and soft.domain is not Domain.REAL
+        behind = None if context.exact or (soft is not None and not whole) else hard
+        self.values.set(result, Known(True, soft, context.sites, whole, behind, version(result)))
         return result
 
     def _separated(self, context: Context, hard: Tensor, soft: Soft) -> Soft:
@@ -376,6 +398,13 @@ class Engine:
         if known.soft.exact:
             return value
         return as_real(Context(self.backend, torch.clone, {}, False, known.soft.sites), known.soft)
+
+
+def _decided_by(hard: Any, soft: Any) -> Any:
+    """The integers and bools of one result with the real numbers of another."""
+    if isinstance(hard, Tensor):
+        return hard if _is_discrete(hard) or hard.shape != soft.shape else soft
+    return rebuilt(hard, [_decided_by(h, s) for h, s in zip(hard, soft, strict=True)])
 
 
 def _is_discrete(tensor: Tensor) -> bool:
