@@ -105,4 +105,5 @@ class _Scan:
     def _cut(self, x: Tensor) -> Tensor:
         """x (..., n) as (..., chunks, size), filled up with zeros."""
         extra = self.chunks * self.size - self.n
-        return (pad(x, (0, extra)) if extra else x).unflatten(-1, (self.chunks, self.size))
+        filled = pad(x, (0, extra)) if extra else x
+        return filled.reshape(*x.shape[:-1], self.chunks, self.size)
