@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from softtorch.kernels.sizes import doublings
+
 # A step whose Newton decrement was this small has squared an error of about 1e-9 already.
 TOLERANCE = 1e-18
 MAX_STEPS = 200
@@ -21,7 +23,7 @@ _LONGEST = 10.0
 def log_symmetric(x: Tensor) -> Tensor:
     """log e_k(exp(x)) for k = 1 .. n, (..., n), of x (..., n): the coefficients of prod (1 + e^x_i X), in logs."""
     n = x.shape[-1]
-    x = torch.nn.functional.pad(x, (0, (1 << (n - 1).bit_length()) - n), value=-torch.inf)
+    x = torch.nn.functional.pad(x, (0, (1 << doublings(n)) - n), value=-torch.inf)
     polynomials = torch.stack([torch.zeros_like(x), x], dim=-1)  # (..., polynomials, coefficients)
     while polynomials.shape[-2] > 1:
         polynomials = _log_product(polynomials[..., 0::2, :], polynomials[..., 1::2, :])

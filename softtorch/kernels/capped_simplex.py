@@ -8,6 +8,8 @@ closed form. A fixed number of operators, so every transform and compiler takes 
 import torch
 from torch import Tensor
 
+from softtorch.kernels.sizes import doublings
+
 
 def capped_project(x: Tensor, k: Tensor, power: int) -> Tensor:
     """Probabilities (..., n) that sum to k.
@@ -40,7 +42,7 @@ def _threshold(x: Tensor, k: Tensor, power: int) -> Tensor:
     breaks = torch.cat([x, x - 1.0], dim=-1).sort(dim=-1, descending=True).values
     low = torch.zeros_like(k.expand(*x.shape[:-1], 1), dtype=torch.long)
     high = torch.full_like(low, breaks.shape[-1] - 1)  # at the lowest break the sum is n
-    for _ in range((breaks.shape[-1] - 1).bit_length()):
+    for _ in range(doublings(breaks.shape[-1])):
         middle = (low + high) // 2
         enough = _link(x - breaks.gather(-1, middle), power).sum(dim=-1, keepdim=True) >= k
         low, high = torch.where(enough, low, middle + 1).minimum(high), torch.where(enough, middle, high)

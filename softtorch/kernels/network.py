@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from softtorch.kernels.sizes import doublings
+
 Swap = Callable[[Tensor], Tensor]
 
 
@@ -45,7 +47,7 @@ def odd_even(n: int, device: torch.device) -> Iterator[Layer]:
 
 def padded_size(n: int) -> int:
     """The power of two that the bitonic network needs for n entries."""
-    return 1 << max(n - 1, 0).bit_length()
+    return 1 << doublings(n)
 
 
 def run(x: Tensor, level: Tensor, layers: list[Layer], swap: Swap, error_free: bool) -> tuple[Tensor, list[Tensor]]:

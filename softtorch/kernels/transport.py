@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from softtorch.kernels import simplex
+from softtorch.kernels.sizes import doublings
 
 # Column sums are met to this part of an entry's mass; below it the rounding of the sums themselves decides.
 TOLERANCE = 1e-12
@@ -176,7 +177,7 @@ class _Dual(NamedTuple):
         m = derivative.shape[-1]
         apart = torch.eye(m, dtype=derivative.dtype, device=derivative.device)
         together = (-derivative > LINKED).to(derivative.dtype) + apart
-        for _ in range((m - 1).bit_length()):  # paths of length 1, 2, 4, ... until none can be longer
+        for _ in range(doublings(m)):  # paths of length 1, 2, 4, ... until none can be longer
             together = (together @ together).clamp(max=1.0)
         return derivative + together / together.sum(dim=-1, keepdim=True)
 

@@ -13,7 +13,7 @@ from softtorch.methods.base import middle_rank, with_extremes
 from softtorch.methods.keys import Keys
 from softtorch.methods.mirrored import Mirrored
 from softtorch.methods.positions import Positions
-from softtorch.methods.scaled import link_power, wide_softness
+from softtorch.methods.scaled import wide_softness
 
 
 class FastSoftSort(Mirrored):
@@ -35,7 +35,7 @@ class FastSoftSort(Mirrored):
         steps = (keys.n - keys.below - keys.above - 1).clamp(min=1)
         z = (place - keys.below).to(w.dtype) / steps / wide_softness(keys)
         z, w = together(z, w)
-        projected = permutahedron(_apart(z, w, keys.place_level(place)), w, link_power(keys))
+        projected = permutahedron(_apart(z, w, keys.place_level(place)), w, keys.mode.power)
         chosen = projected.index_select(-1, keys.n - 1 - positions.index(keys.n, w.device))
         return with_extremes(keys.restored(chosen.to(keys.raw.dtype)), keys, positions)
 
@@ -45,7 +45,7 @@ class FastSoftSort(Mirrored):
         place = torch.arange(keys.n, 0, -1, device=z.device)
         steps = (keys.n - keys.below - keys.above - 1).clamp(min=1)
         z, w = together(z, (place - keys.below).to(z.dtype) / steps)
-        projected = permutahedron(_apart(z, w, keys.place_level(place - 1)), w, link_power(keys))
+        projected = permutahedron(_apart(z, w, keys.place_level(place - 1)), w, keys.mode.power)
         ranks = torch.zeros_like(projected).scatter(-1, order, projected * steps + keys.below)
         return torch.where(keys.level == 0, ranks.to(keys.raw.dtype), middle_rank(keys))
 

@@ -4,6 +4,7 @@ Entries are carried to evenly spaced anchors, one for each place asked for and o
 The plan and its derivative are in kernels/transport.py.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from softtorch.kernels.scan import accumulated
 from softtorch.methods.base import Method, settled
 from softtorch.methods.keys import Keys
 from softtorch.methods.positions import Positions
-from softtorch.methods.scaled import count_like, link_power, wide_softness
+from softtorch.methods.scaled import count_like, wide_softness
 
 
 class OptimalTransport(Method):
@@ -70,20 +71,36 @@ class _Spans:
 
 
 def _spans(positions: Positions, n: int, device: torch.device) -> _Spans:
+    if positions.complete:
+        every = torch.arange(n, device=device)
+        return _Spans(every, every + 1, positions.index(n, device))
     places = positions.places(n)
     if isinstance(places, Tensor):
         return _spans_of_tensor(places.to(device), n)
-    wanted = sorted(set(places))
     spans, end = [], 0
-    for place in wanted:
+    for place in _rising(places):
         spans += [(end, place)] if end < place else []
         spans.append((place, place + 1))
         end = place + 1
     spans += [(end, n)] if end < n else []
-    column = {start: j for j, (start, _) in enumerate(spans)}
+    starts = [start for start, _ in spans]
     bounds = torch.tensor(spans, dtype=torch.long, device=device)
-    slot = torch.tensor([column[place] for place in places], dtype=torch.long, device=device)
+    # `index` compares, where a dictionary's hash would fix a symbolic size.
+    slot = torch.tensor([starts.index(place) for place in places], dtype=torch.long, device=device)
     return _Spans(bounds[:, 0], bounds[:, 1], slot)
+
+
+def _rising(places: Iterable[int]) -> list[int]:
+    """The places, each once, from low to high; by comparisons alone, which symbolic sizes allow and `sorted` not."""
+    rising: list[int] = []
+    for place in places:
+        low, high = 0, len(rising)
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (middle + 1, high) if rising[middle] < place else (low, middle)
+        if low == len(rising) or rising[low] != place:
+            rising.insert(low, place)
+    return rising
 
 
 def _spans_of_tensor(places: Tensor, n: int) -> _Spans:
@@ -106,4 +123,4 @@ def _plan(keys: Keys, mass: Tensor) -> Tensor:
     anchors = place.clamp(min=0).to(x.dtype) / (some.sum(dim=-1, keepdim=True) - 1).clamp(min=1)
     softness = torch.as_tensor(wide_softness(keys), dtype=x.dtype, device=x.device)
     present = (keys.level == 0).to(x.dtype).expand(x.shape)
-    return transport.plan(x, present, transport.Columns(anchors, mass), softness, link_power(keys))
+    return transport.plan(x, present, transport.Columns(anchors, mass), softness, keys.mode.power)

@@ -80,7 +80,7 @@ class Highest(Positions):
     k: int
 
     def places(self, n: int) -> tuple[int, ...]:
-        return tuple(range(n - 1, n - 1 - self.k, -1))
+        return tuple(n - 1 - i for i in range(self.k))  # a range would fix a symbolic n
 
     def exact(self, x: Tensor) -> tuple[Tensor, Tensor]:
         values, indices = torch.topk(x, self.k, dim=-1)

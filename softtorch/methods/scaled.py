@@ -7,7 +7,7 @@ from softtorch.kernels.scan import accumulated
 from softtorch.methods.keys import Keys
 
 # Infinite entries are put this many softnesses beyond the finite ones: e^-1000, halfway, is 0 in float64.
-_BEYOND = 2000.0
+BEYOND = 2000.0
 
 
 def wide_softness(keys: Keys) -> Tensor | float:
@@ -19,17 +19,11 @@ def scaled(keys: Keys) -> Tensor:
     """compared / softness, (..., [n]), infinite entries far out on their side; in the dtype of long sums."""
     y = accumulated(keys.compared) / wide_softness(keys)
     fixed, within = y.detach(), keys.level == 0
-    low = torch.where(within, fixed, torch.inf).amin(dim=-1, keepdim=True).clamp(max=0.0) - _BEYOND
-    high = torch.where(within, fixed, -torch.inf).amax(dim=-1, keepdim=True).clamp(min=0.0) + _BEYOND
+    low = torch.where(within, fixed, torch.inf).amin(dim=-1, keepdim=True).clamp(max=0.0) - BEYOND
+    high = torch.where(within, fixed, -torch.inf).amax(dim=-1, keepdim=True).clamp(min=0.0) + BEYOND
     return torch.where(within, y, torch.where(keys.level > 0, high, low))
 
 
 def count_like(k: Tensor | float, y: Tensor) -> Tensor:
     """How many, a number or (..., 1), as a tensor like y, (..., [n]), without its last axis: (..., 1)."""
     return k.to(y.dtype) if isinstance(k, Tensor) else torch.full_like(y[..., :1], k)
-
-
-def link_power(keys: Keys) -> int:
-    """How kernels name the mode: 0 for the exponential link of mode smooth, else the power q - 1 of its link."""
-    exponent = keys.mode.exponent
-    return 0 if exponent is None else round(exponent) - 1

@@ -9,7 +9,7 @@ from torch import Tensor
 from softtorch.kernels.capped_simplex import capped_project
 from softtorch.methods.base import Method
 from softtorch.methods.keys import Keys
-from softtorch.methods.scaled import count_like, link_power, scaled
+from softtorch.methods.scaled import count_like, scaled
 
 
 class SparseTopK(Method):
@@ -30,4 +30,4 @@ class SparseTopK(Method):
 
     def mask(self, keys: Keys, k: Tensor | float) -> Tensor:
         y = scaled(keys)
-        return capped_project(y, count_like(k, y), link_power(keys)).to(keys.raw.dtype)
+        return capped_project(y, count_like(k, y), keys.mode.power).to(keys.raw.dtype)

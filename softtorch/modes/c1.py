@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from softtorch.kernels.polynomial import C1_CURVES
 from softtorch.modes.base import Piecewise
 
 
@@ -9,8 +10,8 @@ class C1(Piecewise):
     """Polynomials in factored form, so that they vanish at t = -1 without cancellation."""
 
     name = "c1"
+    curves = C1_CURVES
     continuity = 1
-    exponent = 3.0
     power = 2
 
     def step(self, t: Tensor) -> Tensor:
