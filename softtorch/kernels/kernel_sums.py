@@ -12,52 +12,60 @@ from torch.nn.functional import pad
 
 from softtorch.kernels.pointwise import plain_operators_needed
 from softtorch.kernels.scan import Decay
+from softtorch.kernels.sweep import sweep
 
 
 class Sides(NamedTuple):
-    """The sums over lower, equal and higher places, one after another, (m, ..., n) each for m weights."""
+    """The sums over lower, equal and higher places, (..., n) each."""
 
     lower: Tensor
     equal: Tensor
     higher: Tensor
 
+    @property
+    def whole(self) -> Tensor:
+        """sum_j e^-|y_i - y_j| v_j."""
+        return self.lower + self.equal + self.higher
 
-def average(y: Tensor, v: Tensor, present: Tensor) -> Tensor:
-    """sum_j e^-|y_i - y_j| v_j / sum_j e^-|y_i - y_j|, over the places that are present, at every i.
+    @property
+    def signed(self) -> Tensor:
+        """sum_j sign(y_i - y_j) e^-|y_i - y_j| v_j."""
+        return self.lower - self.higher
+
+
+def average(y: Tensor, v: Tensor) -> Tensor:
+    """sum_j e^-|y_i - y_j| v_j / sum_j e^-|y_i - y_j| at every i.
 
     Args:
         y: places (..., n) in rising order, in units of the kernel's width.
         v: what is averaged, (..., n).
-        present: 1 for entries that count, 0 for others; (..., n). Where nothing is in reach the average is 0.
     """
     if plain_operators_needed():
-        return _mean_and_mass(y, v, present)[0]
-    result: Tensor = _Average.apply(y, v, present)[0]  # type: ignore[no-untyped-call]  # untyped in torch
+        return _mean_and_mass(y, v)[0]
+    result: Tensor = _Average.apply(y, v)[0]  # type: ignore[no-untyped-call]  # untyped in torch
     return result
 
 
 def sides(y: Tensor, v: Tensor) -> Sides:
-    """sum_j e^-|y_i - y_j| v_j for y (..., n) in rising order and m weights v, (m, ..., n)."""
+    """Sums of v, (..., n), with the kernel, at every place y, (..., n) in rising order."""
     if plain_operators_needed():
         return _plain_sides(y, v)
     return Sides(*_Sides.apply(y, v))  # type: ignore[no-untyped-call]
 
 
-def _mean_and_mass(y: Tensor, v: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+def _mean_and_mass(y: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """The average and the sum of the weights that it divides by, (..., n) each, differentiable in every order."""
-    sums = sides(y, torch.stack([v * present, present.expand(v.shape)]))
-    above, mass = (sums.lower + sums.equal + sums.higher).unbind(0)
-    mass = torch.where(mass > 0, mass, 1.0)
-    return above / mass, mass
+    mass = sides(y, torch.ones_like(v)).whole
+    return sides(y, v).whole / mass, mass
 
 
 def _plain_sides(y: Tensor, v: Tensor) -> Sides:
     """The same by torch's operators alone; equal places are summed without a derivative by y."""
-    first, last = _ties(y)
-    lower, _, higher = _sides(Decay(y), v, first, last)
-    fixed = _sides(Decay(y.detach()), v, first, last)
+    runs = _Runs(y)
+    lower, _, higher = _sides(Decay(y), v, runs)
+    equal = _sides(Decay(y.detach()), v, runs).equal
     # The sums of a run are taken at one of its ends, but each of its places has a derivative of its own.
-    return Sides(lower * _one(y.gather(-1, first) - y), fixed.equal, higher * _one(y - y.gather(-1, last)))
+    return Sides(lower * _one(runs.at_first(y) - y), equal, higher * _one(y - runs.at_last(y)))
 
 
 def _one(distance: Tensor) -> Tensor:
@@ -65,27 +73,30 @@ def _one(distance: Tensor) -> Tensor:
     return torch.exp(distance - distance.detach())
 
 
-def _ties(y: Tensor) -> tuple[Tensor, Tensor]:
-    """The first and the last place of every run of equal ones, (..., n); y rises, but for rounding."""
-    n = y.shape[-1]
-    place = torch.arange(n, device=y.device).expand(y.shape)
-    rises = torch.diff(y.detach(), dim=-1) > 0
-    first = torch.where(pad(rises, (1, 0), value=True), place, 0).cummax(dim=-1).values
-    last = torch.where(pad(rises, (0, 1), value=True), place, n - 1).flip(-1).cummin(dim=-1).values.flip(-1)
-    return first, last
+class _Runs:
+    """The runs of equal places in y, (..., n), which rises but for rounding."""
+
+    def __init__(self, y: Tensor) -> None:
+        place = torch.arange(y.numel(), device=y.device).view(y.shape)  # counted through all rows
+        rises = torch.diff(y.detach(), dim=-1) > 0
+        self.first = (place * pad(rises, (1, 0), value=True)).cummax(dim=-1).values.flatten()
+        later = place + y.numel() * ~pad(rises, (0, 1), value=True)
+        self.last = later.flip(-1).cummin(dim=-1).values.flip(-1).flatten()
+
+    def at_first(self, x: Tensor) -> Tensor:
+        """x, (..., n), at the first place of every place's run."""
+        return x.flatten().index_select(0, self.first).view(x.shape)
+
+    def at_last(self, x: Tensor) -> Tensor:
+        """x, (..., n), at the last place of every place's run."""
+        return x.flatten().index_select(0, self.last).view(x.shape)
 
 
-def _sides(decay: Decay, v: Tensor, first: Tensor, last: Tensor) -> Sides:
-    """Sums of one or more weights v, (..., n), by runs of equal places."""
-    step = torch.exp(-decay.gap)
-
-    def strictly(sums: Tensor, gap: Tensor, edge: Tensor) -> Tensor:
-        return (sums * gap).gather(-1, edge.expand(v.shape))
-
-    upto, onward = decay.before(v), decay.behind(v)
-    lower = strictly(pad(upto[..., :-1], (1, 0)), step, first)
-    higher = strictly(pad(onward[..., 1:], (0, 1)), pad(step[..., 1:], (0, 1)), last)
-    return Sides(lower, upto.gather(-1, last.expand(v.shape)) - lower, higher)
+def _sides(decay: Decay, v: Tensor, runs: _Runs) -> Sides:
+    step, upto, onward = torch.exp(-decay.gap[..., 1:]), decay.before(v), decay.behind(v)
+    lower = runs.at_first(pad(upto[..., :-1] * step, (1, 0)))
+    higher = runs.at_last(pad(onward[..., 1:] * step, (0, 1)))
+    return Sides(lower, runs.at_last(upto) - lower, higher)
 
 
 class _Sides(torch.autograd.Function):
@@ -93,10 +104,7 @@ class _Sides(torch.autograd.Function):
 
     @staticmethod
     def forward(y: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        decay, (first, last) = Decay(y), _ties(y)
-        # One weight after another: what is made on the way stays of the size of one.
-        parts = [_sides(decay, weight, first, last) for weight in v.unbind(0)]
-        lower, equal, higher = (torch.stack(part) for part in zip(*parts, strict=True))
+        lower, equal, higher = _sides(Decay(y), v, _Runs(y))
         return lower, equal, higher
 
     @staticmethod
@@ -106,33 +114,29 @@ class _Sides(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
         y, v, lower, higher = ctx.saved_tensors
-        m = v.shape[0]
-        sums = sides(y, torch.cat(grads))
-        by_lower, by_higher = sums.higher[:m], sums.lower[2 * m :]
+        by_lower, by_higher = sides(y, grads[0]).higher, sides(y, grads[2]).lower
         by_y = grads[2] * higher - grads[0] * lower + v * (by_lower - by_higher)
-        return by_y.sum(dim=0).sum_to_size(y.shape), by_lower + sums.equal[m : 2 * m] + by_higher
+        return by_y, by_lower + sides(y, grads[1]).equal + by_higher
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, int | None], y: Tensor, v: Tensor) -> tuple[Sides, tuple[int, ...]]:
-        y = y.unsqueeze(0) if in_dims[0] is None else y.movedim(in_dims[0], 0)
-        v = v.unsqueeze(1) if in_dims[1] is None else v.movedim(in_dims[1], 1)
-        rows = torch.broadcast_shapes(y.shape, v.shape[1:])  # type: ignore[no-untyped-call]
-        return sides(y.expand(rows), v.expand(v.shape[0], *rows)), (1, 1, 1)
+        return sides(*_batched(info, in_dims, y, v)), (0, 0, 0)
 
 
 class _Average(torch.autograd.Function):
     """`average`, and the sum of the weights that it divides by; backward saves the operands and these two."""
 
     @staticmethod
-    def forward(y: Tensor, v: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        decay = Decay(y)
+    def forward(y: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        def weights(piece: slice) -> Tensor:
+            return torch.stack([torch.ones_like(v[..., piece]), v[..., piece]])
 
-        def whole(weight: Tensor) -> Tensor:
-            return decay.before(weight).add_(decay.behind(weight)).sub_(weight)
-
-        mass = whole(present)
-        mass = torch.where(mass > 0, mass, 1.0)
-        return whole(v * present) / mass, mass
+        sums = torch.stack([torch.ones_like(v), v]).neg_()  # each place's own weight is met in both passes
+        for backwards in (False, True):
+            for piece, upto, _ in sweep(y, weights, backwards, strictly=False):
+                sums[..., piece] += upto
+        mass, total = sums.unbind(0)
+        return total / mass, mass.clone()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -140,39 +144,59 @@ class _Average(torch.autograd.Function):
         ctx.save_for_backward(*inputs, *output)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None]:
-        y, v, present, mean, mass = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
+        y, v, mean, mass = ctx.saved_tensors
         if torch.is_grad_enabled():  # a second derivative may be asked for, so all is made of what has one
-            mean, mass = _mean_and_mass(y, v, present)
+            mean, mass = _mean_and_mass(y, v)
             share = grad / mass
-            sums = sides(y, torch.stack([share, share * mean, v * present, present.expand(v.shape)]))
-            by_share, by_mean, by_value, by_mass = (sums.lower - sums.higher).unbind(0)
-            whole = (sums.lower + sums.equal + sums.higher)[0]
-            by_y = share * (mean * by_mass - by_value) + present * (by_mean - v * by_share)
-            return by_y, present * whole, None
-        return *_average_slopes(y, v, present, mean, grad / mass), None
+            by_share = sides(y, share)
+            by_y = share * (mean * sides(y, torch.ones_like(v)).signed - sides(y, v).signed)
+            return by_y + sides(y, share * mean).signed - v * by_share.signed, by_share.whole
+        slopes: tuple[Tensor, Tensor] = _AverageSlopes.apply(y, v, mean, grad / mass)  # type: ignore[no-untyped-call]
+        return slopes
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: tuple[int | None, ...], *tensors: Tensor
+        info: Any, in_dims: tuple[Any, ...], y: Tensor, v: Tensor
     ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
-        rows = [x.unsqueeze(0) if dim is None else x.movedim(dim, 0) for x, dim in zip(tensors, in_dims, strict=True)]
-        shape = torch.broadcast_shapes(*(x.shape for x in rows))  # type: ignore[no-untyped-call]
-        result: tuple[Tensor, Tensor] = _Average.apply(*(x.expand(shape) for x in rows))  # type: ignore[no-untyped-call]
+        rows = _batched(info, in_dims, y, v)
+        result: tuple[Tensor, Tensor] = _Average.apply(*rows)  # type: ignore[no-untyped-call]
         return result, (0, 0)
 
 
-def _average_slopes(y: Tensor, v: Tensor, present: Tensor, mean: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-    """Derivatives by y and v, (..., n) each, for the gradient divided by the mass; few vectors live at a time."""
-    decay, (first, last) = Decay(y), _ties(y)
+class _AverageSlopes(torch.autograd.Function):
+    """First derivatives of the average by y and v, with few vectors alive at a time; it has none of its own."""
 
-    def signed(weight: Tensor) -> Tensor:
-        lower, _, higher = _sides(decay, weight, first, last)
-        return lower.sub_(higher)
+    @staticmethod
+    def forward(y: Tensor, v: Tensor, mean: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        def weights(piece: slice) -> Tensor:
+            part = share[..., piece]
+            return torch.stack([torch.ones_like(part), v[..., piece], part, part * mean[..., piece]])
 
-    by_y = share * mean * signed(present)
-    by_y.addcmul_(share, signed(v * present), value=-1.0)
-    by_y.addcmul_(present, signed(share * mean))
-    lower, equal, higher = _sides(decay, share, first, last)
-    by_v = present * (equal.add_(lower).add_(higher))
-    return by_y.addcmul_(v * present, lower.sub_(higher), value=-1.0), by_v
+        by_y, by_v = torch.zeros_like(y), -share
+        for backwards in (False, True):
+            for piece, upto, passed in sweep(y, weights, backwards):
+                ones, values, shares, means = passed.unbind(0)
+                part = share[..., piece] * (mean[..., piece] * ones - values) + means - v[..., piece] * shares
+                by_y[..., piece].add_(part, alpha=-1.0 if backwards else 1.0)
+                by_v[..., piece] += upto[2]
+        return by_y, by_v
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(*output)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+        rows = _batched(info, in_dims, *inputs[:-1])
+        result: tuple[Tensor, Tensor] = _AverageSlopes.apply(*rows, inputs[-1])  # type: ignore[no-untyped-call]
+        return result, (0, 0)
+
+
+def _batched(info: Any, in_dims: tuple[int | None, ...], *tensors: Tensor) -> list[Tensor]:
+    """The operands of a vmapped function, all of one shape with the mapped dim first."""
+    rows = (
+        x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
+        for x, dim in zip(tensors, in_dims, strict=True)
+    )
+    return [row.contiguous() for row in rows]

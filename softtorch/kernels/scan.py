@@ -57,53 +57,64 @@ class Decay:
     """
 
     def __init__(self, y: Tensor) -> None:
-        self.gap = torch.diff(y, dim=-1, prepend=y[..., :1]).clamp(0.0, _reach(y.dtype)[1])
-        self._forward: _Scan | None = None
-        self._backward: _Scan | None = None
+        size, reach = _reach(y.dtype)
+        self._scan: type[_Scan] | type[_Chunk] = _Scan if y.shape[-1] > size else _Chunk
+        self.gap = torch.diff(y, dim=-1, prepend=y[..., :1]).clamp(0.0, reach)
+        self._forward: _Scan | _Chunk | None = None
+        self._backward: _Scan | _Chunk | None = None
 
     def before(self, v: Tensor) -> Tensor:
         """sum_{j <= i} e^-(y_i - y_j) v_j at every i."""
         if self._forward is None:
-            self._forward = _Scan(self.gap)
+            self._forward = self._scan(self.gap)
         return self._forward.sums(v)
 
     def behind(self, v: Tensor) -> Tensor:
         """sum_{j >= i} e^-(y_j - y_i) v_j at every i."""
         if self._backward is None:
             # The gap before a place is, seen from the other end, the gap before the next one.
-            self._backward = _Scan(pad(self.gap[..., 1:], (0, 1)).flip(-1))
+            self._backward = self._scan(pad(self.gap[..., 1:], (0, 1)).flip(-1))
         return self._backward.sums(v.flip(-1)).flip(-1)
 
 
-class _Scan:
-    """h_i = v_i + e^-gap_i h_(i-1) for gap (..., n); the first gap does not matter.
+class _Chunk:
+    """h_i = v_i + e^-gap_i h_(i-1) for gap (..., n) of small sum: one cumulative sum of e^offset v.
 
-    Inside a chunk it is one cumulative sum of e^offset v; the chunks' last values obey the same recurrence.
+    The first gap does not matter.
     """
+
+    def __init__(self, gap: Tensor) -> None:
+        offset = gap.cumsum(dim=-1) - gap[..., :1]
+        self.last = offset[..., -1]
+        self.grow = offset.exp()
+        # The derivative of the reciprocal squares it, which underflows; where there is none it is cheaper.
+        self.fall = torch.exp(-offset) if torch.is_grad_enabled() else self.grow.reciprocal()
+
+    def sums(self, v: Tensor) -> Tensor:
+        """The recurrence for weights v, (..., n)."""
+        return (self.grow * v).cumsum(dim=-1) * self.fall
+
+
+class _Scan:
+    """The same for gaps of any sum, none above the reach: in chunks, whose last values obey the same recurrence."""
 
     def __init__(self, gap: Tensor) -> None:
         self.n = gap.shape[-1]
         self.size, reach = _reach(gap.dtype)
         self.chunks = -(-self.n // self.size)
-        if self.chunks > 1:
-            gap = self._cut(gap)
-        offset = gap.cumsum(dim=-1) - gap[..., :1]
-        self.grow = offset.exp()
-        self.fall = torch.exp(-offset)  # not the reciprocal, whose derivative squares it and underflows
-        if self.chunks > 1:
-            self.enter = torch.exp(-gap[..., :1])  # (..., chunks, 1), from the last place of the chunk before
-            self.across = _Scan((gap[..., 0] + offset[..., -1]).clamp(max=reach))
+        gap = self._cut(gap)
+        self.chunk = _Chunk(gap)
+        self.enter = torch.exp(-gap[..., :1])  # (..., chunks, 1), from the last place of the chunk before
+        across = (gap[..., 0] + self.chunk.last).clamp(max=reach)
+        self.across = _Scan(across) if self.chunks > self.size else _Chunk(across)
 
     def sums(self, v: Tensor) -> Tensor:
         """The recurrence for weights v, (..., n)."""
-        if self.chunks <= 1:
-            return (self.grow * v).cumsum(dim=-1) * self.fall
-        inside = (self.grow * self._cut(v)).cumsum(dim=-1) * self.fall  # (..., chunks, size)
+        inside = self.chunk.sums(self._cut(v))  # (..., chunks, size)
         carry = pad(self.across.sums(inside[..., -1])[..., :-1], (1, 0)).unsqueeze(-1) * self.enter
-        return torch.addcmul(inside, self.fall, carry).flatten(-2)[..., : self.n]
+        return torch.addcmul(inside, self.chunk.fall, carry).flatten(-2)[..., : self.n]
 
     def _cut(self, x: Tensor) -> Tensor:
         """x (..., n) as (..., chunks, size), filled up with zeros."""
         extra = self.chunks * self.size - self.n
-        filled = pad(x, (0, extra)) if extra else x
-        return filled.reshape(*x.shape[:-1], self.chunks, self.size)
+        return (pad(x, (0, extra)) if extra else x).unflatten(-1, (self.chunks, self.size))

@@ -3,9 +3,17 @@
 import torch
 from torch import Tensor
 
+from softtorch.kernels import kernel_sums
 from softtorch.methods.base import Method
 from softtorch.methods.keys import Keys
+from softtorch.methods.ordered import ordered
 from softtorch.methods.positions import Every, Positions
+
+LINE_AVERAGES = {0: kernel_sums.average}
+"""Averages along the sorted line by the power of the mode's link."""
+
+# Up to here, entries of the batch times places, the pairs themselves are cheaper.
+PAIRS = 1 << 17
 
 # Where infinite entries stand on the line of the others: beyond what any exponential or power link reaches.
 _FAR = 1e30
@@ -22,6 +30,14 @@ class SoftSort(Method):
 
     name = "softsort"
 
+    def values(self, keys: Keys, positions: Positions, gated_grad: bool = True) -> Tensor:
+        if _few(positions.count(keys.n), keys):
+            return super().values(keys, positions, gated_grad)
+        line = ordered(keys)
+        y = line.y if gated_grad else line.y.detach()
+        average = LINE_AVERAGES[keys.mode.power](y, line.entries)
+        return positions.picked(line.restored(average))
+
     def rows(self, keys: Keys, positions: Positions) -> Tensor:
         return keys.mode.project(_scores(keys, positions))
 
@@ -32,10 +48,29 @@ class SoftSort(Method):
 
     def rank(self, keys: Keys, descending: bool) -> Tensor:
         """Each entry projects its distances from all anchors: the mean place under that distribution."""
+        if not _few(keys.n, keys):
+            return _line_rank(keys, descending)
         # Symmetric in entry and place, so the columns of the scores are the rows of the transposed problem.
         places_of = keys.mode.project(_scores(keys, Every(descending)).transpose(-1, -2))  # (..., n, [k])
         ranks = torch.arange(1, keys.n + 1, device=places_of.device, dtype=places_of.dtype)
         return (places_of * ranks).sum(dim=-1)
+
+
+def _few(k: int, keys: Keys) -> bool:
+    """Whether all k x n pairs cost less than sorting and summing along the line."""
+    return keys.mode.power not in LINE_AVERAGES or k <= 4 or k * keys.raw.numel() <= PAIRS
+
+
+def _line_rank(keys: Keys, descending: bool) -> Tensor:
+    """The rank as an average of places under the weights of the anchors, (..., [n])."""
+    line = ordered(keys)
+    places = torch.arange(1, keys.n + 1, device=line.y.device, dtype=line.y.dtype)
+    average = LINE_AVERAGES[keys.mode.power](line.y, places.expand(line.y.shape))
+    # Entries that count as -inf share the first places, those that count as inf the last ones.
+    ends = torch.where(line.level < 0, (keys.below + 1) / 2.0, keys.n + (1 - keys.above) / 2.0)
+    ascending = torch.where(line.level == 0, average.to(keys.raw.dtype), ends.to(keys.raw.dtype))
+    ranks = torch.zeros_like(ascending).scatter(-1, line.order, ascending)
+    return keys.n + 1 - ranks if descending else ranks
 
 
 def _scores(keys: Keys, positions: Positions) -> Tensor:
