@@ -36,6 +36,7 @@ class Behind:
 
     call: Call | None
     versions: list[int]
+    template: Any
     hards: list[Tensor] | None = None  # the tensors in its result, once it is made; empty if it cannot be
 
     def value(self, position: int, backend: Backend) -> Tensor | None:
@@ -65,7 +66,7 @@ class Behind:
         hard = {id(tensor): _made(tensor, known.hard) for tensor, known in zip(call.tensors, call.known, strict=True)}
         args, kwargs = map_tensors(lambda tensor: hard[id(tensor)], (call.args, call.kwargs))
         with torch.no_grad():
-            self.hards = list(tensors_in(backend.emit(call.func, args, kwargs)))
+            self.hards = list(tensors_in(backend.again(call.func, args, kwargs, self.template)))
 
 
 @dataclass(eq=False)
@@ -85,11 +86,11 @@ def _made(tensor: Tensor, hard: Any) -> Tensor:
     return tensor if hard is None else hard
 
 
-def follow(call: Call) -> Callable[[int], Follow | None]:
+def follow(call: Call, result: Any, backend: Backend) -> Callable[[int], Follow | None]:
     """For each tensor in the result of a plain call, by position: how to know its hard value."""
     name = str(getattr(call.func, "__name__", ""))
     repeatable = call.written is None and not any(part in name for part in _UNREPEATABLE)
     if not repeatable or all(known.hard is None for known in call.known):
         return lambda position: None
-    behind = Behind(call, [version(tensor) for tensor in call.tensors])
+    behind = Behind(call, [version(tensor) for tensor in call.tensors], backend.template(result))
     return lambda position: Follow(behind, position)

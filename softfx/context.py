@@ -31,6 +31,15 @@ class Backend(Protocol):
     def emit(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A call that softening adds, as one visible step."""
 
+    def again(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], like: Any = None) -> Any:
+        """A call of the program on other operands of the same shapes.
+
+        like: the `template` of its result; that of the program's present call if it is left out.
+        """
+
+    def template(self, result: Any) -> Any:
+        """What `again` has to know of a result to make its like later."""
+
     def softness(self, record: SiteRecord) -> Any:
         """What to pass as this site's softness."""
 
@@ -42,6 +51,12 @@ class Direct:
         return func(*args, **kwargs)
 
     emit = run
+
+    def again(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], like: Any = None) -> Any:
+        return func(*args, **kwargs)
+
+    def template(self, result: Any) -> Any:
+        return None
 
     def softness(self, record: SiteRecord) -> Any:
         return record.softness

@@ -175,14 +175,21 @@ class Engine:
         result = self._hard(call)
         if not any(_is_discrete(tensor) for tensor in tensors_in(result)):
             return result
-        return _decided_by(self._hard(unsoftened), result)
+        return _decided_by(self._again(unsoftened), result)
+
+    def _again(self, call: Call) -> Any:
+        args, kwargs = self._blinded(call)
+        return self.backend.again(call.func, args, kwargs)
 
     def _hard(self, call: Call) -> Any:
         """What the program's call gives, its operands without their derivative where torch insists on it."""
+        return self.backend.run(call.func, *self._blinded(call))
+
+    def _blinded(self, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if not call.blind or not any(known.carries or known.soft is not None for known in call.known):
-            return self.backend.run(call.func, call.args, call.kwargs)
+            return call.args, call.kwargs
         args, kwargs = map_tensors(lambda t: self.backend.emit(torch.detach, (t,), {}), (call.args, call.kwargs))
-        return self.backend.run(call.func, args, kwargs)
+        return args, kwargs
 
     def _remember_plain(self, call: Call, result: Any, loss: str) -> Any:
         outputs = list(tensors_in(result))
@@ -208,7 +215,7 @@ class Engine:
         if call.written is not None:
             self.sites.writes = True
             self.values.set(call.written, Known(call.tainted, None, carries, whole))
-        hard = follow(call)
+        hard = follow(call, result, self.backend)
         for position, output in enumerate(outputs):
             if output is not call.written and (self.values.get(output) is None or not self.known(output).tainted):
                 known = Known(call.tainted, None, carries, whole, hard(position), version(output))
@@ -232,8 +239,10 @@ class Engine:
         try:
             result = self._compute(rule, context, call) if call.written is None else self._write(rule, context, call)
         except _FAILURES as failure:
-            if not isinstance(failure, Cut) and not self.planning:
-                raise
+            if not isinstance(failure, Cut):
+                if not self.planning and (call.op, call.location) not in self.sites.refusals:
+                    raise
+                self.sites.refusals.add((call.op, call.location))
             return self._refused(context, record, call, failure)
         self.sites.took(softs, call.op, call.location)
         return result
@@ -261,7 +270,8 @@ class Engine:
         return options
 
     def _compute(self, rule: Rule, context: Context, call: Call) -> Any:
-        context.hard = self._hard(self._unsoftened(call))
+        unsoftened = self._unsoftened(call)
+        context.hard = self._hard(call) if unsoftened is call else self._again(unsoftened)
         return self._finish(context, context.hard, self._shadow(rule, context, call, call.args))
 
     def _unsoftened(self, call: Call) -> Call:
@@ -299,6 +309,8 @@ class Engine:
         function = rule.carry if call.softs else rule.relax
         if function is None or call.spelled is None:
             raise Cut(f"{rule.op} has no rule for {'a soft value' if call.softs else 'these operands'}")
+        if any(tensor.layout is not torch.strided for tensor in call.tensors):
+            raise Cut("it is of a sparse tensor")
         kwargs = {key: value for key, value in call.kwargs.items() if key not in ("inplace", "out")}
         operands = map_tensors(lambda tensor: self._operand(context, tensor), (args, kwargs))
         soft_args, soft_kwargs = SPELLING.arguments(call.spelled, *operands)

@@ -18,6 +18,7 @@ from torch import Tensor, fx
 from softfx import _torch_private as private
 from softfx import packing
 from softfx.capture.program import GraphBuilder, Program
+from softfx.domains import map_tensors
 from softfx.engine import Engine
 from softfx.rules import RULES, SPELLING
 from softfx.shapes import ShapeMemory
@@ -69,6 +70,22 @@ class _Writer:
             func(*args)
         self.builder.call(target, arguments, kwargs, value, self.node.name, location=self.node.meta["location"])
         return value
+
+    def again(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], like: Any = None) -> Any:
+        node = self.node
+        assert node is not None
+        if getattr(func, "__name__", "") == "__get__":
+            descriptor: Any = getattr(func, "__self__", None)
+            func, args = getattr, (args[0], descriptor.__name__)
+        with self.fake:
+            value = map_tensors(torch.empty_like, node.meta["val"] if like is None else like)
+        if like is None:
+            self._last = node
+        self.builder.call(func, args, kwargs, value, location=node.meta.get("location"), added=True)
+        return value
+
+    def template(self, result: Any) -> Any:
+        return result
 
     def carried_out(self, node: fx.Node) -> bool:
         """Whether the program's node has its call in the new graph."""

@@ -68,6 +68,7 @@ class Sites:
         self._regions: dict[int, int] = {}
         self.static: set[Key] = set()
         self.writes = False  # the program writes tensors in place
+        self.refusals: set[tuple[str, Location]] = set()  # calls whose soft form failed when it was tried
         self.opaque = False  # a custom autograd.Function was met, through which derivatives cannot be followed
         self._lifted: set[tuple[str, int]] = set()
 
