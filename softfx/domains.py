@@ -72,6 +72,14 @@ class Values:
         entry = self._known.get(id(tensor))
         return entry[1] if entry is not None and entry[0]() is tensor else None
 
+    def known(self, tensor: Tensor) -> Known:
+        """What is known; of one met for the first time (a parameter, constant, opaque output) what its flag says."""
+        known = self.get(tensor)
+        if known is None:
+            known = Known(tainted=tensor.requires_grad)
+            self.set(tensor, known)
+        return known
+
     def set(self, tensor: Tensor, known: Known) -> None:
         key = id(tensor)
         entry = self._known.get(key)

@@ -3,7 +3,7 @@
 `Engine.call` is the semantics of softfx. It is driven by a torch function mode when the original Python runs
 (softfx.execute) and node by node when a captured graph is planned or rewritten (softfx.rewrite); both therefore
 give the same values and gradients. What an operation means is the rules' business, how calls are carried out the
-backend's; here is only how the two meet: taint, shadows, straight-through, in-place writes.
+backend's, what a tensor means is in softfx.binding; here is only how they meet: taint, decisions, in-place writes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import softtorch
 from softfx import _torch_private as private
 from softfx.behind import Follow, follow, version
+from softfx.binding import Binding
 from softfx.context import Backend, Call, Context
-from softfx.domains import Domain, Known, Soft, Values, map_tensors, rebuilt, tensors_in
+from softfx.domains import Known, Values, map_tensors, rebuilt, tensors_in
 from softfx.rules import SPELLING, rule_of
 from softfx.rules.rule import Cut, Rule
-from softfx.rules.values import as_real, harden
+from softfx.rules.values import is_discrete
 from softfx.sites import SiteRecord, Sites
 from softfx.source import Location
 from softfx.whole import gives_whole
@@ -80,18 +80,14 @@ class Engine:
     ambient: bool = field(default_factory=torch.is_grad_enabled)  # whether the caller wants gradients at all
     _switch: Location | None = None  # where the program switched gradients off
 
+    def __post_init__(self) -> None:
+        self._bound = Binding(self.sites, self.backend, self.values)
+
     # -- what is known of tensors ------------------------------------------------------------------------------
 
     def source(self, tensor: Tensor) -> None:
         """Declare `tensor` a differentiable source if it is floating point."""
         self.values.set(tensor, Known(tainted=tensor.is_floating_point() or tensor.is_complex()))
-
-    def known(self, tensor: Tensor) -> Known:
-        known = self.values.get(tensor)
-        if known is None:  # met for the first time: a parameter, a constant, or the output of an opaque kernel
-            known = Known(tainted=tensor.requires_grad)
-            self.values.set(tensor, known)
-        return known
 
     # -- one call ----------------------------------------------------------------------------------------------
 
@@ -112,7 +108,9 @@ class Engine:
             return self._grad_mode(func, args, locate)
         tensors = list(tensors_in((args, kwargs)))
         spelled, rule = rule_of(func, args, kwargs) or (None, None)
-        call = Call(func, args, kwargs, tensors, [self.known(tensor) for tensor in tensors], spelled, rule, locate)
+        call = Call(
+            func, args, kwargs, tensors, [self.values.known(tensor) for tensor in tensors], spelled, rule, locate
+        )
         if not call.tainted:
             if self.planning and tensors and rule is not None and call.is_site:
                 self.sites.note_static(rule, call.location)
@@ -159,6 +157,10 @@ class Engine:
                 return None
         return self.backend.run(func, args, {})
 
+    def result(self, value: Any) -> Any:
+        """One of the call's results as the caller gets it."""
+        return self._bound.returned(value)
+
     # -- a plain call ------------------------------------------------------------------------------------------
 
     def _plain(self, call: Call, loss: str = "") -> Any:
@@ -173,7 +175,7 @@ class Engine:
         if call.rule is not None and call.rule.barrier in ("branch", "number"):
             return self._hard(unsoftened)
         result = self._hard(call)
-        if not any(_is_discrete(tensor) for tensor in tensors_in(result)):
+        if not any(is_discrete(tensor) for tensor in tensors_in(result)):
             return result
         return _decided_by(self._again(unsoftened), result)
 
@@ -217,14 +219,16 @@ class Engine:
             self.values.set(call.written, Known(call.tainted, None, carries, whole))
         hard = follow(call, result, self.backend)
         for position, output in enumerate(outputs):
-            if output is not call.written and (self.values.get(output) is None or not self.known(output).tainted):
+            if output is not call.written and (
+                self.values.get(output) is None or not self.values.known(output).tainted
+            ):
                 known = Known(call.tainted, None, carries, whole, hard(position), version(output))
                 self.values.set(output, known)
         return result
 
     def _is_whole(self, tensor: Tensor) -> bool:
-        known = self.known(tensor)
-        return known.whole or known.soft is not None or _is_discrete(tensor)
+        known = self.values.known(tensor)
+        return known.whole or known.soft is not None or is_discrete(tensor)
 
     # -- a soft call -------------------------------------------------------------------------------------------
 
@@ -272,7 +276,7 @@ class Engine:
     def _compute(self, rule: Rule, context: Context, call: Call) -> Any:
         unsoftened = self._unsoftened(call)
         context.hard = self._hard(call) if unsoftened is call else self._again(unsoftened)
-        return self._finish(context, context.hard, self._shadow(rule, context, call, call.args))
+        return self._bound.give(context, context.hard, self._shadow(rule, context, call, call.args))
 
     def _unsoftened(self, call: Call) -> Call:
         """The call with the hard values of real operands."""
@@ -283,7 +287,7 @@ class Engine:
 
     def _hard_of(self, tensor: Tensor) -> Tensor:
         """What `tensor` would be without softening, as far as that is known."""
-        known = self.known(tensor)
+        known = self.values.known(tensor)
         if known.hard is None or known.version != version(tensor):
             return tensor
         if isinstance(known.hard, Follow):
@@ -295,13 +299,13 @@ class Engine:
         self.sites.writes = True
         target, rest = call.args[0], map_tensors(self._hard_of, call.args[1:])
         before = self.backend.emit(torch.clone, (target,), {})
-        self.values.set(before, self.known(target))
+        self.values.set(before, self.values.known(target))
         scratch = self.backend.emit(torch.clone, (self._hard_of(target),), {})
         self.backend.emit(call.func, (scratch, *rest), call.kwargs)
         context.hard = scratch
-        result = self._finish(context, scratch, self._shadow(rule, context, call, (before, *call.args[1:])))
+        result = self._bound.give(context, scratch, self._shadow(rule, context, call, (before, *call.args[1:])))
         self.backend.emit(torch.Tensor.copy_, (target, result), {})
-        self.values.set(target, replace(self.known(result), version=version(target)))
+        self.values.set(target, replace(self.values.known(result), version=version(target)))
         return target
 
     def _shadow(self, rule: Rule, context: Context, call: Call, args: tuple[Any, ...]) -> Any:
@@ -312,34 +316,13 @@ class Engine:
         if any(tensor.layout is not torch.strided for tensor in call.tensors):
             raise Cut("it is of a sparse tensor")
         kwargs = {key: value for key, value in call.kwargs.items() if key not in ("inplace", "out")}
-        operands = map_tensors(lambda tensor: self._operand(context, tensor), (args, kwargs))
+        operands = map_tensors(lambda tensor: self._bound.operand(context, tensor), (args, kwargs))
         soft_args, soft_kwargs = SPELLING.arguments(call.spelled, *operands)
         try:
             inspect.signature(function).bind(context, *soft_args, **soft_kwargs)
         except TypeError as error:
             raise Cut(f"{rule.op}: {error}") from None
         return function(context, *soft_args, **soft_kwargs)
-
-    def _operand(self, context: Context, tensor: Tensor) -> Tensor | Soft:
-        """A tensor as a rule sees it. Where soft and straight-through meet, the latter bring their hard values."""
-        soft = self.known(tensor).soft
-        if soft is None:
-            return self._unwritten(tensor)
-        if soft.exact and not context.exact:
-            value = self.backend.emit(softtorch.straight_through, (harden(context, tensor, soft), soft.value), {})
-            soft = replace(soft, value=value, exact=False)
-        return soft.value if soft.domain is Domain.REAL else soft
-
-    def _unwritten(self, tensor: Tensor) -> Tensor:
-        """What a soft call may keep for its backward pass: a copy, in a program that writes tensors in place.
-
-        The hard call keeps nothing of its operands, so the program is free to write into them afterwards.
-        """
-        if not self.sites.writes:
-            return tensor
-        copy: Tensor = self.backend.emit(torch.clone, (tensor,), {})
-        self.values.set(copy, replace(self.known(tensor), version=version(copy)))
-        return copy
 
     def _beside(self, call: Call) -> Any:
         """scope = "model": a smooth call on real numbers that have shadows runs once more, on the shadows."""
@@ -349,75 +332,12 @@ class Engine:
         softs = [known.soft for known in call.known if known.soft is not None]
         exact = all(soft.exact for soft in softs)
         context = Context(self.backend, call.func, {}, exact, frozenset().union(*(soft.sites for soft in softs)), hard)
-        args, kwargs = map_tensors(lambda tensor: self._operand(context, tensor), (call.args, call.kwargs))
-        return self._bind(context, hard, self.backend.emit(call.func, args, kwargs))
-
-    # -- what the program gets ---------------------------------------------------------------------------------
-
-    def _finish(self, context: Context, hard: Any, shadow: Any) -> Any:
-        """`hard` with each leaf that has a shadow bound to it; a real leaf becomes one that carries a gradient."""
-        if isinstance(hard, Tensor):
-            return self._bind(context, hard, shadow)
-        if not isinstance(shadow, tuple | list) or len(shadow) != len(hard):
-            raise Cut("its results and their shadows do not match")
-        return rebuilt(hard, [self._finish(context, h, s) for h, s in zip(hard, shadow, strict=True)])
-
-    def _bind(self, context: Context, hard: Tensor, shadow: Any) -> Tensor:
-        if shadow is None:
-            self.values.set(hard, Known(tainted=True))
-            return hard
-        soft = shadow if isinstance(shadow, Soft) else None
-        if _is_discrete(hard):
-            soft = soft or context.soft(shadow, "soft_bool" if hard.dtype is torch.bool else "count")
-            self.values.set(hard, Known(True, self._separated(context, hard, soft)))
-            return hard
-        real = shadow if soft is None else as_real(context, soft)
-        result = self._combine(context, hard, real)
-        self.sites.reached(context.sites)
-        if self.sites.scope(context.sites) == "model":
-            soft = Soft(Domain.REAL, real, None, context.exact, context.sites)
-        whole = soft is not None and soft.domain is not Domain.REAL
-        behind = None if context.exact or (soft is not None and not whole) else hard
-        self.values.set(result, Known(True, soft, context.sites, whole, behind, version(result)))
-        return result
-
-    def _separated(self, context: Context, hard: Tensor, soft: Soft) -> Soft:
-        """scope = "operation": the shadow itself is made straight-through, each operation by itself."""
-        if not context.exact or self.sites.scope(context.sites) != "operation":
-            return soft
-        value = self.backend.emit(softtorch.straight_through, (harden(context, hard, soft), soft.value), {})
-        return replace(soft, value=value)
-
-    def _combine(self, context: Context, hard: Tensor, real: Tensor) -> Tensor:
-        if real.dtype != hard.dtype:
-            real = self.backend.emit(torch.Tensor.to, (real, hard.dtype), {})
-        if real.shape != hard.shape:
-            raise Cut(f"its soft value has shape {tuple(real.shape)}, its hard value {tuple(hard.shape)}")
-        if not context.exact:
-            return self._unwritten(real)
-        result: Tensor = self.backend.emit(softtorch.straight_through, (hard, real), {})
-        return result
-
-    def result(self, value: Any) -> Any:
-        """One of the call's results as the caller gets it: a discrete one that is soft as the number it is worth."""
-        if not isinstance(value, Tensor):
-            return value
-        known = self.known(value)
-        self.sites.returned(known.carries)
-        if known.soft is None or not _is_discrete(value):
-            return value
-        self.sites.returned(known.soft.sites, value.dtype, known.soft.exact)
-        if known.soft.exact:
-            return value
-        return as_real(Context(self.backend, torch.clone, {}, False, known.soft.sites), known.soft)
+        args, kwargs = map_tensors(lambda tensor: self._bound.operand(context, tensor), (call.args, call.kwargs))
+        return self._bound.bind(context, hard, self.backend.emit(call.func, args, kwargs))
 
 
 def _decided_by(hard: Any, soft: Any) -> Any:
     """The integers and bools of one result with the real numbers of another."""
     if isinstance(hard, Tensor):
-        return hard if _is_discrete(hard) or hard.shape != soft.shape else soft
+        return hard if is_discrete(hard) or hard.shape != soft.shape else soft
     return rebuilt(hard, [_decided_by(h, s) for h, s in zip(hard, soft, strict=True)])
-
-
-def _is_discrete(tensor: Tensor) -> bool:
-    return not (tensor.is_floating_point() or tensor.is_complex())

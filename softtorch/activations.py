@@ -16,7 +16,7 @@ from softtorch.kernels.weighted import mix, scale
 from softtorch.modes import Mode
 from softtorch.modes.base import SATURATION
 from softtorch.options import check_softness
-from softtorch.ramps import RAMPS, bounded
+from softtorch.ramps import RAMPS, bounded_by
 
 __all__ = ["gaussian_relu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "relu6", "threshold"]
 
@@ -264,7 +264,7 @@ def gaussian_relu(x: Tensor, softness: Softness = 0.1) -> Tensor:
 
 
 def _between(gated: bool, curve: Mode, s: Softness, x: Tensor, low: float, high: float) -> Tensor:
-    return bounded(RAMPS[gated], curve, s, x, x.new_full((), low), x.new_full((), high))
+    return bounded_by(RAMPS[gated], curve, s, x, low, high)
 
 
 def _hardsigmoid(curve: Mode, s: Softness, x: Tensor) -> Tensor:

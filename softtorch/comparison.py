@@ -3,7 +3,7 @@ names.
 
 All are soft steps of the difference, in the dtype that torch compares in; hard mode gives torch's answer as
 0. and 1. What to do with the answers is in logic.py and selection.py. To add one: its hard function and its
-soft formula in terms of a Mode, framed by `_compared`.
+soft formula in terms of a Mode, framed by `relaxed`.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import hardtanh
 
-from softtorch.elementwise import relaxed
+from softtorch.elementwise import Soft, relaxed
+from softtorch.kernels import curves
+from softtorch.kernels.fused import run
 from softtorch.modes import Mode
 
 __all__ = [
@@ -61,9 +63,7 @@ def greater(
         >>> softtorch.greater(torch.tensor([-10.0, 1.0, 10.0]), 1.0)
         tensor([0.0000, 0.5000, 1.0000])
     """
-    return _compared(
-        "greater", softness, mode, torch.greater, lambda curve, s, d: curve.sigmoidal((d - epsilon) / s), x, y
-    )
+    return _compared("greater", softness, mode, torch.greater, 1.0, -epsilon, x, y)
 
 
 def greater_equal(
@@ -93,15 +93,7 @@ def greater_equal(
         >>> softtorch.greater_equal(torch.tensor([-10.0, 1.0, 10.0]), 1.0)
         tensor([0.0000, 0.5000, 1.0000])
     """
-    return _compared(
-        "greater_equal",
-        softness,
-        mode,
-        torch.greater_equal,
-        lambda curve, s, d: curve.sigmoidal((d + epsilon) / s),
-        x,
-        y,
-    )
+    return _compared("greater_equal", softness, mode, torch.greater_equal, 1.0, epsilon, x, y)
 
 
 def less(
@@ -131,7 +123,7 @@ def less(
         >>> softtorch.less(torch.tensor([-10.0, 1.0, 10.0]), 1.0)
         tensor([1.0000, 0.5000, 0.0000])
     """
-    return _compared("less", softness, mode, torch.less, lambda curve, s, d: curve.sigmoidal((-d - epsilon) / s), x, y)
+    return _compared("less", softness, mode, torch.less, -1.0, epsilon, x, y)
 
 
 def less_equal(
@@ -161,9 +153,7 @@ def less_equal(
         >>> softtorch.less_equal(torch.tensor([-10.0, 1.0, 10.0]), 1.0)
         tensor([1.0000, 0.5000, 0.0000])
     """
-    return _compared(
-        "less_equal", softness, mode, torch.less_equal, lambda curve, s, d: curve.sigmoidal((epsilon - d) / s), x, y
-    )
+    return _compared("less_equal", softness, mode, torch.less_equal, -1.0, -epsilon, x, y)
 
 
 def eq(x: Tensor, y: Operand, softness: Softness = 0.1, mode: str | Mode = "smooth", epsilon: float = 1e-10) -> Tensor:
@@ -191,7 +181,8 @@ def eq(x: Tensor, y: Operand, softness: Softness = 0.1, mode: str | Mode = "smoo
         >>> softtorch.eq(torch.tensor([-10.0, 1.0, 10.0]), 1.0)
         tensor([0., 1., 0.])
     """
-    return _compared("eq", softness, mode, torch.eq, lambda curve, s, d: _near(curve, s, d, epsilon), x, y)
+    soft = _nearness(epsilon, 0.0, False)
+    return relaxed("eq", softness, mode, _as_numbers(torch.eq), soft, x, y)
 
 
 def not_equal(
@@ -221,15 +212,8 @@ def not_equal(
         >>> softtorch.not_equal(torch.tensor([-10.0, 1.0, 10.0]), 1.0)
         tensor([1., 0., 1.])
     """
-    return _compared(
-        "not_equal",
-        softness,
-        mode,
-        torch.not_equal,
-        lambda curve, s, d: _unit(curve.sign((curve.softabs(d, s) - epsilon) / s)),
-        x,
-        y,
-    )
+    soft = _nearness(epsilon, 0.0, True)
+    return relaxed("not_equal", softness, mode, _as_numbers(torch.not_equal), soft, x, y)
 
 
 def isclose(
@@ -271,9 +255,7 @@ def isclose(
     def hard(x: Tensor, y: Tensor) -> Tensor:
         return torch.isclose(x, y, rtol=rtol, atol=atol)
 
-    def soft(curve: Mode, s: Softness, x: Tensor, y: Tensor) -> Tensor:
-        return _near(curve, s, _difference(x, y), atol + rtol * curve.softabs(y, s) + epsilon)
-
+    soft = _nearness(atol + epsilon, rtol, False)
     return relaxed("isclose", softness, mode, _as_numbers(hard), soft, x, y)
 
 
@@ -289,16 +271,39 @@ def _compared(
     softness: Softness,
     mode: str | Mode,
     hard: Callable[[Tensor, Tensor], Tensor],
-    soft: Callable[[Mode, Softness, Tensor], Tensor],
+    direction: float,
+    offset: float,
     x: Tensor,
     y: Operand,
 ) -> Tensor:
-    """`relaxed` for two operands whose soft comparison depends on their difference alone."""
+    """The step of direction (x - y + offset), direction 1 or -1, under the frame of `relaxed`."""
 
-    def of_difference(curve: Mode, s: Softness, x: Tensor, y: Tensor) -> Tensor:
-        return soft(curve, s, _difference(x, y))
+    def soft(curve: Mode, s: Softness, x: Tensor, y: Tensor) -> Tensor:
+        def plain(x: Tensor, y: Tensor) -> Tensor:
+            return curve.sigmoidal(direction * (_difference(x, y) + offset) / s)
 
-    return relaxed(where, softness, mode, _as_numbers(hard), of_difference, x, y)
+        if isinstance(s, Tensor):
+            return plain(x, y)
+        return run(curves.compared(curve.curves, s, direction, offset, plain), x, y)
+
+    return relaxed(where, softness, mode, _as_numbers(hard), soft, x, y)
+
+
+def _nearness(tolerance: float, relative: float, apart: bool) -> Soft:
+    """2 sigmoidal(tolerance + relative abs(y) - abs(x - y)), at most 1; with `apart` 1 less that."""
+
+    def soft(curve: Mode, s: Softness, x: Tensor, y: Tensor) -> Tensor:
+        def plain(x: Tensor, y: Tensor) -> Tensor:
+            beyond = curve.softabs(_difference(x, y), s) - tolerance
+            beyond = (beyond - relative * curve.softabs(y, s) if relative else beyond) / s
+            # hardtanh is clamp with a cheaper derivative: epsilon makes the value leave [0, 1] by a little.
+            return hardtanh(curve.sign(beyond) if apart else 2.0 * curve.sigmoidal(-beyond), 0.0, 1.0)
+
+        if isinstance(s, Tensor):
+            return plain(x, y)
+        return run(curves.near(curve.curves, s, tolerance, relative, apart, plain), x, y)
+
+    return soft
 
 
 def _as_numbers(hard: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
@@ -316,13 +321,3 @@ def _difference(x: Tensor, y: Tensor) -> Tensor:
         largest = torch.finfo(x.dtype).max
         x, y = hardtanh(x, -largest, largest), hardtanh(y, -largest, largest)
     return x - y
-
-
-def _near(curve: Mode, s: Softness, difference: Tensor, tolerance: Tensor | float) -> Tensor:
-    """2 sigmoidal(tolerance - abs(difference)), at most 1: (...) -> (...)."""
-    return _unit(2.0 * curve.sigmoidal((tolerance - curve.softabs(difference, s)) / s))
-
-
-def _unit(p: Tensor) -> Tensor:
-    """p cut to [0, 1], which epsilon makes it leave by a little; hardtanh is clamp with a cheaper derivative."""
-    return hardtanh(p, 0.0, 1.0)

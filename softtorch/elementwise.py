@@ -8,16 +8,19 @@ terms of a Mode, framed so.
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from softtorch.errors import OptionError, message
+from softtorch.kernels.fused import Fused, run_hard, worth_passes
 from softtorch.kernels.precision import computing_dtype, narrowed
 from softtorch.kernels.promotion import as_tensor, promoted
 from softtorch.modes import Mode
 from softtorch.options import check_softness, resolve_mode
-from softtorch.ramps import RAMPS, bounded, larger
+from softtorch.ramps import RAMPS, bounded, bounded_by, larger
+from softtorch.straight_through import differentiating, straight_through
 
 __all__ = ["abs", "clamp", "heaviside", "maximum", "minimum", "relu", "sigmoidal", "sign", "softrelu"]
 
@@ -48,7 +51,7 @@ def sigmoidal(x: Tensor, softness: Softness = 0.1, mode: str | Mode = "smooth") 
         >>> softtorch.sigmoidal(torch.tensor([-10.0, 0.0, 10.0]), softness=0.1)
         tensor([0.0000, 0.5000, 1.0000])
     """
-    return relaxed("sigmoidal", softness, mode, _unit_step, _step, x)
+    return relaxed("sigmoidal", softness, mode, _unit_step, _step, x, fused=_step_function)
 
 
 def softrelu(x: Tensor, softness: Softness = 0.1, mode: str | Mode = "smooth", gated: bool = False) -> Tensor:
@@ -75,7 +78,8 @@ def softrelu(x: Tensor, softness: Softness = 0.1, mode: str | Mode = "smooth", g
         >>> softtorch.softrelu(torch.tensor([-10.0, 0.0, 10.0]), softness=1.0, mode="c0")
         tensor([ 0.0000,  1.2500, 10.0000])
     """
-    return relaxed("softrelu", softness, mode, torch.relu, RAMPS[gated].of, x)
+    ramp = RAMPS[gated]
+    return relaxed("softrelu", softness, mode, torch.relu, ramp.of, x, fused=ramp.function)
 
 
 def heaviside(x: Tensor, softness: Softness = 0.1, mode: str | Mode = "smooth", values: Tensor | float = 0.5) -> Tensor:
@@ -102,7 +106,7 @@ def heaviside(x: Tensor, softness: Softness = 0.1, mode: str | Mode = "smooth", 
         >>> softtorch.heaviside(torch.tensor([-2.0, 0.0, 2.0]), mode="hard")
         tensor([0.0000, 0.5000, 1.0000])
     """
-    return relaxed("heaviside", softness, mode, lambda x: _unit_step(x, values), _step, x)
+    return relaxed("heaviside", softness, mode, lambda x: _unit_step(x, values), _step, x, fused=_step_function)
 
 
 def sign(x: Tensor, softness: Softness = 0.1, mode: str | Mode = "smooth") -> Tensor:
@@ -128,7 +132,11 @@ def sign(x: Tensor, softness: Softness = 0.1, mode: str | Mode = "smooth") -> Te
         >>> softtorch.sign(torch.tensor([-10.0, 0.0, 10.0]))
         tensor([-1.,  0.,  1.])
     """
-    return relaxed("sign", softness, mode, torch.sign, lambda curve, s, x: curve.sign(x / s), x)
+
+    def soft(curve: Mode, s: Softness, x: Tensor) -> Tensor:
+        return curve.sign_of(x, s)
+
+    return relaxed("sign", softness, mode, torch.sign, soft, x, fused=lambda curve, s: curve.sign_function(s))
 
 
 def abs(x: Tensor, softness: Softness = 0.1, mode: str | Mode = "smooth") -> Tensor:
@@ -154,7 +162,11 @@ def abs(x: Tensor, softness: Softness = 0.1, mode: str | Mode = "smooth") -> Ten
         >>> softtorch.abs(torch.tensor([-10.0, 0.0, 10.0]))
         tensor([10.,  0., 10.])
     """
-    return relaxed("abs", softness, mode, torch.abs, lambda curve, s, x: curve.softabs(x, s), x)
+
+    def soft(curve: Mode, s: Softness, x: Tensor) -> Tensor:
+        return curve.softabs(x, s)
+
+    return relaxed("abs", softness, mode, torch.abs, soft, x, fused=lambda curve, s: curve.absolute_function(s))
 
 
 def relu(x: Tensor, softness: Softness = 0.1, mode: str | Mode = "smooth", gated: bool = False) -> Tensor:
@@ -181,7 +193,8 @@ def relu(x: Tensor, softness: Softness = 0.1, mode: str | Mode = "smooth", gated
         >>> softtorch.relu(torch.tensor([-20.0, 10.0]))
         tensor([ 0., 10.])
     """
-    return relaxed("relu", softness, mode, torch.relu, RAMPS[gated].of, x)
+    ramp = RAMPS[gated]
+    return relaxed("relu", softness, mode, torch.relu, ramp.of, x, fused=ramp.function)
 
 
 def clamp(
@@ -233,7 +246,9 @@ def clamp(
         return high - ramp.of(curve, s, high - x)
 
     def from_both(curve: Mode, s: Softness, x: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        return bounded(ramp, curve, s, x, low, high)
+        if isinstance(a, Tensor) or isinstance(b, Tensor) or a is None or b is None:
+            return bounded(ramp, curve, s, x, low, high)
+        return bounded_by(ramp, curve, s, x, a, b)
 
     if low is not None and high is not None:
         return relaxed("clamp", softness, mode, hard, from_both, x, low, high)
@@ -302,13 +317,21 @@ def minimum(x: Tensor, y: Tensor | float, softness: Softness = 0.1, mode: str | 
     return relaxed("minimum", softness, mode, torch.minimum, soft, x, y)
 
 
+@dataclass(frozen=True)
+class Straight:
+    """What a straight-through form passes on as the mode: the hard value with the derivative of this mode."""
+
+    mode: str | Mode
+
+
 def relaxed(
     where: str,
     softness: Softness,
-    mode: str | Mode,
+    mode: str | Mode | Straight,
     hard: Callable[..., Tensor],
     soft: Soft,
     *xs: Tensor | float,
+    fused: Callable[[Mode, float], Fused | None] | None = None,
 ) -> Tensor:
     """`hard(*xs)` in hard mode, else `soft(mode, softness, *xs)` computed in a wide dtype and cast back.
 
@@ -318,20 +341,33 @@ def relaxed(
         mode: as given by the user; resolved here.
         hard: torch's own function of the operands.
         soft: its relaxation; takes the mode, the softness and the operands in the dtype computed in.
-        *xs: the operands. A single one stays as it is; of several, numbers become tensors of their common
-        dtype.
+        *xs: the operands. A single one stays as it is; of several, numbers become tensors of their common dtype.
+        fused: `soft` for a single operand and a softness that is a number, as a Fused function, where there is one:
+            straight-through forms need its derivative alone.
     """
     check_softness(where, softness)
-    curve = resolve_mode(where, mode)
+    straight = isinstance(mode, Straight)
+    curve = resolve_mode(where, mode.mode if isinstance(mode, Straight) else mode)
     dtype = promoted(*xs)
     tensors = [as_tensor(x, dtype, _device(*xs)) for x in xs]
+
+    def plainly_hard() -> Tensor:
+        return hard(*tensors)
 
     def wide() -> Tensor:
         computed = computing_dtype(dtype)
         s = softness.to(computed) if isinstance(softness, Tensor) else softness
         return narrowed(soft(curve, s, *(x.to(computed) for x in tensors)), dtype)
 
-    return curve.select(lambda: hard(*tensors), wide)()
+    def joined() -> Tensor:
+        if not (differentiating() and dtype.is_floating_point):
+            return plainly_hard()
+        function = None if fused is None or isinstance(softness, Tensor) else fused(curve, softness)
+        if function is not None and worth_passes(tensors[0]):
+            return run_hard(hard, function, tensors[0])
+        return straight_through(plainly_hard(), wide())
+
+    return curve.select(plainly_hard, joined if straight else wide)()
 
 
 def _device(*xs: Tensor | float) -> torch.device:
@@ -353,5 +389,9 @@ def _unit_step(x: Tensor, values: Tensor | float = 0.5) -> Tensor:
     return torch.heaviside(floating.detach(), as_tensor(values, floating.dtype, floating.device))
 
 
+def _step_function(curve: Mode, s: float) -> Fused:
+    return curve.step_function(s)
+
+
 def _step(curve: Mode, s: Softness, x: Tensor) -> Tensor:
-    return curve.sigmoidal(x / s)
+    return curve.step_of(x, s)

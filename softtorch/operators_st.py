@@ -1,9 +1,9 @@
-"""The straight-through form of every operator: NAME_st has the value of NAME in mode "hard" and the
-derivative of NAME.
+"""The straight-through form of every operator: NAME_st has the value of NAME in mode "hard" and the derivative of NAME.
 
-Made by `st`; for operators without a mode by `_paired`, whose value is torch's own function of the SoftBools
-rounded to bools and of the most likely integers, and for safe functions torch's own, infinities and NaN
-included. Random operators make their own, in random.py. To add one: a line here, and its name in __all__.
+Made by `st`, or element by element by `_pointwise`. For operators without a mode it is made by `_paired`, whose value
+is torch's own function of the SoftBools rounded to bools and of the most likely integers, and for safe functions by
+`_safe`, whose value is torch's own, infinities and NaN included. Random operators make their own, in random.py. To add
+one: a line here, and its name in __all__.
 """
 
 import functools
@@ -27,6 +27,7 @@ from softtorch import (
     scatter,
     selection,
 )
+from softtorch.elementwise import Straight
 from softtorch.modes import HARD
 from softtorch.straight_through import differentiating, st, straight_through
 
@@ -132,6 +133,22 @@ def _st(fn: Callable[P, R]) -> Callable[P, R]:
     return _named(st(fn), getattr(fn, "__name__", "fn"))
 
 
+def _pointwise(fn: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """The same for elementwise operators, which take the form itself as a mode and then compute one side alone."""
+    parameters = inspect.signature(fn).parameters
+    place, default = list(parameters).index("mode"), parameters["mode"].default
+    call: Callable[..., Tensor] = fn
+
+    @functools.wraps(fn)
+    def straight(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        if len(args) > place:
+            return call(*args[:place], Straight(args[place]), *args[place + 1 :], **kwargs)  # type: ignore[arg-type]
+        mode: Any = kwargs.pop("mode", default)
+        return call(*args, mode=Straight(mode), **kwargs)
+
+    return _named(straight, getattr(fn, "__name__", "fn"))
+
+
 def _paired(
     soft: Callable[P, Tensor],
     hard: Callable[..., Tensor],
@@ -198,43 +215,43 @@ def _soft_dtype(soft: Any) -> torch.dtype:
 
 
 gaussian_relu_st = _safe(activations.gaussian_relu, _relu)
-hardsigmoid_st = _st(activations.hardsigmoid)
-hardswish_st = _st(activations.hardswish)
-hardtanh_st = _st(activations.hardtanh)
-leaky_relu_st = _st(activations.leaky_relu)
-relu6_st = _st(activations.relu6)
-threshold_st = _st(activations.threshold)
+hardsigmoid_st = _pointwise(activations.hardsigmoid)
+hardswish_st = _pointwise(activations.hardswish)
+hardtanh_st = _pointwise(activations.hardtanh)
+leaky_relu_st = _pointwise(activations.leaky_relu)
+relu6_st = _pointwise(activations.relu6)
+threshold_st = _pointwise(activations.threshold)
 
-eq_st = _st(comparison.eq)
-greater_st = _st(comparison.greater)
-greater_equal_st = _st(comparison.greater_equal)
-isclose_st = _st(comparison.isclose)
-less_st = _st(comparison.less)
-less_equal_st = _st(comparison.less_equal)
-not_equal_st = _st(comparison.not_equal)
+eq_st = _pointwise(comparison.eq)
+greater_st = _pointwise(comparison.greater)
+greater_equal_st = _pointwise(comparison.greater_equal)
+isclose_st = _pointwise(comparison.isclose)
+less_st = _pointwise(comparison.less)
+less_equal_st = _pointwise(comparison.less_equal)
+not_equal_st = _pointwise(comparison.not_equal)
 ge_st = greater_equal_st
 gt_st = greater_st
 le_st = less_equal_st
 lt_st = less_st
 ne_st = not_equal_st
 
-abs_st = _st(elementwise.abs)
-clamp_st = _st(elementwise.clamp)
-heaviside_st = _st(elementwise.heaviside)
-maximum_st = _st(elementwise.maximum)
-minimum_st = _st(elementwise.minimum)
-relu_st = _st(elementwise.relu)
-sigmoidal_st = _st(elementwise.sigmoidal)
-sign_st = _st(elementwise.sign)
-softrelu_st = _st(elementwise.softrelu)
+abs_st = _pointwise(elementwise.abs)
+clamp_st = _pointwise(elementwise.clamp)
+heaviside_st = _pointwise(elementwise.heaviside)
+maximum_st = _pointwise(elementwise.maximum)
+minimum_st = _pointwise(elementwise.minimum)
+relu_st = _pointwise(elementwise.relu)
+sigmoidal_st = _pointwise(elementwise.sigmoidal)
+sign_st = _pointwise(elementwise.sign)
+softrelu_st = _pointwise(elementwise.softrelu)
 
-ceil_st = _st(rounding.ceil)
-floor_st = _st(rounding.floor)
-fmod_st = _st(rounding.fmod)
-frac_st = _st(rounding.frac)
-remainder_st = _st(rounding.remainder)
-round_st = _st(rounding.round)
-trunc_st = _st(rounding.trunc)
+ceil_st = _pointwise(rounding.ceil)
+floor_st = _pointwise(rounding.floor)
+fmod_st = _pointwise(rounding.fmod)
+frac_st = _pointwise(rounding.frac)
+remainder_st = _pointwise(rounding.remainder)
+round_st = _pointwise(rounding.round)
+trunc_st = _pointwise(rounding.trunc)
 
 argmax_st = _st(axiswise.argmax)
 argmedian_st = _st(axiswise.argmedian)

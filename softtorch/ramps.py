@@ -7,11 +7,14 @@ wrong at the corners.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn.functional import hardtanh
 
+from softtorch.kernels import curves
+from softtorch.kernels.fused import Fused, run
 from softtorch.kernels.pointwise import with_slopes
 from softtorch.modes import Mode
 from softtorch.modes.base import SATURATION
@@ -27,8 +30,18 @@ class Ramp(ABC):
         """The ramp at x, any shape."""
 
     @abstractmethod
+    def function(self, curve: Mode, s: float) -> Fused:
+        """`of` for a softness that is a number, in few passes."""
+
+    @abstractmethod
     def slope(self, curve: Mode, s: Softness, x: Tensor) -> Tensor:
         """Its derivative at x, any shape."""
+
+    def between(
+        self, curve: Mode, s: float, low: float, high: float, dtype: torch.dtype, plain: Callable[[Tensor], Tensor]
+    ) -> Fused | None:
+        """low + of(x - low) - of(x - high) in few passes, where there are precise ones."""
+        return None
 
 
 class Integral(Ramp):
@@ -37,23 +50,37 @@ class Integral(Ramp):
     def of(self, curve: Mode, s: Softness, x: Tensor) -> Tensor:
         return curve.ramp_of(x, s)
 
+    def function(self, curve: Mode, s: float) -> Fused:
+        return curve.ramp_function(s)
+
     def slope(self, curve: Mode, s: Softness, x: Tensor) -> Tensor:
         return curve.sigmoidal(x / s)
+
+    def between(
+        self, curve: Mode, s: float, low: float, high: float, dtype: torch.dtype, plain: Callable[[Tensor], Tensor]
+    ) -> Fused | None:
+        return curves.between(curve.curves, low, high, s, dtype, plain)
 
 
 class Gated(Ramp):
     """x times the soft step."""
 
     def of(self, curve: Mode, s: Softness, x: Tensor) -> Tensor:
-        # With inf replaced by the largest number there is no inf * 0; what that takes away at inf is put
-        # back.
-        largest = torch.finfo(x.dtype).max
-        finite = hardtanh(x, -largest, largest)
-        return finite * curve.sigmoidal(x / s) + (x - finite).detach().relu()
+        return _gated(curve, s, x) if isinstance(s, Tensor) else run(self.function(curve, s), x)
+
+    def function(self, curve: Mode, s: float) -> Fused:
+        return curves.gated_ramp(curve.curves, s, lambda x: _gated(curve, s, x))
 
     def slope(self, curve: Mode, s: Softness, x: Tensor) -> Tensor:
         u = hardtanh(x / s, -SATURATION, SATURATION)
         return curve.sigmoidal(u) + u * curve.density(u)
+
+
+def _gated(curve: Mode, s: Softness, x: Tensor) -> Tensor:
+    # With inf replaced by the largest number there is no inf * 0; what that takes away at inf is put back.
+    largest = torch.finfo(x.dtype).max
+    finite = hardtanh(x, -largest, largest)
+    return finite * curve.sigmoidal(x / s) + (x - finite).detach().relu()
 
 
 RAMPS: dict[bool, Ramp] = {False: Integral(), True: Gated()}
@@ -84,24 +111,26 @@ def bounded(ramp: Ramp, curve: Mode, s: Softness, x: Tensor, low: Tensor, high: 
     return with_slopes(value, slopes, x, low, high, recorded=recorded)
 
 
+def bounded_by(ramp: Ramp, curve: Mode, s: Softness, x: Tensor, low: float, high: float) -> Tensor:
+    """The same between two numbers, in few passes where there are such: (...) -> (...)."""
+    low = min(low, high)
+
+    def plain(x: Tensor) -> Tensor:
+        return bounded(ramp, curve, s, x, x.new_full((), low), x.new_full((), high))
+
+    fast = None if isinstance(s, Tensor) else ramp.between(curve, s, low, high, x.dtype, plain)
+    return plain(x) if fast is None else run(fast, x)
+
+
 def larger(curve: Mode, s: Softness, x: Tensor, y: Tensor) -> Tensor:
     """y + ramp(x - y): (...), (...), broadcast -> (...); inf - inf only where that is what is asked."""
 
     def distance(x: Tensor, y: Tensor) -> Tensor:
         return (x - y).nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
 
-    def value(x: Tensor, y: Tensor) -> Tensor:
-        return torch.maximum(x, y) + curve.ramp_of(-distance(x, y).abs(), s)
-
-    def recorded(x: Tensor, y: Tensor) -> Tensor:
-        x_is_larger = x >= y
+    def plain(x: Tensor, y: Tensor) -> Tensor:
+        x_is_larger = (x >= y) | x.isnan()
         d = distance(x, y)
         return torch.where(x_is_larger, x, y) + curve.ramp_of(torch.where(x_is_larger, -d, d), s)
 
-    slopes = [
-        lambda x, y: curve.sigmoidal(distance(x, y) / s),
-        lambda x, y: curve.sigmoidal(-distance(x, y) / s),
-    ]
-    if isinstance(s, Tensor):
-        return recorded(x, y)
-    return with_slopes(value, slopes, x, y, recorded=recorded)
+    return plain(x, y) if isinstance(s, Tensor) else run(curves.larger(curve.curves, s, plain), x, y)

@@ -5,13 +5,16 @@ elementwise operators are in elementwise.py. To add one: its formula in terms of
 `relaxed`.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from softtorch.elementwise import relaxed
 from softtorch.errors import OptionError, message
+from softtorch.kernels.fused import Fused, shifted
 from softtorch.modes import Mode
-from softtorch.stairs import stairs
+from softtorch.stairs import stairs, stairs_function
 
 __all__ = ["ceil", "floor", "fmod", "frac", "remainder", "round", "trunc"]
 
@@ -58,7 +61,10 @@ def round(
     def soft(curve: Mode, s: Softness, x: Tensor) -> Tensor:
         return stairs(curve, s, x * scale, steps) / scale if decimals else stairs(curve, s, x, steps)
 
-    return relaxed("round", softness, mode, hard, soft, x)
+    def fused(curve: Mode, s: float) -> Fused | None:
+        return None if decimals else stairs_function(curve, s, steps)
+
+    return relaxed("round", softness, mode, hard, soft, x, fused=fused)
 
 
 def floor(x: Tensor, softness: Softness = 0.1, mode: str | Mode = "smooth", neighbor_radius: int = 5) -> Tensor:
@@ -86,7 +92,7 @@ def floor(x: Tensor, softness: Softness = 0.1, mode: str | Mode = "smooth", neig
         tensor([1., 2.])
     """
     steps = _check_radius("floor", neighbor_radius)
-    return relaxed("floor", softness, mode, torch.floor, lambda curve, s, x: stairs(curve, s, x - 0.5, steps), x)
+    return _moved("floor", softness, mode, torch.floor, x, -0.5, steps)
 
 
 def ceil(x: Tensor, softness: Softness = 0.1, mode: str | Mode = "smooth", neighbor_radius: int = 5) -> Tensor:
@@ -114,7 +120,7 @@ def ceil(x: Tensor, softness: Softness = 0.1, mode: str | Mode = "smooth", neigh
         tensor([1., 3.])
     """
     steps = _check_radius("ceil", neighbor_radius)
-    return relaxed("ceil", softness, mode, torch.ceil, lambda curve, s, x: stairs(curve, s, x + 0.5, steps), x)
+    return _moved("ceil", softness, mode, torch.ceil, x, 0.5, steps)
 
 
 def trunc(x: Tensor, softness: Softness = 0.1, mode: str | Mode = "smooth", neighbor_radius: int = 5) -> Tensor:
@@ -255,6 +261,26 @@ def remainder(
         return x - y * stairs(curve, s, x / y - 0.5, steps)
 
     return relaxed("remainder", softness, mode, torch.remainder, soft, x, y)
+
+
+def _moved(
+    where: str,
+    softness: Softness,
+    mode: str | Mode,
+    hard: Callable[[Tensor], Tensor],
+    x: Tensor,
+    by: float,
+    steps: int,
+) -> Tensor:
+    """The staircase of x + by, (...) -> (...), under the frame of `relaxed`."""
+
+    def soft(curve: Mode, s: Softness, x: Tensor) -> Tensor:
+        return stairs(curve, s, x + by, steps)
+
+    def fused(curve: Mode, s: float) -> Fused:
+        return shifted(stairs_function(curve, s, steps), by)
+
+    return relaxed(where, softness, mode, hard, soft, x, fused=fused)
 
 
 def _trunc(curve: Mode, s: Softness, x: Tensor, steps: int) -> Tensor:

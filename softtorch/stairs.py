@@ -1,19 +1,15 @@
-"""The soft staircase: sum_k k (sigmoidal(x - k + 1/2) - sigmoidal(x - k - 1/2)) over the 2 R + 1 integers
-around x.
+"""The soft staircase: sum_k k (sigmoidal(x - k + 1/2) - sigmoidal(x - k - 1/2)) over the 2 R + 1 integers around x.
 
-The sum telescopes to a running sum of 2 R + 2 soft steps, of which those out of reach are constants. The
-derivative is accumulated beside the value, so that O(n) memory is used and backward is one product. While a
-graph is recorded, and for second derivatives and a softness that is a tensor, the plain sum takes over.
+The sum telescopes to a running sum of 2 R + 2 soft steps, of which those out of reach are constants. It is
+accumulated in place, forward and backward, and keeps x alone; its plain form is the sum as autograd records it.
 """
 
 from collections.abc import Iterator
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from softtorch.kernels.pointwise import plain_operators_needed
+from softtorch.kernels.fused import Fused, Outs, run
 from softtorch.modes import Mode
 
 Softness = Tensor | float
@@ -24,88 +20,78 @@ def stairs(curve: Mode, s: Softness, x: Tensor, radius: int, from_floor: bool = 
 
     With from_floor it is counted from floor(x), for what would cancel a large x: NaN at inf.
     """
-    if isinstance(s, Tensor) or plain_operators_needed():
+    if isinstance(s, Tensor):
         return _plain(curve, s, x, radius, from_floor)
-    value, _ = _Stairs.apply(curve, s, x, radius, from_floor)  # type: ignore[no-untyped-call]  # untyped in torch
-    result: Tensor = value
-    return result
+    return run(stairs_function(curve, s, radius, from_floor), x)
 
 
-class _Stairs(torch.autograd.Function):
-    @staticmethod
-    def forward(curve: Mode, s: float, x: Tensor, radius: int, from_floor: bool) -> tuple[Tensor, Tensor]:
-        places, total, base, inside = _prepare(curve, s, x, radius, from_floor)
-        slope = torch.zeros_like(total)
-        for place, weight in _weighted(places, base, radius):
-            step, density = curve.step_and_density((inside + (0.5 - place)) / s)
-            total = total.add_(step) if weight is None else total.addcmul_(weight, step)
-            slope = slope.add_(density) if weight is None else slope.addcmul_(weight, density)
-        return total, slope.div_(s)
+def stairs_function(curve: Mode, s: float, radius: int, from_floor: bool = False) -> Fused:
+    """The staircase in few passes."""
 
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Mode, float, Tensor, int, bool], output: tuple[Tensor, Tensor]) -> None:
-        curve, s, x, radius, _ = inputs
-        ctx.slope = partial(_slope, curve, s, radius=radius)
-        ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(x, output[1])
+    def steps(x: Tensor, whole: Tensor, base: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """x / s less each place within reach, in a tensor that is used again, and the factor of the step there."""
+        inside = torch.sub(x, whole).nan_to_num_(nan=0.0)
+        for place in _reached(curve, s, radius, x.dtype)[0]:
+            yield torch.add(inside, 0.5 - place, out=whole).mul_(1.0 / s), _factor(place, base, radius)
 
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[None, None, Tensor, None, None]:
-        x, slope = ctx.saved_tensors
-        # The saved slope is a constant: where a second derivative may be asked for it is computed once more.
-        return None, None, grad * (ctx.slope(x) if torch.is_grad_enabled() else slope), None, None
+    def value(out: Tensor, x: Tensor) -> None:
+        whole = x.floor()
+        base = _finite(whole)
+        torch.sub(whole, base, out=out)  # 0, inf or NaN
+        _begin(out, base, _reached(curve, s, radius, x.dtype)[1], radius, from_floor)
+        for u, factor in steps(x, whole, base):
+            step = curve.curves.step(u)
+            out.add_(step) if factor is None else out.addcmul_(factor, step)
 
-    @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[Any, ...], curve: Mode, s: float, x: Tensor, radius: int, from_floor: bool
-    ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
-        result: tuple[Tensor, Tensor] = _Stairs.apply(  # type: ignore[no-untyped-call]
-            curve, s, x, radius, from_floor
-        )
-        return result, (in_dims[2], in_dims[2])  # elementwise: the mapped dim stays where it is
+    def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
+        total = torch.zeros_like(x) if outs[0] is None else outs[0].zero_()
+        whole = x.floor()
+        for u, factor in steps(x, whole, _finite(whole)):
+            density = curve.curves.density(u, grad)
+            total.add_(density) if factor is None else total.addcmul_(factor, density)
+        total.mul_(1.0 / s)
+
+    return Fused(value, pull, lambda x: _plain(curve, s, x, radius, from_floor))
 
 
 def _plain(curve: Mode, s: Softness, x: Tensor, radius: int, from_floor: bool) -> Tensor:
     """The sum as autograd can differentiate it, in every order and for the softness too. (...)"""
-    places, total, base, inside = _prepare(curve, s, x, radius, from_floor)
-    for place, weight in _weighted(places, base, radius):
+    places, ones = _reached(curve, s, radius, x.dtype)
+    whole = x.detach().floor()
+    base = _finite(whole)
+    inside = (x - whole).nan_to_num(nan=0.0)  # in [0, 1); inf and NaN are put in by `total`
+    total = _begin(whole - base, base, ones, radius, from_floor)
+    for place in places:
         step = curve.sigmoidal((inside + (0.5 - place)) / s)
-        total = total + step if weight is None else total + weight * step
+        factor = _factor(place, base, radius)
+        total = total + step if factor is None else total + factor * step
     return total
 
 
-def _slope(curve: Mode, s: float, x: Tensor, radius: int) -> Tensor:
-    """The derivative of the sum, itself differentiable. (...)"""
-    places, _, base, inside = _prepare(curve, s, x, radius)
-    slope = torch.zeros_like(x)
-    for place, weight in _weighted(places, base, radius):
-        density = curve.density((inside + (0.5 - place)) / s)
-        slope = slope + density if weight is None else slope + weight * density
-    return slope / s
-
-
-def _prepare(
-    curve: Mode, s: Softness, x: Tensor, radius: int, from_floor: bool = False
-) -> tuple[list[int], Tensor, Tensor, Tensor]:
-    """The places within reach, the sum of what is out of reach, floor(x) and x - floor(x); the last three
-    (...).
-    """
+def _reached(curve: Mode, s: Softness, radius: int, dtype: torch.dtype) -> tuple[list[int], int]:
+    """The places whose steps are not constants on the way from floor(x) to the next integer; how many are 1."""
     places = list(range(-radius, radius + 2))
-    ones = 0
-    if not isinstance(s, Tensor):
-        reach = curve.reach(x.dtype) * s
-        ones = sum(0.5 - place >= reach for place in places)
-        places = [place for place in places if 0.5 - place < reach and place - 1.5 < reach]
-    whole = x.detach().floor()
-    base = whole.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
-    inside = (x - whole).nan_to_num(nan=0.0)  # in [0, 1); inf - inf, and NaN, are put in by `unbounded`
-    unbounded = whole - base
-    start = base + (ones - 1 - radius) if ones else torch.zeros_like(base)
-    return places, unbounded + (start - base if from_floor else start), base, inside
+    if isinstance(s, Tensor):
+        return places, 0
+    reach = curve.curves.reach(dtype) * s
+    ones = sum(0.5 - place >= reach for place in places)
+    return [place for place in places if 0.5 - place < reach and place - 1.5 < reach], ones
 
 
-def _weighted(places: list[int], base: Tensor, radius: int) -> Iterator[tuple[int, Tensor | None]]:
-    """Each place with the factor of its step; None for the factor 1."""
-    for place in places:
-        ends = {-radius: lambda: base - radius, radius + 1: lambda: -(base + radius)}
-        yield place, ends[place]() if place in ends else None
+def _begin(unbounded: Tensor, base: Tensor, ones: int, radius: int, from_floor: bool) -> Tensor:
+    """`unbounded` becomes the sum before the steps: the first integer and the later steps that are 1, if there are."""
+    if ones:
+        counted = unbounded if from_floor else unbounded.add_(base)
+        return counted.add_(ones - 1 - radius)
+    return unbounded.sub_(base) if from_floor else unbounded
+
+
+def _factor(place: int, base: Tensor, radius: int) -> Tensor | None:
+    """What the step at a place counts for: the first and last integer at the ends, 1 (as None) between. (...)"""
+    if place == -radius:
+        return base - radius
+    return -(base + radius) if place == radius + 1 else None
+
+
+def _finite(whole: Tensor) -> Tensor:
+    return whole.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)

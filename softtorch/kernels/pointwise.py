@@ -5,7 +5,9 @@ Backward saves the operands alone and evaluates each derivative in as many passe
 graph is recorded a plain function takes over, for there a compiler fuses the passes; in forward mode too.
 """
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,9 @@ from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 Function = Callable[..., Tensor]
+
+# Below this many elements passes over memory cost less than the Python that saves some.
+SMALL = 16384
 
 
 def with_slopes(
@@ -30,7 +35,7 @@ def with_slopes(
         by
             default.
     """
-    if plain_operators_needed():
+    if plain_operators_needed() or all(operand.numel() < SMALL for operand in operands):
         return (recorded or value)(*operands)
     result: Tensor = _Pointwise.apply(_Given(value, tuple(slopes)), *operands)  # type: ignore[no-untyped-call]
     return result
@@ -42,7 +47,24 @@ def plain_operators_needed() -> bool:
     A graph that is recorded (compile, export, make_fx) would lose the derivative of a Function, or could not
     fuse it; forward mode loses what is beyond the first derivative.
     """
-    return torch.compiler.is_compiling() or forward_mode_is_open() or get_proxy_mode() is not None
+    return torch.compiler.is_compiling() or _asked.plain or forward_mode_is_open() or get_proxy_mode() is not None
+
+
+class _Asked(threading.local):
+    plain = False
+
+
+_asked = _Asked()
+
+
+@contextmanager
+def plain_operators() -> Iterator[None]:
+    """Within this context, and in this thread, plain operators are needed: Functions do not nest in derivatives."""
+    before, _asked.plain = _asked.plain, True
+    try:
+        yield
+    finally:
+        _asked.plain = before
 
 
 def forward_mode_is_open() -> bool:

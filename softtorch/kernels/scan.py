@@ -117,4 +117,4 @@ class _Scan:
     def _cut(self, x: Tensor) -> Tensor:
         """x (..., n) as (..., chunks, size), filled up with zeros."""
         extra = self.chunks * self.size - self.n
-        return (pad(x, (0, extra)) if extra else x).unflatten(-1, (self.chunks, self.size))
+        return (pad(x, (0, extra)) if extra else x).reshape(*x.shape[:-1], self.chunks, self.size)

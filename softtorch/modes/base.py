@@ -8,21 +8,18 @@ modes/__init__.py.
 from abc import ABC, abstractmethod
 from typing import ClassVar, TypeVar
 
-import torch
 from torch import Tensor
 from torch.nn.functional import hardtanh
 
-from softtorch.kernels import simplex
+from softtorch.kernels import curves, simplex
+from softtorch.kernels.curves import Curves
+from softtorch.kernels.fused import Fused, run
+from softtorch.kernels.logistic import SATURATION as SATURATION
 from softtorch.kernels.pointwise import with_slopes
+from softtorch.kernels.polynomial import HALF_WIDTH as HALF_WIDTH
 from softtorch.kernels.precision import log_probability
 
 T = TypeVar("T")
-
-# The piecewise curves run from 0 to 1 on [-5, 5], which makes them about as wide as the logistic function.
-HALF_WIDTH = 5.0
-
-# Every soft sign is exactly -1 or 1 from here on: tanh(40 / 2) rounds to 1 in float64.
-SATURATION = 40.0
 
 
 class Mode(ABC):
@@ -40,6 +37,8 @@ class Mode(ABC):
     name: ClassVar[str]
     continuity: ClassVar[float]
     """How many continuous derivatives the curves have: 0, 1, 2, or infinity; -1 for the steps of `hard`."""
+    curves: ClassVar[Curves]
+    """The passes of elementwise operators; mode `hard` has torch's own functions instead."""
     power: ClassVar[int] = 0
     """r of the link (z - threshold)_+^r that scores go through; 0 where it is the exponential instead."""
 
@@ -63,26 +62,54 @@ class Mode(ABC):
     def density(self, u: Tensor) -> Tensor:
         """The derivative of `sigmoidal`, any shape: a bump of area 1 around 0."""
 
-    def step_and_density(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """`sigmoidal` and `density` at once, without a record for autograd."""
-        return self.sigmoidal(u), self.density(u)
-
-    @abstractmethod
-    def reach(self, dtype: torch.dtype) -> float:
-        """Where on `sigmoidal` is 0 and 1 to the precision of `dtype`."""
-
     def sign(self, u: Tensor) -> Tensor:
         """2 sigmoidal(u) - 1, any shape, in [-1, 1]."""
         return 2.0 * self.sigmoidal(u) - 1.0
 
+    def step_of(self, x: Tensor, softness: Tensor | float) -> Tensor:
+        """sigmoidal(x / softness), any shape."""
+        if isinstance(softness, Tensor):
+            return run(self.step_function(1.0), x / softness)
+        return run(self.step_function(softness), x)
+
+    def sign_of(self, x: Tensor, softness: Tensor | float) -> Tensor:
+        """sign(x / softness), any shape."""
+        if isinstance(softness, Tensor):
+            return run(self.sign_function(1.0), x / softness)
+        return run(self.sign_function(softness), x)
+
     def softabs(self, x: Tensor, softness: Tensor | float) -> Tensor:
         """x times the soft sign of x / softness, any shape: abs(x) as softness -> 0."""
-        # The sign is constant far out. Bounding its argument there makes inf * 0 of the derivative a plain 0.
-        return x * self.sign(hardtanh(x / softness, -SATURATION, SATURATION))
+        if isinstance(softness, Tensor):
+            return softness * run(self.absolute_function(1.0), x / softness)
+        return run(self.absolute_function(softness), x)
 
     def ramp_of(self, x: Tensor, softness: Tensor | float) -> Tensor:
         """softness * softrelu(x / softness), any shape: relu(x) as softness -> 0."""
-        return softness * self.softrelu(x / softness)
+        if isinstance(softness, Tensor):
+            return softness * run(self.ramp_function(1.0), x / softness)
+        return run(self.ramp_function(softness), x)
+
+    def step_function(self, s: float) -> Fused:
+        """sigmoidal(x / s) in few passes."""
+        return curves.step(self.curves, s, lambda x: self.sigmoidal(x / s))
+
+    def sign_function(self, s: float) -> Fused:
+        """sign(x / s) in few passes."""
+        return curves.sign(self.curves, s, lambda x: self.sign(x / s))
+
+    def absolute_function(self, s: float) -> Fused:
+        """x sign(x / s) in few passes."""
+
+        def plain(x: Tensor) -> Tensor:
+            # The sign is constant far out. Bounding its argument there makes inf * 0 of the derivative a plain 0.
+            return x * self.sign(hardtanh(x / s, -SATURATION, SATURATION))
+
+        return curves.absolute(self.curves, s, plain)
+
+    def ramp_function(self, s: float) -> Fused:
+        """s softrelu(x / s) in few passes."""
+        return curves.ramp(self.curves, s, lambda x: s * self.softrelu(x / s))
 
     def select(self, hard: T, soft: T) -> T:
         """`soft`, or `hard` in the mode of that name: how an operator brings torch's own function.
@@ -127,9 +154,6 @@ class Piecewise(Mode):
     def _softrelu(self, u: Tensor) -> Tensor:
         inside = self.ramp((u / HALF_WIDTH).clamp(-1.0, 1.0))
         return HALF_WIDTH * inside + (u - HALF_WIDTH).relu()
-
-    def reach(self, dtype: torch.dtype) -> float:
-        return HALF_WIDTH
 
     def density(self, u: Tensor) -> Tensor:
         return self.bump((u / HALF_WIDTH).clamp(-1.0, 1.0)) / HALF_WIDTH

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from softtorch.kernels.polynomial import C0_CURVES
 from softtorch.modes.base import Piecewise
 
 
@@ -9,6 +10,7 @@ class C0(Piecewise):
     """Piecewise linear steps; Euclidean projection onto the simplex."""
 
     name = "c0"
+    curves = C0_CURVES
     continuity = 0
     power = 1
 

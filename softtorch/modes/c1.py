@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from softtorch.kernels.polynomial import C1_CURVES
 from softtorch.modes.base import Piecewise
 
 
@@ -9,6 +10,7 @@ class C1(Piecewise):
     """Polynomials in factored form, so that they vanish at t = -1 without cancellation."""
 
     name = "c1"
+    curves = C1_CURVES
     continuity = 1
     power = 2
 

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from softtorch.kernels.polynomial import C2_CURVES
 from softtorch.modes.base import Piecewise
 
 
@@ -9,6 +10,7 @@ class C2(Piecewise):
     """Polynomials in factored form, so that they vanish at t = -1 without cancellation."""
 
     name = "c2"
+    curves = C2_CURVES
     continuity = 2
     power = 3
 

@@ -22,9 +22,6 @@ class Hard(Mode):
     def density(self, u: Tensor) -> Tensor:
         return torch.zeros_like(u)
 
-    def reach(self, dtype: torch.dtype) -> float:
-        return 0.0
-
     def softrelu(self, u: Tensor) -> Tensor:
         return u.relu()
 

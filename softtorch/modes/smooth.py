@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from softtorch.kernels.logistic import LogisticCurves
 from softtorch.modes.base import Mode
 
 # softplus(u) rounds to u in float64 from here on; torch's default of 20 is 2e-9 off.
@@ -17,6 +18,7 @@ class Smooth(Mode):
 
     name = "smooth"
     continuity = math.inf
+    curves = LogisticCurves()
 
     def sigmoidal(self, u: Tensor) -> Tensor:
         return torch.sigmoid(u)
@@ -25,22 +27,18 @@ class Smooth(Mode):
         step = torch.sigmoid(u)
         return step * (1.0 - step)
 
-    def step_and_density(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        step = torch.sigmoid(u)
-        return step, torch.addcmul(step, step, step, value=-1.0)
-
-    def reach(self, dtype: torch.dtype) -> float:
-        return 6.0 - math.log(torch.finfo(dtype).eps)  # e^-reach is 1/400 of the rounding error at 1
-
     def sign(self, u: Tensor) -> Tensor:
         return torch.tanh(u / 2.0)  # 2 sigmoid - 1 would cancel near 0
 
     def softrelu(self, u: Tensor) -> Tensor:
         return softplus(u, threshold=_IDENTITY_FROM)
 
+    def step_of(self, x: Tensor, softness: Tensor | float) -> Tensor:
+        return torch.sigmoid(x / softness)  # torch's own keeps its value for backward, which ours would make again
+
     def ramp_of(self, x: Tensor, softness: Tensor | float) -> Tensor:
         if isinstance(softness, Tensor):
-            return super().ramp_of(x, softness)
+            return softness * self.softrelu(x / softness)
         return softplus(x, beta=1.0 / softness, threshold=_IDENTITY_FROM)
 
     def project(self, z: Tensor) -> Tensor:

@@ -62,11 +62,11 @@ def test_the_derivative_saved_in_the_forward_pass_is_that_of_the_sum():
 
 
 def test_memory_is_that_of_the_input_whatever_the_radius():
-    x = torch.randn(1000, requires_grad=True)
+    x = torch.randn(20_000, requires_grad=True)  # few numbers are not worth the care
     saved = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t.numel()) or t, lambda t: t):
         softtorch.round(x, 0.5, neighbor_radius=8)
-    assert sum(saved) <= 2000
+    assert sum(saved) <= 20_000
 
 
 def test_remainders_are_differentiable_in_both_operands():

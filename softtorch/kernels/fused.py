@@ -1,0 +1,156 @@
+"""Elementwise functions written as few passes over memory, forward and backward, and how they are run.
+
+Autograd records a formula operator by operator: each is a pass over memory in either direction and keeps a tensor.
+A Fused function makes its passes by hand, in place and block by block so that what lies between stays in the cache,
+and keeps nothing but its operands. Where plain operators are needed (graphs, forward mode), for small inputs, and
+for second derivatives its plain form takes over. The functions themselves are in curves.py and its kin.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softtorch.kernels import pointwise
+from softtorch.kernels.pointwise import aligned, plain_operators, plain_operators_needed
+from softtorch.kernels.precision import computing_dtype
+
+# Elements of a block for each thread: a few of them fit a cache, and Python's part in a block is below a tenth.
+BLOCK = 131072
+
+Outs = tuple[Tensor | None, ...]
+
+
+@dataclass(frozen=True)
+class Fused:
+    """An elementwise function of one operand or more, of one dtype that is wide enough to compute in.
+
+    The passes run unrecorded on blocks, tensors of one axis. They fill what they are given to fill, and may use it on
+    the way; operands and the incoming gradient they leave as they are.
+    """
+
+    value: Callable[..., None]
+    """value(out, *operands): out is filled with the function"""
+    pull: Callable[..., None]
+    """pull(outs, grad, *operands): each of outs, one for each operand, is filled with grad times that derivative; None
+    where it is not asked for"""
+    plain: Callable[..., Tensor]
+    """plain(*operands): the same in differentiable operators, right in every derivative, at corners too; broadcasts"""
+
+
+def run(function: Fused, *operands: Tensor) -> Tensor:
+    """The function in its own passes, or plainly where those are of no use: (...), broadcast -> (...)."""
+    if not _suits(operands):
+        return function.plain(*operands)
+    if not torch.is_grad_enabled():
+        return _filled(function, operands)
+    result: Tensor = _Run.apply(function, *operands)  # type: ignore[no-untyped-call]  # untyped in torch
+    return result
+
+
+def run_hard(hard: Callable[[Tensor], Tensor], function: Fused, x: Tensor) -> Tensor:
+    """hard(x), differentiated as function(x), which is not computed: (...) -> (...), both of x's floating dtype."""
+    result: Tensor = _RunHard.apply(hard, function, x)  # type: ignore[no-untyped-call]  # untyped in torch
+    return result
+
+
+def shifted(function: Fused, by: float) -> Fused:
+    """function(x + by), for a function of one operand."""
+
+    def value(out: Tensor, x: Tensor) -> None:
+        function.value(out, x + by)
+
+    def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
+        function.pull(outs, grad, x + by)
+
+    return Fused(value, pull, lambda x: function.plain(x + by))
+
+
+def worth_passes(x: Tensor) -> bool:
+    """Whether passes by hand are possible here, and x large enough for them to pay."""
+    return not plain_operators_needed() and x.numel() >= pointwise.SMALL and x.device.type in ("cpu", "cuda")
+
+
+def _suits(operands: tuple[Tensor, ...]) -> bool:
+    """Whether the passes can be made: large dense operands of one shape, but for 0-dim ones."""
+    first = operands[0]
+    return worth_passes(first) and all(x.is_contiguous() and (x.shape == first.shape or x.dim() == 0) for x in operands)
+
+
+def _blocks(*tensors: Tensor | None) -> Iterator[tuple[Any, ...]]:
+    """The tensors block by block; 0-dim ones whole, None as None. On a device with one large block all is one."""
+    first = next(x for x in tensors if x is not None)
+    size = BLOCK * torch.get_num_threads() if first.device.type == "cpu" else first.numel()
+    count = -(-first.numel() // size)
+    flat = [
+        [x] * count if x is None or x.dim() == 0 else x.reshape(-1).split(size)  # type: ignore[no-untyped-call]
+        for x in tensors
+    ]
+    return zip(*flat, strict=True)
+
+
+def _filled(function: Fused, operands: tuple[Tensor, ...]) -> Tensor:
+    result = torch.empty_like(operands[0])
+    for out, *parts in _blocks(result, *operands):
+        function.value(out, *parts)
+    return result
+
+
+def _pulled(function: Fused, grad: Tensor, operands: tuple[Tensor, ...], needed: tuple[bool, ...]) -> Outs:
+    """grad times each derivative that is needed, differentiable itself where that is asked for."""
+    if torch.is_grad_enabled():
+        with plain_operators():
+            parts = torch.func.vjp(function.plain, *operands)[1](grad)
+        return tuple(part if want else None for part, want in zip(parts, needed, strict=True))
+    results = [torch.empty_like(operands[0]) if want else None for want in needed]
+    count = len(results)
+    for blocks in _blocks(grad, *operands, *results):
+        function.pull(blocks[1 + count :], blocks[0], *blocks[1 : 1 + count])
+    return tuple(
+        None if part is None else part.sum_to_size(operand.shape)
+        for part, operand in zip(results, operands, strict=True)
+    )
+
+
+class _Run(torch.autograd.Function):
+    @staticmethod
+    def forward(function: Fused, *operands: Tensor) -> Tensor:
+        return _filled(function, operands)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.function, *operands = inputs
+        ctx.save_for_backward(*operands)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *_pulled(ctx.function, grad, ctx.saved_tensors, ctx.needs_input_grad[1:])
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], function: Fused, *operands: Tensor) -> tuple[Tensor, int]:
+        rows = aligned(info.batch_size, in_dims[1:], operands)
+        return run(function, *(row.contiguous() for row in rows)), 0
+
+
+class _RunHard(torch.autograd.Function):
+    @staticmethod
+    def forward(hard: Callable[[Tensor], Tensor], function: Fused, x: Tensor) -> Tensor:
+        return hard(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, Fused, Tensor], output: Tensor) -> None:
+        _, ctx.function, x = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, None, Tensor | None]:
+        (x,) = ctx.saved_tensors
+        wide = computing_dtype(x.dtype)
+        (pulled,) = _pulled(ctx.function, grad.to(wide), (x.to(wide).contiguous(),), (True,))
+        return None, None, None if pulled is None else pulled.to(x.dtype)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], hard: Any, function: Fused, x: Tensor) -> tuple[Tensor, int]:
+        return run_hard(hard, function, x), in_dims[2]

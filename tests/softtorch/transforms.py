@@ -1,0 +1,289 @@
+"""What is tried on every entry of the sweep list: each transform, dtype and shape, against float64 eager calls.
+
+A check takes an Entry, raises AssertionError with what differs, and returns nothing. It raises NotApplicable where
+there is nothing to look at; what the library refuses comes out as its own error. To add a check: a function here and
+a line in CHECKS.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+
+from tests.softtorch.sweep import Entry
+
+Tensors = tuple[Tensor, ...]
+
+ROWS, N = 3, 5
+HALVES = (torch.bfloat16, torch.float16)
+# One graph has to serve them all. They lie between two powers of two, where sorting networks change their layout.
+SIZES: dict[bool, list[tuple[int, ...]]] = {False: [(2, 6), (3, 7), (4, 5)], True: [(6,), (7,), (5,)]}
+
+
+class NotApplicable(Exception):
+    """There is nothing to check; the text says why."""
+
+
+def weights(out: Tensor, seed: int = 0) -> Tensor:
+    """Fixed weights of changing sign, float64: no random draw, which vmap would refuse, and exact in half precision."""
+    steps = torch.arange(out.numel(), dtype=torch.float64, device=out.device) + 3.7 * seed
+    return torch.sin(2.3 * steps + 0.4).bfloat16().double().reshape(out.shape)
+
+
+def loss(outs: Tensors) -> Tensor:
+    """A weighted sum of every entry: a plain sum of ranks or of a soft index would be constant."""
+    finite = [torch.where(out.isfinite(), out, 0.0).double() for out in outs]
+    return sum((out * weights(out, place)).sum() for place, out in enumerate(finite))
+
+
+def gradients(entry: Entry, inputs: Tensors) -> Tensors:
+    """The gradient of the loss in every input, zeros where there is none."""
+    leaves = tuple(x.detach().clone().requires_grad_() for x in inputs)
+    total = loss(entry(*leaves))
+    if not total.requires_grad:
+        return tuple(torch.zeros_like(x) for x in inputs)
+    grads = torch.autograd.grad(total, leaves, allow_unused=True)
+    return tuple(torch.zeros_like(x) if g is None else g for g, x in zip(grads, inputs, strict=True))
+
+
+def close(got: Tensors, want: Tensors, tolerance: float) -> None:
+    """Equal shapes and infinities, and differences within `tolerance` of the largest finite entry or of 1."""
+    assert len(got) == len(want), f"{len(got)} results, not {len(want)}"
+    for one, other in zip(got, want, strict=True):
+        assert one.shape == other.shape, f"shape {tuple(one.shape)}, not {tuple(other.shape)}"
+        one, other = one.detach().double(), other.detach().double()
+        finite = other.isfinite()
+        assert torch.equal(one[~finite].nan_to_num(), other[~finite].nan_to_num()), f"{one}, not {other}"
+        scale = max(1.0, float(other[finite].abs().max())) if finite.any() else 1.0
+        worst = float((one - other)[finite].abs().max()) / scale if finite.any() else 0.0
+        assert worst <= tolerance, f"off by {worst:.2g}"  # also where worst is NaN
+
+
+def finite(tensors: Tensors, what: str) -> None:
+    assert all(bool(t.isfinite().all()) for t in tensors), f"{what} not finite"
+
+
+def needs_slope(entry: Entry) -> None:
+    if not entry.differentiable:
+        raise NotApplicable("constant almost everywhere")
+
+
+def rows_of(entry: Entry, inputs: Tensors) -> list[Tensors]:
+    """The inputs of each row of a batch."""
+    dims = entry.operator.batched()
+    return [
+        tuple(x if dim is None else x[row] for x, dim in zip(inputs, dims, strict=True))
+        for row in range(len(inputs[0]))
+    ]
+
+
+def stacked(rows: list[Tensors]) -> Tensors:
+    return tuple(torch.stack(parts) for parts in zip(*rows, strict=True))
+
+
+# Rounding of float64 through at most a few thousand operations, amplified by the softness.
+ROUNDING = 1e-9
+
+
+def vmap(entry: Entry) -> None:
+    inputs = entry.operator.inputs(ROWS, N)
+    mapped = torch.func.vmap(lambda *xs: entry(*xs), entry.operator.batched())(*inputs)
+    close(mapped, stacked([entry(*row) for row in rows_of(entry, inputs)]), ROUNDING)
+
+
+def vmap_of_grad(entry: Entry) -> None:
+    needs_slope(entry)
+    inputs = entry.operator.inputs(ROWS, N)
+    places = tuple(range(len(inputs)))
+    slopes = torch.func.vmap(torch.func.grad(lambda *xs: loss(entry(*xs)), places), entry.operator.batched())(*inputs)
+    close(slopes, stacked([gradients(entry, row) for row in rows_of(entry, inputs)]), ROUNDING)
+
+
+def jvp(entry: Entry) -> None:
+    needs_slope(entry)
+    inputs = entry.operator.inputs(*one_batch(entry))
+    tangents = tuple(weights(x, 3) for x in inputs)
+    _, got = torch.func.jvp(lambda *xs: entry(*xs), inputs, tangents)
+    step = 1e-5
+
+    def moved(sign: int) -> Tensors:
+        return entry(*(x + sign * step * t for x, t in zip(inputs, tangents, strict=True)))
+
+    want = tuple((ahead - behind) / (2 * step) for ahead, behind in zip(moved(1), moved(-1), strict=True))
+    # Third derivatives of up to 1 / softness^3 times step^2, and rounding over step.
+    close(got, want, 1e-6)
+
+
+def one_batch(entry: Entry) -> tuple[int, ...]:
+    return (N,) if entry.operator.whole else (2, N)
+
+
+def weighted(entry: Entry) -> Callable[..., Tensors]:
+    """The results that have a gradient, weighted so that constant sums do not hide errors."""
+
+    def call(*inputs: Tensor) -> Tensors:
+        return tuple(out * weights(out) for out in entry(*inputs) if out.requires_grad)
+
+    return call
+
+
+def first_derivative(entry: Entry) -> None:
+    needs_slope(entry)
+    inputs = tuple(x.requires_grad_() for x in entry.operator.inputs(*one_batch(entry)))
+    assert gradcheck(weighted(entry), inputs)
+
+
+def second_derivative(entry: Entry) -> None:
+    needs_slope(entry)
+    if entry.continuity < 1:
+        raise NotApplicable("the first derivative has jumps")
+    inputs = tuple(x.requires_grad_() for x in entry.operator.inputs(*one_batch(entry)[:-1], 4))
+    assert gradgradcheck(weighted(entry), inputs)
+
+
+def compiled(entry: Entry) -> None:
+    _compiled(entry, [one_batch(entry)], dynamic=False, backend="eager")
+
+
+def compiled_for_every_size(entry: Entry) -> None:
+    _compiled(entry, SIZES[entry.operator.whole], dynamic=True, backend="aot_eager")
+
+
+def _compiled(entry: Entry, shapes: list[tuple[int, ...]], dynamic: bool, backend: str) -> None:
+    torch._dynamo.reset()
+    program = torch.compile(lambda *xs: entry(*xs), fullgraph=True, backend=backend, dynamic=dynamic)
+    for place, shape in enumerate(shapes):
+        inputs = tuple(x.requires_grad_() for x in entry.operator.inputs(*shape))
+        with torch._dynamo.config.patch(error_on_recompile=place > 0):
+            got = program(*inputs)
+        close(got, entry(*inputs), ROUNDING)
+        if entry.differentiable:
+            grads = torch.autograd.grad(loss(got), inputs, allow_unused=True)
+            close(
+                tuple(torch.zeros_like(x) if g is None else g for g, x in zip(grads, inputs, strict=True)),
+                gradients(entry, inputs),
+                ROUNDING,
+            )
+
+
+def half_precision(entry: Entry) -> None:
+    for dtype in HALVES:
+        inputs = tuple(x.to(dtype) for x in entry.operator.inputs(*one_batch(entry)))
+        wide = tuple(x.double() for x in inputs)
+        got, want = entry(*inputs), entry(*wide)
+        assert {out.dtype for out in got} == {dtype}, f"dtypes {[out.dtype for out in got]}"
+        # One rounding to the dtype, and what float32 is off by.
+        close(got, want, torch.finfo(dtype).eps)
+        if entry.differentiable:
+            # The gradient is rounded once where it leaves, once where it enters in half precision.
+            close(gradients(entry, inputs), gradients(entry, wide), 2 * torch.finfo(dtype).eps)
+
+
+def empty_batch(entry: Entry) -> None:
+    if entry.operator.whole:
+        raise NotApplicable("there is no batch")
+    inputs = entry.operator.inputs(0, N)
+    shapes = [(0, *out.shape[1:]) for out in entry(*entry.operator.inputs(2, N))]
+    assert [tuple(out.shape) for out in entry(*inputs)] == shapes
+    if entry.differentiable:
+        assert [g.shape for g in gradients(entry, inputs)] == [x.shape for x in inputs]
+
+
+def one_entry(entry: Entry) -> None:
+    inputs = entry.operator.inputs(*one_batch(entry)[:-1], 1)
+    finite(entry(*inputs), "value")
+    close(gradients(entry, tuple(x.float() for x in inputs)), gradients(entry, inputs), 1e-5)
+    if entry.method and entry.supported and entry.mode != "hard":
+        hard = Entry(entry.operator, entry.method, "hard")
+        # A single entry is the only choice; standardized and mapped back, it is itself to rounding.
+        close(entry(*inputs)[:1], hard(*inputs)[:1], 1e-6)
+
+
+def no_dims(entry: Entry) -> None:
+    if not entry.operator.scalar:
+        raise NotApplicable("torch wants a dim here")
+    inputs = entry.operator.inputs()
+    alone = entry.operator.inputs(1)
+    finite(gradients(entry, inputs), "gradient")
+    for out, row in zip(entry(*inputs), entry(*alone), strict=True):
+        assert out.numel() == row.numel()
+        close((out.reshape(-1),), (row.reshape(-1),), ROUNDING)
+
+
+def _in_float32(entry: Entry, kind: str, tolerance: float, shape: tuple[int, ...] | None = None) -> None:
+    """Value and gradient on inputs of a kind: finite where float64 is, and what float64 gives."""
+    narrow = tuple(x.float() for x in entry.operator.inputs(*(shape or one_batch(entry)), kind=kind))
+    wide = tuple(x.double() for x in narrow)
+    got, want = entry(*narrow), entry(*wide)
+    assert not any(bool(out.isnan().any()) for out in (*got, *want)), "NaN"
+    close(got, want, tolerance)
+    if entry.differentiable:
+        slopes = gradients(entry, narrow)
+        finite(slopes, "gradient")
+        finite(gradients(entry, wide), "gradient in float64")
+
+
+def ties(entry: Entry) -> None:
+    _in_float32(entry, "ties", 1e-5)
+
+
+def large_and_small(entry: Entry) -> None:
+    for kind in ("large", "small"):
+        _in_float32(entry, kind, 1e-5)
+
+
+def infinite_entries(entry: Entry) -> None:
+    _in_float32(entry, "infinite", 1e-5)
+
+
+def learned_softness(entry: Entry) -> None:
+    if "softness" not in entry.operator.takes:
+        raise NotApplicable("it has no softness")
+    inputs = entry.operator.inputs(*one_batch(entry))
+    parameter = torch.nn.Parameter(torch.tensor(0.3, dtype=torch.float64))
+    close(entry(*inputs, softness=parameter), entry(*inputs, softness=0.3), ROUNDING)
+    if entry.mode == "hard":
+        return
+    weigh = lambda s: tuple(out * weights(out) for out in entry(*inputs, softness=s))  # noqa: E731
+    if entry(*inputs, softness=parameter)[0].requires_grad:
+        assert gradcheck(weigh, (parameter,))
+
+
+def softness_for_each_row(entry: Entry) -> None:
+    if "softness" not in entry.operator.takes or entry.operator.whole:
+        raise NotApplicable("it has no softness for each row")
+    inputs = entry.operator.inputs(ROWS, N)
+    each = torch.tensor([0.1, 0.3, 0.9], dtype=torch.float64)
+    softness = each if entry.operator.needs else each.unsqueeze(-1)
+    rows = [entry(*row, softness=s.item()) for row, s in zip(rows_of(entry, inputs), each, strict=True)]
+    close(entry(*inputs, softness=softness), stacked(rows), ROUNDING)
+
+
+def nothing_is_read_back(entry: Entry) -> None:
+    inputs = tuple(x.to("meta") for x in entry.operator.inputs(*one_batch(entry)))
+    real = entry(*entry.operator.inputs(*one_batch(entry)))
+    softness = torch.tensor(0.3, device="meta", dtype=torch.float64)
+    assert [out.shape for out in entry(*inputs, softness=softness)] == [out.shape for out in real]
+
+
+CHECKS: dict[str, Callable[[Entry], None]] = {
+    "vmap": vmap,
+    "vmap of grad": vmap_of_grad,
+    "jvp": jvp,
+    "gradcheck": first_derivative,
+    "gradgradcheck": second_derivative,
+    "compile": compiled,
+    "dynamic shapes": compiled_for_every_size,
+    "half precision": half_precision,
+    "empty batch": empty_batch,
+    "n = 1": one_entry,
+    "0-dim": no_dims,
+    "ties": ties,
+    "1e6 and 1e-6": large_and_small,
+    "-inf": infinite_entries,
+    "learned softness": learned_softness,
+    "softness by row": softness_for_each_row,
+    "no readback": nothing_is_read_back,
+}
+"""Every check by the name of its column."""
