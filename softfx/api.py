@@ -157,7 +157,7 @@ def _graph(
             choose.refuse(program)
         return None
     rewritten = rewrite(program, sites)
-    check_spec(program, rewritten, exact=sites.exact)
+    check_spec(program, rewritten, exact=sites.exact, distributions=sites.distributions)
     softness = [sites[site].softness for site in rewritten.softness]
     if sites.exact and (different := difference(target, rewritten.module, [*lifted, *softness], args, kwargs)):
         raise SpecError(f"verify: {different}.")

@@ -98,14 +98,26 @@ class Binding:
         return result
 
     def returned(self, value: Any) -> Any:
-        """One of the program's results as its caller gets it: a discrete one that is soft as the number it is worth."""
+        """One of the program's results as its caller gets it.
+
+        A discrete one that is soft is the number it is worth, or as the policy's `outputs` says: the distribution (of a
+        straight-through site the hard one, with a gradient), or what the original returns.
+        """
         if not isinstance(value, Tensor):
             return value
         known = self.values.known(value)
         self.sites.returned(known.carries)
         if known.soft is None or not is_discrete(value):
             return value
-        self.sites.returned(known.soft.sites, value.dtype, known.soft.exact)
-        if known.soft.exact:
+        soft, wanted = known.soft, self.sites.outputs(known.soft.sites)
+        if wanted is None and soft.exact:
+            wanted = "hard"
+        self.sites.returned(soft.sites, value.dtype, wanted == "hard")
+        if wanted == "hard":
             return value
-        return as_real(Context(self.backend, torch.clone, {}, False, known.soft.sites), known.soft)
+        context = Context(self.backend, torch.clone, {}, soft.exact, soft.sites)
+        if wanted is None:
+            return as_real(context, soft)
+        if not soft.exact:
+            return soft.value
+        return self.backend.emit(softtorch.straight_through, (harden(context, value, soft), soft.value), {})

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from softfx.domains import Domain, Known, Soft
-from softfx.rules.rule import Rule
+from softfx.rules.rule import Estimate, Rule
 from softfx.sites import SiteRecord
 from softfx.source import Location
 from softfx.spelling import Spelled
@@ -145,6 +145,7 @@ class Context:
     exact: bool
     sites: frozenset[int]
     hard: Any = None
+    estimate: Estimate | None = None
     whole_tensor: Callable[[Tensor], bool] = bool
 
     def whole(self, operand: Any) -> bool:

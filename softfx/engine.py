@@ -22,7 +22,7 @@ from softfx.binding import Binding
 from softfx.context import Backend, Call, Context
 from softfx.domains import Known, Values, map_tensors, rebuilt, tensors_in
 from softfx.rules import SPELLING, rule_of
-from softfx.rules.rule import Cut, Rule
+from softfx.rules.rule import Cut, Estimate, Rule
 from softfx.rules.values import is_discrete
 from softfx.sites import SiteRecord, Sites
 from softfx.source import Location
@@ -239,7 +239,7 @@ class Engine:
         sites = frozenset({record.id} if record is not None and record.acts else ()).union(*(s.sites for s in softs))
         self.sites.join(sites)
         options = self._options(rule, record)
-        context = Context(self.backend, call.func, options, exact, sites, whole_tensor=self._is_whole)
+        context = Context(self.backend, call.func, options, exact, sites, None, _estimate(rule, record), self._is_whole)
         try:
             result = self._compute(rule, context, call) if call.written is None else self._write(rule, context, call)
         except _FAILURES as failure:
@@ -276,7 +276,8 @@ class Engine:
     def _compute(self, rule: Rule, context: Context, call: Call) -> Any:
         unsoftened = self._unsoftened(call)
         context.hard = self._hard(call) if unsoftened is call else self._again(unsoftened)
-        return self._bound.give(context, context.hard, self._shadow(rule, context, call, call.args))
+        shadow = self._shadow(rule, context, call, call.args)  # an estimator that draws changes the hard result
+        return self._bound.give(context, context.hard, shadow)
 
     def _unsoftened(self, call: Call) -> Call:
         """The call with the hard values of real operands."""
@@ -303,7 +304,8 @@ class Engine:
         scratch = self.backend.emit(torch.clone, (self._hard_of(target),), {})
         self.backend.emit(call.func, (scratch, *rest), call.kwargs)
         context.hard = scratch
-        result = self._bound.give(context, scratch, self._shadow(rule, context, call, (before, *call.args[1:])))
+        shadow = self._shadow(rule, context, call, (before, *call.args[1:]))
+        result = self._bound.give(context, context.hard, shadow)
         self.backend.emit(torch.Tensor.copy_, (target, result), {})
         self.values.set(target, replace(self.values.known(result), version=version(target)))
         return target
@@ -322,6 +324,8 @@ class Engine:
             inspect.signature(function).bind(context, *soft_args, **soft_kwargs)
         except TypeError as error:
             raise Cut(f"{rule.op}: {error}") from None
+        if context.estimate is not None:
+            return context.estimate(context, function, *soft_args, **soft_kwargs)
         return function(context, *soft_args, **soft_kwargs)
 
     def _beside(self, call: Call) -> Any:
@@ -334,6 +338,13 @@ class Engine:
         context = Context(self.backend, call.func, {}, exact, frozenset().union(*(soft.sites for soft in softs)), hard)
         args, kwargs = map_tensors(lambda tensor: self._bound.operand(context, tensor), (call.args, call.kwargs))
         return self._bound.bind(context, hard, self.backend.emit(call.func, args, kwargs))
+
+
+def _estimate(rule: Rule, record: SiteRecord | None) -> Estimate | None:
+    """What gives the site its derivative, if that is not its soft form."""
+    if record is None or record.action != "straight_through" or record.resolved.estimator is None:
+        return None
+    return rule.estimators.get(record.resolved.estimator)
 
 
 def _decided_by(hard: Any, soft: Any) -> Any:

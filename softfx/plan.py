@@ -53,6 +53,9 @@ def _settle(record: SiteRecord, opaque: bool) -> None:
         record.keep(
             f"the program detaches what it reaches ({where}), as straight-through code does; name it to act on it"
         )
+    refused = [reason for reason, hopeless in record.cuts.items() if not hopeless]
+    if record.live and refused and not record.resolved.allow_partial:
+        record.block(f"allow_partial = false, and one of its consumers takes hard values: {'; '.join(refused)}")
     if record.live:
         return
     if record.cuts and all(record.cuts.values()):

@@ -49,6 +49,7 @@ class Site:
     decided_by: str = ""
     reason: str = ""
     consumers: list[Consumer] = field(default_factory=list)
+    estimator: str | None = None  # what gives the derivative instead of the soft form
 
 
 @dataclass

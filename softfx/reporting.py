@@ -49,6 +49,7 @@ def _site(record: SiteRecord, sites: Sites) -> Site:
         decided_by=record.resolved.decided_by,
         reason=record.reason,
         consumers=list(record.consumers.values()),
+        estimator=record.resolved.estimator if record.action == "straight_through" else None,
     )
 
 

@@ -46,6 +46,11 @@ class SiteRecord:
     def acts(self) -> bool:
         return self.action in ("soft", "straight_through", "guard")
 
+    @property
+    def draws(self) -> bool:
+        """Whether its hard value is a draw, another one at each call."""
+        return self.action == "straight_through" and self.resolved.estimator == "gumbel"
+
     def consumed(self, op: str, location: Location, takes: Literal["soft", "hard"]) -> None:
         """Write down who uses its value, once per place."""
         key = (op, location.file, location.line, takes)
@@ -84,7 +89,13 @@ class Sites:
     @property
     def exact(self) -> bool:
         """Whether no decision changes a value: without a gradient there is nothing to do."""
-        return not self.policy.softens and all(record.action != "soft" for record in self)
+        changed = any(record.action == "soft" or record.draws for record in self)
+        return not (self.policy.softens or changed or self.distributions)
+
+    @property
+    def distributions(self) -> bool:
+        """Whether a result may be given as a distribution, with an axis more."""
+        return any(record.acts and record.resolved.outputs == "distribution" for record in self)
 
     @staticmethod
     def key(rule: Rule, location: Location) -> Key:
@@ -172,6 +183,10 @@ class Sites:
         """How far a straight-through region of these sites extends."""
         scopes = {record.resolved.scope for record in self.by_id(ids)}
         return "model" if "model" in scopes else "operation" if scopes == {"operation"} else "region"
+
+    def outputs(self, ids: frozenset[int]) -> str | None:
+        """What the policy wants a result to be given as that these sites made."""
+        return next((r.resolved.outputs for r in reversed(self.by_id(ids)) if r.resolved.outputs is not None), None)
 
     def _behind(self, softs: Iterable[Soft]) -> list[SiteRecord]:
         return self.by_id(frozenset[int]().union(*(soft.sites for soft in softs)))

@@ -71,6 +71,7 @@ def by_file(sites: Iterable[Site]) -> dict[str, list[Group]]:
             site.mode,
             site.method,
             site.softness,
+            site.estimator,
             site.decided_by,
             site.reason,
             consumers,
@@ -84,7 +85,7 @@ def settings(site: Site) -> str:
     """'mode smooth, method softsort, softness 0.1', as far as they apply."""
     if site.action not in ("soft", "straight_through"):
         return ""
-    parts = [("mode", site.mode), ("method", site.method)]
+    parts = [("estimator", site.estimator), ("mode", site.mode), ("method", site.method)]
     words = [f"{name} {value}" for name, value in parts if value is not None]
     if site.softness is not None:
         words.append(f"softness {site.softness:g}")

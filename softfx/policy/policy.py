@@ -33,6 +33,9 @@ class Resolved:
     """What the policy wants of one site.
 
     options: what to tell the soft operator: only what the policy gives and the operator takes.
+    estimator: what gives a straight-through site its derivative; None for its soft form.
+    allow_partial: whether it may act where only some of its consumers take soft values.
+    outputs: what a soft result that leaves the model is given as; None for the policy's action to say.
     named: an entry names the operation or its family; existing straight-through code is only touched then.
     """
 
@@ -41,7 +44,7 @@ class Resolved:
     scope: str = "region"
     estimator: str | None = None
     lift_no_grad: bool = False
-    allow_partial: bool = False
+    allow_partial: bool = True
     on_blocked: Literal["keep", "error"] = "keep"
     outputs: str | None = None
     decided_by: str = ""
@@ -141,9 +144,9 @@ class Policy:
             action,
             options,
             scope=fields.get("scope", "region"),
-            estimator=fields.get("estimator"),
+            estimator=self._estimator(place, action, fields, set_by),
             lift_no_grad=fields.get("lift_no_grad", False),
-            allow_partial=fields.get("allow_partial", False),
+            allow_partial=fields.get("allow_partial", True),
             on_blocked=fields.get("on_blocked", "keep"),
             outputs=fields.get("outputs"),
             decided_by=_decided_by(relevant, set_by),
@@ -162,6 +165,26 @@ class Policy:
                 f"{place.file}:{place.line} is not one. Give its entry an action of its own."
             )
         return action
+
+    def _estimator(
+        self, place: _Place, action: Action, fields: Mapping[str, Any], set_by: Mapping[str, str]
+    ) -> str | None:
+        """The estimator, where it fits; one that an entry for this very operation asks for has to."""
+        name = fields.get("estimator")
+        if name in (None, "soft") or action == "keep":
+            return None
+        where = f"{set_by['estimator']}: estimator = {name!r}"
+        named = set_by.get("named") == set_by["estimator"]
+        if action != "straight_through":
+            if not named:
+                return None
+            text = f"needs action = 'straight_through'; {place.op} at {place.file}:{place.line} has {action!r}"
+            raise PolicyError(f"{where} {text}. An estimator replaces a derivative. Give the entry that action.")
+        fitting = self.known[place.op].estimators if place.op in self.known else {}
+        if name not in fitting and named:
+            legal = listed(["soft", *fitting])
+            raise PolicyError(f"{where} does not fit {place.op}. Estimators for it: {legal}. Take one of these.")
+        return name if name in fitting else None
 
     def _options_of(self, op: str) -> tuple[str, ...] | None:
         rule = self.known.get(op)

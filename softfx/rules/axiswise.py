@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 import softtorch
+from softfx import runtime
 from softfx.domains import Domain, Soft
-from softfx.rules.rule import Cut, Rule, RuleContext
+from softfx.rules.estimators import drawn, reinmax
+from softfx.rules.rule import Cut, Estimate, Rule, RuleContext
 from softfx.rules.values import is_discrete, through_real
 
 __all__ = ["RULES"]
@@ -175,7 +177,16 @@ def _axiswise(
         aliases=aliases,
         options=_OPTIONS,
         drop_in=kind.get("drop_in", False),
+        estimators=_estimators(op),
     )
+
+
+def _estimators(op: str) -> dict[str, Estimate]:
+    """Draws for what chooses by place; ReinMax for the choice of one."""
+    if op not in ("argmax", "argmin", "topk", "sort", "argsort"):
+        return {}
+    noise: dict[str, Estimate] = {"gumbel": drawn(getattr(torch, op), runtime.with_gumbel_noise)}
+    return noise | ({"reinmax": reinmax} if op in ("argmax", "argmin") else {})
 
 
 RULES = (

@@ -15,6 +15,7 @@ from torch import Tensor
 import softtorch
 from softfx import runtime
 from softfx.domains import Domain, Soft
+from softfx.rules.estimators import difference, drawn, identity
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import as_real, is_discrete, points
 
@@ -63,7 +64,7 @@ def _both(context: RuleContext, compare: Callable[..., Tensor], input: Soft, oth
 
 
 def _comparison(
-    code: str, op: str, compare: Callable[..., Tensor], function: Callable[..., Tensor], *aliases: str
+    code: str, op: str, compare: Callable[..., Tensor], function: Callable[..., Tensor], *aliases: str, sign: int = 0
 ) -> Rule:
     return Rule(
         code,
@@ -76,6 +77,9 @@ def _comparison(
         relax=_relax(function),
         carry=_carry(compare, function),
         aliases=aliases,
+        estimators={"identity": identity(difference(sign)), "gumbel": drawn(compare, runtime.with_logistic_noise)}
+        if sign
+        else {},
     )
 
 
@@ -87,10 +91,10 @@ def _isclose(context: RuleContext, input: Any, other: Any, rtol: float = 1e-5, a
 
 
 RULES = (
-    _comparison("SX301", "gt", torch.gt, softtorch.greater, "greater"),
-    _comparison("SX302", "ge", torch.ge, softtorch.greater_equal, "greater_equal"),
-    _comparison("SX303", "lt", torch.lt, softtorch.less, "less"),
-    _comparison("SX304", "le", torch.le, softtorch.less_equal, "less_equal"),
+    _comparison("SX301", "gt", torch.gt, softtorch.greater, "greater", sign=1),
+    _comparison("SX302", "ge", torch.ge, softtorch.greater_equal, "greater_equal", sign=1),
+    _comparison("SX303", "lt", torch.lt, softtorch.less, "less", sign=-1),
+    _comparison("SX304", "le", torch.le, softtorch.less_equal, "less_equal", sign=-1),
     _comparison("SX305", "eq", torch.eq, softtorch.eq),
     _comparison("SX306", "ne", torch.ne, softtorch.not_equal, "not_equal"),
     Rule(

@@ -16,6 +16,7 @@ from torch import Tensor
 import softtorch
 from softfx import runtime
 from softfx.domains import Soft
+from softfx.rules.estimators import first, identity
 from softfx.rules.rule import Cut, Family, Rule, RuleContext
 from softfx.rules.values import counted, is_discrete, on_points, through_real
 
@@ -154,6 +155,7 @@ def _elementwise(
         aliases=aliases,
         options=options,
         drop_in=True,
+        estimators={"identity": identity(first)} if op in _ROUNDINGS or family == "discrete" else {},
     )
 
 

@@ -7,19 +7,21 @@ Finding, planning, rewriting, `softfx explain`, the documentation and the tests 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
 from softfx.domains import Soft
 
-__all__ = ["Barrier", "Cut", "Family", "Rule", "RuleContext"]
+__all__ = ["Barrier", "Cut", "Estimate", "Family", "Rule", "RuleContext"]
 
 Family = Literal["discrete", "kink", "selection", "random", "unsafe"]
 # What becomes Python's: a condition, a number, or the shape of the result.
 Barrier = Literal["branch", "number", "shape"]
+# estimate(context, function, *operands): called in place of a rule's function, and returns a shadow as that does.
+Estimate = Callable[..., Any]
 
 
 class Cut(Exception):
@@ -29,9 +31,8 @@ class Cut(Exception):
 class RuleContext(Protocol):
     """What a rule's functions are given beside the operands."""
 
-    @property
-    def hard(self) -> Any:
-        """What the original call returned."""
+    hard: Any
+    """What the original call returned; an estimator that draws puts its draw here."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -75,9 +76,11 @@ class Rule:
     drop_in: bool = False
     barrier: Barrier | None = None  # no soft value passes
     site: Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], bool] | None = None  # None: by family
-    # The operation that a call with these arguments is instead: x / y rounded down is a floor division.
     # Whether it is carried only on tensors of integers or bools: a product of matrices costs too much to be made twice.
     discrete_only: bool = False
+    # What else may give its straight-through form the derivative, by the name a policy uses.
+    estimators: Mapping[str, Estimate] = field(default_factory=dict)
+    # The operation that a call with these arguments is instead: x / y rounded down is a floor division.
     becomes: Callable[[tuple[Any, ...], dict[str, Any]], str | None] | None = None
 
     @property

@@ -142,7 +142,7 @@ def test_every_action_on_an_unsafe_operation_is_its_guard(action: str) -> None:
 def test_settings_reach_the_decision() -> None:
     settings = {
         "scope": "model",
-        "estimator": "rotation",
+        "estimator": "reinmax",
         "lift_no_grad": True,
         "allow_partial": True,
         "on_blocked": "error",
