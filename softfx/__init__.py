@@ -5,22 +5,37 @@ were none; `check` finds and explains without changing; the command line does bo
 """
 
 from softfx.api import check, diff, soften, source
-from softfx.errors import BlockedError, CaptureError, PolicyError, SoftfxError, TargetError
+from softfx.errors import BlockedError, CaptureError, PolicyError, ScheduleError, SoftfxError, TargetError
 from softfx.patching import Patch, patched
 from softfx.policy import Policy
 from softfx.report import Report
 from softfx.rules.register import register_rule
+from softfx.schedules import (
+    CosineSoftness,
+    EntropySoftness,
+    ExponentialSoftness,
+    LinearSoftness,
+    SequentialSoftness,
+    SoftnessSchedule,
+)
 from softfx.softened import harden
 from softfx.softness import set_softness
 
 __all__ = [
     "BlockedError",
     "CaptureError",
+    "CosineSoftness",
+    "EntropySoftness",
+    "ExponentialSoftness",
+    "LinearSoftness",
     "Patch",
     "Policy",
     "PolicyError",
     "Report",
+    "ScheduleError",
+    "SequentialSoftness",
     "SoftfxError",
+    "SoftnessSchedule",
     "TargetError",
     "check",
     "diff",

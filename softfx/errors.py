@@ -14,6 +14,7 @@ __all__ = [
     "BlockedError",
     "CaptureError",
     "PolicyError",
+    "ScheduleError",
     "SoftfxError",
     "TargetError",
     "did_you_mean",
@@ -27,6 +28,10 @@ class SoftfxError(Exception):
 
 class PolicyError(SoftfxError, ValueError):
     """A policy that cannot be read, or whose entries contradict each other or match nothing."""
+
+
+class ScheduleError(SoftfxError, ValueError):
+    """A softness schedule that drives nothing, or whose numbers or saved state do not fit."""
 
 
 class TargetError(SoftfxError, ValueError):
