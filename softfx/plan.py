@@ -26,13 +26,13 @@ def plan(program: Program, policy: Policy, trial: Callable[[Sites], None]) -> Si
     trial: runs the original Python under decisions in the making; for a program that its graph does not hold.
     """
     sites = Sites(policy)
-    lifted = -1
-    while lifted < sites.lifted:  # a block that a site lifts may hold more of them
-        lifted = sites.lifted
+    pending = True
+    while pending:  # a block that a site lifts may hold more of them
         if program.seen.obstacles:
             trial(sites)
         else:
             rewrite(program, sites, planning=True)
+        pending = sites.lift_found()
     for record in sites:
         _settle(record, sites.opaque)
     errors = [record for record in sites if record.action == "blocked" and record.resolved.on_blocked == "error"]

@@ -16,7 +16,7 @@ import torch
 from softfx.domains import Soft
 from softfx.policy import Policy, Resolved
 from softfx.report import Consumer, SiteAction
-from softfx.rules.rule import Rule
+from softfx.rules.rule import Estimate, Rule
 from softfx.source import Location
 
 __all__ = ["SiteRecord", "Sites"]
@@ -45,6 +45,13 @@ class SiteRecord:
     @property
     def acts(self) -> bool:
         return self.action in ("soft", "straight_through", "guard")
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """What gives it its derivative, if that is not its soft form."""
+        if self.action != "straight_through" or self.resolved.estimator is None:
+            return None
+        return self.rule.estimators.get(self.resolved.estimator)
 
     @property
     def draws(self) -> bool:
@@ -76,6 +83,7 @@ class Sites:
         self.refusals: set[tuple[str, Location]] = set()  # calls whose soft form failed when it was tried
         self.opaque = False  # a custom autograd.Function was met, through which derivatives cannot be followed
         self._lifted: set[tuple[str, int]] = set()
+        self._to_lift: set[tuple[str, int]] = set()  # found in this run; lifted from the next one on
 
     def __iter__(self) -> Iterator[SiteRecord]:
         return iter(self._records)
@@ -168,16 +176,17 @@ class Sites:
                 record.returned = str(dtype).removeprefix("torch.")
 
     def lift(self, switch: Location) -> None:
-        """The no_grad block entered at `switch` is to be lifted."""
-        self._lifted.add((switch.file, switch.line))
+        """The no_grad block entered at `switch` is to be lifted: by the next run, not in the middle of this one."""
+        self._to_lift.add((switch.file, switch.line))
+
+    def lift_found(self) -> bool:
+        """Lift the blocks that a run found; whether there were new ones."""
+        new = not self._to_lift <= self._lifted
+        self._lifted |= self._to_lift
+        return new
 
     def lifts(self, switch: Location) -> bool:
         return (switch.file, switch.line) in self._lifted
-
-    @property
-    def lifted(self) -> int:
-        """How many blocks are lifted."""
-        return len(self._lifted)
 
     def scope(self, ids: frozenset[int]) -> str:
         """How far a straight-through region of these sites extends."""
