@@ -56,6 +56,9 @@ def _settle(record: SiteRecord, opaque: bool) -> None:
     refused = [reason for reason, hopeless in record.cuts.items() if not hopeless]
     if record.live and refused and not record.resolved.allow_partial:
         record.block(f"allow_partial = false, and one of its consumers takes hard values: {'; '.join(refused)}")
+    if record.live and record.switched_off and not record.delivered and not record.reason:
+        where = f"{record.switched_off.file}:{record.switched_off.line}"
+        record.reason = f"a no_grad block of the program ({where}) cuts what it reaches; lift_no_grad = true lifts it"
     if record.live:
         return
     if record.cuts and all(record.cuts.values()):

@@ -38,6 +38,7 @@ class SiteRecord:
     live: bool = False  # a soft value of it reaches a real number
     delivered: bool = False  # and a result of the call
     detached: Location | None = None  # where the program stops the derivative of what it reached
+    switched_off: Location | None = None  # the no_grad block that what it reached ends in
     cuts: dict[str, bool] = field(default_factory=dict)  # why soft values of it were lost; whether it had to be
     consumers: dict[tuple[str, str, int, str], Consumer] = field(default_factory=dict)
     returned: str = ""  # the dtype in which its discrete value leaves the model
@@ -179,8 +180,16 @@ class Sites:
         """The no_grad block entered at `switch` is to be lifted: by the next run, not in the middle of this one."""
         self._to_lift.add((switch.file, switch.line))
 
+    def switched_off(self, ids: frozenset[int], switch: Location) -> None:
+        """What they reached is used in the no_grad block entered at `switch`."""
+        for record in self.by_id(ids):
+            record.switched_off = switch
+
     def lift_found(self) -> bool:
-        """Lift the blocks that a run found; whether there were new ones."""
+        """Lift the blocks that a run found, those that nothing else of a site gets past included; whether any is new."""
+        for record in self:
+            if record.acts and record.resolved.lift_no_grad and record.switched_off and not record.delivered:
+                self.lift(record.switched_off)
         new = not self._to_lift <= self._lifted
         self._lifted |= self._to_lift
         return new

@@ -77,10 +77,16 @@ def _comparison(
         relax=_relax(function),
         carry=_carry(compare, function),
         aliases=aliases,
+        site=_of_numbers,
         estimators={"identity": identity(difference(sign)), "gumbel": drawn(compare, runtime.with_logistic_noise)}
         if sign
         else {},
     )
+
+
+def _of_numbers(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether numbers are compared, and not a tensor with None or a string."""
+    return all(isinstance(operand, Tensor | int | float | complex) for operand in (*args, *kwargs.values()))
 
 
 def _isclose(context: RuleContext, input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8) -> Any:

@@ -83,6 +83,6 @@ RULES = (
     _logic("SX404", "logical_not", _not, "bitwise_not"),
     _logic("SX407", "bitwise_left_shift", _shift(torch.bitwise_left_shift), "__lshift__", "lshift"),
     _logic("SX408", "bitwise_right_shift", _shift(torch.bitwise_right_shift), "__rshift__", "rshift"),
-    _logic("SX405", "any", _reduce(softtorch.any)),
-    _logic("SX406", "all", _reduce(softtorch.all)),
+    _logic("SX405", "any", _reduce(softtorch.any), "_is_any_true"),
+    _logic("SX406", "all", _reduce(softtorch.all), "_is_all_true"),
 )

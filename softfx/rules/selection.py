@@ -7,6 +7,7 @@ integers by a soft index gives a soft index over the integers found. Writing is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -246,8 +247,13 @@ def selecting(code: str, op: str, carry: Callable[..., Any], soft: str, *aliases
     )
 
 
+def _places(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    """where(condition) alone is nonzero."""
+    return "nonzero" if len(args) + len(kwargs) == 1 else None
+
+
 RULES = (
-    selecting("SX501", "where", _where, "softtorch.where"),
+    replace(selecting("SX501", "where", _where, "softtorch.where"), becomes=_places),
     selecting("SX502", "masked_fill", _masked_fill, "softtorch.where"),
     selecting("SX503", "gather", _gather, "softtorch.gather"),
     selecting("SX504", "take_along_dim", _take_along_dim, "softtorch.take_along_dim"),
