@@ -4,8 +4,17 @@
 were none; `check` finds and explains without changing; the command line does both. Operators live in `softtorch`.
 """
 
+from softfx import callbacks, schedules
 from softfx.api import check, diff, soften, source
-from softfx.errors import BlockedError, CaptureError, PolicyError, ScheduleError, SoftfxError, TargetError
+from softfx.errors import (
+    BlockedError,
+    CaptureError,
+    MissingPackageError,
+    PolicyError,
+    ScheduleError,
+    SoftfxError,
+    TargetError,
+)
 from softfx.patching import Patch, patched
 from softfx.policy import Policy
 from softfx.report import Report
@@ -28,6 +37,7 @@ __all__ = [
     "EntropySoftness",
     "ExponentialSoftness",
     "LinearSoftness",
+    "MissingPackageError",
     "Patch",
     "Policy",
     "PolicyError",
@@ -37,11 +47,13 @@ __all__ = [
     "SoftfxError",
     "SoftnessSchedule",
     "TargetError",
+    "callbacks",
     "check",
     "diff",
     "harden",
     "patched",
     "register_rule",
+    "schedules",
     "set_softness",
     "soften",
     "source",

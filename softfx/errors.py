@@ -13,6 +13,7 @@ from collections.abc import Iterable
 __all__ = [
     "BlockedError",
     "CaptureError",
+    "MissingPackageError",
     "PolicyError",
     "ScheduleError",
     "SoftfxError",
@@ -28,6 +29,10 @@ class SoftfxError(Exception):
 
 class PolicyError(SoftfxError, ValueError):
     """A policy that cannot be read, or whose entries contradict each other or match nothing."""
+
+
+class MissingPackageError(SoftfxError, ImportError):
+    """An optional package that is asked for and not installed."""
 
 
 class ScheduleError(SoftfxError, ValueError):
