@@ -80,6 +80,12 @@ class Binding:
         self.values.set(result, Known(True, soft, context.sites, whole, behind, version(result)))
         return result
 
+    def kept(self, context: Context, result: Tensor) -> Tensor:
+        """A real result that is the hard one, bit for bit."""
+        self.sites.reached(context.sites)
+        self.values.set(result, Known(True, None, context.sites))
+        return result
+
     def _separated(self, context: Context, hard: Tensor, soft: Soft) -> Soft:
         """scope = "operation": the shadow itself is made straight-through, each operation by itself."""
         if not context.exact or self.sites.scope(context.sites) != "operation":

@@ -16,7 +16,7 @@ from softfx.domains import Domain, Known, Soft
 from softfx.rules.rule import Estimate, Rule
 from softfx.sites import SiteRecord
 from softfx.source import Location
-from softfx.spelling import Spelled
+from softfx.spelling import Spelled, Spelling
 from softfx.whole import is_whole_number
 
 __all__ = ["Backend", "Call", "Context", "Direct"]
@@ -132,7 +132,9 @@ class Call:
         """Whether it is one that needs a decision: it relaxes something, or decides on something soft."""
         if self.rule is None or self.rule.family == "selection" or self.rule.barrier:
             return False
-        return self.rule.site is None or self.rule.site(self.func, self.args, self.kwargs)
+        if self.rule.site is None or self.spelled is None:
+            return True
+        return self.rule.site(self.func, *Spelling.arguments(self.spelled, self.args, self.kwargs))
 
 
 @dataclass

@@ -127,11 +127,13 @@ class Engine:
         if rule.barrier:
             return self._plain(call, _LOSSES[rule.barrier])
         record = self._record(rule, call) if call.is_site else None
-        if record is not None and not record.acts and not (softs and rule.family == "kink"):
+        if record is not None and not record.acts and not (softs and rule.family in ("kink", "unsafe")):
             return self._plain(call, "is kept hard")
         if record is None and (not softs or (rule.discrete_only and not call.discrete_softs)):
             return self._plain(call)
         if not torch.is_grad_enabled() and (record is None or record.action != "soft") and all(s.exact for s in softs):
+            if self.ambient and self._switch is not None:
+                self.sites.switched_off(frozenset[int]().union(*(soft.sites for soft in softs)), self._switch)
             return self._plain(call, "is inside a no_grad block of the program" if self.ambient else "")
         return self._softly(rule, record, call)
 
@@ -209,11 +211,7 @@ class Engine:
             branch = call.rule is not None and call.rule.barrier == "branch"
             hopeless = branch or (self.ambient and not torch.is_grad_enabled())
             self.sites.lost(lost, call.op, call.location, f"{call.op} {loss}", hopeless)
-        carries = frozenset[int]().union(*(known.carries for known in call.known))
-        if carries and call.op in _STOPS:
-            self.sites.detached(carries, call.location)
-        if call.op in _STOPS or not torch.is_grad_enabled():
-            carries = frozenset()
+        carries = self._carried(call)
         if call.written is not None:
             self.sites.writes = True
             self.values.set(call.written, Known(call.tainted, None, carries, whole))
@@ -225,6 +223,17 @@ class Engine:
                 known = Known(call.tainted, None, carries, whole, hard(position), version(output))
                 self.values.set(output, known)
         return result
+
+    def _carried(self, call: Call) -> frozenset[int]:
+        """The sites whose derivative goes on through a plain call."""
+        carries = frozenset[int]().union(*(known.carries for known in call.known))
+        if carries and call.op in _STOPS:
+            self.sites.detached(carries, call.location)
+        if torch.is_grad_enabled():
+            return frozenset() if call.op in _STOPS else carries
+        if self.ambient and self._switch is not None:
+            self.sites.switched_off(carries, self._switch)
+        return frozenset()
 
     def _is_whole(self, tensor: Tensor) -> bool:
         known = self.values.known(tensor)
@@ -275,6 +284,8 @@ class Engine:
 
     def _compute(self, rule: Rule, context: Context, call: Call) -> Any:
         unsoftened = self._unsoftened(call)
+        if rule.preserves and unsoftened is call and all(known.soft is None for known in call.known):
+            return self._bound.kept(context, self._shadow(rule, context, call, call.args))
         context.hard = self._hard(call) if unsoftened is call else self._again(unsoftened)
         shadow = self._shadow(rule, context, call, call.args)  # an estimator that draws changes the hard result
         return self._bound.give(context, context.hard, shadow)

@@ -186,7 +186,7 @@ class Sites:
             record.switched_off = switch
 
     def lift_found(self) -> bool:
-        """Lift the blocks that a run found, those that nothing else of a site gets past included; whether any is new."""
+        """Lift the blocks that a run found, those included that all of a site ends in; whether any is new."""
         for record in self:
             if record.acts and record.resolved.lift_no_grad and record.switched_off and not record.delivered:
                 self.lift(record.switched_off)

@@ -23,6 +23,7 @@ SOFTFX_LEVELS = {
     "softfx._torch_private": 0,
     "softfx.domains": 1,
     "softfx.spelling": 1,
+    "softfx.guards": 1,
     "softfx.runtime": 1,
     "softfx.rules": 2,
     "softfx.policy": 3,

@@ -19,7 +19,7 @@ from softfx.domains import Domain, Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import as_number, as_probability, as_real, counted, is_discrete, on_points, points
 
-__all__ = ["RULES"]
+__all__ = ["DIV", "POW", "RULES"]
 
 # A joint distribution of two indices has n m points. Beyond this many, or this many numbers in all, it is worth its
 # expectation only.
@@ -204,12 +204,14 @@ def _stepping(code: str, op: str, relax: Callable[..., Any], exact: Callable[...
     )
 
 
+# These two are in unsafe.py's table: of real numbers they have infinite derivatives.
+DIV = replace(_smooth("SX614", "div", torch.div, "divide", "true_divide"), becomes=_rounded)
+POW = _smooth("SX615", "pow", torch.pow)
+
 RULES = (
     _smooth("SX611", "add", torch.add),
     _smooth("SX612", "sub", torch.sub, "subtract"),
     _smooth("SX613", "mul", torch.mul, "multiply"),
-    _smooth("SX615", "pow", torch.pow),
-    replace(_smooth("SX614", "div", torch.div, "divide", "true_divide"), becomes=_rounded),
     _following("SX619", "matmul", _product(torch.matmul), "mm", "bmm", "mv", "dot", discrete_only=True),
     _following("SX620", "einsum", _einsum, discrete_only=True),
     _following("SX616", "neg", _neg, "negative"),

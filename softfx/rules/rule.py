@@ -74,6 +74,7 @@ class Rule:
     aliases: tuple[str, ...] = ()
     options: tuple[str, ...] = ("softness", "mode")
     drop_in: bool = False
+    preserves: bool = False  # its soft form has the hard value, bit for bit: it stands in for the call itself
     barrier: Barrier | None = None  # no soft value passes
     site: Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], bool] | None = None  # None: by family
     # Whether it is carried only on tensors of integers or bools: a product of matrices costs too much to be made twice.
