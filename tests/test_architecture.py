@@ -32,6 +32,10 @@ SOFTFX_LEVELS = {
     "softfx.report": 3,
     "softfx.api": 5,
     "softfx.patching": 5,
+    "softfx.callbacks": 5,
+    "softfx.curves": 5,
+    "softfx.metering": 5,
+    "softfx.plotting": 6,
     "softfx.render": 6,
     "softfx.cli": 6,
     "softfx": 5,
@@ -129,7 +133,14 @@ def test_private_interfaces_of_torch_are_used_in_one_place(name: str) -> None:
     assert private_torch(name) == set()
 
 
-@pytest.mark.parametrize(("package", "home"), [("rich", "softfx.render"), ("torch._dynamo", "softfx.capture.dynamo")])
+@pytest.mark.parametrize(
+    ("package", "home"),
+    [
+        ("rich", "softfx.render"),
+        ("matplotlib", "softfx.plotting"),
+        ("torch._dynamo", "softfx.capture.dynamo"),
+    ],
+)
 def test_a_package_is_known_in_one_place(package: str, home: str) -> None:
     users = {
         name

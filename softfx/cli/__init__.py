@@ -1,4 +1,4 @@
-"""The command line: `softfx check|diff|soften|explain|rules|policy`.
+"""The command line: `softfx check|diff|soften|plot|run|explain|rules|policy`.
 
 `arguments` says what can be typed, `target` and `inputs` turn words into a model and tensors, `commands`
 acts, `output` prints. Here is the entry point, and what becomes of errors: one message on stderr and status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -55,6 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--out", metavar="FILE.py", help="where to write the code; a report goes beside it. Default: stdout"
     )
     _run(commands)
+    _plot(commands)
     explain = _add(commands, "explain", "explain one operation or family", _format("rich", "text", "json"))
     explain.add_argument("name", metavar="CODE|NAME", help="a code (SX206), an operation (topk) or a family (@kink)")
     rules = _add(commands, "rules", "list the operations softfx knows", _format("rich", "text", "json", "markdown"))
@@ -75,6 +77,27 @@ def _run(commands: Any) -> None:
     )
     parser.add_argument("script", metavar="SCRIPT.py", help="the script, unchanged")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="the script's own arguments")
+
+
+def _plot(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "plot",
+        "draw an operator's value and derivative, or the gradient each site of a model passes",
+        _target("OPERATOR|TARGET", "an operator of softtorch (relu, topk), or a target, see below"),
+    )
+    curves = parser.add_argument_group("operators")
+    curves.add_argument("--modes", type=_names, metavar="MODES", help="joined by commas (default: all it has)")
+    curves.add_argument(
+        "--softness",
+        type=_numbers,
+        default=(0.5, 0.1, 0.05),
+        metavar="NUMBERS",
+        help="joined by commas (default 0.5,0.1,0.05)",
+    )
+    curves.add_argument("--range", type=_span, default=(-2.0, 2.0), metavar="A..B", help="of x: --range=-2..2")
+    curves.add_argument("--method", help="of operators that choose: softsort, neuralsort, ot ...")
+    parser.add_argument("--out", metavar="FILE.png", help="default: the operator's or the target's name")
 
 
 def _policy(commands: Any) -> None:
@@ -110,10 +133,10 @@ def _add(commands: Any, name: str, text: str, *parents: argparse.ArgumentParser)
     return parser
 
 
-def _target() -> argparse.ArgumentParser:
+def _target(metavar: str = "TARGET", text: str = "module:name or file.py:name, see below") -> argparse.ArgumentParser:
     """What every command that looks at a model takes."""
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("target", metavar="TARGET", help="module:name or file.py:name, see below")
+    parser.add_argument("target", metavar=metavar, help=text)
     inputs = parser.add_argument_group("example inputs")
     inputs.add_argument(
         "--input",
@@ -192,6 +215,30 @@ def _kinds(text: str) -> tuple[str, ...]:
     if strange or not kinds:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of blocked, keep, break (or none)")
     return kinds
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or not all(0 < number < math.inf for number in numbers):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers above 0, such as 0.5,0.1")
+    return numbers
+
+
+def _span(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split(".."))
+    except ValueError:
+        low = high = 0.0
+    if not -math.inf < low < high < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a range, such as -2..2")
+    return low, high
 
 
 def _style() -> dict[str, Any]:

@@ -12,14 +12,16 @@ from typing import Any
 
 import torch
 
-from softfx import api
+from softfx import api, plotting
 from softfx.cli import output
 from softfx.cli.inputs import load_inputs, make_inputs
 from softfx.cli.policy_file import policy_text
 from softfx.cli.script import prepare_path, run_script
 from softfx.cli.target import Target, check_call, load_target
+from softfx.curves import curves, operator_of
 from softfx.errors import SoftfxError, TargetError
 from softfx.formats.words import counts_line
+from softfx.metering import site_gradients
 from softfx.patching import patched
 from softfx.policy import Policy
 from softfx.policy.schema import FAMILIES
@@ -63,6 +65,22 @@ def _soften(arguments: argparse.Namespace) -> int:
     output.note(arguments, f"wrote {arguments.out} and {beside}")
     output.print_report(arguments, report)
     return _status(arguments, report)
+
+
+def _plot(arguments: argparse.Namespace) -> int:
+    if ":" in arguments.target:
+        _, passed = run(arguments, site_gradients)
+        output.print_gradients(arguments, passed)
+        figure = plotting.sites_figure(arguments.target, passed)
+        name = arguments.target.partition("(")[0].rpartition(":")[2]
+    else:
+        operator = operator_of(arguments.target, arguments.method)
+        drawn = curves(operator, arguments.modes, arguments.softness, arguments.range)
+        figure, name = plotting.operator_figure(operator, drawn), operator.name
+    out = arguments.out or f"{name}.png"
+    plotting.save(figure, out)
+    output.note(arguments, f"wrote {out}")
+    return 0
 
 
 def _explain(arguments: argparse.Namespace) -> int:
@@ -120,6 +138,7 @@ COMMANDS = {
     "check": _check,
     "diff": _diff,
     "soften": _soften,
+    "plot": _plot,
     "explain": _explain,
     "rules": _rules,
     "policy": _policy,

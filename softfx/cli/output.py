@@ -18,10 +18,20 @@ from softfx.formats.pages import page_text, rule_data, rule_facts, rules_markdow
 from softfx.formats.sarif import report_sarif
 from softfx.formats.text import report_text
 from softfx.formats.words import ACTION_WORDS, settings, visible_path
+from softfx.metering import Passed
 from softfx.report import Report, Site
 from softfx.rules.rule import Rule
 
-__all__ = ["note", "print_code", "print_decisions", "print_diff", "print_page", "print_report", "print_rules"]
+__all__ = [
+    "note",
+    "print_code",
+    "print_decisions",
+    "print_diff",
+    "print_gradients",
+    "print_page",
+    "print_report",
+    "print_rules",
+]
 
 _PIPE_WIDTH = 100
 
@@ -116,6 +126,16 @@ def _decision(site: Site) -> str:
     facts += [f"in {site.module}"] if site.module else []
     facts += [f"decided by {site.decided_by}"]
     return f"{visible_path(site.file)}:{site.line}: {site.code} {site.op}: " + "; ".join(facts)
+
+
+def print_gradients(arguments: argparse.Namespace, passed: Sequence[Passed]) -> None:
+    """A line for each site: the gradient norm before and after."""
+    for each in passed:
+        site = each.site
+        place = f"{visible_path(site.file)}:{site.line}: {site.code} {site.op}" + f" in {site.module}" * bool(
+            site.module
+        )
+        print(f"{each.before:10.3g} -> {each.after:10.3g}  {ACTION_WORDS[site.action]:16} {place}")
 
 
 def print_diff(arguments: argparse.Namespace, text: str) -> None:

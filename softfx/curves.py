@@ -1,0 +1,178 @@
+"""A softtorch operator as a curve of one number: its value and its derivative, for `softfx plot`.
+
+Elementwise operators are taken as they are, with 0 or what `_FILLED` says for further arguments; operators that choose
+along a dim are given the row (x, -1/2, 1/2). Nothing here draws.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import softtorch
+from softfx.errors import TargetError, did_you_mean, listed
+from softfx.rules import RULES
+from softtorch.errors import SoftTorchError
+from softtorch.modes import MODES
+
+__all__ = ["Curve", "Operator", "curves", "operator_of"]
+
+_POINTS = 801  # odd, so that the middle of the range is one of them
+_ROW = (-0.5, 0.5)
+# Arguments without a default, and those whose default would make the operator the identity.
+_FILLED: dict[str, Any] = {
+    "y": 0.0, "a": -1.0, "b": 1.0, "q": 0.5, "p": 50.0, "k": 1, "threshold": 0.0, "value": 0.0, "dim": -1,
+    "boundaries": (-1.0, 0.0, 1.0),
+}  # fmt: skip
+_OWN: dict[str, dict[str, Any]] = {"fmod": {"y": 1.0}, "remainder": {"y": 1.0}, "kthvalue": {"k": 2}}
+_TENSORS = {"isclose": "y", "bucketize": "boundaries"}  # which argument of theirs must be one
+_LAST = ("cummax", "cummin")  # of a running result the end is told, of others the first entry
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator of softtorch and how it becomes a curve."""
+
+    name: str
+    function: Callable[..., Tensor]
+    arguments: dict[str, Any]
+    modes: tuple[str, ...]  # those it has; none where it takes no mode
+
+    @property
+    def in_a_row(self) -> bool:
+        """Whether it chooses along a dim."""
+        return "dim" in self.arguments
+
+    @property
+    def label(self) -> str:
+        """What is drawn."""
+        told = {key: value for key, value in self.arguments.items() if key not in ("dim", "method")}
+        shown = "".join(f", {key}={_plain(value)}" for key, value in told.items())
+        what = "(x, -1/2, 1/2)" if self.in_a_row else "x"
+        part = ": the weight of x" if self.in_a_row and self.name.startswith("arg") else ""
+        return f"{self.name}({what}{shown}){part}"
+
+    def __call__(self, x: Tensor, **options: Any) -> Tensor:
+        """Numbers (n,) to values (n,)."""
+        rows = torch.stack([x, *(torch.full_like(x, other) for other in _ROW)], -1) if self.in_a_row else x
+        result: Any = self.function(rows, **self.arguments, **options)
+        value: Tensor = result[0] if isinstance(result, tuple) else result
+        if self.name == "bucketize":
+            return value @ torch.arange(value.shape[-1], dtype=value.dtype)
+        while value.dim() > 1:
+            value = value[..., -1 if self.name in _LAST else 0]
+        return value
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of the picture: (n,) each."""
+
+    mode: str
+    softness: float | None  # None: the hard operator
+    x: Tensor = field(repr=False)
+    value: Tensor = field(repr=False)
+    derivative: Tensor = field(repr=False)
+
+
+def operator_of(name: str, method: str | None = None) -> Operator:
+    """The operator of softtorch that a name means: its own, or that of an operation or a code of softfx.
+
+    Raises:
+        TargetError: there is none, or it is no function of one number.
+
+    >>> operator_of("relu").label
+    'relu(x)'
+    """
+    wanted = _canonical(name)
+    known = _known()
+    if wanted not in known:
+        raise TargetError(
+            f"plot: unknown operator {name!r}.{did_you_mean(name, known)} Legal are softtorch's operators with a "
+            f"softness: {listed(sorted(known))}. A model is named as package.module:name."
+        )
+    function = known[wanted]
+    parameters = inspect.signature(function).parameters
+    if "generator" in parameters or next(iter(parameters)) != "x" or wanted == "histc":
+        raise TargetError(f"plot: {wanted} is no function of one number, so it has no curve. Name another operator.")
+    arguments = {key: value for key, value in _FILLED.items() if key in parameters} | _OWN.get(wanted, {})
+    if tensor := _TENSORS.get(wanted):
+        arguments[tensor] = torch.tensor(arguments[tensor])
+    if method is not None:
+        if "method" not in parameters:
+            raise TargetError(f"plot: {wanted} takes no method. Leave out --method {method}.")
+        arguments["method"] = method
+    operator = Operator(wanted, function, arguments, ())
+    return Operator(wanted, function, arguments, _modes(operator) if "mode" in parameters else ())
+
+
+def curves(
+    operator: Operator, modes: Sequence[str] | None, softnesses: Sequence[float], span: tuple[float, float]
+) -> list[Curve]:
+    """Its curves: for each mode that of the hard operator and one for each softness."""
+    for mode in modes or ():
+        if mode not in operator.modes:
+            raise TargetError(
+                f"plot: {operator.name} has no mode {mode!r}.{did_you_mean(mode, operator.modes)} "
+                f"Modes here: {', '.join(operator.modes) or 'none'}. Choose among them with --modes."
+            )
+    x = torch.linspace(*span, _POINTS, dtype=torch.float64)
+    found = []
+    for mode in modes or operator.modes or ("",):
+        if mode:
+            found.append(_curve(operator, x, "hard", None, mode))
+        found += [_curve(operator, x, mode, softness, mode) for softness in softnesses]
+    return found
+
+
+def _curve(operator: Operator, x: Tensor, mode: str, softness: float | None, shown: str) -> Curve:
+    options: dict[str, Any] = {"mode": mode} if mode else {}
+    if softness is not None:
+        options["softness"] = softness
+    x = x.clone().requires_grad_()
+    value = operator(x, **options).to(x.dtype)
+    if value.requires_grad:
+        (derivative,) = torch.autograd.grad(value.sum(), x)
+    else:
+        derivative = torch.zeros_like(x)
+    return Curve(shown, softness, x.detach(), value.detach(), derivative)
+
+
+def _modes(operator: Operator) -> tuple[str, ...]:
+    """The soft modes that work with its method."""
+    working, failure = [], None
+    for mode in (mode for mode in MODES if mode != "hard"):
+        try:
+            operator(torch.zeros(1), mode=mode)
+            working.append(mode)
+        except SoftTorchError as error:
+            failure = error
+    if not working and failure is not None:
+        raise TargetError(f"plot: {failure}") from failure
+    return tuple(working)
+
+
+def _canonical(name: str) -> str:
+    """softtorch's name for an operation or a code of softfx."""
+    for rule in RULES.values():
+        if name in (rule.code, rule.op) and rule.soft.startswith("softtorch."):
+            return rule.soft.partition(".")[2]
+    return name
+
+
+def _known() -> dict[str, Callable[..., Tensor]]:
+    functions = {name: value for name, value in vars(softtorch).items() if inspect.isfunction(value)}
+    return {
+        name: function
+        for name, function in functions.items()
+        if name[0] != "_" and not name.endswith("_st") and "softness" in inspect.signature(function).parameters
+    }
+
+
+def _plain(value: Any) -> str:
+    return f"{value.tolist()}" if isinstance(value, Tensor) else f"{value:g}"

@@ -1,0 +1,175 @@
+"""Pictures: an operator's curves, and the gradient each site of a model passes. The only file that knows matplotlib.
+
+matplotlib is imported when a picture is drawn, without its global state: no backend is chosen, no window opened. What
+is drawn comes from `curves` and `metering`.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from softfx.curves import Curve, Operator
+from softfx.errors import MissingPackageError, SoftfxError
+from softfx.formats.words import ACTION_WORDS, short_path
+from softfx.metering import Passed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["operator_figure", "save", "sites_figure"]
+
+_INK, _PALE = "#30343b", "#c9ced6"
+_SHADES = ("#9ecbe8", "#3d8ecb", "#174f8a", "#f0a35e", "#c8502d", "#7a1f12")  # softest first
+_COLORS = {
+    "soft": "#2a9d60",
+    "straight_through": "#1f95b8",
+    "guard": "#3d62c4",
+    "keep": "#c9a227",
+    "blocked": "#c8372d",
+}
+_MOST = 60  # sites that a picture can hold; the others are counted in its title
+_STYLE = {
+    "font.size": 9.0,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 10.0,
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+}
+
+
+def save(figure: Figure, path: str) -> None:
+    """Write a picture; the ending of the name says how."""
+    try:
+        figure.savefig(path, dpi=160)
+    except (OSError, ValueError) as error:
+        raise SoftfxError(f"plot: {path} cannot be written: {str(error).rstrip('.')}. Name another file.") from error
+
+
+# -- operators ---------------------------------------------------------------------------------------------------------
+
+
+def operator_figure(operator: Operator, drawn: Sequence[Curve]) -> Figure:
+    """Value above, derivative below, a column for each mode, a line for each softness, the hard operator dashed."""
+    modes = list(dict.fromkeys(curve.mode for curve in drawn))
+    softest = sorted({curve.softness for curve in drawn if curve.softness is not None}, reverse=True)
+    shades = dict(zip(softest, _spread(len(softest)), strict=True))
+    with _style():
+        figure = _figure(2.7 * len(modes) + 1.6, 4.9)
+        axes = figure.subplots(2, len(modes), sharex=True, sharey="row", squeeze=False)
+        for curve in sorted(drawn, key=lambda curve: -(curve.softness or 0.0)):
+            for axis, line in zip(axes[:, modes.index(curve.mode)], (curve.value, curve.derivative), strict=True):
+                _draw(axis, curve, line, shades)
+        for column, mode in enumerate(modes):
+            axes[0, column].set_title(mode)
+            axes[1, column].set_xlabel("x")
+        axes[0, 0].set_ylabel("value")
+        axes[1, 0].set_ylabel("derivative")
+        for axis in axes.flat:
+            axis.grid(color=_PALE, linewidth=0.4)
+            axis.margins(x=0)
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right center", frameon=False)
+        figure.suptitle(operator.label, fontsize=12, fontweight="bold")
+    return figure
+
+
+def _draw(axis: Any, curve: Curve, line: Any, shades: dict[float, str]) -> None:
+    if curve.softness is None:
+        axis.plot(curve.x, line, color=_INK, linewidth=1.1, linestyle=(0, (4, 2)), label="hard", zorder=3)
+    else:
+        axis.plot(curve.x, line, color=shades[curve.softness], linewidth=1.6, label=f"softness {curve.softness:g}")
+
+
+def _spread(count: int) -> list[str]:
+    """That many shades, as far apart as they go; the last ones again where there are too many."""
+    if count <= 3:
+        return list(_SHADES[:3][3 - count :])
+    return [_SHADES[min(number, len(_SHADES) - 1)] for number in range(count)]
+
+
+# -- models ------------------------------------------------------------------------------------------------------------
+
+
+def sites_figure(target: str, passed: Sequence[Passed]) -> Figure:
+    """A line for each site, from the gradient norm it passes in the original to that under the policy."""
+    shown = list(passed[:_MOST])
+    norms = [norm for site in shown for norm in (site.before, site.after) if 0 < norm < math.inf]
+    least, largest = (min(norms), max(norms)) if norms else (1.0, 10.0)
+    zero = 10.0 ** (math.floor(math.log10(least)) - 1)  # where nothing is drawn on an axis of logarithms
+    with _style():
+        figure = _figure(8.6, 1.5 + 0.34 * max(len(shown), 2))
+        axis = figure.subplots()
+        axis.set_xscale("log")
+        axis.set_xlim(zero / 2, largest * 4)
+        axis.axvspan(zero / 2, zero * 2, color=_PALE, alpha=0.35, linewidth=0)
+        for row, site in enumerate(shown):
+            _dumbbell(axis, row, site, zero, largest * 2)
+        axis.set_yticks(range(len(shown)), [_row_label(site) for site in shown], fontfamily="monospace", fontsize=8)
+        axis.set_ylim(len(shown) - 0.4, -0.6)
+        axis.tick_params(axis="y", length=0)
+        axis.spines["left"].set_visible(False)
+        axis.grid(axis="x", color=_PALE, linewidth=0.4)
+        axis.set_xlabel("norm of the gradient passed to the operands (shaded: none at all)")
+        more = f", {len(passed) - _MOST} more not shown" if len(passed) > _MOST else ""
+        figure.suptitle(f"{textwrap.fill(target, 80)}\n{len(passed)} sites{more}", fontsize=10, fontweight="bold")
+        _legend(figure, axis, shown)
+    return figure
+
+
+def _dumbbell(axis: Any, row: int, site: Passed, zero: float, infinite: float) -> None:
+    color = _COLORS[site.site.action]
+    ends = [_placed(norm, zero, infinite) for norm in (site.before, site.after)]
+    axis.plot(ends, [row, row], color=color, linewidth=1.8, alpha=0.55, solid_capstyle="round", zorder=2)
+    axis.plot(ends[0], row, marker="o", markersize=7, color="white", markeredgecolor=_INK, linestyle="", zorder=3)
+    axis.plot(ends[1], row, marker="o", markersize=4.5, color=color, linestyle="", zorder=4)
+    for norm, end in zip((site.before, site.after), ends, strict=True):
+        if not math.isfinite(norm):
+            axis.annotate(f" {norm}", (end, row), va="center", color=_COLORS["blocked"], fontsize=8)
+
+
+def _placed(norm: float, zero: float, infinite: float) -> float:
+    if not math.isfinite(norm):
+        return infinite
+    return norm if norm > 0 else zero
+
+
+def _row_label(passed: Passed) -> str:
+    site = passed.site
+    where = f"{short_path(site.file).rpartition('/')[2]}:{site.line}"
+    return f"{site.op}  {where}" + (f"  {site.module}" if site.module else "")
+
+
+def _legend(figure: Figure, axis: Any, shown: Sequence[Passed]) -> None:
+    (before,) = axis.plot([], [], marker="o", markersize=7, color="white", markeredgecolor=_INK, linestyle="")
+    actions = [action for action in _COLORS if any(site.site.action == action for site in shown)]
+    dots = [axis.plot([], [], marker="o", markersize=4.5, color=_COLORS[a], linestyle="")[0] for a in actions]
+    names = ["original", *(f"now: {ACTION_WORDS[action]}" for action in actions)]
+    figure.legend([before, *dots], names, loc="outside lower center", ncols=len(names), frameon=False)
+
+
+# -- matplotlib --------------------------------------------------------------------------------------------------------
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def _style() -> Any:
+    try:
+        import matplotlib
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(
+            f"plot: {error.name} is not installed. Pictures are drawn by matplotlib. Run pip install 'softfx[plot]', "
+            "or pip install matplotlib."
+        ) from error
+    return matplotlib.rc_context(_STYLE)  # type: ignore[arg-type]  # its keys are literals in the stubs
