@@ -60,6 +60,7 @@ class Known:
     whole: bool = False  # a real tensor of whole numbers
     hard: Any = None  # what a soft real tensor would be without softening: a tensor, or a softfx.behind.Follow
     version: int = 0  # of the tensor, when `hard` was found
+    terms: Any = None  # the few tensors it is the sum of, see softfx.existing
 
 
 @dataclass(eq=False)

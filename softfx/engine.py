@@ -21,8 +21,9 @@ from softfx.behind import Follow, follow, version
 from softfx.binding import Binding
 from softfx.context import Backend, Call, Context
 from softfx.domains import Known, Values, map_tensors, rebuilt, tensors_in
+from softfx.existing import Existing
 from softfx.rules import SPELLING, rule_of
-from softfx.rules.rule import Cut, Estimate, Rule
+from softfx.rules.rule import Cut, Rule
 from softfx.rules.values import is_discrete
 from softfx.sites import SiteRecord, Sites
 from softfx.source import Location
@@ -82,6 +83,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self._bound = Binding(self.sites, self.backend, self.values)
+        self._existing = Existing(self.sites, self.backend, self.values, self._bound)
 
     # -- what is known of tensors ------------------------------------------------------------------------------
 
@@ -117,7 +119,7 @@ class Engine:
             return self._plain(call)
         if call.has_real_shadow and not call.softs and not call.is_site and (rule is None or rule.barrier is None):
             return self._beside(call)
-        return self._decided(call)
+        return self._existing.completed(call, self._decided(call))
 
     def _decided(self, call: Call) -> Any:
         """A call whose operands depend on a source: plain, or softly as its site's decision and shadows have it."""
@@ -248,7 +250,16 @@ class Engine:
         sites = frozenset({record.id} if record is not None and record.acts else ()).union(*(s.sites for s in softs))
         self.sites.join(sites)
         options = self._options(rule, record)
-        context = Context(self.backend, call.func, options, exact, sites, None, _estimate(rule, record), self._is_whole)
+        context = Context(
+            self.backend,
+            call.func,
+            options,
+            exact,
+            sites,
+            None,
+            record.estimate if record is not None else None,
+            self._is_whole,
+        )
         try:
             result = self._compute(rule, context, call) if call.written is None else self._write(rule, context, call)
         except _FAILURES as failure:
@@ -349,13 +360,6 @@ class Engine:
         context = Context(self.backend, call.func, {}, exact, frozenset().union(*(soft.sites for soft in softs)), hard)
         args, kwargs = map_tensors(lambda tensor: self._bound.operand(context, tensor), (call.args, call.kwargs))
         return self._bound.bind(context, hard, self.backend.emit(call.func, args, kwargs))
-
-
-def _estimate(rule: Rule, record: SiteRecord | None) -> Estimate | None:
-    """What gives the site its derivative, if that is not its soft form."""
-    if record is None or record.action != "straight_through" or record.resolved.estimator is None:
-        return None
-    return rule.estimators.get(record.resolved.estimator)
 
 
 def _decided_by(hard: Any, soft: Any) -> Any:

@@ -17,6 +17,7 @@ from softfx.rules import (
     casts,
     comparison,
     elementwise,
+    existing,
     indexing,
     logic,
     random,
@@ -46,6 +47,7 @@ _TABLES = (
     shapes,
     random,
     unsafe,
+    existing,
     barriers,
 )
 

@@ -104,8 +104,9 @@ def test_existing_straight_through_code_is_recognised_and_left_alone_unless_name
         return x + (x.round() - x).detach()
 
     x = torch.randn(5)
-    (site,) = softfx.check(quantize, example_inputs=(x,)).sites
-    assert site.action == "keep" and "detaches" in site.reason
+    rounding, existing = softfx.check(quantize, example_inputs=(x,)).sites
+    assert rounding.action == "keep" and "detaches" in rounding.reason
+    assert existing.op == "existing_straight_through" and existing.action == "keep"
     named = {"rule": [{"op": "round", "action": "soft", "softness": 0.3}]}
     soft = softfx.soften(quantize, named, example_inputs=(x,))
     assert soft.report.sites[0].action == "soft" and not torch.equal(soft(x), quantize(x))

@@ -1,0 +1,42 @@
+"""Straight-through code that the program has of its own, as a site: left as it is unless a policy names it.
+
+It is recognised by softfx.existing, for it is no single call. Its operands are the value q and the surrogate x, of
+which the program takes the derivative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+import softtorch
+from softfx.rules.rule import Rule, RuleContext
+
+__all__ = ["RULE", "RULES"]
+
+
+def _relax(context: RuleContext, value: Tensor, surrogate: Tensor) -> Any:
+    """The value itself, with the derivative that softening what made it brings."""
+    return value
+
+
+def _rotation(context: RuleContext, relax: Callable[..., Any], value: Tensor, surrogate: Tensor) -> Any:
+    return context.call(softtorch.rotation, surrogate, context.hard, **context.options)
+
+
+RULE = Rule(
+    "SX851",
+    "existing_straight_through",
+    "discrete",
+    "Straight-through code of the program: the value of one tensor with the derivative of another.",
+    "Left as it is unless an entry names it: its author has decided what the derivative is.",
+    "arXiv 1308.3432; arXiv 2410.06424 for estimator = 'rotation'",
+    soft="the derivative of the value's own soft form",
+    relax=_relax,
+    options=("dim",),
+    drop_in=True,
+    estimators={"rotation": _rotation},
+)
+RULES = (RULE,)
