@@ -14,6 +14,7 @@ from torch import Tensor
 
 from softtorch.errors import DimensionError, ShapeError, message
 from softtorch.kernels.weighted import contract, dot
+from softtorch.options import resolve_dim
 from softtorch.selection import check_floating, dtypes
 
 __all__ = ["choose", "dynamic_slice", "embedding", "gather", "index_select", "narrow", "take", "take_along_dim"]
@@ -47,6 +48,8 @@ def take_along_dim(x: Tensor, soft_index: Tensor, dim: int | None = None) -> Ten
         soft_index = soft_index.flatten(0, -2) if soft_index.dim() > 1 else soft_index.unsqueeze(0)
         return take_along_dim(x.flatten(), soft_index, 0)
     dim = axis("take_along_dim", x, dim)
+    if x.dim() == 0 < soft_index.dim() <= 2:
+        return take(x, soft_index, 0)
     if soft_index.dim() != x.dim() + 1:
         wrong = f"soft_index {tuple(soft_index.shape)} does not have one dim more than input {tuple(x.shape)}"
         legal = "It is shaped like torch's index with [n] after it"
@@ -83,6 +86,8 @@ def gather(x: Tensor, dim: int, soft_index: Tensor) -> Tensor:
         tensor([2.])
     """
     dim = axis("gather", x, dim)
+    if x.dim() == 0 < soft_index.dim() <= 2:
+        return take(x, soft_index, 0)
     return take_along_dim(block("gather", x, soft_index, dim), soft_index, dim)
 
 
@@ -113,6 +118,7 @@ def take(x: Tensor, soft_index: Tensor, dim: int | None = None) -> Tensor:
     if dim is None:
         return take(x.flatten(), soft_index, 0)
     dim = axis("take", x, dim)
+    x = x if x.dim() else x.unsqueeze(0)
     dtype, weights, values = checked("take", x, soft_index, dim)
     rest = [size for place, size in enumerate(x.shape) if place != dim]
     rows = values.movedim(dim, 0).flatten(1) if rest else values.unsqueeze(-1)  # (n, d)
@@ -152,8 +158,9 @@ def index_select(x: Tensor, soft_index: Tensor, dim: int, keepdim: bool = True) 
         wrong = f"soft_index has shape {tuple(soft_index.shape)} and keepdim={keepdim}"
         legal = "It is one index ([n]), or several (k, [n]) with keepdim=True"
         raise ShapeError(message("index_select", wrong, legal, "Use take for indices of any shape"))
-    taken = take(x, soft_index, axis("index_select", x, dim))
-    return taken if several or not keepdim else taken.unsqueeze(axis("index_select", x, dim))
+    dim = axis("index_select", x, dim)
+    taken = take(x, soft_index, dim)
+    return taken if several or not keepdim or x.dim() == 0 else taken.unsqueeze(dim)
 
 
 def narrow(x: Tensor, soft_start: Tensor, length: int, dim: int = 0) -> Tensor:
@@ -182,6 +189,8 @@ def narrow(x: Tensor, soft_start: Tensor, length: int, dim: int = 0) -> Tensor:
         >>> softtorch.narrow(torch.tensor([0.0, 2.0, 4.0]), torch.tensor([0.5, 0.5, 0.0]), length=2)
         tensor([1., 3.])
     """
+    if x.dim() == 0:
+        raise DimensionError(message("narrow", "input () has no dims", "Use an input with at least one"))
     dim = axis("narrow", x, dim)
     n = x.shape[dim]
     if soft_start.dim() != 1 or not 0 <= length <= n:
@@ -288,20 +297,18 @@ def embedding(soft_index: Tensor, weight: Tensor, padding_idx: int | None = None
 
 
 def axis(where: str, x: Tensor, dim: int) -> int:
-    """`dim` counted from the front, or a DimensionError."""
-    if not -x.dim() <= dim < x.dim():
-        legal = f"Use {-x.dim()} <= dim < {x.dim()}" if x.dim() else "Input has no dims to select along"
-        raise DimensionError(message(where, f"dim={dim} is out of range for input {tuple(x.shape)}", legal))
-    return dim % x.dim()
+    """`dim` counted from the front, or an error; a 0-dim tensor is a line of one element, as in torch."""
+    return resolve_dim(where, dim, x)
 
 
 def checked(where: str, x: Tensor, soft_index: Tensor, dim: int) -> tuple[torch.dtype, Tensor, Tensor]:
     """The dtype of the result, and index and values in the dtype computed in; or a ShapeError."""
     check_floating(where, "soft_index", soft_index)
-    if soft_index.dim() == 0 or soft_index.shape[-1] != x.shape[dim]:
-        wrong = f"soft_index {tuple(soft_index.shape)} does not range over the {x.shape[dim]} elements"
-        wrong += f" along dim={dim} of {tuple(x.shape)}"
-        legal = f"Its last dim holds one probability for each of them: (..., [{x.shape[dim]}])"
+    n = x.shape[dim]
+    if soft_index.dim() == 0 or soft_index.shape[-1] != n:
+        wrong = f"soft_index {tuple(soft_index.shape)} does not range over the {n} elements along dim={dim}"
+        wrong += f" of {tuple(x.shape)}"
+        legal = f"Its last dim holds one probability for each of them: (..., [{n}])"
         raise ShapeError(message(where, wrong, legal))
     computed, dtype = dtypes(x.dtype, soft_index.dtype)
     return dtype, soft_index.to(computed), x.to(computed)

@@ -138,7 +138,9 @@ def _rectified(x: Tensor, masked: Tensor, dim: int) -> Tensor:
     values = torch.where(masked, 0.0, x)
     largest = values.detach().amax(dim, keepdim=True).clamp(min=0.0) if x.numel() else values.sum(dim, keepdim=True)
     unit = torch.exp(-largest)
-    excess = torch.where(masked, 0.0, torch.exp(values - largest) - unit)
+    # e^(x-m) - e^-m without cancellation at small x: one of the two terms is 0.
+    above, below = values.relu(), values.clamp(max=0.0)
+    excess = unit * torch.expm1(below) - torch.exp(above - largest) * torch.expm1(-above)
     return excess.relu() / (excess.abs().sum(dim, keepdim=True) + _EPSILON * unit)
 
 

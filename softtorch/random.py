@@ -17,7 +17,7 @@ from softtorch.chance import decided, straight_form
 from softtorch.errors import ShapeError, message
 from softtorch.indexing import axis, take
 from softtorch.kernels.noise import gumbel_like
-from softtorch.kernels.precision import narrowed, widened
+from softtorch.kernels.precision import computing_dtype, narrowed, widened
 from softtorch.modes import HARD, Mode
 
 __all__ = [
@@ -116,6 +116,8 @@ def multinomial(
         tensor([[0., 1.],
                 [0., 1.]])
     """
+    if input.dim() == 0:
+        raise ShapeError(message("multinomial", "input () has no dims", "Its last dim holds the weights: (..., n)"))
     logits = _log(widened(input))  # (..., n)
     draws = _draws("multinomial", logits, num_samples, replacement, softness, generator)
     return narrowed(decided(draws, mode, straight_through), input.dtype)
@@ -163,8 +165,9 @@ def choice(
         tensor([5., 5.])
     """
     dim = axis("choice", x, dim)
+    x = x if x.dim() else x.unsqueeze(0)
     n = x.shape[dim]
-    weights = torch.ones(n, device=x.device) if p is None else widened(p)
+    weights = torch.ones(n, dtype=computing_dtype(x.dtype), device=x.device) if p is None else widened(p)
     if weights.shape != (n,):
         wrong = f"p {tuple(weights.shape)} does not fit the {n} elements along dim={dim} of {tuple(x.shape)}"
         raise ShapeError(message("choice", wrong, f"Give one probability for each: ({n},)"))
@@ -210,9 +213,11 @@ def permutation(
         >>> softtorch.permutation(torch.tensor([3.0, 5.0]), logits=torch.tensor([0.0, 1000.0]))
         tensor([5., 3.])
     """
+    if x.dim() == 0:
+        return x.clone()
     dim = axis("permutation", x, dim)
     n = x.shape[dim]
-    scores = torch.zeros(n, device=x.device) if logits is None else widened(logits)
+    scores = torch.zeros(n, dtype=computing_dtype(x.dtype), device=x.device) if logits is None else widened(logits)
     if scores.shape != (n,):
         wrong = f"logits {tuple(scores.shape)} do not fit the {n} elements along dim={dim} of {tuple(x.shape)}"
         raise ShapeError(message("permutation", wrong, f"Give one score for each: ({n},)"))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from softtorch.elementwise import relaxed
+from softtorch.elementwise import Soft, relaxed
 from softtorch.errors import OptionError, message
 from softtorch.kernels.fused import Fused, shifted
 from softtorch.modes import Mode
@@ -221,7 +221,7 @@ def fmod(
     def soft(curve: Mode, s: Softness, x: Tensor, y: Tensor) -> Tensor:
         return x - y * _trunc(curve, s, x / y, steps)
 
-    return relaxed("fmod", softness, mode, torch.fmod, soft, x, y)
+    return relaxed("fmod", softness, mode, torch.fmod, _where_finite(soft, torch.fmod), x, y)
 
 
 def remainder(
@@ -260,7 +260,18 @@ def remainder(
     def soft(curve: Mode, s: Softness, x: Tensor, y: Tensor) -> Tensor:
         return x - y * stairs(curve, s, x / y - 0.5, steps)
 
-    return relaxed("remainder", softness, mode, torch.remainder, soft, x, y)
+    return relaxed("remainder", softness, mode, torch.remainder, _where_finite(soft, torch.remainder), x, y)
+
+
+def _where_finite(soft: Soft, hard: Callable[[Tensor, Tensor], Tensor]) -> Soft:
+    """`soft` where the quotient is finite, else the hard value without a derivative, which would be NaN there."""
+
+    def guarded(curve: Mode, s: Softness, x: Tensor, y: Tensor) -> Tensor:
+        regular = (x / y).isfinite() & y.isfinite()
+        inside = soft(curve, s, torch.where(regular, x, 0.0), torch.where(regular, y, 1.0))
+        return torch.where(regular, inside, hard(x.detach(), y.detach()))
+
+    return guarded
 
 
 def _moved(

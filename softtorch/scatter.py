@@ -70,6 +70,8 @@ def scatter(x: Tensor, dim: int, soft_index: Tensor, value: Tensor | float) -> T
         >>> softtorch.scatter(torch.tensor([2.0, 4.0]), 0, torch.tensor([[0.5, 0.5]]), 8.0)
         tensor([5., 6.])
     """
+    if x.dim() == 0:
+        return scatter(*_on_a_line("scatter", x, dim, soft_index, value)).squeeze(0)
     dtype, rows, total, added = _written("scatter", x, dim, soft_index, value)
     kept = scale((1.0 - total).clamp(min=0.0), rows)
     return (kept + added).movedim(-1, dim).to(dtype)
@@ -101,6 +103,8 @@ def scatter_add(x: Tensor, dim: int, soft_index: Tensor, value: Tensor | float) 
         >>> softtorch.scatter_add(torch.tensor([2.0, 4.0]), 0, torch.tensor([[0.5, 0.5]]), 8.0)
         tensor([6., 8.])
     """
+    if x.dim() == 0:
+        return scatter_add(*_on_a_line("scatter_add", x, dim, soft_index, value)).squeeze(0)
     dtype, rows, _, added = _written("scatter_add", x, dim, soft_index, value)
     return (rows + added).movedim(-1, dim).to(dtype)
 
@@ -147,6 +151,15 @@ def _padded(where: str, soft_index: Tensor, size: int) -> Tensor:
         wrong = f"num_classes={size} is smaller than the {n} classes of soft_index {tuple(soft_index.shape)}"
         raise ShapeError(message(where, wrong, f"Use num_classes >= {n}, or -1"))
     return soft_index if size in (-1, n) else torch.nn.functional.pad(soft_index, (0, size - n))
+
+
+def _on_a_line(
+    where: str, x: Tensor, dim: int, soft_index: Tensor, value: Tensor | float
+) -> tuple[Tensor, int, Tensor, Tensor | float]:
+    """The arguments for a 0-dim x as torch takes it, a line of one element, with an index ([1]) or (k, [1])."""
+    dim = axis(where, x, dim)
+    soft_index = soft_index if soft_index.dim() > 1 else soft_index.reshape(1, -1)
+    return x.unsqueeze(0), dim, soft_index, value.reshape(-1) if isinstance(value, Tensor) else value
 
 
 def _written(

@@ -18,7 +18,7 @@ Softness = Tensor | float
 def stairs(curve: Mode, s: Softness, x: Tensor, radius: int, from_floor: bool = False) -> Tensor:
     """The staircase with its steps at the half integers: (...) -> (...), inf at inf.
 
-    With from_floor it is counted from floor(x), for what would cancel a large x: NaN at inf.
+    With from_floor it is counted from floor(x), and the same for all x that are whole numbers apart: NaN at inf.
     """
     if isinstance(s, Tensor):
         return _plain(curve, s, x, radius, from_floor)
@@ -38,7 +38,8 @@ def stairs_function(curve: Mode, s: float, radius: int, from_floor: bool = False
         whole = x.floor()
         base = _finite(whole)
         torch.sub(whole, base, out=out)  # 0, inf or NaN
-        _begin(out, base, _reached(curve, s, radius, x.dtype)[1], radius, from_floor)
+        base = base.zero_() if from_floor else base
+        _begin(out, base, _reached(curve, s, radius, x.dtype)[1], radius)
         for u, factor in steps(x, whole, base):
             step = curve.curves.step(u)
             out.add_(step) if factor is None else out.addcmul_(factor, step)
@@ -46,7 +47,8 @@ def stairs_function(curve: Mode, s: float, radius: int, from_floor: bool = False
     def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
         total = torch.zeros_like(x) if outs[0] is None else outs[0].zero_()
         whole = x.floor()
-        for u, factor in steps(x, whole, _finite(whole)):
+        base = _finite(whole).zero_() if from_floor else _finite(whole)
+        for u, factor in steps(x, whole, base):
             density = curve.curves.density(u, grad)
             total.add_(density) if factor is None else total.addcmul_(factor, density)
         total.mul_(1.0 / s)
@@ -60,7 +62,9 @@ def _plain(curve: Mode, s: Softness, x: Tensor, radius: int, from_floor: bool) -
     whole = x.detach().floor()
     base = _finite(whole)
     inside = (x - whole).nan_to_num(nan=0.0)  # in [0, 1); inf and NaN are put in by `total`
-    total = _begin(whole - base, base, ones, radius, from_floor)
+    unbounded = whole - base
+    base = torch.zeros_like(base) if from_floor else base
+    total = _begin(unbounded, base, ones, radius)
     for place in places:
         step = curve.sigmoidal((inside + (0.5 - place)) / s)
         factor = _factor(place, base, radius)
@@ -78,12 +82,9 @@ def _reached(curve: Mode, s: Softness, radius: int, dtype: torch.dtype) -> tuple
     return [place for place in places if 0.5 - place < reach and place - 1.5 < reach], ones
 
 
-def _begin(unbounded: Tensor, base: Tensor, ones: int, radius: int, from_floor: bool) -> Tensor:
+def _begin(unbounded: Tensor, base: Tensor, ones: int, radius: int) -> Tensor:
     """`unbounded` becomes the sum before the steps: the first integer and the later steps that are 1, if there are."""
-    if ones:
-        counted = unbounded if from_floor else unbounded.add_(base)
-        return counted.add_(ones - 1 - radius)
-    return unbounded.sub_(base) if from_floor else unbounded
+    return unbounded.add_(base).add_(ones - 1 - radius) if ones else unbounded
 
 
 def _factor(place: int, base: Tensor, radius: int) -> Tensor | None:

@@ -16,7 +16,7 @@ from softtorch.kernels.precision import widened
 from softtorch.modes import Mode
 
 _VARIANCE_FLOOR = 1e-6  # of SoftTorch 0.1.1
-_FAR = 1e5  # masks are also written with -1e9; so far apart, standardizing leaves the rest the last digits of a float32
+_FAR = 1e8  # masks are also written with -1e9; so far apart, standardizing leaves the rest one number in float32
 _HUGE = 1e12  # above this the squares are taken of x / max|x|: 1e12 squared, times 2^40 entries, is below 3e38
 
 

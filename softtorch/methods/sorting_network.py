@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from softtorch.errors import OptionError, message, nearest
 from softtorch.kernels import network
@@ -104,8 +105,10 @@ def _padded(keys: Keys, size: int) -> tuple[Tensor, Tensor]:
     level = keys.level.expand(x.shape)
     if size == keys.n:
         return x, level
-    extra = (*x.shape[:-1], size - keys.n)
+    extra = (0, size - keys.n)
     # Standardized keys lie below 1; SoftTorch 0.1.1 pads others with the maximum of the whole batch plus 1.
     top = x.new_ones(()) if keys.center is not None or x.numel() == 0 else x.detach().amax() + 1.0
     top_level = (keys.above > 0).to(level.dtype)
-    return torch.cat([x, top.expand(extra)], dim=-1), torch.cat([level, top_level.expand(extra)], dim=-1)
+    inside = torch.arange(size, device=x.device) < keys.n
+    # pad and then where: an expanded constant would make a graph for one missing entry another one.
+    return torch.where(inside, pad(x, extra), top), torch.where(inside, pad(level, extra), top_level)

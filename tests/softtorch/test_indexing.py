@@ -155,7 +155,7 @@ def test_errors_name_the_shapes_and_what_fits():
         take(x, p, 0)
     with pytest.raises(ShapeError, match=r"take_along_dim: soft_index \(2, 4\) does not have one dim more"):
         take_along_dim(x, p, 1)
-    with pytest.raises(DimensionError, match=r"take: dim=2 is out of range for input \(3, 4\)\. Use -2 <= dim < 2"):
+    with pytest.raises(DimensionError, match=r"take: dim=2 is out of range for input \(3, 4\)\. Use -2 <= dim <= 1"):
         take(x, p, 2)
     with pytest.raises(ShapeError, match=r"take: soft_index has dtype torch\.int64.*torch's own function"):
         take(x, torch.zeros(2, 4, dtype=torch.int64), 1)
