@@ -1,0 +1,38 @@
+"""Every script in examples/ runs, in under a minute, and what it asserts holds.
+
+A script that needs a package beyond torch and rich says so in its docstring, in a line "Requires: name, name"; where
+one of them is missing it is skipped.
+"""
+
+import ast
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
+
+
+def requirements(script: Path) -> list[str]:
+    """The packages that a script names in its docstring."""
+    lines = (ast.get_docstring(ast.parse(script.read_text())) or "").splitlines()
+    named = [line.removeprefix("Requires:") for line in lines if line.startswith("Requires:")]
+    return [name.strip(" .") for line in named for name in line.split(",")]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_it_runs_and_its_figures_hold(script: Path, tmp_path: Path) -> None:
+    missing = [name for name in requirements(script) if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")
+    run = subprocess.run([sys.executable, script], cwd=tmp_path, timeout=60, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip(), "it prints what it found"
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_it_says_what_it_shows(script: Path) -> None:
+    assert ast.get_docstring(ast.parse(script.read_text()))
