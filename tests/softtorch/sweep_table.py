@@ -1,0 +1,180 @@
+"""The sweep list: every operator in every method and mode.
+
+An operator here is one line of a table: its name, how it is called on one row or on a batch of rows, and the roles
+of its inputs. Methods and modes come from the library's own tables. To add an operator, add its line.
+"""
+
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+import softtorch
+from softtorch.gates import GATES
+from softtorch.methods import METHODS
+from softtorch.modes import MODES
+from tests.softtorch.sweep import Entry, Operator
+
+
+def _axiswise(name: str, needs: str, hard_slope: bool, *arguments: Any, **fixed: Any) -> Operator:
+    """An operator along an axis; a second word of `name` says which options are `fixed`."""
+    function = getattr(softtorch, name.split()[0])
+
+    def call(x: Tensor, **options: Any) -> Any:
+        return function(x, *arguments, dim=-1, **fixed, **options)
+
+    # The logarithm of a probability that reaches 0 has a jump there, and relative errors are its absolute ones.
+    special: dict[str, Any] = {"continuity": 0, "float32_error": 1e-4} if "return_log_probs" in fixed else {}
+    takes = ("softness", "mode", "method")
+    return Operator(name, call, "x", needs, takes, hard_slope=hard_slope, by_row="row", **special)
+
+
+def _random(
+    name: str, role: str, by_row: str, *arguments: Any, hard_slope: bool = True, scalar: bool = True, **fixed: Any
+) -> Operator:
+    call = partial(_after_input, getattr(softtorch, name), arguments, fixed)
+    return Operator(name, call, role, random=True, by_row=by_row, hard_slope=hard_slope, scalar=scalar)
+
+
+def _after_input(function: Any, arguments: tuple[Any, ...], fixed: dict[str, Any], x: Tensor, **options: Any) -> Any:
+    return function(x, *arguments, **fixed, **options)
+
+
+def _plain(
+    name: str, roles: str = "x", *arguments: Any, fixed: dict[str, Any] | None = None, **settings: Any
+) -> Operator:
+    """An operator of its inputs and `arguments`; a second word of `name` says which options are `fixed`."""
+    function = getattr(softtorch, name.split()[0])
+
+    def call(*inputs: Any, **options: Any) -> Any:
+        return function(*inputs, *arguments, **(fixed or {}), **options)
+
+    return Operator(name, call, roles, **settings)
+
+
+AXISWISE = [
+    _axiswise("argmax", "rows", False),
+    _axiswise("argmin", "rows", False),
+    _axiswise("max", "values", True),
+    _axiswise("min", "values", True),
+    _axiswise("argsort", "rows", False),
+    _axiswise("sort", "values", True),
+    _axiswise("topk", "values", True, 1),
+    _axiswise("kthvalue", "values", True, 1),
+    _axiswise("argmedian", "rows", False),
+    _axiswise("median", "values", True),
+    _axiswise("argquantile", "rows", False, 0.35),
+    _axiswise("quantile", "values", True, 0.35),
+    _axiswise("argpercentile", "rows", False, 80.0),
+    _axiswise("percentile", "values", True, 80.0),
+    _axiswise("cummax", "rows", True),
+    _axiswise("cummin", "rows", True),
+    _axiswise("rank", "rank", False),
+    _axiswise("topk_mask", "mask", False, 1),
+]
+
+LOG_PROBABILITIES = [
+    _axiswise("argmax log", "rows", False, return_log_probs=True),
+    _axiswise("argsort log", "rows", False, return_log_probs=True),
+    _axiswise("argquantile log", "rows", False, 0.35, return_log_probs=True),
+    _axiswise("topk log", "values", False, 1, return_log_probs=True, log_prob_eps=1e-6),
+    _axiswise("cummax log", "rows", False, return_log_probs=True),
+]
+
+STEPS = ["sigmoidal", "heaviside", "sign", "round", "floor", "ceil", "trunc"]
+RAMPS = ["softrelu", "relu", "abs", "frac", "hardtanh", "relu6", "leaky_relu", "hardsigmoid", "hardswish"]
+COMPARISONS = ["greater", "greater_equal", "less", "less_equal", "eq", "not_equal", "isclose"]
+
+ELEMENTWISE = [
+    *(_plain(name, hard_slope=False) for name in STEPS),
+    *(_plain(name) for name in RAMPS),
+    _plain("relu gated", fixed={"gated": True}),
+    _plain("clamp", "x", -1.0, 0.7),
+    _plain("clamp gated", "x", -1.0, 0.7, fixed={"gated": True}),
+    _plain("threshold", "x", 0.3, -1.0),
+    _plain("gaussian_relu", takes=("softness",)),
+    *(_plain(name, "xy") for name in ("maximum", "minimum")),
+    *(_plain(name, "xy", floor=0.5) for name in ("fmod", "remainder")),
+    *(_plain(name, "xy", hard_slope=False) for name in COMPARISONS),
+]
+
+LOGIC = [
+    _plain("logical_not", "p", takes=()),
+    *(_plain(name, "pp", takes=()) for name in ("logical_and", "logical_or", "logical_xor")),
+    *(_plain(name, "p", takes=()) for name in ("all", "any")),
+]
+
+SELECTION = [
+    _plain("where", "pxy", takes=()),
+    _plain("masked_fill", "xp", -0.7, takes=()),
+    Operator("masked_sum", lambda x, p: softtorch.masked_sum(x, p, dim=-1), "xp", takes=()),
+    Operator("masked_mean", lambda x, p: softtorch.masked_mean(x, p, dim=-1), "xp", takes=()),
+    Operator("take_along_dim", lambda x, i: softtorch.take_along_dim(x, i, dim=-1), "xi", takes=()),
+    Operator("gather", lambda x, i: softtorch.gather(x, -1, i), "xi", takes=()),
+    Operator("take", lambda x, s: softtorch.take(x, s, dim=-1), "xs", takes=()),
+    Operator("index_select", lambda x, s: softtorch.index_select(x, s, dim=-1), "xs", takes=()),
+    Operator("narrow", lambda x, s: softtorch.narrow(x, s, 1, dim=-1), "xs", takes=(), scalar=False),
+    Operator("scatter", lambda x, i, v: softtorch.scatter(x, -1, i, v), "yiv", takes=()),
+    Operator("scatter_add", lambda x, i, v: softtorch.scatter_add(x, -1, i, v), "yiv", takes=()),
+    Operator("embedding", softtorch.embedding, "iw", takes=()),
+    Operator("choose", lambda i, w: softtorch.choose(i, w[:, :1].unbind(0)), "iw", takes=()),
+    Operator("one_hot", lambda i: softtorch.one_hot(i, 9), "i", takes=()),
+    Operator("bincount", lambda i: softtorch.bincount(i), "i", takes=(), whole=True),
+    Operator("dynamic_slice", lambda x, s: softtorch.dynamic_slice(x, [s], [1]), "xs", takes=(), whole=True),
+]
+
+BINNING = [
+    Operator("bucketize", softtorch.bucketize, "xb", hard_slope=False),
+    Operator("searchsorted", lambda x, b, **options: softtorch.searchsorted(b, x, **options), "xb", hard_slope=False),
+    Operator("histc", lambda x, **o: softtorch.histc(x, 4, -2.0, 2.0, **o), "x", whole=True, hard_slope=False),
+]
+
+SAFE = [
+    *(_plain(name, takes=()) for name in ("sqrt", "log")),
+    *(_plain(name, takes=(), domain=0.9) for name in ("arcsin", "arccos")),
+    _plain("div", "xy", takes=(), floor=0.5),
+    Operator("norm", lambda x: softtorch.norm(x, dim=-1), takes=()),
+]
+
+RANDOM = [
+    *(_plain(name, "p", random=True, hard_slope=False) for name in ("bernoulli", "rademacher")),
+    Operator("binomial", lambda p, **o: softtorch.binomial(3, p, **o), "p", random=True, hard_slope=False),
+    _random("categorical", "x", "row", hard_slope=False),
+    _random("multinomial", "p", "row", 1, hard_slope=False, scalar=False),
+    _random("choice", "y", "none", 2, dim=-1),
+    _random("permutation", "y", "none", dim=-1),
+]
+
+GATES_AND_NORMALIZATIONS = [
+    *(Operator(f"gate {name}", partial(softtorch.gate, name), "pp", takes=()) for name in GATES),
+    _plain("mixed_gates", "ppg", takes=()),
+    _plain("smooth_step", takes=(), continuity=1),
+    _plain("softpick", takes=(), continuity=0),
+    _plain("softpick rectified", takes=(), continuity=0, fixed={"variant": "rectified"}),
+    _plain("entmax", takes=(), continuity=1),
+    _plain("sparsemax", takes=(), continuity=0),
+]
+
+FAMILIES = {
+    "axiswise": AXISWISE,
+    "log-probabilities": LOG_PROBABILITIES,
+    "elementwise and comparison": ELEMENTWISE,
+    "binning": BINNING,
+    "logic": LOGIC,
+    "selection": SELECTION,
+    "safe": SAFE,
+    "random": RANDOM,
+    "gates and normalizations": GATES_AND_NORMALIZATIONS,
+}
+
+
+def _entries(operator: Operator) -> list[Entry]:
+    """The operator in every mode, and every method where it takes one; mode "hard" once, for it ignores the method."""
+    modes = list(MODES) if "mode" in operator.takes else [""]
+    if operator.needs is None:
+        return [Entry(operator, "", mode) for mode in modes]
+    soft = [Entry(operator, method, mode) for method in METHODS for mode in modes if mode != "hard"]
+    return [Entry(operator, next(iter(METHODS)), "hard"), *soft]
+
+
+ENTRIES = [entry for operators in FAMILIES.values() for operator in operators for entry in _entries(operator)]
