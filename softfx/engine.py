@@ -58,6 +58,8 @@ _SHAPE_ONLY = frozenset(
     )
 )
 _STOPS = ("detach", "data")
+# What these return is arbitrary: beside a soft write it would be part of an average.
+_BLANK = ("empty", "empty_like", "new_empty")
 # Inference mode is entered out of sight of torch's function protocol: its blocks are lifted all or none.
 _INFERENCE = Location("", 0)
 _LOSSES = {
@@ -121,6 +123,12 @@ class Engine:
             return self._beside(call)
         return self._existing.completed(call, self._decided(call))
 
+    def _blank(self, call: Call, result: Any) -> Any:
+        """A tensor without contents gets zeros in a program that writes softly."""
+        if call.op in _BLANK and self.sites.writes and isinstance(result, Tensor):
+            self.backend.emit(torch.Tensor.copy_, (result, self.backend.emit(torch.zeros_like, (result,), {})), {})
+        return result
+
     def _decided(self, call: Call) -> Any:
         """A call whose operands depend on a source: plain, or softly as its site's decision and shadows have it."""
         rule, softs = call.rule, call.softs
@@ -169,7 +177,7 @@ class Engine:
 
     def _plain(self, call: Call, loss: str = "") -> Any:
         """The call as it is. loss: what to say of the shadows among its operands, which end here."""
-        return self._remember_plain(call, self._deciding(call), loss)
+        return self._blank(call, self._remember_plain(call, self._deciding(call), loss))
 
     def _deciding(self, call: Call) -> Any:
         """A plain call's result: what it decides, and what Python reads of it, as the original would have it."""

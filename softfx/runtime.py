@@ -17,6 +17,7 @@ from softtorch.kernels.noise import gumbel_like, logistic_like
 from softtorch.kernels.surrogate import second_order
 
 __all__ = [
+    "blend",
     "bool_points",
     "compose",
     "count_points",
@@ -292,6 +293,18 @@ def put(
         return base + added
     taken = zeros.index_add(0, places.flatten(), weights.flatten()).reshape(base.shape)
     return base * (1 - taken).clamp(min=0) + added
+
+
+def blend(p: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """softtorch.where, but where a branch is infinite or NaN the likelier one alone: no average is of use there.
+
+    # (...), (...), (...) -> (...)
+
+    >>> blend(torch.tensor([0.25, 0.25]), torch.tensor([1.0, torch.nan]), torch.tensor([0.0, 3.0]))
+    tensor([0.2500, 3.0000])
+    """
+    regular = torch.isfinite(x.detach() + y.detach())
+    return softtorch.where(torch.where(regular, p, (p > 0.5).to(p.dtype)), x, y)
 
 
 def excluding(x: Tensor, left: Tensor, fill: float) -> Tensor:

@@ -222,7 +222,7 @@ def _is_shaped_by_data(op: str, args: Any, kwargs: dict[str, Any]) -> bool:
         return bool((args[1] if len(args) > 1 else kwargs.get("num_classes", -1)) == -1)
     if op == "where":
         return len(args) == 1 and not kwargs
-    return bool(op == "bincount" or RULES[op].barrier == "shape")
+    return bool(op in ("bincount", "unique") or RULES[op].barrier == "shape")
 
 
 def capture(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], place: Place) -> Program:

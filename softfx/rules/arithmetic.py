@@ -6,6 +6,7 @@ mask stays a mask. Floor division and remainder of real numbers are sites.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,9 +18,9 @@ import softtorch
 from softfx import runtime
 from softfx.domains import Domain, Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.values import as_number, as_probability, as_real, counted, is_discrete, on_points, points
+from softfx.rules.values import as_number, as_probability, as_real, counted, is_discrete, moved, on_points, points
 
-__all__ = ["DIV", "POW", "RULES"]
+__all__ = ["DIV", "POW", "RULES", "joint"]
 
 # A joint distribution of two indices has n m points. Beyond this many, or this many numbers in all, it is worth its
 # expectation only.
@@ -84,11 +85,12 @@ def _as_index(context: RuleContext, exact: Callable[..., Tensor], input: Any, ot
     ):
         return None  # no integer, or a number will do
     if len(softs) == 2:
-        return _joint(context, exact, *softs)
+        return joint(context, exact, *softs)
     return on_points(context, exact, input, other)
 
 
-def _joint(context: RuleContext, exact: Callable[..., Tensor], p: Soft, q: Soft) -> Soft | None:
+def joint(context: RuleContext, exact: Callable[..., Tensor], p: Soft, q: Soft) -> Soft | None:
+    """`exact` of two indices, on every pair of the numbers that they range over; None where these are too many."""
     (p_weights, p_points), (q_weights, q_points) = points(context, p), points(context, q)
     size = p_weights.shape[-1] * q_weights.shape[-1]
     if size > _MOST_POINTS or context.hard.numel() * size > _MOST_NUMBERS:
@@ -106,6 +108,16 @@ def _mean_field(context: RuleContext, exact: Callable[..., Tensor], input: Any, 
         x = context.call(torch.full_like, y, x)
     result = context.call(exact, x, y)
     return counted(context, result, input, other) if exact in _WHOLE else result
+
+
+def _power(context: RuleContext, input: Any, exponent: Any) -> Any:
+    """A power of real numbers, whose integer exponents need no more than the powers they lie between."""
+    if not isinstance(input, Tensor) or input.dtype.is_complex or not isinstance(exponent, Soft):
+        return _binary(torch.pow)(context, input, exponent)
+    if is_discrete(input) and (index := _as_index(context, torch.pow, input, exponent)) is not None:
+        return index
+    weights, support = points(context, exponent)
+    return context.call(runtime.probability, torch.pow, weights, support, None, input, True)
 
 
 def _stepped(exact: Callable[..., Tensor], relax: Callable[..., Any]) -> Callable[..., Any]:
@@ -185,6 +197,25 @@ def _smooth(code: str, op: str, exact: Callable[..., Tensor], *aliases: str) -> 
     return _following(code, op, _binary(exact), *aliases)
 
 
+def _unravel_index(context: RuleContext, indices: Soft, shape: Any) -> list[Soft]:
+    """Rows, columns ...: floor division and remainder on the numbers an index ranges over."""
+    weights, support = points(context, indices)
+    sizes = list(shape) if isinstance(shape, tuple | list | torch.Size) else [shape]
+    found = []
+    for axis, size in enumerate(sizes):
+        quotient = context.call(torch.floor_divide, support, math.prod(sizes[axis + 1 :]))
+        found.append(context.soft(weights, "soft_index", context.call(torch.remainder, quotient, size)))
+    return found
+
+
+def _diff(context: RuleContext, input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    if n != 1 or prepend is not None or append is not None or not isinstance(input, Soft):
+        raise Cut("diff of a higher order, or with ends given, has no rule for a soft value")
+    length = context.hard.shape[dim]
+    later = moved(context, torch.narrow, input, dim, 1, length)
+    return _binary(torch.sub)(context, later, moved(context, torch.narrow, input, dim, 0, length))
+
+
 def _following(code: str, op: str, carry: Callable[..., Any], *aliases: str, discrete_only: bool = False) -> Rule:
     return Rule(code, op, "selection", "Arithmetic follows what reaches it.", "It follows what reaches it.", "",
                 soft=f"torch.{op}", carry=carry, aliases=aliases, options=(), discrete_only=discrete_only)  # fmt: skip
@@ -206,7 +237,7 @@ def _stepping(code: str, op: str, relax: Callable[..., Any], exact: Callable[...
 
 # These two are in unsafe.py's table: of real numbers they have infinite derivatives.
 DIV = replace(_smooth("SX614", "div", torch.div, "divide", "true_divide"), becomes=_rounded)
-POW = _smooth("SX615", "pow", torch.pow)
+POW = _following("SX615", "pow", _power)
 
 RULES = (
     _smooth("SX611", "add", torch.add),
@@ -214,6 +245,8 @@ RULES = (
     _smooth("SX613", "mul", torch.mul, "multiply"),
     _following("SX619", "matmul", _product(torch.matmul), "mm", "bmm", "mv", "dot", discrete_only=True),
     _following("SX620", "einsum", _einsum, discrete_only=True),
+    _following("SX631", "unravel_index", _unravel_index),
+    _following("SX632", "diff", _diff),
     _following("SX616", "neg", _neg, "negative"),
     _stepping("SX617", "floor_divide", _divide(softtorch.floor), torch.floor_divide, "softtorch.floor"),
     _stepping("SX630", "trunc_divide", _divide(softtorch.trunc), _trunc_divide, "softtorch.trunc"),

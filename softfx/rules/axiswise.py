@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx import runtime
+from softfx import places, runtime
 from softfx.domains import Domain, Soft
 from softfx.rules.estimators import drawn, reinmax
 from softfx.rules.rule import Cut, Estimate, Rule, RuleContext
-from softfx.rules.values import is_discrete, through_real
+from softfx.rules.values import is_discrete, through_real, truth
 
 __all__ = ["RULES"]
 
@@ -110,6 +110,32 @@ def _cumulative(function: Callable[..., Any]) -> Callable[..., Any]:
     return relax
 
 
+def _unique(
+    context: RuleContext, input: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
+    dim: int | None = None,
+) -> Any:  # fmt: skip
+    """The distinct numbers, and which of them each element is: its place in their soft order."""
+    _refuse(input)
+    if dim is not None or not sorted:
+        raise Cut("unique along an axis, or unsorted, has no rule")
+    hard = context.hard[0] if isinstance(context.hard, tuple) else context.hard
+    values, place = context.call(places.distinct, input, hard)
+    if not isinstance(context.hard, tuple):
+        return values
+    order = context.call(softtorch.argsort, values, **context.options) if return_inverse else None
+    inverse = (context.soft(context.call(places.place_of, order, place), "soft_index"),) if return_inverse else ()
+    return (values, *inverse, *((None,) if return_counts else ()))
+
+
+def _not_unique(context: RuleContext, *args: Any, **kwargs: Any) -> Any:
+    raise Cut("unique has a shape that depends on data")
+
+
+def _of_reals(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    input = args[0] if args else kwargs.get("input")
+    return isinstance(input, Tensor) and not is_discrete(input)
+
+
 def _quantile(
     context: RuleContext, input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *,
     interpolation: str = "linear",
@@ -139,11 +165,33 @@ _VALUE_WHY = "Only the chosen elements receive a gradient; the others never lear
 _KEEP = "Keep it where the choice is not to be learned, or where another term already trains the scores."
 
 
-def _through_ties(relax: Callable[..., Any]) -> Callable[..., Any]:
+def _are_bools(context: RuleContext, operand: Any) -> bool:
+    """Whether a shadow ranges over 0 and 1 alone."""
+    if not isinstance(operand, Soft) or operand.domain is Domain.SOFT_BOOL:
+        return isinstance(operand, Soft)
+    return operand.domain is Domain.SOFT_INDEX and operand.support is None and operand.value.shape[-1] <= 2
+
+
+def _first(largest: bool) -> Callable[..., Any]:
+    """argmax of bools: the first that is true, or the first of all; argmin: the first that is false."""
+
+    def carry(context: RuleContext, input: Soft, dim: int | None = None, keepdim: bool = False) -> Any:
+        chance = truth(context, input) if largest else context.call(torch.rsub, truth(context, input), 1)
+        weights = context.call(places.first, chance, dim)
+        if keepdim:
+            axis = dim if dim is not None else 0
+            weights = context.call(torch.unsqueeze, weights, axis % context.hard.dim())
+        return context.soft(weights, "soft_index")
+
+    return carry
+
+
+def _through_ties(relax: Callable[..., Any], first: Callable[..., Any] | None = None) -> Callable[..., Any]:
     """The carry of an operation that orders: values come through, the places of integers that tie do not.
 
     Where numbers tie torch takes the first of them; a relaxation shares the place among them at any softness. Bools and
     indices tie as a rule, so only distinct ones (an argsort's) keep soft places.
+    first: what the operation is of bools, if they are no matter of ties.
     """
     through = through_real(relax)
 
@@ -151,7 +199,9 @@ def _through_ties(relax: Callable[..., Any]) -> Callable[..., Any]:
         softs = [operand for operand in (*args, *kwargs.values()) if isinstance(operand, Soft)]
         ties = any(s.domain in (Domain.SOFT_INDEX, Domain.SOFT_BOOL) and not s.distinct for s in softs)
         if ties and isinstance(context.hard, Tensor) and is_discrete(context.hard):
-            raise Cut("it orders integers, whose ties a relaxation would share out")
+            if first is None or not _are_bools(context, args[0]):
+                raise Cut("it orders integers, whose ties a relaxation would share out")
+            return first(context, *args, **kwargs)
         shadow = through(context, *args, **kwargs)
         if ties and isinstance(shadow, tuple):
             return (shadow[0], *(None for _ in shadow[1:]))
@@ -173,7 +223,7 @@ def _axiswise(
         kind.get("source", "arXiv 2006.16038 (softsort), arXiv 1903.08850 (neuralsort)"),
         soft=f"softtorch.{soft or op}",
         relax=relax,
-        carry=_through_ties(relax),
+        carry=_through_ties(relax, {"argmax": _first(True), "argmin": _first(False)}.get(op)),
         aliases=aliases,
         options=_OPTIONS,
         drop_in=kind.get("drop_in", False),
@@ -203,6 +253,7 @@ RULES = (
     _axiswise("SX211", "cummax", _cumulative(softtorch.cummax), _VALUE_WHY),
     _axiswise("SX212", "cummin", _cumulative(softtorch.cummin), _VALUE_WHY),
     _axiswise("SX213", "msort", _msort, _VALUE_WHY, "sort", drop_in=True),
+    replace(_axiswise("SX214", "unique", _unique, _INDEX_WHY, "argsort"), carry=_not_unique, site=_of_reals),
     _axiswise("SX221", "amax", _amax(True), _VALUE_WHY, "max", family="kink", drop_in=True),
     _axiswise("SX222", "amin", _amax(False), _VALUE_WHY, "min", family="kink", drop_in=True),
 )

@@ -28,7 +28,6 @@ RULES = (
     _rule("SX956", "allclose", "branch"),
     _rule("SX961", "nonzero", "shape"),
     _rule("SX962", "argwhere", "shape"),
-    _rule("SX963", "unique", "shape"),
     _rule("SX964", "unique_consecutive", "shape"),
     _rule("SX965", "masked_select", "shape"),
 )

@@ -28,10 +28,9 @@ def _discretizes(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
     for argument in (*args[1:], *kwargs.values()):
         if isinstance(argument, str) and argument.startswith("torch."):  # x.type("torch.LongTensor")
             return "Float" not in argument and "Double" not in argument and "Half" not in argument
-        if isinstance(argument, Tensor) and is_discrete(argument):
-            return True
-        if isinstance(argument, torch.dtype):
-            return not (argument.is_floating_point or argument.is_complex)
+        dtype = argument if isinstance(argument, torch.dtype) else getattr(argument, "dtype", None)
+        if isinstance(dtype, torch.dtype):  # of a tensor, or of a type: x.type(torch.LongTensor)
+            return not (dtype.is_floating_point or dtype.is_complex)
     return False
 
 

@@ -37,7 +37,8 @@ def _where(context: RuleContext, condition: Any, input: Any, other: Any) -> Any:
             if _excludes(fill):
                 return _excluded(context, fill, rest, probability, where_false)
         branches = [_branch(context, operand, hard) for operand in (input, other)]
-        return counted(context, context.call(softtorch.where, probability, *branches), input, other)
+        blended = context.call(runtime.blend, probability, *branches)
+        return counted(context, blended, input, other)
     if hard.dtype is torch.bool:
         branches = [as_probability(context, operand, like) for operand in (input, other)]
         return context.soft(context.call(softtorch.where, probability, *branches), "soft_bool")
