@@ -171,6 +171,7 @@ def prefixes(keys: Keys, inside: Tensor, absent: int) -> Keys:
         raw=torch.where(inside, keys.raw.unsqueeze(-2), absent * torch.inf),
         compared=torch.where(inside, keys.compared.unsqueeze(-2), edge.unsqueeze(-2)),
         level=torch.where(inside, keys.level.unsqueeze(-2), absent),
+        moderate=False,
         softness=_per_part(keys.softness),
         center=None if keys.center is None else keys.center.unsqueeze(-2),
         spread=None if keys.spread is None else keys.spread.unsqueeze(-2),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from softtorch.kernels import pointwise
-from softtorch.kernels.pointwise import aligned, plain_operators, plain_operators_needed
+from softtorch.kernels.pointwise import aligned, described, plain_operators, plain_operators_needed
 from softtorch.kernels.precision import computing_dtype
 
 # Elements of a block for each thread: a few of them fit a cache, and Python's part in a block is below a tenth.
@@ -116,6 +116,7 @@ def _pulled(function: Fused, grad: Tensor, operands: tuple[Tensor, ...], needed:
 
 class _Run(torch.autograd.Function):
     @staticmethod
+    @described
     def forward(function: Fused, *operands: Tensor) -> Tensor:
         return _filled(function, operands)
 
@@ -136,6 +137,7 @@ class _Run(torch.autograd.Function):
 
 class _RunHard(torch.autograd.Function):
     @staticmethod
+    @described
     def forward(hard: Callable[[Tensor], Tensor], function: Fused, x: Tensor) -> Tensor:
         return hard(x)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from softtorch.kernels.pointwise import plain_operators_needed
+from softtorch.kernels.pointwise import described, plain_operators_needed
 from softtorch.kernels.scan import Decay
 from softtorch.kernels.sweep import sweep
 
@@ -103,6 +103,7 @@ class _Sides(torch.autograd.Function):
     """`sides`; its derivatives are sums of the same kind, so they exist in every order."""
 
     @staticmethod
+    @described
     def forward(y: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         lower, equal, higher = _sides(Decay(y), v, _Runs(y))
         return lower, equal, higher
@@ -127,6 +128,7 @@ class _Average(torch.autograd.Function):
     """`average`, and the sum of the weights that it divides by; backward saves the operands and these two."""
 
     @staticmethod
+    @described
     def forward(y: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         def weights(piece: slice) -> Tensor:
             return torch.stack([torch.ones_like(v[..., piece]), v[..., piece]])
@@ -168,6 +170,7 @@ class _AverageSlopes(torch.autograd.Function):
     """First derivatives of the average by y and v, with few vectors alive at a time; it has none of its own."""
 
     @staticmethod
+    @described
     def forward(y: Tensor, v: Tensor, mean: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
         def weights(piece: slice) -> Tensor:
             part = share[..., piece]

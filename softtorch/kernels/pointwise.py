@@ -5,11 +5,12 @@ Backward saves the operands alone and evaluates each derivative in as many passe
 graph is recorded a plain function takes over, for there a compiler fuses the passes; in forward mode too.
 """
 
+import inspect
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 Function = Callable[..., Tensor]
+Given = TypeVar("Given", bound=Callable[..., Any])
 
 # Below this many elements passes over memory cost less than the Python that saves some.
 SMALL = 16384
@@ -39,6 +41,12 @@ def with_slopes(
         return (recorded or value)(*operands)
     result: Tensor = _Pointwise.apply(_Given(value, tuple(slopes)), *operands)  # type: ignore[no-untyped-call]
     return result
+
+
+def described(function: Given) -> Given:
+    """The function with its signature worked out: torch asks for that of `forward` in every call of a Function."""
+    function.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # inspect's own protocol
+    return function
 
 
 def plain_operators_needed() -> bool:
@@ -99,6 +107,7 @@ class _Given:
 
 class _Pointwise(torch.autograd.Function):
     @staticmethod
+    @described
     def forward(given: _Given, *operands: Tensor) -> Tensor:
         return given.value(*operands)
 

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from softtorch.kernels.pointwise import described
+
 
 def project(z: Tensor, power: int) -> Tensor:
     """Scores z, (..., [n]), to probabilities (..., [n]).
@@ -120,6 +122,7 @@ class _Projection(torch.autograd.Function):
     """`project` with a derivative that needs nothing but the output."""
 
     @staticmethod
+    @described
     def forward(z: Tensor, power: int) -> Tensor:
         return _forward(z, power)
 

@@ -120,6 +120,8 @@ class ScoredMethod(Method):
 
     def _admitted(self, keys: Keys, positions: Positions) -> Tensor:
         """Scores, (..., k, [n]), with -inf where the level of entry and place differ."""
+        if keys.moderate:
+            return self.scores(keys, positions)
         place = keys.place_level(positions.index(keys.n, keys.raw.device))
         foreign = place.unsqueeze(-1) != keys.level.unsqueeze(-2)
         return self.scores(keys, positions).masked_fill(foreign, -torch.inf)
@@ -139,14 +141,16 @@ def weighted(rows: Tensor, keys: Keys, positions: Positions) -> Tensor:
 def _averages(rows: Tensor, entries: Tensor) -> Tensor:
     """rows (..., k, [n]) times entries (..., [n]): (..., k)."""
     kind = rows.device.type
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
-        # Autocast would run a matrix product in half precision; it leaves sums of products alone.
+    # Autocast would run a matrix product in half precision; it leaves sums of products alone. They are faster for one.
+    if rows.shape[-2] == 1 or (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
         return (rows * entries.unsqueeze(-2)).sum(dim=-1)
     return torch.matmul(rows, entries.unsqueeze(-1)).squeeze(-1)
 
 
 def with_extremes(values: Tensor, keys: Keys, positions: Positions) -> Tensor:
     """Values (..., k) at `positions`, with those of infinite level replaced by torch's own, gradient included."""
+    if keys.moderate:
+        return values
     place = keys.place_level(positions.index(keys.n, values.device))
     return torch.where(place == 0, values, positions.exact(keys.raw)[0].to(values.dtype))
 
@@ -157,6 +161,8 @@ def settled(rows: Tensor, keys: Keys, positions: Positions) -> Tensor:
     For methods that cannot keep infinite entries out by themselves. Where nothing is left the entries of
     that level share the row evenly.
     """
+    if keys.moderate:
+        return rows
     place = keys.place_level(positions.index(keys.n, rows.device))
     admitted = (place.unsqueeze(-1) == keys.level.unsqueeze(-2)).to(rows.dtype)
     kept = rows * admitted

@@ -35,7 +35,7 @@ class FastSoftSort(Mirrored):
         steps = (keys.n - keys.below - keys.above - 1).clamp(min=1)
         z = (place - keys.below).to(w.dtype) / steps / wide_softness(keys)
         z, w = together(z, w)
-        projected = permutahedron(_apart(z, w, keys.place_level(place)), w, keys.mode.power)
+        projected = permutahedron(_apart(z, w, keys, place), w, keys.mode.power)
         chosen = projected.index_select(-1, keys.n - 1 - positions.index(keys.n, w.device))
         return with_extremes(keys.restored(chosen.to(keys.raw.dtype)), keys, positions)
 
@@ -45,15 +45,19 @@ class FastSoftSort(Mirrored):
         place = torch.arange(keys.n, 0, -1, device=z.device)
         steps = (keys.n - keys.below - keys.above - 1).clamp(min=1)
         z, w = together(z, (place - keys.below).to(z.dtype) / steps)
-        projected = permutahedron(_apart(z, w, keys.place_level(place - 1)), w, keys.mode.power)
+        projected = permutahedron(_apart(z, w, keys, place - 1), w, keys.mode.power)
         ranks = torch.zeros_like(projected).scatter(-1, order, projected * steps + keys.below)
+        if keys.moderate:
+            return ranks.to(keys.raw.dtype)
         return torch.where(keys.level == 0, ranks.to(keys.raw.dtype), middle_rank(keys))
 
 
-def _apart(z: Tensor, w: Tensor, level: Tensor) -> Tensor:
-    """z (..., n) with the places of infinite level, (..., n), moved so far that no block joins them to others."""
+def _apart(z: Tensor, w: Tensor, keys: Keys, place: Tensor) -> Tensor:
+    """z (..., n), of the places (n,), with those of infinite level moved so far that no block joins them to others."""
+    if keys.moderate:
+        return z
     fixed = z.detach()
     reach = fixed.amax(dim=-1, keepdim=True) - fixed.amin(dim=-1, keepdim=True)
     # A block's value is within max(1, |w|) of its z whatever the link.
     shift = reach + 2.0 * (w.detach().abs().amax(dim=-1, keepdim=True) + 1.0)
-    return z + shift * level
+    return z + shift * keys.place_level(place)

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from softtorch.kernels.host import readable
 from softtorch.kernels.precision import widened
+from softtorch.kernels.standardize import VARIANCE_FLOOR, standardized
 from softtorch.modes import Mode
 
-_VARIANCE_FLOOR = 1e-6  # of SoftTorch 0.1.1
 _FAR = 1e8  # masks are also written with -1e9; so far apart, standardizing leaves the rest one number in float32
 _HUGE = 1e12  # above this the squares are taken of x / max|x|: 1e12 squared, times 2^40 entries, is below 3e38
 
@@ -37,6 +38,8 @@ class Keys:
     """(..., [1]) the mean that was taken off; None when not standardized."""
     spread: Tensor | None = None
     """(..., [1]) what it was then divided by; None when not standardized."""
+    moderate: bool = False
+    """Whether it is known that no entry counts as infinite and none is huge; where False, either may be so."""
 
     @property
     def n(self) -> int:
@@ -51,20 +54,28 @@ class Keys:
     @property
     def finite(self) -> Tensor:
         """(..., [n]) raw with 0 in the place of what counts as infinite."""
+        if self.moderate:
+            return self.raw
         return torch.where(self.level == 0, self.raw, 0.0)
 
     @property
     def below(self) -> Tensor:
         """(..., [1]) how many entries count as -inf."""
-        return (self.level < 0).sum(dim=-1, keepdim=True)
+        return self._none if self.moderate else (self.level < 0).sum(dim=-1, keepdim=True)
 
     @property
     def above(self) -> Tensor:
         """(..., [1]) how many entries count as +inf."""
-        return (self.level > 0).sum(dim=-1, keepdim=True)
+        return self._none if self.moderate else (self.level > 0).sum(dim=-1, keepdim=True)
+
+    @property
+    def _none(self) -> Tensor:
+        return torch.zeros((*self.raw.shape[:-1], 1), dtype=torch.int64, device=self.raw.device)
 
     def place_level(self, index: Tensor) -> Tensor:
         """The level, (..., k) int8, of the entries that places `index`, (k,), belong to."""
+        if self.moderate:
+            return self.level[..., :1].expand(*self.level.shape[:-1], index.shape[0])
         high = (index >= self.n - self.above).to(torch.int8)
         return high - (index < self.below).to(torch.int8)
 
@@ -86,12 +97,17 @@ class Keys:
 def prepare(x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool) -> Keys:
     """Keys for x, (..., [n]), of any dtype; softness as in `Keys`."""
     raw = widened(x)
-    level = _level(x)
-    finite = torch.where(level == 0, raw, 0.0)
     if isinstance(softness, Tensor):
         softness = softness.to(raw.dtype)
     if x.shape[-1] == 0:
-        return Keys(raw, finite, level, softness, mode)
+        return Keys(raw, raw, torch.zeros_like(raw, dtype=torch.int8), softness, mode)
+    if _is_moderate(raw):
+        level = torch.zeros((), dtype=torch.int8, device=x.device).expand(x.shape)
+        unit, center, spread = standardized(raw) if standardize else (raw, None, None)
+        return Keys(raw, unit, level, softness, mode, center, spread, moderate=True)
+    least, most = _bounds(x)
+    level = (x.detach() >= most).to(torch.int8) - (x.detach() <= least).to(torch.int8)
+    finite = torch.where(level == 0, raw, 0.0)
     if not standardize:
         return Keys(raw, _beyond(finite, level), level, softness, mode)
     center, spread = _moments(finite, level)
@@ -101,18 +117,24 @@ def prepare(x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool) 
     return Keys(raw, compared, level, softness, mode, center, spread)
 
 
-def _level(x: Tensor) -> Tensor:
-    """int8 (..., [n]): the sign of what counts as infinite in x, (..., [n]), else 0."""
+def _is_moderate(x: Tensor) -> bool:
+    """Whether it can be known for free that no entry of x, (..., [n]), is infinite, or so far out that it counts so."""
+    if x.numel() == 0 or not readable(x):
+        return False
+    # Written so that a NaN is not moderate. Two reductions are far faster than aminmax.
+    return float(x.detach().amin()) > -_FAR / 2 and float(x.detach().amax()) < _FAR / 2
+
+
+def _bounds(x: Tensor) -> tuple[Tensor | float, Tensor | float]:
+    """From where on entries of x, (..., [n]), count as infinite, (..., 1) below and above; integers never do."""
     if not x.dtype.is_floating_point:
-        return torch.zeros_like(x, dtype=torch.int8)
+        return -torch.inf, torch.inf
     edge = torch.finfo(x.dtype).max / 2
-    if x.shape[-1] == 0:
-        return torch.zeros_like(x, dtype=torch.int8)
     fixed = x.detach()
     low, high = fixed.amin(dim=-1, keepdim=True), fixed.amax(dim=-1, keepdim=True)
     least = torch.where(low < high - _FAR * (1.0 + high.abs()), low, -edge).clamp(min=-edge)
     most = torch.where(high > low + _FAR * (1.0 + low.abs()), high, edge).clamp(max=edge)
-    return (fixed >= most).to(torch.int8) - (fixed <= least).to(torch.int8)
+    return least, most
 
 
 def _moments(finite: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,7 +149,7 @@ def _moments(finite: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
     variance = torch.where(counted, scaled - mean, 0.0).square().sum(dim=-1, keepdim=True) / count
     # Huge entries that agree to rounding have no spread to speak of: eps^2 of their own size is the floor
     # there.
-    floor = torch.where(huge, torch.finfo(finite.dtype).eps ** 2, _VARIANCE_FLOOR)
+    floor = torch.where(huge, torch.finfo(finite.dtype).eps ** 2, VARIANCE_FLOOR)
     return mean * unit, (variance + floor).sqrt() * unit
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from softtorch.kernels.scan import accumulated
 from softtorch.methods.keys import Keys
+from softtorch.methods.positions import Positions
 from softtorch.methods.scaled import BEYOND, wide_softness
 
 
@@ -24,15 +25,21 @@ class Ordered(NamedTuple):
     """where each comes from"""
     level: Tensor
     """int8, as in `Keys`"""
+    moderate: bool
+    """as in `Keys`"""
 
     @property
     def entries(self) -> Tensor:
         """The entries in the dtype of long sums, 0 in the place of infinite ones."""
+        if self.moderate:
+            return accumulated(self.raw)
         return accumulated(torch.where(self.level == 0, self.raw, 0.0))
 
-    def restored(self, values: Tensor) -> Tensor:
-        """Values of all places in the dtype of the entries, where infinite entries keep their places."""
-        return torch.where(self.level == 0, values.to(self.raw.dtype), self.raw)
+    def restored(self, values: Tensor, positions: Positions) -> Tensor:
+        """Values of k places, (..., k), in the dtype of the entries, where infinite entries keep their places."""
+        if self.moderate:
+            return values.to(self.raw.dtype)
+        return torch.where(positions.picked(self.level) == 0, values.to(self.raw.dtype), positions.picked(self.raw))
 
 
 def ordered(keys: Keys) -> Ordered:
@@ -40,4 +47,5 @@ def ordered(keys: Keys) -> Ordered:
     raw, order = keys.raw.sort(dim=-1)
     level = keys.place_level(torch.arange(keys.n, device=raw.device))
     y = accumulated(keys.compared.gather(-1, order)) / wide_softness(keys)
-    return Ordered(y + BEYOND * level, raw, order, level)
+    y = y if keys.moderate else y + BEYOND * level
+    return Ordered(y, raw, order, level, keys.moderate)

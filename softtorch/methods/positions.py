@@ -32,6 +32,13 @@ class Positions(ABC):
     def exact(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """torch's values (..., k) and indices (..., k) along the last axis of x, (..., [n])."""
 
+    def nearness(self, x: Tensor) -> Tensor:
+        """Minus the distances of the entries x, (..., [n]), from the exact values, (..., k, [n]).
+
+        Rows may be off by a constant: for what lies on one side of all others the entries themselves serve.
+        """
+        return -(self.exact(x)[0].unsqueeze(-1) - x.unsqueeze(-2)).abs()
+
     def index(self, n: int, device: torch.device) -> Tensor:
         """The places as a tensor of integers, (k,)."""
         places = self.places(n)
@@ -116,6 +123,9 @@ class Largest(Positions):
         values, indices = torch.max(x, dim=-1, keepdim=True)
         return values, indices
 
+    def nearness(self, x: Tensor) -> Tensor:
+        return x.unsqueeze(-2)
+
 
 @dataclass(frozen=True)
 class Smallest(Positions):
@@ -131,6 +141,9 @@ class Smallest(Positions):
     def exact(self, x: Tensor) -> tuple[Tensor, Tensor]:
         values, indices = torch.min(x, dim=-1, keepdim=True)
         return values, indices
+
+    def nearness(self, x: Tensor) -> Tensor:
+        return -x.unsqueeze(-2)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ def wide_softness(keys: Keys) -> Tensor | float:
 def scaled(keys: Keys) -> Tensor:
     """compared / softness, (..., [n]), infinite entries far out on their side; in the dtype of long sums."""
     y = accumulated(keys.compared) / wide_softness(keys)
+    if keys.moderate:
+        return y
     fixed, within = y.detach(), keys.level == 0
     low = torch.where(within, fixed, torch.inf).amin(dim=-1, keepdim=True).clamp(max=0.0) - BEYOND
     high = torch.where(within, fixed, -torch.inf).amax(dim=-1, keepdim=True).clamp(min=0.0) + BEYOND

@@ -3,20 +3,20 @@
 import torch
 from torch import Tensor
 
-from softtorch.kernels import kernel_sums
+from softtorch.kernels import compact, kernel_sums
 from softtorch.methods.base import Method
 from softtorch.methods.keys import Keys
-from softtorch.methods.ordered import ordered
+from softtorch.methods.ordered import Ordered, ordered
 from softtorch.methods.positions import Every, Positions
-
-LINE_AVERAGES = {0: kernel_sums.average}
-"""Averages along the sorted line by the power of the mode's link."""
 
 # Up to here, entries of the batch times places, the pairs themselves are cheaper.
 PAIRS = 1 << 17
 
 # Where infinite entries stand on the line of the others: beyond what any exponential or power link reaches.
 _FAR = 1e30
+
+# Moderate entries over a softness above this are well inside of float32.
+_TINY = 1e-12
 
 
 class SoftSort(Method):
@@ -35,8 +35,7 @@ class SoftSort(Method):
             return super().values(keys, positions, gated_grad)
         line = ordered(keys)
         y = line.y if gated_grad else line.y.detach()
-        average = LINE_AVERAGES[keys.mode.power](y, line.entries)
-        return positions.picked(line.restored(average))
+        return line.restored(_line_averages(y, line.entries, positions, keys.mode.power), positions)
 
     def rows(self, keys: Keys, positions: Positions) -> Tensor:
         return keys.mode.project(_scores(keys, positions))
@@ -58,23 +57,39 @@ class SoftSort(Method):
 
 def _few(k: int, keys: Keys) -> bool:
     """Whether all k x n pairs cost less than sorting and summing along the line."""
-    return keys.mode.power not in LINE_AVERAGES or k <= 4 or k * keys.raw.numel() <= PAIRS
+    return k <= 4 or k * keys.raw.numel() <= PAIRS
+
+
+def _line_averages(y: Tensor, v: Tensor, positions: Positions, power: int) -> Tensor:
+    """Averages of v around k of the places y, both (..., n) in the order of y: (..., k)."""
+    if power == 0:
+        return positions.picked(kernel_sums.average(y, v))
+    return compact.average(y, v, positions.index(y.shape[-1], y.device), power)
 
 
 def _line_rank(keys: Keys, descending: bool) -> Tensor:
     """The rank as an average of places under the weights of the anchors, (..., [n])."""
     line = ordered(keys)
     places = torch.arange(1, keys.n + 1, device=line.y.device, dtype=line.y.dtype)
-    average = LINE_AVERAGES[keys.mode.power](line.y, places.expand(line.y.shape))
+    average = _line_averages(line.y, places.expand(line.y.shape), Every(), keys.mode.power)
+    if keys.moderate:
+        return _scattered(average.to(keys.raw.dtype), line, descending)
     # Entries that count as -inf share the first places, those that count as inf the last ones.
     ends = torch.where(line.level < 0, (keys.below + 1) / 2.0, keys.n + (1 - keys.above) / 2.0)
     ascending = torch.where(line.level == 0, average.to(keys.raw.dtype), ends.to(keys.raw.dtype))
-    ranks = torch.zeros_like(ascending).scatter(-1, line.order, ascending)
-    return keys.n + 1 - ranks if descending else ranks
+    return _scattered(ascending, line, descending)
+
+
+def _scattered(ascending: Tensor, line: Ordered, descending: bool) -> Tensor:
+    """Ascending ranks, (..., [n]), of the sorted entries as ranks of the entries as given."""
+    turned = ascending.shape[-1] + 1 - ascending if descending else ascending
+    return torch.zeros_like(turned).scatter(-1, line.order, turned)
 
 
 def _scores(keys: Keys, positions: Positions) -> Tensor:
     """-|anchor - entry| over softness, (..., k, [n])."""
+    if keys.moderate and not isinstance(keys.softness, Tensor) and keys.softness > _TINY:
+        return positions.nearness(keys.compared / keys.softness)
     inner = (keys.compared / keys.softness).clamp(-_FAR / 4, _FAR / 4)
     line = torch.where(keys.level == 0, inner, keys.level * _FAR)
     anchors = positions.exact(line)[0]

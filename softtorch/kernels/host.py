@@ -1,0 +1,17 @@
+"""When Python may look at the numbers in a tensor: on the CPU, outside of graphs and of function transforms.
+
+A branch on data costs nothing there, and saves passes over memory that most data do not need. On other devices it
+would wait for the device, in a graph it would fix the branch, and a mapped function has no one answer.
+"""
+
+import torch
+from torch import Tensor
+
+from softtorch.kernels.pointwise import plain_operators_needed
+
+
+def readable(x: Tensor) -> bool:
+    """Whether a branch on the contents of x (any shape) is free of cost and of consequences."""
+    if x.device.type != "cpu" or plain_operators_needed():
+        return False
+    return type(x) in (Tensor, torch.nn.Parameter) and not torch._C._functorch.is_functorch_wrapped_tensor(x)
