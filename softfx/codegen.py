@@ -18,7 +18,7 @@ from torch import Tensor, fx
 
 import softtorch
 from softfx import _torch_private as private
-from softfx import guards, places, runtime
+from softfx import guards, normalized, places, runtime
 from softfx._torch_private import OpOverload, OpOverloadPacket
 from softfx.source import Location, source_line
 
@@ -28,7 +28,7 @@ HEADER = """import torch
 import torch.nn.functional as F
 
 import softtorch
-from softfx import guards, places, runtime
+from softfx import guards, normalized, places, runtime
 """
 
 _INFIX = {
@@ -43,6 +43,7 @@ _NAMESPACES: tuple[tuple[str, Any], ...] = (
     ("softtorch", softtorch),
     ("runtime", runtime),
     ("guards", guards),
+    ("normalized", normalized),
     ("places", places),
     ("F", F),
     ("torch", torch),

@@ -112,6 +112,8 @@ class Engine:
             return self._grad_mode(func, args, locate)
         tensors = list(tensors_in((args, kwargs)))
         spelled, rule = rule_of(func, args, kwargs) or (None, None)
+        if rule is not None and rule.family == "normalization" and not self.sites.policy.asks_for(rule):
+            rule = None
         call = Call(
             func, args, kwargs, tensors, [self.values.known(tensor) for tensor in tensors], spelled, rule, locate
         )

@@ -18,6 +18,7 @@ from softfx import _torch_private as private
 from softfx import packing
 from softfx.context import Direct
 from softfx.engine import Engine
+from softfx.opened import opened
 from softfx.rewrite import Rewritten
 from softfx.sites import Sites
 from softfx.source import Location, Place, locate, module_paths, resolve
@@ -40,6 +41,9 @@ class _SoftMode(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if (body := opened(func)) is not None:
+            with self:
+                return body(*args, **(kwargs or {}))
         return self.engine.call(func, args, kwargs or {}, self.where)
 
 

@@ -62,6 +62,7 @@ _FAMILY_STYLES = {
     "kink": "yellow",
     "random": "magenta",
     "unsafe": "red",
+    "normalization": "blue",
     "selection": "dim",
 }
 _INDENT = (0, 0, 0, 2)

@@ -24,6 +24,7 @@ SOFTFX_LEVELS = {
     "softfx.domains": 1,
     "softfx.spelling": 1,
     "softfx.guards": 1,
+    "softfx.normalized": 1,
     "softfx.places": 1,
     "softfx.runtime": 1,
     "softfx.rules": 2,

@@ -21,6 +21,7 @@ from softfx import _torch_private as private
 from softfx.capture.program import GraphBuilder, Program, Seen
 from softfx.capture.readable import readable
 from softfx.domains import tensors_in
+from softfx.opened import opened
 from softfx.report import Break
 from softfx.rules import RULES, SPELLING
 from softfx.source import Location, Place, locate, module_paths
@@ -71,6 +72,9 @@ class Recorder(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if (body := opened(func)) is not None:
+            with self:
+                return body(*args, **kwargs)
         name = getattr(func, "__name__", "")
         self._meet((args, kwargs))
         self._preserve(func, name, args, kwargs)

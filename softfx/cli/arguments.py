@@ -60,7 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
     explain = _add(commands, "explain", "explain one operation or family", _format("rich", "text", "json"))
     explain.add_argument("name", metavar="CODE|NAME", help="a code (SX206), an operation (topk) or a family (@kink)")
     rules = _add(commands, "rules", "list the operations softfx knows", _format("rich", "text", "json", "markdown"))
-    rules.add_argument("--family", choices=FAMILIES, help="only this family")
+    rules.add_argument("--family", choices=FAMILIES, metavar="FAMILY", help=f"only one of {', '.join(FAMILIES)}")
     _policy(commands)
     return parser
 

@@ -15,6 +15,7 @@ FAMILY_MEANINGS = {
     "kink": "differentiable almost everywhere; the derivative jumps at single points. Kept unless named.",
     "selection": "uses what a decision gave. Never a site: it follows what reaches it.",
     "random": "draws at random: no gradient with respect to what it draws by. Kept unless named.",
+    "normalization": "smooth, and replaced only where a policy names it: softmax by softpick.",
     "unsafe": "its gradient is infinite or NaN somewhere. Guarded by default, which changes no value.",
 }
 

@@ -205,6 +205,11 @@ class Policy:
         rules = (entry for entry in self._all() if not entry.is_default)
         return acts or any(entry.fields.get("action", default["action"]) != "keep" for entry in rules)
 
+    def asks_for(self, rule: Rule) -> bool:
+        """Whether an entry names the operation or its family: what is smooth is left alone otherwise."""
+        named = (rule.op in entry.operations or rule.family in entry.families for entry in self.entries)
+        return any(named) or any(rule.family in entry.fields.get("families", ()) for entry in self._all())
+
     @property
     def softens(self) -> bool:
         """Whether an entry can make a site soft, and so change values."""

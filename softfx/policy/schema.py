@@ -66,7 +66,7 @@ _ANY = Legal(
     "a string, a number, true, false or a table",
 )
 
-FAMILIES = ("discrete", "kink", "selection", "random", "unsafe")
+FAMILIES = ("discrete", "kink", "selection", "random", "unsafe", "normalization")
 
 SELECTORS: Mapping[str, Legal] = {
     "op": Legal(
@@ -96,6 +96,7 @@ OPTIONS: Mapping[str, Legal] = {
     "gated_grad": _BOOL,
     "use_geometric_mean": _BOOL,
     "error_free": _BOOL,
+    "variant": _one_of("abs", "rectified"),
     "swap": _one_of("logistic", "reciprocal", "cauchy", "optimal"),
     "neighbor_radius": _COUNT,
     "epsilon": _NUMBER,

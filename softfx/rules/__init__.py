@@ -20,6 +20,8 @@ from softfx.rules import (
     existing,
     indexing,
     logic,
+    normalization,
+    pooling,
     random,
     reductions,
     selection,
@@ -35,6 +37,8 @@ __all__ = ["RULES", "SPELLING", "Cut", "Rule", "RuleContext", "find", "rule_of"]
 _TABLES = (
     elementwise,
     axiswise,
+    pooling,
+    normalization,
     binning,
     comparison,
     logic,

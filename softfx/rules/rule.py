@@ -17,7 +17,7 @@ from softfx.domains import Soft
 
 __all__ = ["Barrier", "Cut", "Estimate", "Family", "Rule", "RuleContext"]
 
-Family = Literal["discrete", "kink", "selection", "random", "unsafe"]
+Family = Literal["discrete", "kink", "selection", "random", "unsafe", "normalization"]
 # What becomes Python's: a condition, a number, or the shape of the result.
 Barrier = Literal["branch", "number", "shape"]
 # estimate(context, function, *operands): called in place of a rule's function, and returns a shadow as that does.

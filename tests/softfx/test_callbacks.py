@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import pickle
 import sys
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import softfx
+from tests.packages import imported
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the packages, about workers, accelerators, progress bars
 
-ZOO = Path(__file__).parents[1] / "zoo"
 EPOCHS, BATCHES = 4, 3
 
 
@@ -46,16 +44,6 @@ def data() -> list[dict[str, Tensor]]:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(4 * BATCHES, 2, generator=generator)
     return [{"x": row, "y": row.sum().sign()[None]} for row in x.unbind()]
-
-
-def imported(name: str) -> Any:
-    """The package's module, or the test is skipped: not installed, or built for another torch."""
-    try:
-        with mock.patch.object(sys, "path", [str(ZOO), *sys.path]):
-            importlib.import_module("tv_shim")  # torchvision's operators may not fit this torch
-        return importlib.import_module(name)
-    except (ImportError, RuntimeError) as error:
-        pytest.skip(f"{name}: {error}")
 
 
 # -- Lightning ---------------------------------------------------------------------------------------------------------
