@@ -37,10 +37,19 @@ class Binding:
         soft = self.values.known(tensor).soft
         if soft is None:
             return self._unwritten(tensor)
+        if soft.domain is Domain.SELECTED:
+            return soft if soft.exact == context.exact else replace(soft, support=self._chances(soft), exact=False)
         if soft.exact and not context.exact:
             value = self.backend.emit(softtorch.straight_through, (harden(context, tensor, soft), soft.value), {})
             soft = replace(soft, value=value, exact=False)
         return soft.value if soft.domain is Domain.REAL else soft
+
+    def _chances(self, soft: Soft) -> Tensor:
+        """The probabilities of selected rows, with the values that the hard mask has."""
+        assert soft.mask is not None and soft.support is not None
+        hard = self.backend.emit(torch.Tensor.to, (soft.mask, soft.support.dtype), {})
+        chances: Tensor = self.backend.emit(softtorch.straight_through, (hard, soft.support), {})
+        return chances
 
     def _unwritten(self, tensor: Tensor) -> Tensor:
         """What a soft call may keep for its backward pass: a copy, in a program that writes tensors in place.

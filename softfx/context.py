@@ -6,7 +6,7 @@ Two backends exist: `Direct`, which simply calls (softfx.execute), and the one o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -101,7 +101,8 @@ class Call:
     def discrete_softs(self) -> list[Soft]:
         """Those of tensors of integers or bools, which have no derivative of their own."""
         pairs = zip(self.tensors, self.known, strict=True)
-        return [k.soft for tensor, k in pairs if k.soft is not None and not tensor.is_floating_point()]
+        softs = [(tensor, k.soft) for tensor, k in pairs if k.soft is not None]
+        return [s for tensor, s in softs if not tensor.is_floating_point() or s.domain is Domain.SELECTED]
 
     @property
     def tainted(self) -> bool:
@@ -149,11 +150,19 @@ class Context:
     hard: Any = None
     estimate: Estimate | None = None
     whole_tensor: Callable[[Tensor], bool] = bool
+    fill_tensor: Callable[[Tensor], float | None] = lambda tensor: None  # a default, not a name
 
     def whole(self, operand: Any) -> bool:
         if isinstance(operand, Soft):
             return operand.domain is not Domain.REAL
         return self.whole_tensor(operand) if isinstance(operand, Tensor) else is_whole_number(operand)
+
+    def fill(self, operand: Tensor) -> float | None:
+        return self.fill_tensor(operand)
+
+    def on(self, hard: Any) -> Context:
+        """The same with another hard result."""
+        return replace(self, hard=hard)
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return self.backend.emit(function, args, kwargs)

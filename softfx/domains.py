@@ -26,14 +26,16 @@ class Domain(enum.Enum):
     COUNT = "count"  # a real number standing for an integer
     SOFT_BOOL = "soft_bool"  # a probability standing for a bool
     SOFT_INDEX = "soft_index"  # a distribution over [n], last axis, standing for an integer
+    SELECTED = "selected"  # the rows that a soft mask selects, standing for them as all rows and their probabilities
 
 
 @dataclass(frozen=True, eq=False)
 class Soft:
     """The shadow of a hard tensor: what it is worth to the derivative.
 
-    value: REAL, COUNT, SOFT_BOOL: shaped like the hard tensor; SOFT_INDEX: (..., [n]).
+    value: REAL, COUNT, SOFT_BOOL: shaped like the hard tensor; SOFT_INDEX: (..., [n]); SELECTED: all rows (n, ...).
     support: the numbers a SOFT_INDEX ranges over, broadcastable to (..., [n]); None stands for 0..n-1.
+        Of SELECTED the probabilities (n).
     exact: every softened operation behind it is straight-through, so the hard value is the value.
     sites: the sites it comes from.
     distinct: no two integers along an axis are the same one, as in what argsort returns.
@@ -45,6 +47,7 @@ class Soft:
     exact: bool = True
     sites: frozenset[int] = frozenset()
     distinct: bool = False
+    mask: Tensor | None = None  # of SELECTED, what the original selects (n)
 
 
 @dataclass(eq=False)
@@ -60,6 +63,7 @@ class Known:
     whole: bool = False  # a real tensor of whole numbers
     hard: Any = None  # what a soft real tensor would be without softening: a tensor, or a softfx.behind.Follow
     version: int = 0  # of the tensor, when `hard` was found
+    fill: float | None = None  # the one number that a constant is filled with
     terms: Any = None  # the few tensors it is the sum of, see softfx.existing
 
 

@@ -20,14 +20,15 @@ from softfx import _torch_private as private
 from softfx.behind import Follow, follow, version
 from softfx.binding import Binding
 from softfx.context import Backend, Call, Context
-from softfx.domains import Known, Values, map_tensors, rebuilt, tensors_in
+from softfx.domains import Domain, Known, Values, map_tensors, rebuilt, tensors_in
 from softfx.existing import Existing
+from softfx.rows import Rows
 from softfx.rules import SPELLING, rule_of
 from softfx.rules.rule import Cut, Rule
 from softfx.rules.values import is_discrete
 from softfx.sites import SiteRecord, Sites
 from softfx.source import Location
-from softfx.whole import gives_whole
+from softfx.whole import filled_with, gives_whole
 
 __all__ = ["Engine"]
 
@@ -85,6 +86,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self._bound = Binding(self.sites, self.backend, self.values)
+        self._rows = Rows(self.sites, self.backend, self.values, self._bound, self._plain, self._softly)
         self._existing = Existing(self.sites, self.backend, self.values, self._bound)
 
     # -- what is known of tensors ------------------------------------------------------------------------------
@@ -134,6 +136,8 @@ class Engine:
     def _decided(self, call: Call) -> Any:
         """A call whose operands depend on a source: plain, or softly as its site's decision and shadows have it."""
         rule, softs = call.rule, call.softs
+        if softs and torch.is_grad_enabled() and self._rows.concerns(call):
+            return self._rows.call(call, self._record(rule, call) if rule is not None and call.is_site else None)
         if rule is None:
             return self._plain(call, "has no rule for a soft value")
         if rule.barrier:
@@ -210,9 +214,10 @@ class Engine:
     def _remember_plain(self, call: Call, result: Any, loss: str) -> Any:
         outputs = list(tensors_in(result))
         whole = gives_whole(call.op, call.args, call.kwargs, [self._is_whole(tensor) for tensor in call.tensors])
+        fill = filled_with(call.op, call.args, call.kwargs, [known.fill for known in call.known])
         if call.op in _SHAPE_ONLY or not call.known:
-            for output in outputs if whole else ():
-                self.values.set(output, Known(False, whole=True))
+            for output in outputs if whole or fill is not None else ():
+                self.values.set(output, Known(False, whole=whole, fill=fill))
             return result
         lost = call.discrete_softs
         if (
@@ -232,7 +237,7 @@ class Engine:
             if output is not call.written and (
                 self.values.get(output) is None or not self.values.known(output).tainted
             ):
-                known = Known(call.tainted, None, carries, whole, hard(position), version(output))
+                known = Known(call.tainted, None, carries, whole, hard(position), version(output), fill)
                 self.values.set(output, known)
         return result
 
@@ -249,7 +254,8 @@ class Engine:
 
     def _is_whole(self, tensor: Tensor) -> bool:
         known = self.values.known(tensor)
-        return known.whole or known.soft is not None or is_discrete(tensor)
+        discrete = known.soft is not None and known.soft.domain is not Domain.SELECTED
+        return known.whole or discrete or is_discrete(tensor)
 
     # -- a soft call -------------------------------------------------------------------------------------------
 
@@ -269,6 +275,7 @@ class Engine:
             None,
             record.estimate if record is not None else None,
             self._is_whole,
+            lambda tensor: self.values.known(tensor).fill,
         )
         try:
             result = self._compute(rule, context, call) if call.written is None else self._write(rule, context, call)
@@ -345,13 +352,13 @@ class Engine:
     def _shadow(self, rule: Rule, context: Context, call: Call, args: tuple[Any, ...]) -> Any:
         """What the rule makes of the operands, soft ones replaced by their shadows."""
         function = rule.carry if call.softs else rule.relax
-        if function is None or call.spelled is None:
+        if function is None:
             raise Cut(f"{rule.op} has no rule for {'a soft value' if call.softs else 'these operands'}")
         if any(tensor.layout is not torch.strided for tensor in call.tensors):
             raise Cut("it is of a sparse tensor")
         kwargs = {key: value for key, value in call.kwargs.items() if key not in ("inplace", "out")}
         operands = map_tensors(lambda tensor: self._bound.operand(context, tensor), (args, kwargs))
-        soft_args, soft_kwargs = SPELLING.arguments(call.spelled, *operands)
+        soft_args, soft_kwargs = operands if call.spelled is None else SPELLING.arguments(call.spelled, *operands)
         try:
             inspect.signature(function).bind(context, *soft_args, **soft_kwargs)
         except TypeError as error:

@@ -28,6 +28,10 @@ from softfx.source import Location
 __all__ = ["Rewritten", "rewrite"]
 
 
+# These give nothing back; at a 0-dimensional index torch would ask a fake tensor for its value.
+_WRITES = (operator.setitem, Tensor.__setitem__)
+
+
 @dataclass
 class Rewritten:
     """A softened graph: tensors of the call, then `lifted` parameters and buffers, then `softness` of sites."""
@@ -93,7 +97,7 @@ class _Writer:
 
     def emit(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with self.fake:
-            value = self._shapes.of(func, args, kwargs)
+            value = None if func in _WRITES else self._shapes.of(func, args, kwargs)
         location = None if self.node is None else self.node.meta.get("location")
         name = "soft_" + getattr(func, "__name__", "call").strip("_").removeprefix("soft_")
         self.builder.call(func, args, kwargs, value, name, location=location, added=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["gives_whole", "is_whole_number"]
+__all__ = ["filled_with", "gives_whole", "is_whole_number"]
 
 # Filled with the numbers among their arguments, or with 0 or 1.
 _CREATING = frozenset({
@@ -32,6 +32,11 @@ _KEEPING = frozenset({
 })  # fmt: skip
 
 
+# Where the number stands among the arguments of what fills a tensor with it.
+_FILLING = {"full": 1, "full_like": 1, "new_full": 2, "tensor": 0, "scalar_tensor": 0, "as_tensor": 0}
+_SPREADING = frozenset({"expand", "expand_as", "reshape", "view", "unsqueeze", "squeeze", "clone", "cast", "repeat"})
+
+
 def is_whole_number(value: Any) -> bool:
     """Whether a Python number is an integer.
 
@@ -39,6 +44,15 @@ def is_whole_number(value: Any) -> bool:
     (True, False)
     """
     return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+
+
+def filled_with(op: str, args: tuple[Any, ...], kwargs: dict[str, Any], fills: list[float | None]) -> float | None:
+    """The one number that a call fills its result with, if it does; `fills` says it of each tensor it is given."""
+    if op in _FILLING:
+        numbers = [value for value in (*args[_FILLING[op] :], kwargs.get("fill_value")) if value is not None]
+        first = numbers[0] if numbers else None
+        return float(first) if isinstance(first, int | float) else None
+    return fills[0] if op in _SPREADING and fills else None
 
 
 def gives_whole(op: str, args: tuple[Any, ...], kwargs: dict[str, Any], whole: list[bool]) -> bool:

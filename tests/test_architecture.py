@@ -26,6 +26,7 @@ SOFTFX_LEVELS = {
     "softfx.guards": 1,
     "softfx.normalized": 1,
     "softfx.places": 1,
+    "softfx.selections": 1,
     "softfx.runtime": 1,
     "softfx.rules": 2,
     "softfx.policy": 3,

@@ -90,6 +90,7 @@ class Recorder(TorchFunctionMode):
         for value in (*args, *kwargs.values()):
             if isinstance(value, torch.Generator):
                 self.preserved.save(value)
+                self.obstacles["it draws from a torch.Generator, whose state a graph would not follow"] = None
             elif writes and isinstance(value, Tensor):
                 node = self.builder.node_of(value)
                 if node is not None and node.op != "call_function":

@@ -45,8 +45,14 @@ class RuleContext(Protocol):
     def whole(self, operand: Any) -> bool:
         """Whether an operand stands for integers, whatever its type."""
 
+    def fill(self, operand: Tensor) -> float | None:
+        """The one number that a constant tensor is filled with, if that is known."""
+
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call `function` as one visible step of the rewritten code."""
+
+    def on(self, hard: Any) -> RuleContext:
+        """The same with another hard result."""
 
     def soft(self, value: Tensor, domain: str, support: Tensor | None = None) -> Soft:
         """A shadow made of `value`, with the provenance of this call."""

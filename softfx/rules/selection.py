@@ -34,8 +34,9 @@ def _where(context: RuleContext, condition: Any, input: Any, other: Any) -> Any:
     probability = as_probability(context, condition, like)
     if hard.is_floating_point():
         for fill, rest, where_false in ((input, other, False), (other, input, True)):
-            if _excludes(fill):
-                return _excluded(context, fill, rest, probability, where_false)
+            number = context.fill(fill) if isinstance(fill, Tensor) else fill
+            if isinstance(number, int | float) and _excludes(number):
+                return _excluded(context, number, rest, probability, where_false)
         branches = [_branch(context, operand, hard) for operand in (input, other)]
         blended = context.call(runtime.blend, probability, *branches)
         return counted(context, blended, input, other)
@@ -215,9 +216,14 @@ def _cross_entropy(
     context: RuleContext, input: Any, target: Any, weight: Any = None, size_average: Any = None,
     ignore_index: int = -100, reduce: Any = None, reduction: str = "mean", label_smoothing: float = 0.0,
 ) -> Any:  # fmt: skip
-    if label_smoothing:
-        raise Cut("cross_entropy with label smoothing has no rule for soft targets")
-    return _expected_loss(context, F.cross_entropy, input, target, weight, ignore_index, reduction)
+    if label_smoothing and (weight is not None or reduction != "mean" or not isinstance(target, Soft)):
+        raise Cut("cross_entropy with label smoothing and weights has no rule for soft targets")
+    loss = _expected_loss(context, F.cross_entropy, input, target, weight, ignore_index, reduction)
+    if not label_smoothing:
+        return loss
+    logits = as_number(context, input, context.hard)
+    uniform = context.call(torch.mean, context.call(F.log_softmax, logits, 0 if logits.dim() == 1 else 1))
+    return context.call(torch.lerp, loss, context.call(torch.neg, uniform), label_smoothing)
 
 
 def _expected_loss(
