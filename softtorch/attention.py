@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from softtorch.errors import OptionError, message
+from softtorch.errors import OptionError, ShapeError, message
 from softtorch.normalize import softpick
 
 __all__ = ["SoftpickAttention", "softpick_attention"]
@@ -45,7 +45,7 @@ def softpick_attention(
         Shape (..., heads, l, e).
 
     Raises:
-        OptionError: unknown variant, or both a mask and is_causal.
+        OptionError: unknown variant, or both a mask and is_causal. ShapeError: a shape is not of this form.
 
     Source: Zuhri et al. 2025, arXiv 2504.20966.
 
@@ -57,6 +57,10 @@ def softpick_attention(
     if attn_mask is not None and is_causal:
         wrong = "attn_mask and is_causal=True are both given"
         raise OptionError(message("softpick_attention", wrong, "Give one of them"))
+    if min(query.dim(), key.dim(), value.dim()) < 2 or not query.shape[-1]:
+        shapes = ", ".join(str(tuple(part.shape)) for part in (query, key, value))
+        legal = "Use (..., l, d), (..., s, d) and (..., s, e) with d >= 1"
+        raise ShapeError(message("softpick_attention", f"query, key and value have shapes {shapes}", legal))
     if enable_gqa:
         key, value = (v.repeat_interleave(query.shape[-3] // v.shape[-3], -3) for v in (key, value))
     factor = 1.0 / math.sqrt(query.shape[-1]) if scale is None else scale

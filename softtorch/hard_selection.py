@@ -29,6 +29,7 @@ def take(x: Tensor, index: Tensor, dim: int | None = None) -> Tensor:
     """Slices of x (..., n, ...) at integers of any shape: (..., k..., ...)."""
     if dim is None:
         return torch.take(x, index)
+    x = x if x.dim() else x.unsqueeze(0)
     dim %= x.dim()
     return x.index_select(dim, index.flatten()).reshape(x.shape[:dim] + index.shape + x.shape[dim + 1 :])
 
@@ -36,7 +37,7 @@ def take(x: Tensor, index: Tensor, dim: int | None = None) -> Tensor:
 def index_select(x: Tensor, index: Tensor, dim: int, keepdim: bool = True) -> Tensor:
     """Slices of x (..., n, ...) at one integer () or several (k)."""
     taken = x.index_select(dim, index)
-    return taken if keepdim else taken.squeeze(dim)
+    return taken if keepdim or x.dim() == 0 else taken.squeeze(dim)
 
 
 def narrow(x: Tensor, start: Tensor, length: int, dim: int = 0) -> Tensor:

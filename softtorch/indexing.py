@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from softtorch.errors import DimensionError, ShapeError, message
+from softtorch.errors import DimensionError, OptionError, ShapeError, message
 from softtorch.kernels.weighted import contract, dot
 from softtorch.options import resolve_dim
 from softtorch.selection import check_floating, dtypes
@@ -259,6 +259,8 @@ def choose(soft_index: Tensor, choices: Tensor | Sequence[Tensor]) -> Tensor:
         tensor([1., 4.])
     """
     if not isinstance(choices, Tensor):
+        if not isinstance(choices, Sequence) or not all(isinstance(choice, Tensor) for choice in choices):
+            raise OptionError(message("choose", "choices are no tensors", "Use a tensor, or a sequence of tensors"))
         sizes = (choice.shape for choice in choices)
         shape = torch.broadcast_shapes(*sizes)  # type: ignore[no-untyped-call]  # untyped in torch
         choices = torch.stack([choice.expand(shape) for choice in choices])

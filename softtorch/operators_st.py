@@ -182,9 +182,13 @@ def _paired(
 def _safe(soft: Callable[P, Tensor], hard: Callable[..., Tensor]) -> Callable[P, Tensor]:
     """torch's own value, infinities and NaN included, with the derivative of the safe function."""
 
+    signature = inspect.signature(soft)
+
     @functools.wraps(soft)
     def straight(*args: P.args, **kwargs: P.kwargs) -> Tensor:
-        value = hard(*args, **kwargs)
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        value = hard(*bound.arguments.values())
         return straight_through(value, soft(*args, **kwargs)) if differentiating() else value
 
     return _named(straight, getattr(soft, "__name__", "fn"))

@@ -8,7 +8,7 @@ To add one: give it the weights and values of `_written`.
 import torch
 from torch import Tensor
 
-from softtorch.errors import ShapeError, message
+from softtorch.errors import OptionError, ShapeError, message
 from softtorch.indexing import axis, block, checked
 from softtorch.kernels.weighted import contract, scale
 
@@ -39,6 +39,9 @@ def one_hot(soft_index: Tensor, num_classes: int = -1) -> Tensor:
         tensor([0.5000, 0.5000, 0.0000])
     """
     if not soft_index.is_floating_point():
+        if soft_index.dtype != torch.int64:
+            wrong = f"soft_index has dtype {soft_index.dtype}"
+            raise ShapeError(message("one_hot", wrong, "Use probabilities, or indices of dtype torch.int64"))
         return torch.nn.functional.one_hot(soft_index, num_classes)
     return _padded("one_hot", soft_index, num_classes)
 
@@ -133,6 +136,11 @@ def bincount(soft_index: Tensor, weights: Tensor | None = None, minlength: int =
         tensor([1.5000, 0.5000, 0.0000])
     """
     n = soft_index.shape[-1] if soft_index.dim() else 0
+    if not n:
+        wrong = f"soft_index {tuple(soft_index.shape)} has no classes"
+        raise ShapeError(message("bincount", wrong, "Its last dim holds their probabilities"))
+    if not isinstance(minlength, int | torch.SymInt) or minlength < 0:
+        raise OptionError(message("bincount", f"minlength={minlength!r} is no count", "Use an integer >= 0"))
     flat = soft_index.reshape(-1, n)
     if weights is None:
         weights = torch.ones(flat.shape[0], dtype=soft_index.dtype, device=soft_index.device)

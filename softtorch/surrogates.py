@@ -52,6 +52,9 @@ def reinmax(
     """
     check_softness("reinmax", softness)
     scores = widened(logits).movedim(resolve_dim("reinmax", dim, logits), -1)  # (..., [n])
+    if not scores.shape[-1]:
+        wrong = f"logits {tuple(logits.shape)} have no choices along dim={dim}"
+        raise ShapeError(message("reinmax", wrong, "Use at least one"))
     if hard is None:
         winner = (scores.detach() + gumbel_like(scores.detach(), generator)).argmax(-1, keepdim=True)
         hard = torch.zeros_like(scores.detach()).scatter(-1, winner, 1.0)

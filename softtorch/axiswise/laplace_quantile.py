@@ -43,6 +43,8 @@ def laplace_quantile(
     options = Options(softness, "smooth", "lapsum", standardize=False)
     call = open_call("laplace_quantile", x, dim, "values", options)
     if isinstance(q, Tensor):
+        if not q.is_floating_point():
+            raise OptionError(message("laplace_quantile", f"q has dtype {q.dtype}", "Use a floating dtype"))
         q = per_row("laplace_quantile", "q", q, tuple(call.keys.raw.shape[:-1]))
     elif not isinstance(q, int | float | torch.SymFloat) or isinstance(q, bool) or not 0 < q < 1:
         remedy = "For the ends use min and max"

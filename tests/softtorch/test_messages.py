@@ -115,7 +115,7 @@ CASES: list[tuple[Callable[[], object], type[SoftTorchError], str]] = [
     (
         lambda: softtorch.sort(torch.zeros(2, dtype=torch.complex64)),
         OptionError,
-        "sort: input has dtype torch.complex64, which has no order. Use a real dtype.",
+        "sort: x has dtype torch.complex64, which has no order. Use a real dtype.",
     ),
     (
         lambda: softtorch.argmax(X, 1, log_prob_eps=0.1),

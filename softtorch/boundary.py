@@ -1,0 +1,179 @@
+"""The public boundary: how a call of a public function that cannot work comes out as one kind of error.
+
+`softtorch.__init__` wraps every public function in `guarded`; inside the package functions call each other without
+it. What an operator checks by itself is raised under the name that the caller used. What torch or Python raise where
+an argument has the wrong type, or tensors do not fit together, is explained by `_explained`; any other exception is
+a bug and stays what it is. To add an explanation: a function of the arguments in `_EXPLANATIONS`.
+"""
+
+import functools
+import inspect
+import types
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import torch
+from torch import Tensor
+
+from softtorch.errors import DimensionError, OptionError, ShapeError, SoftTorchError, message
+
+# What torch and Python raise for arguments that do not fit.
+_RAW = (TypeError, AttributeError, RuntimeError, ValueError, IndexError, StopIteration, ZeroDivisionError)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def guarded(name: str, function: Callable[P, R], soft: Callable[..., Any] | None = None) -> Callable[P, R]:
+    """`function` as the public `name`: what goes wrong in it is told in the form of errors.py, under that name.
+
+    Args:
+        name: what callers know it by.
+        function: a public function.
+        soft: for a straight-through form the operator it is made from, whose checks are asked where torch's own
+            hard function fails first.
+    """
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, Tensor) and value.is_complex() and name not in _COMPLEX:
+                raise _complex(name, function, args, kwargs)
+        try:
+            return function(*args, **kwargs)
+        except SoftTorchError as error:
+            raise _renamed(name, error) from error.__cause__
+        except _RAW as error:
+            explained = _refusal(name, soft, args, kwargs) or _explained(name, function, args, kwargs)
+            if explained is None:
+                raise
+            raise explained from error
+
+    call.__module__, call.__name__, call.__qualname__ = "softtorch", name, name
+    return call
+
+
+def guard(names: dict[str, Any]) -> None:
+    """Put `guarded` around every public function of a namespace but those that run functions of the caller."""
+    for name, value in list(names.items()):
+        if inspect.isfunction(value) and not name.startswith("_") and name not in _OF_FUNCTIONS:
+            soft = names.get(name.removesuffix("_st")) if name.endswith("_st") else None
+            names[name] = guarded(name, value, soft)
+
+
+_OF_FUNCTIONS = {"st", "grad_replace", "perturbed"}
+_COMPLEX = {"straight_through"}
+
+
+def _renamed(name: str, error: SoftTorchError) -> SoftTorchError:
+    """The error of an operator that `name` is made of, as one of `name`."""
+    where, colon, rest = str(error).partition(": ")
+    return error if where == name or not colon else type(error)(f"{name}: {rest}")
+
+
+def _refusal(
+    name: str, soft: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> SoftTorchError | None:
+    """What the soft operator has against these arguments."""
+    if soft is not None:
+        try:
+            soft(*args, **kwargs)
+        except SoftTorchError as error:
+            return _renamed(name, error)
+        except _RAW:
+            return None
+    return None
+
+
+Arguments = Mapping[str, Any]
+
+
+def _complex(name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> SoftTorchError:
+    given = _bound(function, args, kwargs)
+    complex_ones = [(which, v.dtype) for which, v in given.items() if isinstance(v, Tensor) and v.is_complex()]
+    which, dtype = complex_ones[0] if complex_ones else ("an argument", "complex")
+    return OptionError(message(name, f"{which} has dtype {dtype}, which has no order", "Use a real dtype"))
+
+
+def _bound(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+    try:
+        return inspect.signature(function).bind(*args, **kwargs).arguments
+    except TypeError:
+        return {}  # Python's own message says which argument is missing or unknown
+
+
+def _explained(
+    name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> SoftTorchError | None:
+    """What is wrong with the arguments, if it can be said."""
+    given = _bound(function, args, kwargs)
+    return next((error for explanation in _EXPLANATIONS for error in explanation(name, function, given)), None)
+
+
+def _wrong_types(name: str, function: Callable[..., Any], given: Arguments) -> Iterator[SoftTorchError]:
+    hints = get_type_hints(function)
+    for parameter, value in given.items():
+        kinds = _kinds(hints.get(parameter, Any))
+        if kinds and not (_is_any_of(value, kinds)):
+            legal = " or ".join(_LEGAL[kind] for kind in dict.fromkeys(kinds) if kind in _LEGAL)
+            wrong = f"{parameter}={value!r:.60}" if not isinstance(value, Tensor) else parameter
+            yield OptionError(message(name, f"{wrong} is of type {type(value).__name__}", f"Use {legal}"))
+
+
+_LEGAL: dict[type, str] = {Tensor: "a tensor", int: "an integer", float: "a number", str: "a name", type(None): "None"}
+
+
+def _kinds(hint: Any) -> tuple[type, ...]:
+    """The plain types of an annotation; none of them where it has others, which are not judged here."""
+    parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    return parts if all(part in _LEGAL for part in parts) else ()
+
+
+def _is_any_of(value: Any, kinds: tuple[type, ...]) -> bool:
+    symbols = {int: (torch.SymInt,), float: (int, torch.SymInt, torch.SymFloat)}
+    more = [kind for known in kinds for kind in symbols.get(known, ())]
+    return isinstance(value, (*kinds, *more)) and not isinstance(value, bool)
+
+
+def _shapes_that_do_not_fit(name: str, function: Callable[..., Any], given: Arguments) -> Iterator[SoftTorchError]:
+    shapes = {parameter: tuple(value.shape) for parameter, value in given.items() if isinstance(value, Tensor)}
+    try:
+        torch.broadcast_shapes(*shapes.values())  # type: ignore[no-untyped-call]  # untyped in torch
+    except RuntimeError:
+        listed = ", ".join(f"{parameter} {shape}" for parameter, shape in shapes.items())
+        yield ShapeError(message(name, f"the shapes do not fit together: {listed}", "Use shapes that broadcast"))
+
+
+def _wrong_dims(name: str, function: Callable[..., Any], given: Arguments) -> Iterator[SoftTorchError]:
+    """For functions of several dims, which torch checks."""
+    shapes = [value.shape for value in given.values() if isinstance(value, Tensor)]
+    if not shapes or given.get("dim") is None:
+        return
+    dims, count = given["dim"], max(1, *map(len, shapes))
+    dims = dims if isinstance(dims, tuple | list) else (dims,)
+    if not all(isinstance(dim, int | torch.SymInt) for dim in dims):
+        legal = "Use an integer or a tuple of them"
+        yield OptionError(message(name, f"dim={given['dim']!r} is of type {type(given['dim']).__name__}", legal))
+    elif not all(-count <= dim < count for dim in dims):
+        largest = next(shape for shape in shapes if max(1, len(shape)) == count)
+        wrong = f"dim={given['dim']} is out of range for input {tuple(largest)}"
+        yield DimensionError(message(name, wrong, f"Use {-count} <= dim <= {count - 1}"))
+
+
+def _too_small(name: str, function: Callable[..., Any], given: Arguments) -> Iterator[SoftTorchError]:
+    """For functions that need an axis with something on it; asked last."""
+    for parameter, value in given.items():
+        if isinstance(value, Tensor) and (value.ndim == 0 or value.numel() == 0):
+            wrong = f"{parameter} of shape {tuple(value.shape)} is too small"
+            yield ShapeError(message(name, wrong, "Use a tensor with an axis and with elements"))
+
+
+def _wrong_dtypes(name: str, function: Callable[..., Any], given: Arguments) -> Iterator[SoftTorchError]:
+    """For dtypes that torch's own function does not know; asked last."""
+    for parameter, value in given.items():
+        if isinstance(value, Tensor) and not value.is_floating_point():
+            wrong = f"{parameter} has dtype {value.dtype}, which torch does not know here"
+            yield OptionError(message(name, wrong, "Use a floating dtype"))
+
+
+_EXPLANATIONS = (_wrong_types, _wrong_dims, _shapes_that_do_not_fit, _too_small, _wrong_dtypes)
