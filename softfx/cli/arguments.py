@@ -199,6 +199,11 @@ def _fail_on() -> argparse.ArgumentParser:
         metavar="KINDS",
         help="what makes the exit status 1: blocked, keep, break joined by commas, or none (default blocked)",
     )
+    parser.add_argument(
+        "--baseline",
+        metavar="FILE.json",
+        help="an earlier report (--format json): what is in it is neither shown nor counted",
+    )
     return parser
 
 

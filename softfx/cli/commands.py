@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from softfx import api, plotting
+from softfx.baseline import read_baseline, since
 from softfx.cli import output
 from softfx.cli.inputs import load_inputs, make_inputs
 from softfx.cli.policy_file import policy_text
@@ -20,7 +21,7 @@ from softfx.cli.script import prepare_path, run_script
 from softfx.cli.target import Target, check_call, load_target
 from softfx.curves import curves, operator_of
 from softfx.errors import SoftfxError, TargetError
-from softfx.formats.words import counts_line
+from softfx.formats.words import counts_line, plural
 from softfx.metering import site_gradients
 from softfx.patching import patched
 from softfx.policy import Policy
@@ -36,7 +37,7 @@ FINDINGS = 1
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    report = run(arguments, api.check)
+    report = _fresh(arguments, run(arguments, api.check))
     output.print_report(arguments, report)
     return _status(arguments, report)
 
@@ -55,16 +56,17 @@ def _soften(arguments: argparse.Namespace) -> int:
     text = api.source(soft)
     report: Report = soft.report
     report.target = arguments.target
+    fresh = _fresh(arguments, report)
     if arguments.out is None:
         output.print_code(arguments, text)
         output.note(arguments, counts_line(report))
-        return _status(arguments, report)
+        return _status(arguments, fresh)
     _write(arguments.out, text)
     beside = str(Path(arguments.out).with_suffix(".report.json"))
     _write(beside, json.dumps(report.to_dict(), indent=2) + "\n")
     output.note(arguments, f"wrote {arguments.out} and {beside}")
-    output.print_report(arguments, report)
-    return _status(arguments, report)
+    output.print_report(arguments, fresh)
+    return _status(arguments, fresh)
 
 
 def _plot(arguments: argparse.Namespace) -> int:
@@ -219,6 +221,16 @@ def _write(path: str, text: str) -> None:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
         raise SoftfxError(f"--out {path}: it cannot be written: {error.strerror}.") from error
+
+
+def _fresh(arguments: argparse.Namespace, report: Report) -> Report:
+    """The report, or of it what is not in the baseline."""
+    if arguments.baseline is None:
+        return report
+    fresh = since(report, read_baseline(arguments.baseline))
+    left_out = len(report.sites) - len(fresh.sites)
+    output.note(arguments, f"{plural(left_out, 'site')} as in {arguments.baseline} left out")
+    return fresh
 
 
 def _status(arguments: argparse.Namespace, report: Report) -> int:

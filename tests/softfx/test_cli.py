@@ -409,3 +409,34 @@ def test_the_module_is_a_program_and_a_closed_pipe_is_no_error() -> None:
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("SX")
     assert done.stderr == ""
+
+
+def test_a_baseline_hides_what_was_known_and_counts_what_is_new(softfx) -> None:
+    options = [*X, "--fail-on", "keep"]
+
+    def check(folder: str, source: str, *more: str) -> Answer:
+        Path(folder).mkdir()
+        Path(folder, "router_models.py").write_text(source)
+        sys.modules.pop("router_models", None)
+        return softfx("check", f"{folder}/router_models.py:build", *options, *more)
+
+    before = check("before", MODEL, "--format", "json")
+    assert before.status == 1
+    Path("baseline.json").write_text(before.out)
+    known = ("--baseline", "baseline.json")
+    answer = check("moved", "# another line above\n" + MODEL, *known)
+    assert answer.status == 0 and "2 sites as in baseline.json left out" in answer.err
+    changed = MODEL.replace("torch.relu(x[..., :3])", "torch.relu(x[..., :3]).abs()")
+    answer = check("changed", changed, *known, "--format", "json")
+    assert [site["op"] for site in json.loads(answer.out)["sites"]] == ["relu", "abs"]  # relu's line is another one
+    assert answer.status == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [(None, "No such file"), ("{}", "it is no report"), ("[", "it is no report")]
+)
+def test_a_baseline_that_cannot_be_read_is_told(softfx, text: str | None, told: str) -> None:
+    if text is not None:
+        Path("baseline.json").write_text(text)
+    answer = softfx("check", "router_models:build", *X, "--baseline", "baseline.json")
+    assert answer.status == 2 and told in answer.err and "--format json" in answer.err
