@@ -60,6 +60,8 @@ def choose(index: Tensor, choices: Tensor | Sequence[Tensor]) -> Tensor:
         shape = torch.broadcast_shapes(*sizes)  # type: ignore[no-untyped-call]  # untyped in torch
         choices = torch.stack([choice.expand(shape) for choice in choices])
     shape = torch.broadcast_shapes(index.shape, choices.shape[1:])  # type: ignore[no-untyped-call]
+    missing = [1] * (len(shape) + 1 - choices.dim())  # axes that broadcasting puts before those of a choice
+    choices = choices.reshape(len(choices), *missing, *choices.shape[1:])
     return choices.expand(len(choices), *shape).gather(0, index.expand(shape).unsqueeze(0)).squeeze(0)
 
 
@@ -95,6 +97,13 @@ def logical_or(x: Tensor, y: Tensor, use_geometric_mean: bool = False) -> Tensor
 def logical_xor(x: Tensor, y: Tensor, use_geometric_mean: bool = False) -> Tensor:
     """torch.logical_xor of x and y, (...)."""
     return torch.logical_xor(x, y)
+
+
+def bincount(one_hots: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+    """How often each class occurs among one-hots (..., [n]), each counted by its weight (...)."""
+    n = one_hots.shape[-1]
+    counted = one_hots if weights is None else torch.where(one_hots != 0, weights.unsqueeze(-1), 0)
+    return torch.nn.functional.pad(counted.reshape(-1, n).sum(dim=0), (0, max(0, minlength - n)))
 
 
 def scatter_add(x: Tensor, dim: int, index: Tensor, value: Tensor | float) -> Tensor:

@@ -297,7 +297,7 @@ narrow_st = _paired(indexing.narrow, hard_selection.narrow, "soft_start", harden
 dynamic_slice_st = _paired(indexing.dynamic_slice, hard_selection.dynamic_slice, "soft_starts", harden=_most_likely)
 choose_st = _paired(indexing.choose, hard_selection.choose, "soft_index", harden=_most_likely)
 embedding_st = _paired(indexing.embedding, hard_selection.embedding, "soft_index", harden=_most_likely)
-bincount_st = _paired(scatter.bincount, scatter.bincount, "soft_index", harden=_one_hot)
+bincount_st = _paired(scatter.bincount, hard_selection.bincount, "soft_index", harden=_one_hot)
 one_hot_st = _paired(scatter.one_hot, scatter.one_hot, "soft_index", harden=_one_hot)
 scatter_st = _paired(scatter.scatter, torch.scatter, "soft_index", harden=_most_likely)
 scatter_add_st = _paired(scatter.scatter_add, hard_selection.scatter_add, "soft_index", harden=_most_likely)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import softtorch
 from softtorch.errors import SoftTorchError
 from softtorch.methods import METHODS
 from softtorch.modes import MODES
@@ -22,7 +23,7 @@ KINDS = ("plain", "ties", "large", "small", "infinite")
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator. `call(*inputs, **options)` works along the last axis of its inputs.
+    """One operator. `call(function, *inputs, **options)` works along the last axis of its inputs.
 
     A letter of `roles` says what each input is, for a batch (...) and n entries:
     x, y: real numbers (..., n), only x with infinities; p: probabilities (..., n); i: two soft indices (..., 2, [n]);
@@ -52,6 +53,8 @@ class Operator:
     """how often it can be differentiated, unless its mode says less; mode smooth says always"""
     by_row: str = "entry"
     """what may have a softness of its own: each "entry", each "row", or "none" """
+    rounding: float = 1e-9
+    """what float64 is off by after a few thousand operations, amplified by the softness"""
     float32_error: float = 1e-5
     """what rounding to float32 does, relative to the largest entry"""
 
@@ -63,6 +66,11 @@ class Operator:
     def batched(self) -> tuple[int | None, ...]:
         """Which inputs have the batch's axes: 0 for those, else None."""
         return tuple(None if role in "swb" else 0 for role in self.roles)
+
+    def function(self, straight: bool = False) -> Callable[..., Any]:
+        """The public function, or its straight-through form. Further words of the name tell options apart."""
+        function: Callable[..., Any] = getattr(softtorch, self.name.split()[0] + ("_st" if straight else ""))
+        return function
 
     def shape(self, *shape: int) -> tuple[int, ...]:
         """A shape (..., n) without the batch where it is taken for one input."""
@@ -119,6 +127,8 @@ class Entry:
     operator: Operator
     method: str
     mode: str
+    straight: bool = False
+    """whether it is the straight-through form that is called"""
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.operator.name, self.method, self.mode) if part)
@@ -129,7 +139,7 @@ class Entry:
         options = {name: offered[name] for name in self.operator.takes}
         if self.operator.random and not torch.compiler.is_compiling():
             torch.manual_seed(11)
-        result = self.operator.call(*inputs, **options)
+        result = self.operator.call(self.operator.function(self.straight), *inputs, **options)
         results = result if isinstance(result, tuple) else (result,)
         return tuple(each for each in results if each is not None)
 

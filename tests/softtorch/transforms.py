@@ -88,10 +88,6 @@ def stacked(rows: list[Tensors]) -> Tensors:
     return tuple(torch.stack(parts) for parts in zip(*rows, strict=True))
 
 
-# Rounding of float64 through at most a few thousand operations, amplified by the softness.
-ROUNDING = 1e-9
-
-
 def mapping(entry: Entry, call: Callable[..., Tensors]) -> Callable[..., Tensors]:
     """`call` over the rows of a batch, which all see the same random numbers, as seeded calls one by one do."""
     return torch.func.vmap(call, entry.operator.batched(), randomness="same")
@@ -100,7 +96,7 @@ def mapping(entry: Entry, call: Callable[..., Tensors]) -> Callable[..., Tensors
 def vmap(entry: Entry) -> None:
     inputs = entry.operator.inputs(ROWS, N)
     mapped = mapping(entry, lambda *xs: entry(*xs))(*inputs)
-    close(mapped, stacked([entry(*row) for row in rows_of(entry, inputs)]), ROUNDING)
+    close(mapped, stacked([entry(*row) for row in rows_of(entry, inputs)]), entry.operator.rounding)
 
 
 def vmap_of_grad(entry: Entry) -> None:
@@ -108,7 +104,7 @@ def vmap_of_grad(entry: Entry) -> None:
     inputs = entry.operator.inputs(ROWS, N)
     places = tuple(range(len(inputs)))
     slopes = mapping(entry, torch.func.grad(lambda *xs: loss(entry(*xs)), places))(*inputs)
-    close(slopes, stacked([gradients(entry, row) for row in rows_of(entry, inputs)]), ROUNDING)
+    close(slopes, stacked([gradients(entry, row) for row in rows_of(entry, inputs)]), entry.operator.rounding)
 
 
 def jvp(entry: Entry) -> None:
@@ -163,13 +159,13 @@ def compiled(entry: Entry, backend: str = "eager") -> None:
         with torch._dynamo.config.patch(error_on_recompile=place > 0):
             torch.manual_seed(11)
             got = program(*inputs)
-        close(got, entry(*inputs), ROUNDING)
+        close(got, entry(*inputs), entry.operator.rounding)
         if entry.differentiable:
             grads = torch.autograd.grad(loss(got), inputs, allow_unused=True)
             close(
                 tuple(torch.zeros_like(x) if g is None else g for g, x in zip(grads, inputs, strict=True)),
                 gradients(entry, inputs),
-                ROUNDING,
+                entry.operator.rounding,
             )
 
 
@@ -214,7 +210,7 @@ def no_dims(entry: Entry) -> None:
     finite(gradients(entry, inputs), "gradient")
     for out, row in zip(entry(*inputs), entry(*alone), strict=True):
         assert out.numel() == row.numel()
-        close((out.reshape(-1),), (row.reshape(-1),), ROUNDING)
+        close((out.reshape(-1),), (row.reshape(-1),), entry.operator.rounding)
 
 
 def exact(entry: Entry) -> Callable[..., Tensors]:
@@ -262,7 +258,7 @@ def learned_softness(entry: Entry) -> None:
         raise NotApplicable("it has no softness")
     inputs = entry.operator.inputs(*one_batch(entry))
     parameter = torch.nn.Parameter(torch.tensor(0.3, dtype=torch.float64))
-    close(entry(*inputs, softness=parameter), entry(*inputs, softness=0.3), ROUNDING)
+    close(entry(*inputs, softness=parameter), entry(*inputs, softness=0.3), entry.operator.rounding)
     if entry.mode == "hard":
         return
     weigh = lambda s: tuple(finite_part(out) * weights(out) for out in entry(*inputs, softness=s))  # noqa: E731
@@ -278,7 +274,7 @@ def softness_for_each_row(entry: Entry) -> None:
     softness = each if entry.operator.by_row == "row" else each.unsqueeze(-1)
     batches = [entry(*inputs, softness=s) for s in each.tolist()]
     rows = [tuple(out[place] for out in batch) for place, batch in enumerate(batches)]
-    close(entry(*inputs, softness=softness), stacked(rows), ROUNDING)
+    close(entry(*inputs, softness=softness), stacked(rows), entry.operator.rounding)
 
 
 def nothing_is_read_back(entry: Entry) -> None:
