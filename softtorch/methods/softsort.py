@@ -64,6 +64,8 @@ def _line_averages(y: Tensor, v: Tensor, positions: Positions, power: int) -> Te
     """Averages of v around k of the places y, both (..., n) in the order of y: (..., k)."""
     if power == 0:
         return positions.picked(kernel_sums.average(y, v))
+    if positions.complete:
+        return positions.picked(compact.average(y, v, None, power))
     return compact.average(y, v, positions.index(y.shape[-1], y.device), power)
 
 
