@@ -1,7 +1,8 @@
 """A network of logic gates: trained as probabilities, used as gates, and the gap between the two.
 
-Every neuron is one of the 16 functions of two bits; which one is learned. In training it is the expected gate or, with
-Gumbel noise and straight-through gradients, one gate drawn at random, which is closer to what is used in the end.
+Every neuron is one of the 16 functions of two bits; which one is learned. In training it is the expected gate, which is
+better than the gates chosen in the end until they are decided, or, with Gumbel noise and straight-through gradients,
+one gate drawn at random, which is worse.
 """
 
 import argparse
