@@ -18,7 +18,7 @@ from torch import Tensor, fx
 
 import softtorch
 from softfx import _torch_private as private
-from softfx import guards, normalized, places, runtime
+from softfx import draws, guards, normalized, places, runtime
 from softfx._torch_private import OpOverload, OpOverloadPacket
 from softfx.source import Location, source_line
 
@@ -28,7 +28,7 @@ HEADER = """import torch
 import torch.nn.functional as F
 
 import softtorch
-from softfx import guards, normalized, places, runtime
+from softfx import draws, guards, normalized, places, runtime
 """
 
 _INFIX = {
@@ -42,6 +42,7 @@ _IN_PLACE = {operator.iadd: "+=", operator.isub: "-=", operator.imul: "*=", oper
 _NAMESPACES: tuple[tuple[str, Any], ...] = (
     ("softtorch", softtorch),
     ("runtime", runtime),
+    ("draws", draws),
     ("guards", guards),
     ("normalized", normalized),
     ("places", places),

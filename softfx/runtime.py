@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softtorch.kernels.noise import gumbel_like, logistic_like
 from softtorch.kernels.surrogate import second_order
 
 __all__ = [
@@ -44,8 +43,6 @@ __all__ = [
     "summed",
     "support_of",
     "weighted",
-    "with_gumbel_noise",
-    "with_logistic_noise",
     "write",
 ]
 
@@ -376,13 +373,3 @@ def real_clamp(
     if max is not None:
         return max - softtorch.softrelu(max - input, **options)
     return input
-
-
-def with_gumbel_noise(x: Tensor) -> Tensor:
-    """x and standard Gumbel noise: the largest is then a draw by softmax(x).  # (...) -> (...)"""
-    return x + gumbel_like(x.detach())
-
-
-def with_logistic_noise(x: Tensor) -> Tensor:
-    """x and standard logistic noise: above 0 it is then with probability sigmoid(x).  # (...) -> (...)"""
-    return x + logistic_like(x.detach())

@@ -23,6 +23,7 @@ SOFTFX_LEVELS = {
     "softfx._torch_private": 0,
     "softfx.domains": 1,
     "softfx.spelling": 1,
+    "softfx.draws": 1,
     "softfx.guards": 1,
     "softfx.normalized": 1,
     "softfx.places": 1,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx import places, runtime
+from softfx import draws, places
 from softfx.domains import Domain, Soft
 from softfx.rules.estimators import drawn, reinmax
 from softfx.rules.rule import Cut, Estimate, Rule, RuleContext
@@ -235,7 +235,7 @@ def _estimators(op: str) -> dict[str, Estimate]:
     """Draws for what chooses by place; ReinMax for the choice of one."""
     if op not in ("argmax", "argmin", "topk", "sort", "argsort"):
         return {}
-    noise: dict[str, Estimate] = {"gumbel": drawn(getattr(torch, op), runtime.with_gumbel_noise)}
+    noise: dict[str, Estimate] = {"gumbel": drawn(getattr(torch, op), draws.with_gumbel_noise)}
     return noise | ({"reinmax": reinmax} if op in ("argmax", "argmin") else {})
 
 

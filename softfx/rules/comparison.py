@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx import runtime
+from softfx import draws, runtime
 from softfx.domains import Domain, Soft
 from softfx.rules.estimators import difference, drawn, identity
 from softfx.rules.rule import Cut, Rule, RuleContext
@@ -78,7 +78,7 @@ def _comparison(
         carry=_carry(compare, function),
         aliases=aliases,
         site=_of_numbers,
-        estimators={"identity": identity(difference(sign)), "gumbel": drawn(compare, runtime.with_logistic_noise)}
+        estimators={"identity": identity(difference(sign)), "gumbel": drawn(compare, draws.with_logistic_noise)}
         if sign
         else {},
     )

@@ -61,10 +61,10 @@ def _pooling(code: str, op: str, relax: Callable[..., Any]) -> Rule:
 
 
 RULES = (
-    _pooling("SX231", "max_pool1d", _pool(softtorch.max_pool1d)),
-    _pooling("SX232", "max_pool2d", _pool(softtorch.max_pool2d)),
-    _pooling("SX233", "max_pool3d", _pool(softtorch.max_pool3d)),
-    _pooling("SX234", "adaptive_max_pool1d", _adaptive(softtorch.adaptive_max_pool1d)),
-    _pooling("SX235", "adaptive_max_pool2d", _adaptive(softtorch.adaptive_max_pool2d)),
-    _pooling("SX236", "adaptive_max_pool3d", _adaptive(softtorch.adaptive_max_pool3d)),
+    _pooling("SX241", "max_pool1d", _pool(softtorch.max_pool1d)),
+    _pooling("SX242", "max_pool2d", _pool(softtorch.max_pool2d)),
+    _pooling("SX243", "max_pool3d", _pool(softtorch.max_pool3d)),
+    _pooling("SX244", "adaptive_max_pool1d", _adaptive(softtorch.adaptive_max_pool1d)),
+    _pooling("SX245", "adaptive_max_pool2d", _adaptive(softtorch.adaptive_max_pool2d)),
+    _pooling("SX246", "adaptive_max_pool3d", _adaptive(softtorch.adaptive_max_pool3d)),
 )

@@ -35,6 +35,10 @@ class RuleContext(Protocol):
     """What the original call returned; an estimator that draws puts its draw here."""
 
     @property
+    def exact(self) -> bool:
+        """Whether values stay as they are: only the derivative of the shadow counts."""
+
+    @property
     def options(self) -> dict[str, Any]:
         """mode, softness, method ...: what the policy gave, cut down to what the rule takes."""
 
