@@ -221,8 +221,13 @@ def permutation(
     if scores.shape != (n,):
         wrong = f"logits {tuple(scores.shape)} do not fit the {n} elements along dim={dim} of {tuple(x.shape)}"
         raise ShapeError(message("permutation", wrong, f"Give one score for each: ({n},)"))
-    draws = _draws("permutation", scores, n, False, softness, generator)
-    return decided(lambda mode: _taken(x, draws(mode), dim, mode), mode, straight_through)
+    keys = _noisy(scores, generator)
+
+    def permuted(mode: str | Mode) -> Tensor:
+        rows = axiswise.argsort(keys, -1, descending=True, softness=softness, mode=mode, standardize=False)
+        return _taken(x, rows, dim, mode)
+
+    return decided(permuted, mode, straight_through)
 
 
 categorical_st = straight_form(categorical, "categorical")

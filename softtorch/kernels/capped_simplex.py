@@ -7,6 +7,7 @@ closed form. A fixed number of operators, so every transform and compiler takes 
 
 import torch
 from torch import Tensor
+from torch.nn.functional import hardtanh
 
 from softtorch.kernels.sizes import doublings
 
@@ -34,7 +35,8 @@ def capped_project(x: Tensor, k: Tensor, power: int) -> Tensor:
 
 
 def _link(gap: Tensor, power: int) -> Tensor:
-    return gap.clamp(0.0, 1.0).pow(power)
+    # hardtanh has no derivative at its bounds, where clamp has one: an entry that is just full stays so.
+    return hardtanh(gap, 0.0, 1.0).pow(power)
 
 
 def _threshold(x: Tensor, k: Tensor, power: int) -> Tensor:

@@ -124,7 +124,7 @@ SELECTION = [
     Operator("scatter", lambda f, x, i, v: f(x, -1, i, v), "yiv", takes=()),
     Operator("scatter_add", lambda f, x, i, v: f(x, -1, i, v), "yiv", takes=()),
     Operator("embedding", _itself, "iw", takes=()),
-    Operator("choose", lambda f, i, w: f(i, w[:, :1].unbind(0)), "iw", takes=()),
+    Operator("choose", lambda f, i, w: f(i, w[:, :1]), "iw", takes=()),
     Operator("one_hot", lambda f, i: f(i, 9), "i", takes=()),
     Operator("bincount", lambda f, i: f(i), "i", takes=(), whole=True),
     Operator("dynamic_slice", lambda f, x, s: f(x, [s], [1]), "xs", takes=(), whole=True),

@@ -18,8 +18,9 @@ from tests.softtorch.sweep import Entry
 Tensors = tuple[Tensor, ...]
 
 ROWS, N = 3, 5
-# One graph has to serve them all. They lie between two powers of two, where sorting networks change their layout.
-SIZES = [(2, 6), (3, 7), (4, 5)]
+# One graph has to serve them all. No batch is as large as an axis of an operator, which would be taken for the same
+# size, and n lies between two powers of two, where sorting networks change their layout.
+SIZES = [(4, 6), (8, 7), (9, 5)]
 
 
 class NotApplicable(Exception):
@@ -259,11 +260,22 @@ def learned_softness(entry: Entry) -> None:
     inputs = entry.operator.inputs(*one_batch(entry))
     parameter = torch.nn.Parameter(torch.tensor(0.3, dtype=torch.float64))
     close(entry(*inputs, softness=parameter), entry(*inputs, softness=0.3), entry.operator.rounding)
-    if entry.mode == "hard":
-        return
-    weigh = lambda s: tuple(finite_part(out) * weights(out) for out in entry(*inputs, softness=s))  # noqa: E731
-    if entry(*inputs, softness=parameter)[0].requires_grad:
-        assert gradcheck(weigh, (parameter,))
+    _softness_has_its_gradient(entry, inputs, parameter)
+
+
+def _softness_has_its_gradient(entry: Entry, inputs: Tensors, softness: Tensor) -> None:
+    """Finite differences of every result that a softness has a say in: none in mode "hard"."""
+    softness.requires_grad_()
+    outs = entry(*inputs, softness=softness)
+    moved = [place for place, out in enumerate(outs) if out.requires_grad]
+    assert bool(moved) == (entry.mode != "hard")
+
+    def weigh(s: Tensor) -> Tensors:
+        outs = entry(*inputs, softness=s)
+        return tuple(finite_part(outs[place]) * weights(outs[place]) for place in moved)
+
+    if moved:
+        assert gradcheck(weigh, (softness,))
 
 
 def softness_for_each_row(entry: Entry) -> None:
@@ -275,6 +287,7 @@ def softness_for_each_row(entry: Entry) -> None:
     batches = [entry(*inputs, softness=s) for s in each.tolist()]
     rows = [tuple(out[place] for out in batch) for place, batch in enumerate(batches)]
     close(entry(*inputs, softness=softness), stacked(rows), entry.operator.rounding)
+    _softness_has_its_gradient(entry, inputs, softness)
 
 
 def nothing_is_read_back(entry: Entry) -> None:
