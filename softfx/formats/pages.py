@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import softtorch
+from softfx.formats.mathematics import formula, limit
 from softfx.rules.rule import Rule
 
 __all__ = ["FAMILY_MEANINGS", "page_text", "rule_data", "rule_facts", "rules_markdown", "rules_text"]
+
+_COLUMN = 12  # the longest name of a fact, and two spaces
 
 FAMILY_MEANINGS = {
     "discrete": "chooses, counts or rounds: the gradient is zero or does not exist. Acted on by default.",
@@ -26,13 +31,37 @@ def rule_facts(rule: Rule) -> list[tuple[str, str]]:
         ("family", f"{rule.family}: {FAMILY_MEANINGS[rule.family]}"),
         ("why", rule.why),
         ("becomes", _becomes(rule)),
-        ("options", ", ".join(rule.options) or "none"),
+        ("formula", formula(rule)),
+        ("limit", limit(rule)),
+        ("options", ", ".join(_with_default(rule, option) for option in rule.options) or "none"),
+        ("derivative", _derivatives(rule)),
         ("keep it", rule.keep),
         ("also", ", ".join(rule.aliases)),
         ("source", rule.source),
         ("policy", _example(rule)),
     ]
     return [(name, text) for name, text in facts if text]
+
+
+def _with_default(rule: Rule, option: str) -> str:
+    """An option with the soft operator's own default."""
+    package, _, name = rule.soft.partition(".")
+    operator = getattr(softtorch, name, None) if package == "softtorch" else None
+    parameter = inspect.signature(operator).parameters.get(option) if operator is not None else None
+    if parameter is None or parameter.default in (parameter.empty, None):
+        return option
+    return f"{option} = {_toml(parameter.default)}"
+
+
+def _toml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')
+
+
+def _derivatives(rule: Rule) -> str:
+    """What a straight-through site may take its derivative from."""
+    if rule.family in ("selection", "unsafe"):
+        return ""
+    return "estimator = " + " or ".join(f'"{name}"' for name in ("soft", *rule.estimators))
 
 
 def _becomes(rule: Rule) -> str:
@@ -58,6 +87,9 @@ def rule_data(rule: Rule) -> dict[str, Any]:
         "op": rule.op,
         "family": rule.family,
         "why": rule.why,
+        "formula": formula(rule),
+        "limit": limit(rule),
+        "estimators": ["soft", *rule.estimators],
         "keep": rule.keep,
         "soft": rule.soft,
         "options": list(rule.options),
@@ -70,11 +102,11 @@ def rule_data(rule: Rule) -> dict[str, Any]:
 def page_text(title: str, facts: Iterable[tuple[str, str]], width: int) -> str:
     """A page of facts as plain text."""
     lines = [title, ""]
-    indent = " " * 9
+    indent = " " * _COLUMN
     for name, text in facts:
-        parts = [textwrap.wrap(part, width - 9, break_long_words=False) for part in text.splitlines()]
+        parts = [textwrap.wrap(part, width - _COLUMN, break_long_words=False) for part in text.splitlines()]
         block = textwrap.indent("\n".join(line for part in parts for line in part), indent)
-        lines.append(name.ljust(9) + block.removeprefix(indent))
+        lines.append(name.ljust(_COLUMN) + block.removeprefix(indent))
     return "\n".join(lines)
 
 
