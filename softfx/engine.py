@@ -86,7 +86,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self._bound = Binding(self.sites, self.backend, self.values)
-        self._rows = Rows(self.sites, self.backend, self.values, self._bound, self._plain, self._softly)
+        self._rows = Rows(self.sites, self.backend, self.values, self._bound, self._plain, self._softly, self._decided)
         self._existing = Existing(self.sites, self.backend, self.values, self._bound)
 
     # -- what is known of tensors ------------------------------------------------------------------------------

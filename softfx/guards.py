@@ -30,13 +30,15 @@ def _fits(value: Any, shape: torch.Size) -> bool:
     return not isinstance(value, Tensor) or value.shape == shape
 
 
-def div(x: Tensor | float, y: Tensor) -> Tensor:
+def div(x: Any, y: Any) -> Tensor:
     """x / y.  # (...) each, broadcast
 
     >>> x, y = torch.ones(2, requires_grad=True), torch.tensor([0.0, 4.0], requires_grad=True)
     >>> torch.autograd.grad(div(x, y)[1], (x, y))
     (tensor([0.0000, 0.2500]), tensor([ 0.0000, -0.0625]))
     """
+    if not isinstance(y, Tensor):
+        return x / y
     irregular = y == 0
     if isinstance(x, Tensor) and x.shape != y.shape:
         irregular, y = irregular.expand(_joint(x, y)), y.expand(_joint(x, y))

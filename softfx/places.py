@@ -41,11 +41,10 @@ def distinct(x: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     return zeros.index_add(0, place.flatten(), x.flatten()) / counts.clamp(min=1), place
 
 
-def place_of(order: Tensor, place: Tensor) -> Tensor:
-    """Where elements stand in a soft order of the distinct numbers that they are.
+def place_of(ranks: Tensor, place: Tensor) -> Tensor:
+    """Where elements stand among the distinct numbers that they are, from 0 on.  # (u), (...) -> (...)
 
-    # (u, [u]) weights of what stands at each place, (...) -> (..., [u])
+    >>> place_of(torch.tensor([1.0, 2.0]), torch.tensor([1, 0, 1]))
+    tensor([1., 0., 1.])
     """
-    columns = order.transpose(0, 1)
-    weights = columns / columns.sum(-1, keepdim=True).clamp(min=torch.finfo(order.dtype).tiny)
-    return weights[place]
+    return ranks[place] - 1

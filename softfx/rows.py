@@ -32,6 +32,7 @@ class Rows:
 
     plain: makes a call as it is and says what of its soft operands is lost.
     softly: makes a call whose result has the shadow that a rule gives.
+    decided: makes a call as it would be made without this class.
     """
 
     sites: Sites
@@ -40,6 +41,7 @@ class Rows:
     bound: Binding
     plain: Callable[..., Any]
     softly: Callable[..., Any]
+    decided: Callable[..., Any]
 
     def concerns(self, call: Call) -> bool:
         """Whether a call selects by a soft mask, or takes what one selected."""
@@ -52,7 +54,7 @@ class Rows:
             return self._select(call, mask)
         rule = ROWS.get(call.op)
         if rule is None:
-            return self.plain(call, _REASON)
+            return self._hard(call, _REASON)
         if rule.reduces:
             return self.softly(_carried(call, rule), record, call)
         return self._attached(call, lambda context: self._made(context, rule, call), record)
@@ -101,13 +103,23 @@ class Rows:
         try:
             made = shadow(context)
         except (Cut, RuntimeError, ValueError, IndexError, TypeError) as failure:
-            reason = str(failure) if isinstance(failure, Cut) else _REASON
-            return self.plain(call, reason)
+            return self._hard(call, str(failure) if isinstance(failure, Cut) else _REASON)
         result = self.plain(call, "")
         self.sites.join(sites)
         self.sites.took(softs, call.op, call.location)
         self.values.set(result, replace(self.values.known(result), tainted=True, soft=made))
         return result
+
+    def _hard(self, call: Call, reason: str) -> Any:
+        """The call on the rows that the original selects; what else is soft of its operands stays so."""
+        chosen = [k.soft for k in call.known if k.soft is not None and k.soft.domain is Domain.SELECTED]
+        if not chosen or len(call.softs) == len(chosen):
+            return self.plain(call, reason)
+        self.sites.lost(chosen, call.op, call.location, reason)
+        for tensor, known in zip(call.tensors, call.known, strict=True):
+            if known.soft is not None and known.soft.domain is Domain.SELECTED:
+                self.values.set(tensor, replace(known, soft=None))
+        return self.decided(replace(call, known=[self.values.known(tensor) for tensor in call.tensors]))
 
     def _options(self, record: SiteRecord) -> dict[str, Any]:
         options = {key: value for key, value in record.resolved.options.items() if key in record.rule.options}

@@ -114,7 +114,7 @@ def _unique(
     context: RuleContext, input: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
     dim: int | None = None,
 ) -> Any:  # fmt: skip
-    """The distinct numbers, and which of them each element is: its place in their soft order."""
+    """The distinct numbers, and which of them each element is: its soft rank among them."""
     _refuse(input)
     if dim is not None or not sorted:
         raise Cut("unique along an axis, or unsorted, has no rule")
@@ -122,8 +122,10 @@ def _unique(
     values, place = context.call(places.distinct, input, hard)
     if not isinstance(context.hard, tuple):
         return values
-    order = context.call(softtorch.argsort, values, **context.options) if return_inverse else None
-    inverse = (context.soft(context.call(places.place_of, order, place), "soft_index"),) if return_inverse else ()
+    inverse: tuple[Any, ...] = ()
+    if return_inverse:
+        ranks = context.call(softtorch.rank, values, descending=False, **context.options)  # from 1 on
+        inverse = (context.soft(context.call(places.place_of, ranks, place), "count"),)
     return (values, *inverse, *((None,) if return_counts else ()))
 
 
@@ -253,7 +255,7 @@ RULES = (
     _axiswise("SX211", "cummax", _cumulative(softtorch.cummax), _VALUE_WHY),
     _axiswise("SX212", "cummin", _cumulative(softtorch.cummin), _VALUE_WHY),
     _axiswise("SX213", "msort", _msort, _VALUE_WHY, "sort", drop_in=True),
-    replace(_axiswise("SX214", "unique", _unique, _INDEX_WHY, "argsort"), carry=_not_unique, site=_of_reals),
+    replace(_axiswise("SX214", "unique", _unique, _INDEX_WHY, "rank"), carry=_not_unique, site=_of_reals),
     _axiswise("SX221", "amax", _amax(True), _VALUE_WHY, "max", family="kink", drop_in=True),
     _axiswise("SX222", "amin", _amax(False), _VALUE_WHY, "min", family="kink", drop_in=True),
 )

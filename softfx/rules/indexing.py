@@ -13,7 +13,7 @@ import softtorch
 from softfx import runtime
 from softfx.domains import Domain, Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.selection import MOST_POINTS, look_up, plain, positions, shape_of
+from softfx.rules.selection import MOST_POINTS, excluded, excludes, look_up, plain, positions, shape_of
 from softfx.rules.values import (
     as_indices,
     as_number,
@@ -167,12 +167,15 @@ def _masked_write(context: RuleContext, input: Any, mask: Soft, value: Any) -> A
     weight = mask.value
     if extra:
         weight = context.call(torch.reshape, weight, (*weight.shape, *(1,) * extra))
+    fill = context.fill(value) if isinstance(value, Tensor) else value
+    if isinstance(fill, int | float) and excludes(fill) and context.hard.is_floating_point():
+        return excluded(context, fill, real, weight, False)
     like = real if real.is_floating_point() else weight
     filled = as_probability(context, value, like) if is_discrete(value) else as_real(context, value)
     if not isinstance(filled, Tensor):
         filled = context.call(torch.full, (), filled, dtype=like.dtype, device=like.device)
     base = real if real.is_floating_point() else context.call(torch.Tensor.to, real, like.dtype)
-    result = context.call(softtorch.where, weight, filled, base)
+    result = context.call(runtime.blend, weight, filled, base)
     return _in_form(context, result, input, value)
 
 

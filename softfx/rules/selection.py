@@ -20,7 +20,7 @@ from softfx.domains import Domain, Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import as_index, as_number, as_probability, as_real, counted, moved, points
 
-__all__ = ["MOST_POINTS", "RULES", "look_up", "plain", "positions", "selecting", "shape_of"]
+__all__ = ["MOST_POINTS", "RULES", "excluded", "excludes", "look_up", "plain", "positions", "selecting", "shape_of"]
 
 # A mixture or a composition of indices has the points of all; beyond this many it costs more than it tells.
 MOST_POINTS = 4096
@@ -35,8 +35,8 @@ def _where(context: RuleContext, condition: Any, input: Any, other: Any) -> Any:
     if hard.is_floating_point():
         for fill, rest, where_false in ((input, other, False), (other, input, True)):
             number = context.fill(fill) if isinstance(fill, Tensor) else fill
-            if isinstance(number, int | float) and _excludes(number):
-                return _excluded(context, number, rest, probability, where_false)
+            if isinstance(number, int | float) and excludes(number):
+                return excluded(context, number, rest, probability, where_false)
         branches = [_branch(context, operand, hard) for operand in (input, other)]
         blended = context.call(runtime.blend, probability, *branches)
         return counted(context, blended, input, other)
@@ -57,12 +57,12 @@ def _branch(context: RuleContext, operand: Any, hard: Tensor) -> Any:
     return real if real.dtype == hard.dtype else context.call(torch.Tensor.to, real, hard.dtype)
 
 
-def _excludes(fill: Any) -> bool:
+def excludes(fill: Any) -> bool:
     """Whether a mask is filled with a number that stands for an infinite one."""
     return isinstance(fill, int | float) and abs(fill) >= _EXCLUDES
 
 
-def _excluded(context: RuleContext, fill: float, rest: Any, condition: Tensor, where_false: bool) -> Tensor:
+def excluded(context: RuleContext, fill: float, rest: Any, condition: Tensor, where_false: bool) -> Tensor:
     """A fill that stands for an infinite number excludes: no average with it is of use.
 
     The value is the hard one. The derivative is that of x + log(1 - p), p the probability of being excluded, which
