@@ -41,6 +41,12 @@ class Ordered(NamedTuple):
             return values.to(self.raw.dtype)
         return torch.where(positions.picked(self.level) == 0, values.to(self.raw.dtype), positions.picked(self.raw))
 
+    def ranks(self, ascending: Tensor, descending: bool) -> Tensor:
+        """Ascending ranks, (..., n), of the sorted entries as ranks of the entries as given, in their dtype."""
+        ascending = ascending.to(self.raw.dtype)
+        turned = ascending.shape[-1] + 1 - ascending if descending else ascending
+        return torch.zeros_like(turned).scatter(-1, self.order, turned)
+
 
 def ordered(keys: Keys) -> Ordered:
     """The keys sorted once."""

@@ -6,7 +6,7 @@ from torch import Tensor
 from softtorch.kernels import compact, kernel_sums
 from softtorch.methods.base import Method
 from softtorch.methods.keys import Keys
-from softtorch.methods.ordered import Ordered, ordered
+from softtorch.methods.ordered import ordered
 from softtorch.methods.positions import Every, Positions
 
 # Up to here, entries of the batch times places, the pairs themselves are cheaper.
@@ -74,18 +74,11 @@ def _line_rank(keys: Keys, descending: bool) -> Tensor:
     line = ordered(keys)
     places = torch.arange(1, keys.n + 1, device=line.y.device, dtype=line.y.dtype)
     average = _line_averages(line.y, places.expand(line.y.shape), Every(), keys.mode.power)
-    if keys.moderate:
-        return _scattered(average.to(keys.raw.dtype), line, descending)
-    # Entries that count as -inf share the first places, those that count as inf the last ones.
-    ends = torch.where(line.level < 0, (keys.below + 1) / 2.0, keys.n + (1 - keys.above) / 2.0)
-    ascending = torch.where(line.level == 0, average.to(keys.raw.dtype), ends.to(keys.raw.dtype))
-    return _scattered(ascending, line, descending)
-
-
-def _scattered(ascending: Tensor, line: Ordered, descending: bool) -> Tensor:
-    """Ascending ranks, (..., [n]), of the sorted entries as ranks of the entries as given."""
-    turned = ascending.shape[-1] + 1 - ascending if descending else ascending
-    return torch.zeros_like(turned).scatter(-1, line.order, turned)
+    if not keys.moderate:
+        # Entries that count as -inf share the first places, those that count as inf the last ones.
+        ends = torch.where(line.level < 0, (keys.below + 1) / 2.0, keys.n + (1 - keys.above) / 2.0)
+        average = torch.where(line.level == 0, average, ends.to(average.dtype))
+    return line.ranks(average, descending)
 
 
 def _scores(keys: Keys, positions: Positions) -> Tensor:
