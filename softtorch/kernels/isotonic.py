@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from softtorch.kernels.block_laws import LAWS, BlockLaw, Sums
 from softtorch.kernels.scan import together
@@ -77,19 +78,27 @@ def _pool(law: BlockLaw, sums: Sums, rows: int, n: int) -> tuple[Tensor, Tensor]
 
     Two neighbours in the wrong order share a block of the solution, so pooling any set of them at once is exact.
     """
+    # One block behind the last, never pooled, says where that one ends.
     start = torch.arange(rows * (n + 1), device=sums[0].device).reshape(rows, n + 1)[:, :n].flatten()
-    value = law.value(sums, start, start + 1)
+    start = pad(start, (0, 1), value=rows * (n + 1))
+    heads = pad(torch.ones(rows, 1, dtype=torch.bool, device=start.device), (0, n - 1)).flatten()
+    heads = pad(heads, (0, 1), value=True)  # the first blocks of the rows
+    value = pad(law.value(sums, start[:-1], start[:-1] + 1), (0, 1))
     rounds = 0
     while True:
-        violated = torch.cat([start.new_zeros(1, dtype=torch.bool), value[:-1] < value[1:]])
-        violated &= start % (n + 1) != 0
+        violated = pad(value[:-1] < value[1:], (1, 0)) & ~heads
         if not bool(violated.any()):
-            return start, value
+            return start[:-1], value[:-1]
         # Violators are pooled in any case, so that every round ends with fewer blocks, whatever rounding does.
-        pooled = violated if rounds < CHEAP_ROUNDS else violated | _bridges(law, sums, start, value, violated, n)
-        grown = torch.cat([pooled[1:], pooled.new_zeros(1)])[~pooled].nonzero().flatten()
-        start, value, rounds = start[~pooled], value[~pooled], rounds + 1
-        value[grown] = law.value(sums, start[grown], _ends(start, n)[grown])
+        pooled = violated
+        if rounds >= CHEAP_ROUNDS:
+            pooled = violated | pad(_bridges(law, sums, start[:-1], value[:-1], violated[:-1], n), (0, 1))
+        kept = (~pooled).nonzero().flatten()
+        grown = pad(pooled[1:], (0, 1)).index_select(0, kept).nonzero().flatten()
+        start, value, heads = (x.index_select(0, kept) for x in (start, value, heads))
+        end = start.index_select(0, grown + 1) - heads.index_select(0, grown + 1).to(start.dtype)
+        value.index_copy_(0, grown, law.value(sums, start.index_select(0, grown), end))
+        rounds += 1
 
 
 def _bridges(law: BlockLaw, sums: Sums, start: Tensor, value: Tensor, violated: Tensor, n: int) -> Tensor:

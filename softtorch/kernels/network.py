@@ -50,21 +50,24 @@ def padded_size(n: int) -> int:
     return 1 << doublings(n)
 
 
-def run(x: Tensor, level: Tensor, layers: list[Layer], swap: Swap, error_free: bool) -> tuple[Tensor, list[Tensor]]:
+def run(
+    x: Tensor, level: Tensor | None, layers: list[Layer], swap: Swap, error_free: bool
+) -> tuple[Tensor, list[Tensor]]:
     """Send x, (..., n), through the layers: the result and each layer's weights, (..., n) each.
 
     The swap function is given plain differences of x, so the softness is its own business. A weight is how much of its
     own entry a place keeps; it is the same for both of a pair. Entries of different level, (..., n), swap hard, by
-    level. With error_free all entries are exactly those of hard swaps and only the derivative is soft
-    (arXiv 2310.07174).
+    level; None where all have the same. With error_free all entries are exactly those of hard swaps and only the
+    derivative is soft (arXiv 2310.07174).
     """
     weights = []
     for layer in layers:
-        across = layer.sign * (level.index_select(-1, layer.partner) - level)
-        soft = swap(layer.sign * (x.index_select(-1, layer.partner) - x))
-        weight = torch.where(across == 0, soft, (across > 0).to(soft.dtype))
+        weight = swap(layer.sign * (x.index_select(-1, layer.partner) - x))
+        if level is not None:
+            across = layer.sign * (level.index_select(-1, layer.partner) - level)
+            weight = torch.where(across == 0, weight, (across > 0).to(weight.dtype))
+            level = torch.where(across < 0, level.index_select(-1, layer.partner), level)
         x = meet(x, weight, layer, error_free)
-        level = torch.where(across < 0, level.index_select(-1, layer.partner), level)
         weights.append(weight)
     return x, weights
 
@@ -82,7 +85,7 @@ def rows(start: Tensor, weights: list[Tensor], layers: list[Layer], error_free: 
 def meet(x: Tensor, weight: Tensor, layer: Layer, error_free: bool) -> Tensor:
     """weight x + (1 - weight) x[partner], for x (..., n) and a weight that broadcasts to it."""
     other = x.index_select(-1, layer.partner)
-    soft = weight * x + (1.0 - weight) * other
+    soft = torch.lerp(other, x, weight)
     if not error_free:
         return soft
     hard = torch.where(weight >= 0.5, x, other).detach()

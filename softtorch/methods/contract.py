@@ -164,11 +164,11 @@ CONTRACTS: dict[str, Contract] = {
         ordered=_SMOOTH,
         monotone=NO,
         equivariant=_SMOOTH,
-        smoothness="C^inf but at ties",
+        smoothness="C^inf; ranks jump at ties",
         sparse=None,
         time="n^3 a step",
         memory="n^2",
-        ties="have ranks in order of place",
+        ties="have ranks apart, by place",
         source="the smooth variant of fast_soft_sort",
     ),
     "lapsum": Contract(

@@ -38,6 +38,10 @@ class LapSum(Method):
         y, order = scaled(keys).sort(dim=-1)
         y = y if gated_grad else y.detach()
         v = accumulated(keys.finite).expand(y.shape).gather(-1, order)
+        if positions.complete:  # each place ends where the next one begins
+            places = torch.arange(keys.n + 1, device=y.device, dtype=y.dtype)
+            sums = laplace.weighted_sum(y, v, laplace.levels(y, places))
+            return with_extremes(positions.picked(sums.diff(dim=-1)).to(keys.raw.dtype), keys, positions)
         _, high, at = _levels(y, positions, keys.n)
         sums = laplace.weighted_sum(y, v, at)
         k = high.shape[-1]

@@ -21,10 +21,10 @@ from softtorch.modes import Mode
 class SmoothSort(Mirrored):
     """Sorted values and ranks that have all derivatives; `standardize` does not apply to it.
 
-    Contract: values keep the sum, ranks sum to n (n + 1) / 2; strictly monotone; values invariant and ranks
-    equivariant under permutations; infinitely differentiable; O(n^2) memory and O(n^3) time; ties keep equal ranks;
-    infinite entries keep the first and last places to themselves; a NaN makes its whole row NaN. As softness -> 0:
-    the exact values and ranks.
+    Contract: values keep the sum, ranks sum to n (n + 1) / 2; values in order, and ranks in that of the entries;
+    values invariant and ranks equivariant under permutations; infinitely differentiable; O(n^2) memory and O(n^3)
+    time; ties get ranks apart, by place, so that ranks jump there; infinite entries keep the first and last places to
+    themselves; a NaN makes its whole row NaN. As softness -> 0: the exact values and ranks.
     """
 
     name = "smooth_sort"

@@ -94,7 +94,11 @@ class SortingNetwork(Mirrored):
         function, softness = SWAPS[self.swap](keys.mode), keys.softness
         padded, level = _padded(keys, size)
         result, weights = network.run(
-            padded, level, layers, lambda difference: function(difference / softness), self.error_free
+            padded,
+            None if keys.moderate and size == keys.n else level,
+            layers,
+            lambda difference: function(difference / softness),
+            self.error_free,
         )
         return result, weights, layers
 
