@@ -20,9 +20,9 @@ class FastSoftSort(Mirrored):
     """Near-linear sorted values and ranks, without soft indices.
 
     Contract: before standardizing is undone, values keep the sum (mode smooth: the sum of exponentials), and so do
-    ranks; monotone likewise; values invariant and ranks equivariant under permutations; continuous, differentiable almost
-    everywhere, in every mode; O(n log n) time and O(n) memory; ties keep equal ranks; infinite entries keep the first
-    and last places to themselves; a NaN makes its whole row NaN. As softness -> 0: the exact values and ranks.
+    ranks; monotone likewise; values invariant and ranks equivariant under permutations; continuous, differentiable
+    almost everywhere, in every mode; O(n log n) time and O(n) memory; ties keep equal ranks; infinite entries keep the
+    first and last places to themselves; a NaN makes its whole row NaN. As softness -> 0: the exact values and ranks.
     """
 
     name = "fast_soft_sort"

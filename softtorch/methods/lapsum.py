@@ -18,7 +18,7 @@ from softtorch.methods.scaled import count_like, scaled, wide_softness
 class LapSum(Method):
     """The doubly stochastic relaxation without n x n memory.
 
-    Contract: rows and columns sum to 1; values keep the sum; masks sum to k exactly; monotone; equivariant under
+    Contract: rows and columns sum to 1; values keep the sum; masks sum to k exactly; values in order; equivariant under
     permutations; once continuously differentiable, twice almost everywhere; dense; sort, rank and masks
     O(n log n) time and O(n) memory, rows O(k n); ties share evenly; infinite entries keep their places to themselves;
     a NaN makes its whole row NaN. As softness -> 0: the exact order statistics.

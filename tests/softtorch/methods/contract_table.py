@@ -1,0 +1,82 @@
+"""The contracts of the methods as the tables of README.md and docs/methods.md."""
+
+from dataclasses import replace
+
+from softtorch.methods import METHODS
+from softtorch.methods.contract import CONTRACTS, Law
+
+BEGIN, END = "<!-- methods: begin -->\n", "<!-- methods: end -->"
+
+_LAWS = {
+    "doubly stochastic": "columns",
+    "values keep the sum": "sums",
+    "masks sum to k": "masks",
+    "values in order": "ordered",
+    "values monotone": "monotone",
+    "equivariant": "equivariant",
+    "sparse": "sparse",
+}
+
+_INTRODUCTION = """# Methods and what they keep
+
+How sorting, choosing and ranking are relaxed. Written by
+`UPDATE_DOCS=1 pytest tests/softtorch/methods/test_contracts.py` from softtorch/methods/contract.py; every law is tried
+in the tests of that file, with random entries, softness and sizes, and every "no" has a counterexample there.
+
+## Laws
+
+- rows: each soft index sums to 1 over the entries. Doubly stochastic: those of all places sum to 1 for each entry too.
+- values keep the sum: all sorted values together sum to what the entries do. ranks: they sum to n (n + 1) / 2.
+- masks: `topk_mask` sums to k exactly.
+- values in order: soft sorted values are sorted. Monotone: none of them falls where an entry rises.
+- equivariant: permuted entries give permuted indices and ranks, and the same values.
+- smooth: how often it is continuously differentiable. The mode's: smooth C^inf, c0 C^0, c1 C^1, c2 C^2.
+- sparse: exact zeros.
+"""
+
+_COSTS = """## Cost, limits and ties
+
+For n entries and k places asked for. In the limit of small softness every method gives the exact values, indices,
+ranks and masks, wherever these are unique.
+"""
+
+
+def summary() -> str:
+    """The table of the README."""
+    head = ["method", "modes", "values", "soft indices", "ranks", *_LAWS, "smooth", "source"]
+    head.insert(5, head.pop(head.index("doubly stochastic")))
+    rows = []
+    for name, method in METHODS.items():
+        contract = CONTRACTS[name]
+        flags = [
+            _word(flag) for flag in (method.has_values, method.has_rows, method.has_rank, method.doubly_stochastic)
+        ]
+        laws = [_cell(name, field) for column, field in _LAWS.items() if column != "doubly stochastic"]
+        rows.append([f"`{name}`", ", ".join(method.modes), *flags, *laws, contract.smoothness, contract.source])
+    return _table(head, rows)
+
+
+def document() -> str:
+    """docs/methods.md."""
+    fields = {"rows sum to 1": "rows", **_LAWS, "ranks keep the sum": "rank_sums"}
+    laws = [[f"`{n}`", *(_cell(n, field) for field in fields.values()), c.smoothness] for n, c in CONTRACTS.items()]
+    costs = [[f"`{n}`", c.time, c.memory, c.limit, c.ties, c.infinities, c.nan, c.source] for n, c in CONTRACTS.items()]
+    columns = ["method", "time", "memory", "limit", "ties", "infinities", "NaN", "source"]
+    first = _table(["method", *fields, "smooth"], laws)
+    return "\n".join([_INTRODUCTION, first, _COSTS, _table(columns, costs)])
+
+
+def _cell(name: str, field: str) -> str:
+    law: Law | None = getattr(CONTRACTS[name], field)
+    if law is not None and set(METHODS[name].modes) <= {*law.modes}:
+        law = replace(law, modes=Law().modes)  # every mode that it has
+    return "-" if law is None else str(law)
+
+
+def _word(flag: bool) -> str:
+    return "yes" if flag else "no"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([f"| {' | '.join(head)} |", "|" + "---|" * len(head), *lines, ""])
