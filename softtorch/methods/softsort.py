@@ -22,10 +22,10 @@ _TINY = 1e-12
 class SoftSort(Method):
     """The simplest relaxation: every place weighs the entries by their distance from its exact order statistic.
 
-    Contract: rows sum to 1, columns do not; values do not keep the sum; monotone; equivariant under permutations;
-    as smooth as its mode away from ties, continuous there; sparse in the modes c0, c1, c2; O(k n) time and memory
-    for k places; ties share evenly; infinite entries keep their places to themselves; a NaN makes its whole row NaN.
-    As softness -> 0: the exact order statistics.
+    Contract: rows sum to 1, columns do not; values do not keep the sum but are in order; equivariant under
+    permutations; as smooth as its mode away from ties, continuous there; sparse in the modes c0, c1, c2; O(k n) time
+    and memory for k places; ties share evenly; infinite entries keep their places to themselves; a NaN makes its
+    whole row NaN. As softness -> 0: the exact order statistics.
     """
 
     name = "softsort"
