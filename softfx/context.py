@@ -110,6 +110,12 @@ class Call:
         return any(known.tainted for known in self.known)
 
     @property
+    def detached(self) -> bool:
+        """Whether all operands that depend on a source were detached: no derivative could pass whatever is done."""
+        sources = [known for known in self.known if known.tainted]
+        return bool(sources) and all(known.stopped and known.soft is None for known in sources)
+
+    @property
     def written(self) -> Tensor | None:
         """The tensor it writes in place."""
         if self.spelled is not None:

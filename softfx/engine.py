@@ -35,29 +35,11 @@ __all__ = ["Engine"]
 # What softening a call can fail with while it is planned, on shapes alone; the site is then blocked with the reason.
 _FAILURES = (Cut, RuntimeError, ValueError, IndexError, TypeError, NotImplementedError)
 # The value of these depends on the shape of their tensor operands only.
-_SHAPE_ONLY = frozenset(
-    (
-        "zeros_like",
-        "ones_like",
-        "empty_like",
-        "full_like",
-        "rand_like",
-        "randn_like",
-        "randint_like",
-        "new_zeros",
-        "new_ones",
-        "new_empty",
-        "new_full",
-        "new_tensor",
-        "size",
-        "numel",
-        "dim",
-        "stride",
-        "storage_offset",
-        "is_floating_point",
-        "is_contiguous",
-    )
-)
+_SHAPE_ONLY = frozenset({
+    "zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "randint_like", "new_zeros",
+    "new_ones", "new_empty", "new_full", "new_tensor", "size", "numel", "dim", "stride", "storage_offset",
+    "is_floating_point", "is_contiguous",
+})  # fmt: skip
 _STOPS = ("detach", "data")
 # What these return is arbitrary: beside a soft write it would be part of an average.
 _BLANK = ("empty", "empty_like", "new_empty")
@@ -145,6 +127,9 @@ class Engine:
         record = self._record(rule, call) if call.is_site else None
         if record is not None and not record.acts and not (softs and rule.family in ("kink", "unsafe")):
             return self._plain(call, "is kept hard")
+        if record is not None and record.acts and call.detached and not record.resolved.named:
+            record.of_detached = True
+            return self._plain(call)
         if record is None and (not softs or (rule.discrete_only and not call.discrete_softs)):
             return self._plain(call)
         if not torch.is_grad_enabled() and (record is None or record.action != "soft") and all(s.exact for s in softs):
@@ -232,12 +217,12 @@ class Engine:
         if call.written is not None:
             self.sites.writes = True
             self.values.set(call.written, Known(call.tainted, None, carries, whole))
-        hard = follow(call, result, self.backend)
+        hard, stopped = follow(call, result, self.backend), call.detached or call.op in _STOPS
         for position, output in enumerate(outputs):
             if output is not call.written and (
                 self.values.get(output) is None or not self.values.known(output).tainted
             ):
-                known = Known(call.tainted, None, carries, whole, hard(position), version(output), fill)
+                known = Known(call.tainted, None, carries, whole, hard(position), version(output), fill, stopped)
                 self.values.set(output, known)
         return result
 

@@ -38,7 +38,7 @@ def div(x: Any, y: Any) -> Tensor:
     (tensor([0.0000, 0.2500]), tensor([ 0.0000, -0.0625]))
     """
     if not isinstance(y, Tensor):
-        return x / y
+        return torch.div(x, y)
     irregular = y == 0
     if isinstance(x, Tensor) and x.shape != y.shape:
         irregular, y = irregular.expand(_joint(x, y)), y.expand(_joint(x, y))

@@ -61,7 +61,9 @@ def _settle(record: SiteRecord, opaque: bool) -> None:
         record.reason = f"a no_grad block of the program ({where}) cuts what it reaches; lift_no_grad = true lifts it"
     if record.live:
         return
-    if record.cuts and all(record.cuts.values()):
+    if record.of_detached and not record.cuts and not record.returned:
+        record.keep("the program detaches its operands, so that no gradient could pass; name it to act on it")
+    elif record.cuts and all(record.cuts.values()):
         record.keep(f"what uses it has no derivative: {'; '.join(record.cuts)}")
     elif record.cuts:
         record.block("; ".join(record.cuts))

@@ -38,6 +38,7 @@ class SiteRecord:
     live: bool = False  # a soft value of it reaches a real number
     delivered: bool = False  # and a result of the call
     detached: Location | None = None  # where the program stops the derivative of what it reached
+    of_detached: bool = False  # it was met on operands that the program detaches
     switched_off: Location | None = None  # the no_grad block that what it reached ends in
     cuts: dict[str, bool] = field(default_factory=dict)  # why soft values of it were lost; whether it had to be
     consumers: dict[tuple[str, str, int, str], Consumer] = field(default_factory=dict)

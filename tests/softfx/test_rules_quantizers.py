@@ -38,8 +38,9 @@ def with_zero_point_by_hand(x: Tensor) -> Tensor:
 
 def roundings(x: Tensor) -> tuple[Tensor, ...]:
     return (
-        x.floor(), x.ceil(), x.trunc(), x.sign(), x.round(decimals=1), x.long().double(), torch.div(x, 0.7, rounding_mode="floor"),
-        (x * 4 + 0.5).floor().to(torch.int32).double() / 4, x.floor().to(torch.int64).double() * 2,
+        x.floor(), x.ceil(), x.trunc(), x.sign(), x.round(decimals=1), x.long().double(),
+        torch.div(x, 0.7, rounding_mode="floor"), (x * 4 + 0.5).floor().to(torch.int32).double() / 4,
+        x.floor().to(torch.int64).double() * 2,
     )  # fmt: skip
 
 
