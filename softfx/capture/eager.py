@@ -321,11 +321,16 @@ def _names(target: Any) -> dict[int, str]:
     return {id(tensor): name for name, tensor in tensors}
 
 
+def _outlives(recorder: Recorder, node: fx.Node) -> bool:
+    return node.op == "call_function" and node in recorder.dynamic
+
+
 def _note_escapes(recorder: Recorder) -> None:
     """A tensor made during the call that somebody still holds is state kept between calls."""
-    gc.collect()
+    if any(_outlives(recorder, node) for node in recorder.builder.alive()):
+        gc.collect()  # slow in a large program: only where something may be no more than a cycle
     for node in recorder.builder.alive():
-        if node.op == "call_function" and node in recorder.dynamic:
+        if _outlives(recorder, node):
             location = node.meta.get("location")
             where = f" ({location.file}:{location.line})" if location is not None else ""
             recorder.obstacles[

@@ -27,6 +27,7 @@ from tests.zoo.test_zoo import HERE, load
 __all__ = ["Row", "page", "row"]
 
 _PACKAGES = "site-packages/"
+LIFTED = {"preset": "straight-through", "default": {"lift_no_grad": True}}
 _COUNTED = ("soft", "straight_through", "keep", "blocked")
 
 
@@ -39,39 +40,48 @@ class Row:
     counts: dict[str, int] = field(default_factory=dict)  # of the straight-through policy
     softened: int = 0  # sites made soft by a soft policy
     blocked: list[str] = field(default_factory=list)
+    kept: Counter[str] = field(default_factory=Counter)  # why sites are kept, and how many
     gained: int = 0
-    dead: bool = False  # no leaf gets a gradient in the original
-
-    @property
-    def alive(self) -> bool:
-        """Whether an entry without any gradient has one now."""
-        return self.dead and self.gained > 0
+    lifted: int = 0  # leaves that gain a gradient where the program's no_grad blocks are lifted as well
+    dead: bool = False  # it has float results, and no leaf gets a gradient from them in the original
 
 
 def row(script: ModuleType, zoo: ModuleType, name: str, expected: dict[str, Any]) -> Row:
     """One entry, run."""
     columns = script.check(zoo, name, expected)
     result = Row(name, [c for c in script.COLUMNS if not str(columns[c]).startswith("ok")])
-    before, _ = _gradients(script, zoo, name, None)
+    before, floats = _gradients(script, zoo, name, None)
     after, report = _gradients(script, zoo, name, "straight-through")
     result.counts = report.counts
     result.blocked = [_told(site) for site in report.sites if site.action == "blocked"]
-    result.gained = sum(script.alive(b) and not script.alive(a) for a, b in zip(before, after, strict=True))
-    result.dead = not any(script.alive(gradient) for gradient in before)
+    result.kept = Counter(_kind(site.reason) for site in report.sites if site.action == "keep")
+    result.gained = _gained(script, before, after)
+    result.dead = floats and not any(script.alive(gradient) for gradient in before)
+    result.lifted = _gained(script, before, _gradients(script, zoo, name, LIFTED)[0]) if result.dead else result.gained
     _, report = _gradients(script, zoo, name, script.SOFT(0.1))
     result.softened = report.counts["soft"]
     return result
 
 
 def _gradients(script: ModuleType, zoo: ModuleType, name: str, policy: Any) -> tuple[list[Any], Any]:
-    """The gradients of an entry's leaves under a policy (None: as it is), and the report."""
+    """The gradients of an entry's leaves under a policy, and the report; None: as it is, and if it gives floats."""
     script.seed()
     function, args, kwargs = zoo.build(name)
     leaves = script.leaves(function, args, kwargs)
     if policy is None:
-        return script.run(function, args, kwargs, leaves)[1], None
+        results, gradients = script.run(function, args, kwargs, leaves)
+        return gradients, any(result.is_floating_point() for result in results)
     soft = softfx.soften(function, policy, example_inputs=args, example_kwargs=kwargs)
     return script.run(soft, args, kwargs, leaves)[1], soft.report
+
+
+def _gained(script: ModuleType, before: list[Any], after: list[Any]) -> int:
+    return sum(script.alive(b) and not script.alive(a) for a, b in zip(before, after, strict=True))
+
+
+def _kind(reason: str) -> str:
+    """A reason without its places."""
+    return reason.partition(":")[0].partition(" (")[0].partition(",")[0].partition(";")[0]
 
 
 def _told(site: Any) -> str:
@@ -102,18 +112,25 @@ def page(rows: list[Row], missing: list[str]) -> str:
         "",
         f"- {sum(not entry.failed for entry in rows)} of {len(rows)} entries hold every column of run_zoo.py.",
         f"- {total['blocked']} of {total['found']} sites are blocked ({share:.1%}).",
-        f"- {len(dead)} entries have no gradient at all in the original; {sum(e.alive for e in dead)} of them have one "
-        "afterwards.",
-        f"- {sum(entry.gained for entry in rows)} leaves (parameters and float inputs) gain a gradient.",
+        f"- {len(dead)} entries have float results without any gradient in the original. {sum(e.gained > 0 for e in dead)} "
+        f"of them have one afterwards, {sum(e.lifted > 0 for e in dead)} where the policy lifts the program's own no_grad "
+        "blocks as well (lift_no_grad = true).",
+        f"- {sum(entry.gained for entry in rows)} leaves (parameters and float inputs) gain a gradient, "
+        f"{sum(entry.lifted for entry in rows)} with no_grad lifted.",
         *([f"- Left out, their packages were missing: {', '.join(missing)}."] if missing else []),
         "",
         'Sites, straight-through, kept and blocked are those of the preset "straight-through"; soft are the sites that '
-        "a soft policy for the discrete family relaxes. Kept: by the policy, in existing straight-through code, or where "
-        "nothing differentiable follows; the report of each model says which.",
+        "a soft policy for the discrete family relaxes. Leaves gained: with no_grad blocks kept, and lifted.",
         "",
-        "| entry | sites | soft | straight-through | guard | kept | blocked | leaves gained | original without gradient |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| entry | sites | soft | straight-through | guard | kept | blocked | leaves gained | lifted | had none |",
+        "|---|---|---|---|---|---|---|---|---|---|",
         *(_line(entry) for entry in rows),
+        "",
+        "Had none: entries that have float results and no gradient at all in the original.",
+        "",
+        "## Kept, and why",
+        "",
+        *(f"- {entry.name}: {_reasons(entry.kept)}" for entry in rows if entry.kept),
         "",
         "## Blocked, and why",
         "",
@@ -127,8 +144,12 @@ def page(rows: list[Row], missing: list[str]) -> str:
 def _line(entry: Row) -> str:
     c = entry.counts
     cells = (entry.name, c["found"], entry.softened, c["straight_through"], c["guard"], c["keep"], c["blocked"])
-    before = "yes" if entry.dead else ""
-    return "| " + " | ".join(str(cell) for cell in (*cells, f"+{entry.gained}", before)) + " |"
+    ends = (f"+{entry.gained}", f"+{entry.lifted}", "yes" if entry.dead else "")
+    return "| " + " | ".join(str(cell) for cell in (*cells, *ends)) + " |"
+
+
+def _reasons(kept: Counter[str]) -> str:
+    return "; ".join(f"{count} {reason}" for reason, count in kept.most_common())
 
 
 def _rows(script: ModuleType, zoo: ModuleType, names: list[str], timeout: int) -> tuple[list[Row], list[str]]:
