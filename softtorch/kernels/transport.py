@@ -77,14 +77,11 @@ def _potentials(
     """Potentials (..., 1, m) and the inverse of the derivative (..., m, m) of column sums by potentials / scale."""
     batch, n, m = x.shape[:-1], x.shape[-1], anchors.shape[-1]
     rows = x.numel() // n
-    problem = _Dual(
-        x.reshape(rows, n, 1),
-        present.expand(x.shape).reshape(rows, n, 1),
-        anchors.expand(*batch, m).reshape(rows, 1, m),
-        mass.expand(*batch, m).reshape(rows, 1, m),
-        scale.expand(*batch, 1, 1).reshape(rows, 1, 1),
-        power,
-    )
+    x, present = x.reshape(rows, n, 1), present.expand(x.shape).reshape(rows, n, 1)
+    anchors, mass = anchors.expand(*batch, m).reshape(rows, 1, m), mass.expand(*batch, m).reshape(rows, 1, m)
+    scale = scale.expand(*batch, 1, 1).reshape(rows, 1, 1)
+    cost = ((x - anchors).square_() / scale).masked_fill_(mass <= 0, torch.inf)
+    problem = _Dual(x, present, anchors, mass, scale, power, bool((present > 0).all()), cost)
     g = _solve(problem, problem.hard_potentials())
     inverse: Tensor = torch.linalg.inv_ex(problem.regular(problem.derivative(problem.plan(g)))).inverse
     # inv_ex may give columns first; what the fake operator promises is rows first.
@@ -124,10 +121,14 @@ class _Dual(NamedTuple):
     scale: Tensor
     """(rows, 1, 1)"""
     power: int
+    whole: bool
+    """whether all entries are present"""
+
+    cost: Tensor
+    """(rows, n, m) squared distances over the scale, infinite for closed columns"""
 
     def scores(self, g: Tensor) -> Tensor:
-        cost = (self.x - self.anchors).square().masked_fill(self.mass <= 0, torch.inf)
-        return (g - cost) / self.scale
+        return g / self.scale - self.cost
 
     def hard_potentials(self) -> Tensor:
         """Potentials of the unregularized problem: anchors' cells meet halfway between the entries they part."""
@@ -142,7 +143,8 @@ class _Dual(NamedTuple):
         return torch.nn.functional.pad(rise.cumsum(dim=-1), (1, 0)).unsqueeze(-2)
 
     def plan(self, g: Tensor) -> Tensor:
-        return self.present * _project(self.scores(g), self.power)
+        plan = _project(self.scores(g), self.power)
+        return plan if self.whole else plan.mul_(self.present)
 
     def excess(self, plan: Tensor) -> Tensor:
         """How far the columns are from their masses, (rows, 1, m)."""
@@ -162,9 +164,12 @@ class _Dual(NamedTuple):
     def derivative(self, plan: Tensor) -> Tensor:
         """Derivative of the excess by g / scale, (rows, m, m): a graph's Laplacian, summed without cancellation."""
         r = self.power
-        weight = plan if r == 0 else torch.where(plan > 0, r * plan.pow((r - 1) / r), 0.0)
-        whole = weight.sum(dim=-1, keepdim=True)
-        shared = (weight / torch.where(whole > 0, whole, 1.0)).mT @ weight
+        if r == 0:
+            shared = plan.mT @ plan  # rows of the plan sum to 1, or are 0
+        else:
+            weight = (plan > 0).to(plan.dtype) if r == 1 else plan.pow((r - 1) / r).mul_(r)
+            whole = weight.sum(dim=-1, keepdim=True)
+            shared = (weight / whole.clamp(min=torch.finfo(plan.dtype).tiny)).mT @ weight
         shared = shared - torch.diag_embed(shared.diagonal(dim1=-2, dim2=-1))
         return torch.diag_embed(shared.sum(dim=-1)) - shared
 
@@ -177,6 +182,8 @@ class _Dual(NamedTuple):
         m = derivative.shape[-1]
         apart = torch.eye(m, dtype=derivative.dtype, device=derivative.device)
         together = (-derivative > LINKED).to(derivative.dtype) + apart
+        if bool((together > 0).all()):
+            return derivative + 1.0 / m
         for _ in range(doublings(m)):  # paths of length 1, 2, 4, ... until none can be longer
             together = (together @ together).clamp(max=1.0)
         return derivative + together / together.sum(dim=-1, keepdim=True)
@@ -185,8 +192,8 @@ class _Dual(NamedTuple):
 def _solve(problem: _Dual, g: Tensor) -> Tensor:
     """Newton's method with a damping that follows the excess, so that it is quadratic near the solution."""
     plan = problem.plan(g)
-    excess, objective = problem.excess(plan), problem.objective(g, plan)
-    damping = torch.ones_like(objective)
+    excess = problem.excess(plan)
+    damping = torch.ones_like(excess[..., :1])
     identity = torch.eye(g.shape[-1], dtype=g.dtype, device=g.device)
     for _ in range(MAX_STEPS):
         size = excess.abs().amax(dim=-1, keepdim=True)
@@ -197,11 +204,16 @@ def _solve(problem: _Dual, g: Tensor) -> Tensor:
         matrix = problem.derivative(plan) + (damping * size + 1e-14) * identity
         trial = g - OVERSHOOT * problem.scale * torch.linalg.solve_ex(matrix, excess.mT).result.mT
         trial_plan = problem.plan(trial)
-        trial_excess, trial_objective = problem.excess(trial_plan), problem.objective(trial, trial_plan)
-        # Near the solution the objective is flat to its rounding and the excess alone can tell.
-        better = trial_excess.abs().amax(dim=-1, keepdim=True) < 0.5 * size
-        taken = active & (better | (trial_objective < objective))
-        g, plan = torch.where(taken, trial, g), torch.where(taken, trial_plan, plan)
-        excess, objective = torch.where(taken, trial_excess, excess), torch.where(taken, trial_objective, objective)
+        trial_excess = problem.excess(trial_plan)
+        # Near the solution the objective is flat to its rounding and the excess alone can tell; where it does the
+        # objective need not be known.
+        taken = active & (trial_excess.abs().amax(dim=-1, keepdim=True) < 0.5 * size)
+        if not bool((taken == active).all()):
+            taken |= active & (problem.objective(trial, trial_plan) < problem.objective(g, plan))
+        if bool(taken.all()):
+            g, plan, excess = trial, trial_plan, trial_excess
+        else:
+            g, plan = torch.where(taken, trial, g), torch.where(taken, trial_plan, plan)
+            excess = torch.where(taken, trial_excess, excess)
         damping = torch.where(taken, damping / 4.0, damping * 4.0)
     return g

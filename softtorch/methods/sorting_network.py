@@ -93,13 +93,12 @@ class SortingNetwork(Mirrored):
         layers = list(layers_of(size, x.device))
         function, softness = SWAPS[self.swap](keys.mode), keys.softness
         padded, level = _padded(keys, size)
-        result, weights = network.run(
-            padded,
-            None if keys.moderate and size == keys.n else level,
-            layers,
-            lambda difference: function(difference / softness),
-            self.error_free,
-        )
+        same = keys.moderate and size == keys.n
+
+        def swap(difference: Tensor) -> Tensor:
+            return function(difference / softness)
+
+        result, weights = network.run(padded, None if same else level, layers, swap, self.error_free)
         return result, weights, layers
 
 
