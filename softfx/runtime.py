@@ -14,10 +14,12 @@ from torch import Tensor
 
 import softtorch
 from softtorch.kernels.surrogate import second_order
+from softtorch.methods.sorting_network import SortingNetwork
 
 __all__ = [
     "blend",
     "bool_points",
+    "by_network",
     "compose",
     "count_points",
     "count_positions",
@@ -373,3 +375,12 @@ def real_clamp(
     if max is not None:
         return max - softtorch.softrelu(max - input, **options)
     return input
+
+
+def by_network(name: str, network: dict[str, Any], *args: Any, method: str, **kwargs: Any) -> Any:
+    """softtorch's operator of that name by a sorting network with these settings: swap, error_free, layout.
+
+    >>> by_network("sort", {"error_free": True}, torch.tensor([2.0, 1.0]), method="sorting_network")[0]
+    tensor([1., 2.])
+    """
+    return getattr(softtorch, name)(*args, method=SortingNetwork(**network), **kwargs)

@@ -1,7 +1,7 @@
 """What `softfx explain` says of the mathematics: the formula of the soft form and what it tends to, by operation.
 
 In the formulas s is the softness, x and y the operands, sigma the step of the mode (smooth: the logistic function; c0,
-c1, c2: piecewise polynomials that are 0 and 1 beyond s), rows of P are distributions. To add one: a line in FORMULAS.
+c1, c2: piecewise polynomials that reach 0 and 1 at 5 s), rows of P are distributions. To add one: a line in FORMULAS.
 """
 
 from __future__ import annotations

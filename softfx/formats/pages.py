@@ -11,8 +11,12 @@ import softtorch
 from softfx.formats.mathematics import formula, limit
 from softfx.rules.rule import Rule
 
-__all__ = ["FAMILY_MEANINGS", "page_text", "rule_data", "rule_facts", "rules_markdown", "rules_text"]
+__all__ = ["FAMILY_MEANINGS", "page_text", "rule_data", "rule_facts", "rules_markdown", "rules_page", "rules_text"]
 
+_NOTATION = (
+    "In the formulas s is the softness, x and y the operands, sigma the step of the mode (`smooth`: the logistic "
+    "function; `c0`, `c1`, `c2`: piecewise polynomials, 0 and 1 from five softnesses on), rows of P distributions."
+)
 _COLUMN = 12  # the longest name of a fact, and two spaces
 
 FAMILY_MEANINGS = {
@@ -123,4 +127,24 @@ def rules_markdown(rules: Sequence[Rule]) -> str:
     for rule in rules:
         cells = (rule.code, f"`{rule.op}`", rule.family, _becomes(rule), ", ".join(rule.options))
         lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def rules_page(rules: Sequence[Rule]) -> str:
+    """The table as a page of documentation: what each operation becomes, by family, and its formula."""
+    lines = ["# Rules", "", "Every operation that softfx knows. `softfx explain NAME` says more of one.", ""]
+    lines += [_NOTATION, ""]
+    for family, meaning in FAMILY_MEANINGS.items():
+        members = sorted((rule for rule in rules if rule.family == family), key=lambda rule: rule.code)
+        lines += [f"## {family}", "", f"{meaning[0].upper()}{meaning[1:]}", ""]
+        if family == "selection":
+            lines += [", ".join(f"`{rule.op}`" for rule in members) + ".", ""]
+            continue
+        lines += ["| code | operation | becomes | formula | options | estimators |", "|---|---|---|---|---|---|"]
+        for rule in members:
+            estimators = ", ".join(rule.estimators)
+            options = ", ".join(rule.options)
+            cells = (rule.code, f"`{rule.op}`", rule.soft, f"`{formula(rule)}`", options, estimators)
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append("")
     return "\n".join(lines)

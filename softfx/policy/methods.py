@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from softtorch.methods import METHODS
 
-__all__ = ["METHOD_NAMES", "misfit"]
+__all__ = ["METHOD_NAMES", "NETWORK", "NETWORK_METHOD", "misfit"]
+
+# The options of one method only.
+NETWORK_METHOD = "sorting_network"
+NETWORK = ("swap", "error_free", "layout")
 
 # A method that gives neither values nor indices (top-k masks only) answers no operation of torch.
 METHOD_NAMES = tuple(name for name, method in METHODS.items() if method.has_values or method.has_rows)

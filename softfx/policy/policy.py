@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 
 from softfx.errors import PolicyError, did_you_mean, listed
 from softfx.policy.entry import Entry, Place
-from softfx.policy.methods import misfit
+from softfx.policy.methods import NETWORK, NETWORK_METHOD, misfit
 from softfx.policy.presets import DEFAULT_PRESET, PRESETS
 from softfx.policy.reading import read_entries
 from softfx.policy.schema import SETTINGS
@@ -139,6 +139,11 @@ class Policy:
         if text := misfit(op, options.get("method"), options.get("mode", "smooth")):
             where = f"{place.file}:{place.line}"
             raise PolicyError(f"{set_by['method']}: {text} Give {op} at {where} an entry with a method of its own.")
+        for key in NETWORK:
+            if key in options and options.get("method") != NETWORK_METHOD:
+                has = f"{op} at {place.file}:{place.line} has {options.get('method', 'softsort')!r}"
+                text = f"{set_by[key]}: {key} is an option of method = '{NETWORK_METHOD}', and {has}."
+                raise PolicyError(f"{text} Give the entry that method, or leave {key} out.")
         relevant = ("action", *options) if named or family in fields["families"] else ("families",)
         return Resolved(
             action,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from softfx.errors import did_you_mean
 from softfx.policy.methods import METHOD_NAMES
+from softtorch.methods.sorting_network import NETWORKS, SWAPS
 from softtorch.modes import MODES
 
 __all__ = ["FAMILIES", "OPTIONS", "SELECTORS", "SETTINGS", "Legal", "wrong"]
@@ -97,7 +98,9 @@ OPTIONS: Mapping[str, Legal] = {
     "use_geometric_mean": _BOOL,
     "error_free": _BOOL,
     "variant": _one_of("abs", "rectified"),
-    "swap": _one_of("logistic", "reciprocal", "cauchy", "optimal"),
+    "swap": _one_of(*SWAPS),
+    "layout": _one_of(*NETWORKS),
+    "gaussian": _BOOL,
     "neighbor_radius": _COUNT,
     "epsilon": _NUMBER,
 }

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx import draws, places
+from softfx import draws, places, runtime
 from softfx.domains import Domain, Soft
 from softfx.rules.estimators import drawn, reinmax
 from softfx.rules.rule import Cut, Estimate, Rule, RuleContext
@@ -28,6 +28,15 @@ def _refuse(input: Any) -> None:
         raise Cut("its operand arrives as a hard integer or bool: the gradient was cut upstream")
 
 
+def _ordered(context: RuleContext, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """A call with the policy's options; those of a sorting network make one of the method's name."""
+    network = {key: context.options[key] for key in _NETWORK if key in context.options}
+    options = {key: value for key, value in context.options.items() if key not in network}
+    if not network or options.get("method") != "sorting_network":
+        return context.call(function, *args, **kwargs, **options)
+    return context.call(runtime.by_network, function.__name__, network, *args, **kwargs, **options)
+
+
 def _index(context: RuleContext, value: Tensor) -> Any:
     return context.soft(value, "soft_index")
 
@@ -35,7 +44,7 @@ def _index(context: RuleContext, value: Tensor) -> Any:
 def _arg(function: Callable[..., Tensor]) -> Callable[..., Any]:
     def relax(context: RuleContext, input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
         _refuse(input)
-        return _index(context, context.call(function, input, dim=dim, keepdim=keepdim, **context.options))
+        return _index(context, _ordered(context, function, input, dim=dim, keepdim=keepdim))
 
     return relax
 
@@ -49,8 +58,8 @@ def _extreme(function: Callable[..., Any], pairwise: Callable[..., Tensor]) -> C
             options = {key: context.options[key] for key in ("softness", "mode") if key in context.options}
             return context.call(pairwise, input, other, **options)
         if dim is None:
-            return context.call(function, input, **context.options)
-        values, index = _pair(context, context.call(function, input, dim=dim, keepdim=keepdim, **context.options))
+            return _ordered(context, function, input)
+        values, index = _pair(context, _ordered(context, function, input, dim=dim, keepdim=keepdim))
         return values, index
 
     return relax
@@ -68,44 +77,44 @@ def _permutation(context: RuleContext, index: Tensor | None) -> Soft | None:
 def _topk(context: RuleContext, input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
     _refuse(input)
     source = input if largest else context.call(torch.neg, input)
-    values, index = _pair(context, context.call(softtorch.topk, source, k, dim=dim, **context.options))
+    values, index = _pair(context, _ordered(context, softtorch.topk, source, k, dim=dim))
     return values if largest else context.call(torch.neg, values), index
 
 
 def _sort(context: RuleContext, input: Any, dim: int = -1, descending: bool = False, stable: bool | None = None) -> Any:
     _refuse(input)
-    values, index = context.call(softtorch.sort, input, dim=dim, descending=descending, **context.options)
+    values, index = _ordered(context, softtorch.sort, input, dim=dim, descending=descending)
     return values, _permutation(context, index)
 
 
 def _msort(context: RuleContext, input: Any) -> Any:
     _refuse(input)
-    values, _ = _pair(context, context.call(softtorch.sort, input, dim=0, **context.options))
+    values, _ = _pair(context, _ordered(context, softtorch.sort, input, dim=0))
     return values
 
 
 def _argsort(context: RuleContext, input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
     _refuse(input)
-    index = context.call(softtorch.argsort, input, dim=dim, descending=descending, **context.options)
+    index = _ordered(context, softtorch.argsort, input, dim=dim, descending=descending)
     return _permutation(context, index)
 
 
 def _median(context: RuleContext, input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     _refuse(input)
     if dim is None:
-        return context.call(softtorch.median, input, **context.options)
-    return _pair(context, context.call(softtorch.median, input, dim=dim, keepdim=keepdim, **context.options))
+        return _ordered(context, softtorch.median, input)
+    return _pair(context, _ordered(context, softtorch.median, input, dim=dim, keepdim=keepdim))
 
 
 def _kthvalue(context: RuleContext, input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     _refuse(input)
-    return _pair(context, context.call(softtorch.kthvalue, input, k, dim=dim, keepdim=keepdim, **context.options))
+    return _pair(context, _ordered(context, softtorch.kthvalue, input, k, dim=dim, keepdim=keepdim))
 
 
 def _cumulative(function: Callable[..., Any]) -> Callable[..., Any]:
     def relax(context: RuleContext, input: Any, dim: int) -> Any:
         _refuse(input)
-        return _pair(context, context.call(function, input, dim=dim, **context.options))
+        return _pair(context, _ordered(context, function, input, dim=dim))
 
     return relax
 
@@ -124,7 +133,7 @@ def _unique(
         return values
     inverse: tuple[Any, ...] = ()
     if return_inverse:
-        ranks = context.call(softtorch.rank, values, descending=False, **context.options)  # from 1 on
+        ranks = _ordered(context, softtorch.rank, values, descending=False)  # from 1 on
         inverse = (context.soft(context.call(places.place_of, ranks, place), "count"),)
     return (values, *inverse, *((None,) if return_counts else ()))
 
@@ -143,9 +152,7 @@ def _quantile(
     interpolation: str = "linear",
 ) -> Any:  # fmt: skip
     _refuse(input)
-    return context.call(
-        softtorch.quantile, input, q, dim=dim, keepdim=keepdim, interpolation=interpolation, **context.options
-    )
+    return _ordered(context, softtorch.quantile, input, q, dim=dim, keepdim=keepdim, interpolation=interpolation)
 
 
 def _amax(largest: bool) -> Callable[..., Any]:
@@ -155,13 +162,15 @@ def _amax(largest: bool) -> Callable[..., Any]:
         value = input
         function = softtorch.max if largest else softtorch.min
         for axis in sorted((axis % max(input.dim(), 1) for axis in axes), reverse=True):
-            value = context.call(function, value, dim=axis, keepdim=keepdim, **context.options)[0]
+            value = _ordered(context, function, value, dim=axis, keepdim=keepdim)[0]
         return value
 
     return relax
 
 
-_OPTIONS = ("softness", "mode", "method", "standardize", "ot_kwargs")
+_NETWORK = ("swap", "error_free", "layout")
+_OPTIONS = ("softness", "mode", "method", "standardize", "ot_kwargs", *_NETWORK)
+_GATED = ("max", "min", "sort", "topk", "median", "kthvalue", "quantile", "cummax", "cummin", "msort", "amax", "amin")
 _INDEX_WHY = "An index is an integer: the numbers it was chosen from receive no gradient from what it selects."
 _VALUE_WHY = "Only the chosen elements receive a gradient; the others never learn that they were close."
 _KEEP = "Keep it where the choice is not to be learned, or where another term already trains the scores."
@@ -227,7 +236,7 @@ def _axiswise(
         relax=relax,
         carry=_through_ties(relax, {"argmax": _first(True), "argmin": _first(False)}.get(op)),
         aliases=aliases,
-        options=_OPTIONS,
+        options=(*_OPTIONS, "gated_grad") if op in _GATED else _OPTIONS,
         drop_in=kind.get("drop_in", False),
         estimators=_estimators(op),
     )

@@ -77,6 +77,7 @@ def _comparison(
         relax=_relax(function),
         carry=_carry(compare, function),
         aliases=aliases,
+        options=("softness", "mode", "epsilon"),
         site=_of_numbers,
         estimators={"identity": identity(difference(sign)), "gumbel": drawn(compare, draws.with_logistic_noise)}
         if sign
@@ -112,5 +113,6 @@ RULES = (
         "SoftTorch 0.1.1 documentation",
         soft="softtorch.isclose",
         relax=_isclose,
+        options=("softness", "mode", "epsilon"),
     ),
 )

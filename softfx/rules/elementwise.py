@@ -85,6 +85,16 @@ def _relu6(context: RuleContext, input: Any) -> Any:
     return context.call(runtime.real_clamp, input, 0.0, 6.0, **context.options)
 
 
+def _relu(context: RuleContext, input: Any) -> Any:
+    """The ramp of the mode, gated or not, or relu convolved with a Gaussian."""
+    _refuse_integers(input)
+    options = dict(context.options)
+    if options.pop("gaussian", False):
+        softness = {key: options[key] for key in ("softness",) if key in options}
+        return context.call(softtorch.gaussian_relu, input, **softness)
+    return context.call(softtorch.relu, input, **options)
+
+
 def _leaky_relu(context: RuleContext, input: Any, negative_slope: float = 0.01) -> Any:
     return context.call(softtorch.leaky_relu, input, negative_slope, **context.options)
 
@@ -159,6 +169,8 @@ def _elementwise(
     )
 
 
+_STAIRS = ("softness", "mode", "neighbor_radius")
+_GATED = ("softness", "mode", "gated")
 _FLAT = "Constant between its jumps: the derivative is zero everywhere it exists, so nothing upstream learns."
 _CORNER = "Differentiable almost everywhere; flat on one side, so units there receive no gradient."
 _KEEP_COUNTS = "Keep it where the rounded number only labels or counts and no loss depends on it."
@@ -167,24 +179,25 @@ _KEEP_KINK = "Usually keep it: optimisers cope with corners; soften it when unit
 RULES = (
     _elementwise(
         "SX101", "round", "discrete", _round, _FLAT, _KEEP_COUNTS,
-        source="arXiv 2504.19026", options=("softness", "mode", "neighbor_radius"),
+        source="arXiv 2504.19026", options=_STAIRS,
     ),
-    _elementwise("SX102", "floor", "discrete", _rounding(softtorch.floor), _FLAT, _KEEP_COUNTS),
-    _elementwise("SX103", "ceil", "discrete", _rounding(softtorch.ceil), _FLAT, _KEEP_COUNTS),
-    _elementwise("SX104", "trunc", "discrete", _rounding(softtorch.trunc), _FLAT, _KEEP_COUNTS, "fix"),
+    _elementwise("SX102", "floor", "discrete", _rounding(softtorch.floor), _FLAT, _KEEP_COUNTS, options=_STAIRS),
+    _elementwise("SX103", "ceil", "discrete", _rounding(softtorch.ceil), _FLAT, _KEEP_COUNTS, options=_STAIRS),
+    _elementwise("SX104", "trunc", "discrete", _rounding(softtorch.trunc), _FLAT, _KEEP_COUNTS, "fix", options=_STAIRS),
     _elementwise("SX105", "sign", "discrete", _rounding(softtorch.sign), _FLAT, _KEEP_COUNTS, "sgn"),
     _elementwise("SX106", "heaviside", "discrete", _heaviside, _FLAT, _KEEP_COUNTS),
     _elementwise(
-        "SX107", "frac", "kink", _unary(softtorch.frac), "Right between its jumps, blind to them.", _KEEP_KINK
+        "SX107", "frac", "kink", _unary(softtorch.frac), "Right between its jumps, blind to them.", _KEEP_KINK,
+        options=_STAIRS,
     ),
     _elementwise("SX121", "abs", "kink", _unary(softtorch.abs), _CORNER, _KEEP_KINK, "absolute"),
-    _elementwise("SX122", "relu", "kink", _unary(softtorch.relu), _CORNER, _KEEP_KINK),
-    _elementwise("SX123", "clamp", "kink", _clamp, _CORNER, _KEEP_KINK, "clip"),
-    _elementwise("SX124", "clamp_min", "kink", _clamp_min, _CORNER, _KEEP_KINK),
-    _elementwise("SX125", "clamp_max", "kink", _clamp_max, _CORNER, _KEEP_KINK),
-    _elementwise("SX126", "hardtanh", "kink", _hardtanh, _CORNER, _KEEP_KINK),
-    _elementwise("SX127", "relu6", "kink", _relu6, _CORNER, _KEEP_KINK),
-    _elementwise("SX128", "leaky_relu", "kink", _leaky_relu, _CORNER, _KEEP_KINK),
+    _elementwise("SX122", "relu", "kink", _relu, _CORNER, _KEEP_KINK, options=(*_GATED, "gaussian")),
+    _elementwise("SX123", "clamp", "kink", _clamp, _CORNER, _KEEP_KINK, "clip", options=_GATED),
+    _elementwise("SX124", "clamp_min", "kink", _clamp_min, _CORNER, _KEEP_KINK, options=_GATED),
+    _elementwise("SX125", "clamp_max", "kink", _clamp_max, _CORNER, _KEEP_KINK, options=_GATED),
+    _elementwise("SX126", "hardtanh", "kink", _hardtanh, _CORNER, _KEEP_KINK, options=_GATED),
+    _elementwise("SX127", "relu6", "kink", _relu6, _CORNER, _KEEP_KINK, options=_GATED),
+    _elementwise("SX128", "leaky_relu", "kink", _leaky_relu, _CORNER, _KEEP_KINK, options=_GATED),
     _elementwise("SX129", "hardsigmoid", "kink", _unary(softtorch.hardsigmoid), _CORNER, _KEEP_KINK),
     _elementwise("SX130", "hardswish", "kink", _unary(softtorch.hardswish), _CORNER, _KEEP_KINK),
     _elementwise("SX131", "threshold", "kink", _threshold, _CORNER, _KEEP_KINK),
