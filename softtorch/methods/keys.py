@@ -14,7 +14,7 @@ from torch import Tensor
 
 from softtorch.kernels.host import readable
 from softtorch.kernels.precision import widened
-from softtorch.kernels.standardize import VARIANCE_FLOOR, standardized
+from softtorch.kernels.standardize import VARIANCE_FLOOR, moments, reach, standard
 from softtorch.modes import Mode
 
 _FAR = 1e8  # masks are also written with -1e9; so far apart, standardizing leaves the rest one number in float32
@@ -35,9 +35,9 @@ class Keys:
     """a number, or a tensor broadcastable to (..., 1)."""
     mode: Mode
     center: Tensor | None = None
-    """(..., [1]) the mean that was taken off; None when not standardized."""
+    """(..., [1]) the mean that was taken off; None when not standardized. A constant where `moderate`."""
     spread: Tensor | None = None
-    """(..., [1]) what it was then divided by; None when not standardized."""
+    """(..., [1]) what it was then divided by; None when not standardized. A constant where `moderate`."""
     moderate: bool = False
     """Whether it is known that no entry counts as infinite and none is huge; where False, either may be so."""
 
@@ -83,9 +83,11 @@ class Keys:
         """Numbers like `compared`, (..., k), in the units of `raw`: the inverse of standardizing."""
         if self.center is None or self.spread is None:
             return compared
+        # What is kept of moderate entries are constants.
+        center, spread = moments(self.raw) if self.moderate else (self.center, self.spread)
         # The clamp keeps logit finite; 10 eps of the dtype computed in, which is never half precision.
         edge = max(1e-10, 10 * torch.finfo(compared.dtype).eps)
-        return torch.logit(compared.clamp(edge, 1.0 - edge)) * self.spread + self.center
+        return torch.logit(compared.clamp(edge, 1.0 - edge)) * spread + center
 
     def negated(self) -> "Keys":
         """The keys of -x. Standardizing commutes with the sign: sigmoid(-z) = 1 - sigmoid(z)."""
@@ -101,10 +103,9 @@ def prepare(x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool) 
         softness = softness.to(raw.dtype)
     if x.shape[-1] == 0:
         return Keys(raw, raw, torch.zeros_like(raw, dtype=torch.int8), softness, mode)
-    if _is_moderate(raw):
-        level = torch.zeros((), dtype=torch.int8, device=x.device).expand(x.shape)
-        unit, center, spread = standardized(raw) if standardize else (raw, None, None)
-        return Keys(raw, unit, level, softness, mode, center, spread, moderate=True)
+    keys = _moderate(raw, softness, mode, standardize) if raw.numel() and readable(raw) else None
+    if keys is not None:
+        return keys
     least, most = _bounds(x)
     level = (x.detach() >= most).to(torch.int8) - (x.detach() <= least).to(torch.int8)
     finite = torch.where(level == 0, raw, 0.0)
@@ -117,12 +118,18 @@ def prepare(x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool) 
     return Keys(raw, compared, level, softness, mode, center, spread)
 
 
-def _is_moderate(x: Tensor) -> bool:
-    """Whether it can be known for free that no entry of x, (..., [n]), is infinite, or so far out that it counts so."""
-    if x.numel() == 0 or not readable(x):
-        return False
-    # Written so that a NaN is not moderate. Two reductions are far faster than aminmax.
-    return float(x.detach().amin()) > -_FAR / 2 and float(x.detach().amax()) < _FAR / 2
+def _moderate(x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool) -> Keys | None:
+    """Keys for x, (..., [n]), where it is seen at once that no entry is so far out that it could count as infinite."""
+    level = torch.zeros((), dtype=torch.int8, device=x.device).expand(x.shape)
+    # Bounds are compared so that a NaN is not moderate.
+    if not standardize:
+        fixed = x.detach()
+        inside = float(fixed.amin()) > -_FAR / 2 and float(fixed.amax()) < _FAR / 2
+        return Keys(x, x, level, softness, mode, moderate=True) if inside else None
+    scores = standard(x)
+    if not float(reach(scores).amax()) < _FAR / 2:
+        return None
+    return Keys(x, scores.z.sigmoid(), level, softness, mode, scores.mean, scores.spread, moderate=True)
 
 
 def _bounds(x: Tensor) -> tuple[Tensor | float, Tensor | float]:
