@@ -15,7 +15,7 @@ from torch import Tensor
 
 import softfx
 
-PARTICLES, LENGTH, TRACKS, STEPS = 64, 15, 24, 80
+PARTICLES, LENGTH, TRACKS, STEPS = 64, 15, 24, 50
 DRIFT, NOISE = 0.3, 1.0  # of the true motion, of the true sensor
 
 
@@ -85,7 +85,7 @@ def main() -> None:
 
     _, readings, motion, offsets = (part[0] for part in test)
     soft = softfx.soften(track, "gradients", example_inputs=(readings, log_width, motion, offsets))
-    optimizer = torch.optim.Adam([log_width], lr=0.1)
+    optimizer = torch.optim.Adam([log_width], lr=0.15)
     for _ in range(STEPS):
         optimizer.zero_grad()
         error(soft, log_width, scenes(TRACKS)).backward()
