@@ -19,6 +19,9 @@ from softfx.source import Location
 from softfx.spelling import Spelled, Spelling
 from softfx.whole import is_whole_number
 
+# Of their second operand only the shape or the type is wanted.
+_LIKE = ("expand_as", "view_as", "reshape_as", "type_as")
+
 __all__ = ["Backend", "Call", "Context", "Direct"]
 
 
@@ -107,7 +110,8 @@ class Call:
     @property
     def tainted(self) -> bool:
         """Whether an operand depends on a differentiable source."""
-        return any(known.tainted for known in self.known)
+        known = self.known[:1] if self.op in _LIKE else self.known
+        return any(operand.tainted for operand in known)
 
     @property
     def detached(self) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor
 import softtorch
 from softfx.runtime import blend, excluding
 
-__all__ = ["deviation", "left_out", "mean", "placed", "total", "variance"]
+__all__ = ["alongside", "deviation", "left_out", "mean", "placed", "total", "variance"]
 
 
 def _weighted(rows: Tensor, p: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
@@ -62,6 +62,21 @@ def deviation(
 ) -> Tensor:
     """Their standard deviation.  # (n, ...), (n), (n) -> (...)"""
     return softtorch.sqrt(variance(rows, p, chosen, dims, keepdim))
+
+
+def alongside(values: Tensor, p: Tensor) -> Tensor:
+    """What stands beside the rows that the hard mask selects, in their order, for all rows: by how many come before.
+
+    # (k, ...), (n) -> (n, ...)
+
+    >>> alongside(torch.tensor([10.0, 20.0]), torch.tensor([1.0, 0.0, 1.0]))
+    tensor([10., 20., 20.])
+    """
+    values = values if values.is_floating_point() else values.to(p.dtype)
+    before = (p.cumsum(0) - p).clamp(0, len(values) - 1)
+    lower = before.detach().floor().long()
+    part = (before - lower).to(values.dtype).reshape(-1, *(1,) * (values.dim() - 1))
+    return torch.lerp(values[lower], values[(lower + 1).clamp(max=len(values) - 1)], part)
 
 
 def left_out(rows: Tensor, p: Tensor, chosen: Tensor, largest: bool) -> Tensor:

@@ -150,12 +150,32 @@ def _index_put(context: RuleContext, input: Any, key: Any, value: Any, accumulat
     if any(parts[i].domain is Domain.SOFT_BOOL for i in soft):
         if len(parts) == 1 and not accumulate:
             return _masked_write(context, input, parts[0], value)
-        raise Cut("a soft mask stands in a key beside other indices")
+        return _written_in_part(context, input, parts, value, accumulate)
     shape = shape_of(input)
     if len(soft) > 1:
         raise Cut("soft keys write on several axes at once")
     place = _place(context, parts, soft[0], shape)
     return put(context, input, place.key, place.index, place.size, value, place.block, accumulate)
+
+
+def _written_in_part(context: RuleContext, input: Any, parts: list[Any], value: Any, accumulate: bool) -> Any:
+    """x[mask, 0] = v: the masked write to x[:, 0], in its place."""
+    mask, rest = parts[0], parts[1:]
+    plain = all(isinstance(part, int | slice) and not isinstance(part, bool) for part in rest)
+    if (
+        accumulate
+        or not plain
+        or not isinstance(mask, Soft)
+        or isinstance(value, Soft)
+        or not isinstance(input, Tensor)
+    ):
+        raise Cut("a soft mask stands in a key beside other indices")
+    key = (*(slice(None),) * mask.value.dim(), *rest)
+    part = _masked_write(context, context.call(Tensor.__getitem__, input, key), mask, value)
+    if isinstance(part, Soft):
+        base = context.call(Tensor.to, input, part.value.dtype)
+        return context.soft(context.call(runtime.write, base, key, part.value), part.domain.value)
+    return context.call(runtime.write, input, key, part)
 
 
 def _masked_write(context: RuleContext, input: Any, mask: Soft, value: Any) -> Any:

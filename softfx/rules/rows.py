@@ -16,7 +16,7 @@ from torch import Tensor
 
 import softtorch
 from softfx import selections
-from softfx.domains import Domain, Soft, tensors_in
+from softfx.domains import Domain, Soft, map_tensors, tensors_in
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import as_real, is_discrete
 
@@ -81,6 +81,17 @@ def _opened(tree: Any) -> Any:
     return tree
 
 
+def _beside(context: RuleContext, rows: Soft, tensor: Tensor) -> Tensor:
+    """A hard operand beside the rows: one with as many rows as the original selects is spread over all of them."""
+    rank = rows.value.dim()
+    if tensor.dim() < rank or (tensor.dim() == rank and tensor.shape[0] == 1):
+        return tensor
+    if tensor.dim() > rank or rows.mask is None or tensor.shape[0] != int(rows.mask.sum()):
+        raise Cut("rows that a soft mask selects meet a tensor of other rows")
+    spread: Tensor = context.call(selections.alongside, tensor, rows.support)
+    return spread
+
+
 def _like(context: RuleContext, first: Soft, rows: Tensor) -> Soft:
     assert first.support is not None
     return replace(context.soft(rows, "selected", first.support), mask=first.mask)
@@ -89,10 +100,7 @@ def _like(context: RuleContext, first: Soft, rows: Tensor) -> Soft:
 def _each(context: RuleContext, rule: Rule | None, *args: Any, **kwargs: Any) -> Any:
     """Row by row: made of all rows; a decision among them as the site's policy has it."""
     softs = _rows_of((args, tuple(kwargs.values())))
-    rank = softs[0].value.dim()
-    for tensor in tensors_in((args, kwargs)):
-        if tensor.dim() >= rank and not (tensor.dim() == rank and tensor.shape[0] == 1):
-            raise Cut("rows that a soft mask selects meet a tensor with as many rows as the original selects")
+    args, kwargs = map_tensors(lambda tensor: _beside(context, softs[0], tensor), (args, kwargs))
     args, kwargs = _opened(args), {key: _opened(value) for key, value in kwargs.items()}
     relaxed = rule is not None and rule.relax is not None and (rule.family == "unsafe" or context.options)
     if not relaxed or rule is None or rule.relax is None:
@@ -111,8 +119,32 @@ def _along_rows(context: RuleContext, rule: Rule | None, input: Soft, *args: Any
     return _like(context, input, context.call(context.func, input.value, *args, **kwargs))
 
 
-def _key(context: RuleContext, rule: Rule | None, input: Soft, key: Any) -> Any:
-    """rows[:, key]: the same of every row."""
+def _joined(context: RuleContext, rule: Rule | None, tensors: Any, dim: int = 0) -> Any:
+    """cat and stack along the rows' own axes."""
+    softs = _rows_of(tensors)
+    rank = softs[0].value.dim() + (context.func is torch.stack)
+    if len(softs) != len(tensors) or dim % rank == 0:
+        raise Cut("rows that a soft mask selects are joined with others")
+    return _like(context, softs[0], context.call(context.func, [soft.value for soft in softs], dim))
+
+
+def _shaped(context: RuleContext, rule: Rule | None, input: Soft, dim: int) -> Any:
+    """unsqueeze and squeeze along the rows' own axes."""
+    rank = input.value.dim() + (getattr(context.func, "__name__", "") == "unsqueeze")
+    if dim % rank == 0:
+        raise Cut("the rows that a soft mask selects become an axis of something else")
+    return _like(context, input, context.call(context.func, input.value, dim))
+
+
+def _key(context: RuleContext, rule: Rule | None, input: Any, key: Any) -> Any:
+    """rows[:, key]: the same of every row; table[rows]: what each row finds."""
+    if isinstance(key, Soft) and not isinstance(input, Soft):
+        rows = _rows_of([key])[0]
+        if input.dim() == 0 or not is_discrete(rows.value) or rows.value.dtype is torch.bool:
+            raise Cut("rows that a soft mask selects, as an index")
+        return _like(context, rows, context.call(Tensor.__getitem__, input, rows.value))
+    if not isinstance(input, Soft) or isinstance(key, Soft) or input.domain is not Domain.SELECTED:
+        raise Cut("rows that a soft mask selects, as an index")
     first = key[0] if isinstance(key, tuple) and key else key
     if first is not Ellipsis and first != slice(None):
         raise Cut("a part of the rows that a soft mask selects")
@@ -196,6 +228,8 @@ ROWS: dict[str, RowRule] = {
     **dict.fromkeys((*_SMOOTH, *_SPELLED), RowRule(_each)),
     **dict.fromkeys(_OWN_AXES, RowRule(_along_rows)),
     "getitem": RowRule(_key),
+    **dict.fromkeys(("cat", "stack"), RowRule(_joined)),
+    **dict.fromkeys(("unsqueeze", "squeeze"), RowRule(_shaped)),
     "sum": _reduced(selections.total),
     "mean": _reduced(selections.mean),
     "var": _reduced(selections.variance),

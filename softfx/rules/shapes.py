@@ -16,6 +16,14 @@ from softfx.rules.values import as_indices, as_number, as_probability, counted, 
 __all__ = ["RULES"]
 
 
+def _like(context: RuleContext, input: Any, other: Any) -> Any:
+    """x.view_as(y): of y only the shape is wanted."""
+    if not isinstance(input, Soft):
+        return None
+    expands = getattr(context.func, "__name__", "") == "expand_as"
+    return moved(context, torch.Tensor.expand if expands else torch.reshape, input, tuple(context.hard.shape))
+
+
 def _move(context: RuleContext, input: Any, *args: Any, **kwargs: Any) -> Any:
     if not isinstance(input, Soft) or any(isinstance(arg, Soft) for arg in args):
         raise Cut("a soft value stands where a shape is wanted")
@@ -118,8 +126,8 @@ def _rule(code: str, op: str, carry: Callable[..., Any], *aliases: str) -> Rule:
 
 
 _MOVING = (
-    "reshape", "view", "view_as", "reshape_as", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose",
-    "t", "T", "mT", "movedim", "expand", "expand_as", "broadcast_to", "repeat", "tile", "narrow", "select", "split",
+    "reshape", "view", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose",
+    "t", "T", "mT", "movedim", "expand", "broadcast_to", "repeat", "tile", "narrow", "select", "split",
     "chunk", "unbind", "flip", "roll", "ravel", "diagonal", "repeat_interleave", "tensor_split", "unfold", "adjoint",
     "fliplr", "flipud", "rot90", "atleast_1d", "atleast_2d", "atleast_3d", "hsplit", "vsplit",
     "H", "mH", "unsafe_chunk", "unsafe_split", "split_with_sizes",
@@ -131,6 +139,7 @@ _ALIASES = {"transpose": ("swapaxes", "swapdims"), "movedim": ("moveaxis",)}
 RULES = (
     *(_rule(f"SX7{i:02d}", op, _move, *_ALIASES.get(op, ())) for i, op in enumerate(_MOVING, 1)),
     *(_rule(f"SX7{i:02d}", op, _same) for i, op in enumerate(_SAME, 61)),
+    *(_rule(f"SX7{i}", op, _like) for i, op in enumerate(("view_as", "reshape_as", "expand_as"), 81)),
     _rule("SX790", "pad", _pad),
     _rule("SX791", "cat", _cat, "concat", "concatenate"),
     _rule("SX792", "stack", _stack),

@@ -149,6 +149,18 @@ def rows_by_hand(x: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
     return (b * x).sum(0) / b.sum(), (b * x**2).sum() / (b.sum() * x.shape[1])
 
 
+def average_precision(x: Tensor) -> Tensor:
+    """Each hit's rank among the hits over its rank among all: the first has as many rows as the mask has hits."""
+    places = torch.arange(1.0, len(x) + 1, dtype=x.dtype)[x > 0]
+    return ((torch.arange(len(places)) + 1) / places).mean()
+
+
+def average_precision_by_hand(x: Tensor) -> Tensor:
+    b = above(x)
+    before = (b.cumsum(0) - b).clamp(0, float((x > 0).sum()) - 1)
+    return (b * (before + 1) / torch.arange(1, len(x) + 1)).sum() / b.sum()
+
+
 def by_parts(x: Tensor) -> Tensor:
     """Huber's loss, as it is written by hand: each part where its mask says."""
     size = x.abs()
@@ -198,6 +210,7 @@ PAIRS = {
     "data movement": Pair(moved, moved_by_hand, ((4, 5),)),
     "reductions of a selection": Pair(reduced, reduced_by_hand, ((9,),), linear=False),
     "rows of a selection": Pair(rows, rows_by_hand, ((6, 3), (6,)), linear=False),
+    "ranks beside a selection": Pair(average_precision, average_precision_by_hand, ((9,),), linear=False),
     "a function by parts": Pair(by_parts, by_parts_by_hand, ((9,),), linear=False),
     "matrices of masks": Pair(matrices, matrices_by_hand, ((4,), (5,)), linear=False),
     "truth of numbers": Pair(truths, truths_by_hand, ((9,),), linear=False),
