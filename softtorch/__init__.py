@@ -5,6 +5,7 @@ public names; this file only gathers them, and puts their errors into one form (
 """
 
 from softtorch.activations import *  # noqa: F403
+from softtorch.aggregation import *  # noqa: F403
 from softtorch.attention import *  # noqa: F403
 from softtorch.axiswise import *  # noqa: F403
 from softtorch.boundary import guard as _guard
@@ -13,6 +14,7 @@ from softtorch.comparison import *  # noqa: F403
 from softtorch.elementwise import *  # noqa: F403
 from softtorch.estimators import *  # noqa: F403
 from softtorch.gates import *  # noqa: F403
+from softtorch.implicit import *  # noqa: F403
 from softtorch.indexing import *  # noqa: F403
 from softtorch.layers import *  # noqa: F403
 from softtorch.logic import *  # noqa: F403

@@ -16,12 +16,14 @@ from torch import Tensor
 
 from softtorch import (
     activations,
+    aggregation,
     axiswise,
     comparison,
     elementwise,
     hard_selection,
     indexing,
     logic,
+    pooling,
     rounding,
     safe,
     scatter,
@@ -33,6 +35,9 @@ from softtorch.straight_through import differentiating, st, straight_through
 
 __all__ = [
     "abs_st",
+    "adaptive_max_pool1d_st",
+    "adaptive_max_pool2d_st",
+    "adaptive_max_pool3d_st",
     "all_st",
     "any_st",
     "arccos_st",
@@ -84,6 +89,9 @@ __all__ = [
     "masked_fill_st",
     "masked_mean_st",
     "masked_sum_st",
+    "max_pool1d_st",
+    "max_pool2d_st",
+    "max_pool3d_st",
     "max_st",
     "maximum_st",
     "median_st",
@@ -102,6 +110,7 @@ __all__ = [
     "remainder_st",
     "round_st",
     "scatter_add_st",
+    "scatter_reduce_st",
     "scatter_st",
     "searchsorted_st",
     "sigmoidal_st",
@@ -308,3 +317,10 @@ div_st = _safe(safe.div, torch.div)
 log_st = _safe(safe.log, torch.log)
 sqrt_st = _safe(safe.sqrt, torch.sqrt)
 norm_st = _safe(safe.norm, torch.linalg.vector_norm)
+adaptive_max_pool1d_st = _st(pooling.adaptive_max_pool1d)
+adaptive_max_pool2d_st = _st(pooling.adaptive_max_pool2d)
+adaptive_max_pool3d_st = _st(pooling.adaptive_max_pool3d)
+max_pool1d_st = _st(pooling.max_pool1d)
+max_pool2d_st = _st(pooling.max_pool2d)
+max_pool3d_st = _st(pooling.max_pool3d)
+scatter_reduce_st = _st(aggregation.scatter_reduce)

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from softtorch.axiswise import max as soft_max
 from softtorch.errors import ShapeError, message
 from softtorch.methods import Method
-from softtorch.modes import HARD, Mode
+from softtorch.modes import Mode
 
 __all__ = [
     "adaptive_max_pool1d",
@@ -49,9 +48,8 @@ def max_pool1d(
         >>> softtorch.max_pool1d(torch.tensor([[0.0, 3.0, 1.0, 2.0]]), 2, softness=0.1)
         tensor([[2.9708, 1.9903]])
     """
-    arguments = (kernel_size, stride, padding, dilation, ceil_mode)
-    windows = _strided("max_pool1d", 1, x, *arguments)
-    return _pooled("max_pool1d", x, windows, arguments, (softness, mode, method, standardize))
+    windows = _strided("max_pool1d", 1, x, kernel_size, stride, padding, dilation, ceil_mode)
+    return _pooled(x, windows, (softness, mode, method, standardize))
 
 
 def max_pool2d(
@@ -89,9 +87,8 @@ def max_pool2d(
         >>> softtorch.max_pool2d(torch.arange(4.0).reshape(1, 2, 2), 2, softness=0.5)
         tensor([[[1.9727]]])
     """
-    arguments = (kernel_size, stride, padding, dilation, ceil_mode)
-    windows = _strided("max_pool2d", 2, x, *arguments)
-    return _pooled("max_pool2d", x, windows, arguments, (softness, mode, method, standardize))
+    windows = _strided("max_pool2d", 2, x, kernel_size, stride, padding, dilation, ceil_mode)
+    return _pooled(x, windows, (softness, mode, method, standardize))
 
 
 def max_pool3d(
@@ -115,9 +112,8 @@ def max_pool3d(
         >>> softtorch.max_pool3d(torch.zeros(1, 2, 2, 2), 2).shape
         torch.Size([1, 1, 1, 1])
     """
-    arguments = (kernel_size, stride, padding, dilation, ceil_mode)
-    windows = _strided("max_pool3d", 3, x, *arguments)
-    return _pooled("max_pool3d", x, windows, arguments, (softness, mode, method, standardize))
+    windows = _strided("max_pool3d", 3, x, kernel_size, stride, padding, dilation, ceil_mode)
+    return _pooled(x, windows, (softness, mode, method, standardize))
 
 
 def adaptive_max_pool1d(
@@ -136,7 +132,7 @@ def adaptive_max_pool1d(
         tensor([[2.9708, 1.9903]])
     """
     windows = _adaptive("adaptive_max_pool1d", 1, x, output_size)
-    return _pooled("adaptive_max_pool1d", x, windows, (output_size,), (softness, mode, method, standardize))
+    return _pooled(x, windows, (softness, mode, method, standardize))
 
 
 def adaptive_max_pool2d(
@@ -155,7 +151,7 @@ def adaptive_max_pool2d(
         torch.Size([1, 2, 7])
     """
     windows = _adaptive("adaptive_max_pool2d", 2, x, output_size)
-    return _pooled("adaptive_max_pool2d", x, windows, (output_size,), (softness, mode, method, standardize))
+    return _pooled(x, windows, (softness, mode, method, standardize))
 
 
 def adaptive_max_pool3d(
@@ -174,17 +170,12 @@ def adaptive_max_pool3d(
         torch.Size([1, 1, 1, 1])
     """
     windows = _adaptive("adaptive_max_pool3d", 3, x, output_size)
-    return _pooled("adaptive_max_pool3d", x, windows, (output_size,), (softness, mode, method, standardize))
+    return _pooled(x, windows, (softness, mode, method, standardize))
 
 
-def _pooled(
-    where: str, x: Tensor, windows: list[Tensor], arguments: tuple[Any, ...], options: tuple[Any, ...]
-) -> Tensor:
+def _pooled(x: Tensor, windows: list[Tensor], options: tuple[Any, ...]) -> Tensor:
     """The soft maximum of each window; windows: for each spatial axis the places of each, (n', [k]), -1 for none."""
     softness, mode, method, standardize = options
-    if mode in ("hard", HARD):
-        hard: Tensor = getattr(F, where)(x, *arguments)
-        return hard
     first = x.dim() - len(windows)
     for at, places in enumerate(windows, first):
         later = x.dim() - at - 1

@@ -60,6 +60,7 @@ FORMULAS: Mapping[str, str] = {
     "adaptive_max_pool1d": "max over each window",
     "adaptive_max_pool2d": "max over each window",
     "adaptive_max_pool3d": "max over each window",
+    "scatter_extremum": "in each group sum_j p_j x_j, p_j = softmax_j(x_j / s), of -x for amin",
     "searchsorted": "P(k) = sigma((x - b_(k-1)) / s) - sigma((x - b_k) / s) for the gap k of the boundaries b",
     "bucketize": "as searchsorted",
     "histc": "the sum over elements of the probability of each bin, as searchsorted",

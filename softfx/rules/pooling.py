@@ -1,4 +1,4 @@
-"""Max pooling: in each window the largest takes all of the gradient. Its soft form shares it among the window.
+"""Max pooling and the largest of groups: one takes all of the gradient. The soft form shares it among them.
 
 Indices of pooled places stay hard: they name positions of the whole plane. To add one, append a record to RULES.
 """
@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 import softtorch
+from softfx.domains import Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import is_discrete, through_real
 
@@ -60,7 +61,29 @@ def _pooling(code: str, op: str, relax: Callable[..., Any]) -> Rule:
     )
 
 
+def _scatter(context: RuleContext, input: Any, dim: int, index: Any, src: Any, reduce: str, *,
+             include_self: bool = True) -> Any:  # fmt: skip
+    if isinstance(index, Soft) or is_discrete(input):
+        raise Cut("its groups are soft, or it is of integers: the largest of a soft group has no rule")
+    call = softtorch.scatter_reduce
+    return context.call(call, input, dim, index, src, reduce, include_self=include_self, **context.options)
+
+
+_SCATTER = Rule(
+    "SX247",
+    "scatter_extremum",
+    "kink",
+    "In each group only the largest receives a gradient; the others never learn that they were close.",
+    _KEEP,
+    "arXiv 2006.07739",
+    soft="softtorch.scatter_reduce",
+    relax=_scatter,
+    carry=through_real(_scatter),
+    drop_in=True,
+)
+
 RULES = (
+    _SCATTER,
     _pooling("SX241", "max_pool1d", _pool(softtorch.max_pool1d)),
     _pooling("SX242", "max_pool2d", _pool(softtorch.max_pool2d)),
     _pooling("SX243", "max_pool3d", _pool(softtorch.max_pool3d)),

@@ -7,6 +7,7 @@ each result is one of the integers written. x[key] = value is in indexing.py.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -63,6 +64,12 @@ def _scatter_reduce(
     data, values = as_number(context, input, like), as_number(context, src, like)
     result = context.call(torch.scatter_reduce, data, dim, index, values, reduce, include_self=include_self)
     return _in_form(context, result, input, src)
+
+
+def _extremum(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    """The largest or smallest of each group is an operation of its own."""
+    reduce = args[4] if len(args) > 4 else kwargs.get("reduce")
+    return "scatter_extremum" if reduce in ("amax", "amin") else None
 
 
 def _scattered(
@@ -163,7 +170,7 @@ RULES: tuple[Rule, ...] = (
     selecting("SX507", "one_hot", _one_hot, "softtorch.one_hot"),
     selecting("SX508", "scatter", _scatter, "softtorch.scatter"),
     selecting("SX509", "scatter_add", _scatter_add, "softtorch.scatter_add"),
-    selecting("SX516", "scatter_reduce", _scatter_reduce, "softtorch.scatter_add"),
+    replace(selecting("SX516", "scatter_reduce", _scatter_reduce, "softtorch.scatter_add"), becomes=_extremum),
     selecting("SX517", "index_add", _index_write(True), "softtorch.scatter_add"),
     selecting("SX518", "index_copy", _index_write(False), "softtorch.scatter"),
     selecting("SX519", "index_fill", _index_fill, "softtorch.scatter"),

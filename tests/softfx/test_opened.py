@@ -80,3 +80,22 @@ def test_soft_pooling_tends_to_torchs() -> None:
     soft = softfx.soften(lambda x: F.max_pool2d(x, 3, 2, 1), "smooth", example_inputs=(x,))
     softfx.set_softness(soft, 1e-4)
     assert torch.allclose(soft(x), F.max_pool2d(x, 3, 2, 1), atol=1e-2)  # softness is in units of a window's spread
+
+
+@EXECUTOR
+@pytest.mark.parametrize("in_place", [False, True])
+def test_the_largest_of_each_group_is_a_kink(in_place: bool, executor: str) -> None:
+    index = torch.tensor([0, 0, 1, 1, 1])
+
+    def aggregate(x: Tensor) -> Tensor:
+        zeros = torch.zeros(3)
+        if in_place:
+            return zeros.scatter_reduce_(0, index, x, reduce="amax", include_self=False)
+        return zeros.scatter_reduce(0, index, x, "amax", include_self=False)
+
+    x = torch.tensor([1.0, 1.2, 0.3, 0.1, 0.4], requires_grad=True)
+    soft = softfx.soften(aggregate, "straight-through", example_inputs=(x,), executor=executor)
+    assert [(site.op, site.action) for site in soft.report.sites] == [("scatter_extremum", "straight_through")]
+    assert torch.equal(soft(x), aggregate(x))
+    (gradient,) = torch.autograd.grad(soft(x).sum(), x)
+    assert gradient.ne(0).all()
