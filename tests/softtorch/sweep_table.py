@@ -72,8 +72,8 @@ AXISWISE = [
     _axiswise("median", "values", True),
     _axiswise("argquantile", "rows", False, 0.35),
     _axiswise("quantile", "values", True, 0.35),
-    _axiswise("argpercentile", "rows", False, 78.0),
-    _axiswise("percentile", "values", True, 78.0),
+    _axiswise("argpercentile", "rows", False, 62.0),
+    _axiswise("percentile", "values", True, 62.0),
     _axiswise("cummax", "rows", True),
     _axiswise("cummin", "rows", True),
     _axiswise("rank", "rank", False),
@@ -82,8 +82,8 @@ AXISWISE = [
 
 LOG_PROBABILITIES = [
     _axiswise("argmax log", "rows", False, return_log_probs=True),
-    _axiswise("argsort log", "rows", False, return_log_probs=True),
-    _axiswise("argquantile log", "rows", False, 0.35, return_log_probs=True),
+    _axiswise("argsort log", "rows", False, return_log_probs=True, log_prob_eps=1e-4),
+    _axiswise("argquantile log", "rows", False, 0.35, return_log_probs=True, log_prob_eps=1e-4),
     _axiswise("topk log", "values", False, 1, return_log_probs=True, log_prob_eps=1e-6),
     _axiswise("cummax log", "rows", False, return_log_probs=True),
 ]

@@ -20,7 +20,7 @@ Tensors = tuple[Tensor, ...]
 ROWS, N = 3, 5
 # One graph has to serve them all. No batch is as large as an axis of an operator, which would be taken for the same
 # size, and n lies between two powers of two, where sorting networks change their layout.
-SIZES = [(4, 6), (8, 7), (9, 5)]
+SIZES = [(4, 6), (8, 7), (10, 5)]
 
 
 class NotApplicable(Exception):
