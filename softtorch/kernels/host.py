@@ -7,6 +7,7 @@ would wait for the device, in a graph it would fix the branch, and a mapped func
 import torch
 from torch import Tensor
 
+from softtorch._torch_private import is_wrapped
 from softtorch.kernels.pointwise import plain_operators_needed
 
 
@@ -14,4 +15,4 @@ def readable(x: Tensor) -> bool:
     """Whether a branch on the contents of x (any shape) is free of cost and of consequences."""
     if x.device.type != "cpu" or plain_operators_needed():
         return False
-    return type(x) in (Tensor, torch.nn.Parameter) and not torch._C._functorch.is_functorch_wrapped_tensor(x)
+    return type(x) in (Tensor, torch.nn.Parameter) and not is_wrapped(x)
