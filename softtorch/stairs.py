@@ -4,8 +4,6 @@ The sum telescopes to a running sum of 2 R + 2 soft steps, of which those out of
 accumulated in place, forward and backward, and keeps x alone; its plain form is the sum as autograd records it.
 """
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
@@ -28,28 +26,28 @@ def stairs(curve: Mode, s: Softness, x: Tensor, radius: int, from_floor: bool = 
 def stairs_function(curve: Mode, s: float, radius: int, from_floor: bool = False) -> Fused:
     """The staircase in few passes."""
 
-    def steps(x: Tensor, whole: Tensor, base: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """x / s less each place within reach, in a tensor that is used again, and the factor of the step there."""
-        inside = torch.sub(x, whole).nan_to_num_(nan=0.0)
-        for place in _reached(curve, s, radius, x.dtype)[0]:
-            yield torch.add(inside, 0.5 - place, out=whole).mul_(1.0 / s), _factor(place, base, radius)
-
     def value(out: Tensor, x: Tensor) -> None:
         whole = x.floor()
         base = _finite(whole)
         torch.sub(whole, base, out=out)  # 0, inf or NaN
+        inside = torch.sub(x, whole, out=whole).nan_to_num_(nan=0.0)
         base = base.zero_() if from_floor else base
-        _begin(out, base, _reached(curve, s, radius, x.dtype)[1], radius)
-        for u, factor in steps(x, whole, base):
-            step = curve.curves.step(u)
+        places, ones = _reached(curve, s, radius, x.dtype)
+        _begin(out, base, ones, radius)
+        steps = curve.curves.steps(inside, s, [0.5 - place for place in places])
+        for place, step in zip(places, steps, strict=True):
+            factor = _factor(place, base, radius)
             out.add_(step) if factor is None else out.addcmul_(factor, step)
 
     def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
         total = torch.zeros_like(x) if outs[0] is None else outs[0].zero_()
         whole = x.floor()
         base = _finite(whole).zero_() if from_floor else _finite(whole)
-        for u, factor in steps(x, whole, base):
-            density = curve.curves.density(u, grad)
+        inside = torch.sub(x, whole, out=whole).nan_to_num_(nan=0.0)
+        places = _reached(curve, s, radius, x.dtype)[0]
+        densities = curve.curves.densities(inside, s, [0.5 - place for place in places], grad)
+        for place, density in zip(places, densities, strict=True):
+            factor = _factor(place, base, radius)
             total.add_(density) if factor is None else total.addcmul_(factor, density)
         total.mul_(1.0 / s)
 

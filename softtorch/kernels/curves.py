@@ -6,15 +6,17 @@ To add an operator: its passes in terms of these.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from softtorch.kernels.fused import Fused, Outs
+from softtorch.kernels.fused import Fused, Keeping, Outs
 
+Argument = Callable[[Tensor, Tensor, Tensor], Tensor]
+Beyond = Callable[[Tensor, list[Tensor], Tensor, Tensor], Tensor]
 Plain = Callable[..., Tensor]
-Passes = tuple[Callable[..., None], Callable[..., None]]
+Passes = tuple[Callable[..., None], Callable[..., None], Keeping | None]
 
 # aten's fused derivatives, which select without a bool tensor: those cost several passes each.
 _where_positive = torch.ops.aten.threshold_backward.grad_input
@@ -51,6 +53,37 @@ class Curves(ABC):
     def reach(self, dtype: torch.dtype) -> float:
         """Where on sigmoidal is 0 and 1 to the precision of dtype."""
 
+    def steps(self, inside: Tensor, s: float, offsets: Sequence[float]) -> Iterator[Tensor]:
+        """sigmoidal((inside + offset) / s) at every offset, in a tensor that is used again; inside is in [0, 1]."""
+        u = torch.empty_like(inside)
+        for offset in offsets:
+            yield self.step(torch.add(inside, offset, out=u).mul_(1.0 / s))
+
+    def densities(self, inside: Tensor, s: float, offsets: Sequence[float], grad: Tensor) -> Iterator[Tensor]:
+        """grad times the derivative of sigmoidal there, likewise."""
+        u = torch.empty_like(inside)
+        for offset in offsets:
+            yield self.density(torch.add(inside, offset, out=u).mul_(1.0 / s), grad)
+
+    def keeping_sign(self, s: float) -> Keeping | None:
+        """Passes of the sign that keep something, if that is cheaper; so the next three."""
+        return None
+
+    def keeping_absolute(self, s: float) -> Keeping | None:
+        return None
+
+    def keeping_ramp(self, s: float) -> Keeping | None:
+        return None
+
+    def keeping_step(self, argument: Argument, slope: float) -> Keeping | None:
+        """Of the step of argument(out, x, y), which fills out and has the derivatives slope and -slope."""
+        return None
+
+    def keeping_near(self, beyond: Beyond, s: float, relative: float, apart: bool) -> Keeping | None:
+        """Of `near`, where beyond(out, scratch, x, y) fills out with how far beyond the tolerance the distance is, over
+        s and with the sign of `apart`; scratch with the difference and with its sign."""
+        return None
+
     def between(self, low: float, high: float, s: float, dtype: torch.dtype) -> Passes | None:
         """The passes of low + ramp(x - low) - ramp(x - high), where there are precise ones for these bounds."""
         half = (high - low) / 2.0
@@ -80,7 +113,7 @@ def sign(curves: Curves, s: float, plain: Plain) -> Fused:
     def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
         curves.density(torch.mul(x, 1.0 / s, out=outs[0]), grad).mul_(2.0 / s)
 
-    return Fused(value, pull, plain)
+    return Fused(value, pull, plain, curves.keeping_sign(s))
 
 
 def absolute(curves: Curves, s: float, plain: Plain) -> Fused:
@@ -92,7 +125,7 @@ def absolute(curves: Curves, s: float, plain: Plain) -> Fused:
     def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
         curves.absolute_slope(torch.mul(x, 1.0 / s, out=outs[0])).mul_(grad)
 
-    return Fused(value, pull, plain)
+    return Fused(value, pull, plain, curves.keeping_absolute(s))
 
 
 def ramp(curves: Curves, s: float, plain: Plain) -> Fused:
@@ -104,7 +137,7 @@ def ramp(curves: Curves, s: float, plain: Plain) -> Fused:
     def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
         curves.step(torch.mul(x, 1.0 / s, out=outs[0])).mul_(grad)
 
-    return Fused(value, pull, plain)
+    return Fused(value, pull, plain, curves.keeping_ramp(s))
 
 
 def gated_ramp(curves: Curves, s: float, plain: Plain) -> Fused:
@@ -125,7 +158,7 @@ def gated_ramp(curves: Curves, s: float, plain: Plain) -> Fused:
 def between(curves: Curves, low: float, high: float, s: float, dtype: torch.dtype, plain: Plain) -> Fused | None:
     """low + ramp(x - low) - ramp(x - high), or None where no passes are precise."""
     passes = curves.between(low, high, s, dtype)
-    return Fused(*passes, plain) if passes else None
+    return Fused(passes[0], passes[1], plain, passes[2]) if passes else None
 
 
 def corners(curves: Curves, low: float, high: float, s: float) -> Passes:
@@ -142,7 +175,7 @@ def corners(curves: Curves, low: float, high: float, s: float) -> Passes:
         inside = torch.sub(x, middle, out=outs[0]).abs_().neg_().add_(half)
         curves.step(inside.mul_(1.0 / s)).mul_(grad)
 
-    return value, pull
+    return value, pull, None
 
 
 def larger(curves: Curves, s: float, plain: Plain) -> Fused:
@@ -179,46 +212,57 @@ def compared(curves: Curves, s: float, direction: float, offset: float, plain: P
         if outs[1] is not None:
             torch.neg(slope, out=outs[1])
 
-    return Fused(value, pull, plain)
+    return Fused(value, pull, plain, curves.keeping_step(scaled, direction / s))
 
 
 def near(curves: Curves, s: float, tolerance: float, relative: float, apart: bool, plain: Plain) -> Fused:
     """2 sigmoidal((tolerance + relative abs(y) - abs(x - y)) / s), at most 1; 1 minus that where `apart` is meant."""
     direction = 1.0 if apart else -1.0
 
-    def beyond(out: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """How far the distance is beyond the tolerance, times direction / s."""
-        scratch = torch.mul(difference(out, x, y), 1.0 / s)
-        out.mul_(curves.sign(scratch))
+    def beyond(out: Tensor, scratch: list[Tensor], x: Tensor, y: Tensor) -> Tensor:
+        apart, sign = difference(scratch[0], x, y), scratch[1]
+        torch.mul(curves.sign(torch.mul(apart, 1.0 / s, out=sign)), apart, out=out)
         if relative:
-            out.sub_(curves.sign(scratch.copy_(y).mul_(1.0 / s)).mul_(y), alpha=relative)
+            out.sub_(curves.sign(y / s).mul_(y), alpha=relative)
         return out.sub_(tolerance).mul_(direction / s)
 
     def value(out: Tensor, x: Tensor, y: Tensor) -> None:
+        finished(beyond(out, [torch.empty_like(x), torch.empty_like(x)], x, y))
+
+    def finished(u: Tensor) -> None:
         if apart:
-            curves.sign(beyond(out, x, y)).clamp_(min=0.0)
+            curves.sign(u).clamp_(min=0.0)
         else:
-            curves.step(beyond(out, x, y)).mul_(2.0).clamp_(max=1.0)
+            curves.step(u).mul_(2.0).clamp_(max=1.0)
 
     def pull(outs: Outs, grad: Tensor, x: Tensor, y: Tensor) -> None:
-        of_distance = beyond(torch.empty_like(x), x, y)
-        scratch = of_distance * direction  # positive where the bound is not met
+        scratch = [torch.empty_like(x), torch.empty_like(x)]
+        of_distance = beyond(torch.empty_like(x), scratch, x, y)
+        positive = torch.mul(of_distance, direction, out=scratch[1])  # where the bound is not met
         curves.density(of_distance, grad).mul_(2.0 * direction / s)
-        _where_positive(of_distance, scratch, 0.0, grad_input=of_distance)
-        slope = torch.empty_like(x) if outs[0] is None else outs[0]
-        curves.absolute_slope(difference(slope, x, y).mul_(1.0 / s)).mul_(of_distance)
-        if outs[1] is not None:
-            torch.neg(slope, out=outs[1])
-            if relative:
-                curves.absolute_slope(scratch.copy_(y).mul_(1.0 / s))
-                outs[1].sub_(scratch.mul_(of_distance), alpha=relative)
+        _where_positive(of_distance, positive, 0.0, grad_input=of_distance)
+        slope = curves.absolute_slope(scratch[0].mul_(1.0 / s))
+        near_slopes(curves, s, relative, outs, of_distance, slope, y)
 
-    return Fused(value, pull, plain)
+    return Fused(value, pull, plain, curves.keeping_near(beyond, s, relative, apart))
+
+
+def near_slopes(
+    curves: Curves, s: float, relative: float, outs: Outs, of_distance: Tensor, slope: Tensor, y: Tensor
+) -> None:
+    """The derivatives of `near` by x and y: from that by the distance, and the distance's by x."""
+    of_x = torch.mul(slope, of_distance, out=slope if outs[0] is None else outs[0])
+    if outs[1] is not None:
+        torch.neg(of_x, out=outs[1])
+        if relative:
+            outs[1].addcmul_(curves.absolute_slope(y / s), of_distance, value=-relative)
 
 
 def difference(out: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """out becomes x - y, and 0 for two infinities that are equal; y of one axis or 0-dim."""
     if y.dim() == 0:  # a number is finite, or its infinity is met by chance only
         return torch.sub(x, y, out=out)
+    if x.device.type == "cpu" and bool(torch.sub(x, y, out=out).sum().isfinite()):
+        return out
     largest = torch.finfo(x.dtype).max
     return torch.clamp(x, -largest, largest, out=out).sub_(y.clamp(-largest, largest))

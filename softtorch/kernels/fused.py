@@ -13,14 +13,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from softtorch._torch_private import is_wrapped
 from softtorch.kernels import pointwise
 from softtorch.kernels.pointwise import aligned, described, plain_operators, plain_operators_needed
 from softtorch.kernels.precision import computing_dtype
 
-# Elements of a block for each thread: a few of them fit a cache, and Python's part in a block is below a tenth.
-BLOCK = 131072
+# Elements of a block for each thread: a few of them fit a cache, and Python's part in a block is small.
+BLOCK = 1 << 19
 
 Outs = tuple[Tensor | None, ...]
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Passes of which the forward ones leave vectors that spare the backward ones their costly functions."""
+
+    count: int
+    """how many vectors"""
+    value: Callable[..., None]
+    """value(out, kept, *operands): out is filled with the function, and the list `kept` with what backward wants"""
+    pull: Callable[..., None]
+    """pull(outs, grad, out, kept, *operands), as that of Fused; out and kept may not be written to"""
 
 
 @dataclass(frozen=True)
@@ -38,6 +51,8 @@ class Fused:
     where it is not asked for"""
     plain: Callable[..., Tensor]
     """plain(*operands): the same in differentiable operators, right in every derivative, at corners too; broadcasts"""
+    keeping: Keeping | None = None
+    """what is run in place of value and pull where there is a backward pass to come, if anything"""
 
 
 def run(function: Fused, *operands: Tensor) -> Tensor:
@@ -46,6 +61,9 @@ def run(function: Fused, *operands: Tensor) -> Tensor:
         return function.plain(*operands)
     if not torch.is_grad_enabled():
         return _filled(function, operands)
+    if function.keeping and _records(operands):
+        kept: tuple[Tensor, ...] = _RunKeeping.apply(function, *operands)  # type: ignore[no-untyped-call]
+        return kept[0]
     result: Tensor = _Run.apply(function, *operands)  # type: ignore[no-untyped-call]  # untyped in torch
     return result
 
@@ -79,6 +97,11 @@ def _suits(operands: tuple[Tensor, ...]) -> bool:
     return worth_passes(first) and all(x.is_contiguous() and (x.shape == first.shape or x.dim() == 0) for x in operands)
 
 
+def _records(operands: tuple[Tensor, ...]) -> bool:
+    """Whether a backward pass may come, and no function transform is about, which would take the kept for results."""
+    return any(x.requires_grad for x in operands) and not any(is_wrapped(x) for x in operands)
+
+
 def _blocks(*tensors: Tensor | None) -> Iterator[tuple[Any, ...]]:
     """The tensors block by block; 0-dim ones whole, None as None. On a device with one large block all is one."""
     first = next(x for x in tensors if x is not None)
@@ -108,10 +131,13 @@ def _pulled(function: Fused, grad: Tensor, operands: tuple[Tensor, ...], needed:
     count = len(results)
     for blocks in _blocks(grad, *operands, *results):
         function.pull(blocks[1 + count :], blocks[0], *blocks[1 : 1 + count])
-    return tuple(
-        None if part is None else part.sum_to_size(operand.shape)
-        for part, operand in zip(results, operands, strict=True)
-    )
+    return _summed(results, operands)
+
+
+def _summed(results: list[Tensor | None], operands: tuple[Tensor, ...]) -> Outs:
+    """Derivatives summed to the shapes of their operands."""
+    pairs = zip(results, operands, strict=True)
+    return tuple(None if part is None else part.sum_to_size(operand.shape) for part, operand in pairs)
 
 
 class _Run(torch.autograd.Function):
@@ -133,6 +159,42 @@ class _Run(torch.autograd.Function):
     def vmap(info: Any, in_dims: tuple[Any, ...], function: Fused, *operands: Tensor) -> tuple[Tensor, int]:
         rows = aligned(info.batch_size, in_dims[1:], operands)
         return run(function, *(row.contiguous() for row in rows)), 0
+
+
+class _RunKeeping(torch.autograd.Function):
+    """`_Run` by the passes that keep; its results are the value and the kept vectors."""
+
+    @staticmethod
+    @described
+    def forward(function: Fused, *operands: Tensor) -> tuple[Tensor, ...]:
+        assert function.keeping is not None  # `run` asks
+        count = function.keeping.count
+        results = [torch.empty_like(operands[0]) for _ in range(1 + count)]
+        for blocks in _blocks(*results, *operands):
+            function.keeping.value(blocks[0], blocks[1 : 1 + count], *blocks[1 + count :])
+        return tuple(results)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.function, *operands = inputs
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(*output, *operands)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+        function, saved, needed = ctx.function, ctx.saved_tensors, ctx.needs_input_grad[1:]
+        if grad is None:
+            return None, *(None for _ in needed)
+        count = 1 + function.keeping.count
+        operands = saved[count:]
+        if torch.is_grad_enabled():
+            return None, *_pulled(function, grad, operands, needed)
+        results = [torch.empty_like(operands[0]) if want else None for want in needed]
+        for blocks in _blocks(grad, *saved, *results):
+            kept, rest = blocks[1 : 1 + count], blocks[1 + count :]
+            function.keeping.pull(rest[len(operands) :], blocks[0], kept[0], kept[1:], *rest[: len(operands)])
+        return None, *_summed(results, operands)
 
 
 class _RunHard(torch.autograd.Function):

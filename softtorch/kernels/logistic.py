@@ -1,16 +1,19 @@
 """The passes of the logistic function, tanh and softplus. Their plain forms are with mode `smooth`."""
 
 import math
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from softtorch.kernels.curves import Curves, Passes
-from softtorch.kernels.fused import Outs
+from softtorch.kernels.curves import Argument, Beyond, Curves, Passes, near_slopes
+from softtorch.kernels.fused import Keeping, Outs
 
 # aten's derivatives of sigmoid and tanh from their values, in one pass.
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
+
+_where_positive = torch.ops.aten.threshold_backward.grad_input
 
 # The soft sign is exactly -1 or 1 from here on: tanh(40 / 2) rounds to 1 in float64.
 SATURATION = 40.0
@@ -46,6 +49,83 @@ class LogisticCurves(Curves):
         torch.abs(x, out=out).mul_(-math.log2(math.e) / s).exp2_().log1p_().mul_(s)
         return out.add_(x.relu())
 
+    def steps(self, inside: Tensor, s: float, offsets: Sequence[float]) -> Iterator[Tensor]:
+        if max(map(abs, offsets), default=0.0) + 1.0 > 0.9 * s * math.log(torch.finfo(inside.dtype).max):
+            yield from super().steps(inside, s, offsets)
+            return
+        # One exponential for all of them: e^-(inside + offset) / s is a multiple of e^-inside / s.
+        power, step = torch.mul(inside, -math.log2(math.e) / s).exp2_(), torch.empty_like(inside)
+        for offset in offsets:
+            yield torch.mul(power, math.exp(-offset / s), out=step).add_(1.0).reciprocal_()
+
+    def densities(self, inside: Tensor, s: float, offsets: Sequence[float], grad: Tensor) -> Iterator[Tensor]:
+        for step in self.steps(inside, s, offsets):
+            yield _sigmoid_backward(grad, step, grad_input=step)
+
+    def keeping_sign(self, s: float) -> Keeping:
+        def value(out: Tensor, kept: list[Tensor], x: Tensor) -> None:
+            self.sign(torch.mul(x, 1.0 / s, out=out))
+
+        def pull(outs: Outs, grad: Tensor, out: Tensor, kept: list[Tensor], x: Tensor) -> None:
+            _tanh_backward(grad, out, grad_input=outs[0]).mul_(0.5 / s)
+
+        return Keeping(0, value, pull)
+
+    def keeping_absolute(self, s: float) -> Keeping:
+        def value(out: Tensor, kept: list[Tensor], x: Tensor) -> None:
+            self.sign(torch.mul(x, 1.0 / s, out=kept[0]))
+            torch.mul(kept[0], x, out=out)
+
+        def pull(outs: Outs, grad: Tensor, out: Tensor, kept: list[Tensor], x: Tensor) -> None:
+            bounded = torch.clamp(x, -SATURATION * s, SATURATION * s, out=outs[0])  # or inf * 0 far out
+            of_sign = _tanh_backward(bounded, kept[0], grad_input=bounded)  # x (1 - sign^2)
+            torch.add(kept[0], of_sign, alpha=0.5 / s, out=outs[0]).mul_(grad)
+
+        return Keeping(1, value, pull)
+
+    def keeping_ramp(self, s: float) -> Keeping:
+        def value(out: Tensor, kept: list[Tensor], x: Tensor) -> None:
+            power = torch.abs(x, out=kept[0]).mul_(-math.log2(math.e) / s).exp2_()  # e^-|x / s|
+            torch.log1p(power, out=out).mul_(s).add_(x.relu())
+
+        def pull(outs: Outs, grad: Tensor, out: Tensor, kept: list[Tensor], x: Tensor) -> None:
+            over = torch.add(kept[0], 1.0, out=outs[0]).reciprocal_().sub_(0.5)  # sigmoid(|x / s|) - 1/2
+            over.copysign_(x).add_(0.5).mul_(grad)
+
+        return Keeping(1, value, pull)
+
+    def keeping_step(self, argument: Argument, slope: float) -> Keeping:
+        def value(out: Tensor, kept: list[Tensor], x: Tensor, y: Tensor) -> None:
+            self.step(argument(out, x, y))
+
+        def pull(outs: Outs, grad: Tensor, out: Tensor, kept: list[Tensor], x: Tensor, y: Tensor) -> None:
+            of_x = torch.empty_like(x) if outs[0] is None else outs[0]
+            _sigmoid_backward(grad, out, grad_input=of_x).mul_(slope)
+            if outs[1] is not None:
+                torch.neg(of_x, out=outs[1])
+
+        return Keeping(0, value, pull)
+
+    def keeping_near(self, beyond: Beyond, s: float, relative: float, apart: bool) -> Keeping:
+        direction = 1.0 if apart else -1.0
+
+        def value(out: Tensor, kept: list[Tensor], x: Tensor, y: Tensor) -> None:
+            u = beyond(out, kept, x, y)
+            if apart:
+                self.sign(u).clamp_(min=0.0)
+            else:
+                u.sigmoid_().mul_(2.0).clamp_(max=1.0)
+
+        def pull(outs: Outs, grad: Tensor, out: Tensor, kept: list[Tensor], x: Tensor, y: Tensor) -> None:
+            sign = out if apart else 1.0 - out  # of how far beyond
+            of_distance = _tanh_backward(grad, sign, grad_input=torch.empty_like(x)).mul_(0.5 * direction / s)
+            _where_positive(of_distance, sign, 0.0, grad_input=of_distance)
+            slope = torch.clamp(kept[0], -SATURATION * s, SATURATION * s)
+            slope = _tanh_backward(slope, kept[1], grad_input=slope).mul_(0.5 / s).add_(kept[1])
+            near_slopes(self, s, relative, outs, of_distance, slope, y)
+
+        return Keeping(2, value, pull)
+
     def reach(self, dtype: torch.dtype) -> float:
         return 6.0 - math.log(torch.finfo(dtype).eps)  # e^-reach is 1/400 of the rounding error at 1
 
@@ -70,4 +150,11 @@ class LogisticCurves(Curves):
             slope = torch.mul(inner, -1.0 / factor, out=outs[0]).add_(1.0).mul_(inner)
             slope.div_(inner.add_(1.0)).mul_(grad)
 
-        return value, pull
+        def keep(out: Tensor, kept: list[Tensor], x: Tensor) -> None:
+            torch.log1p(lifted(kept[0], x), out=out).mul_(s).add_(low)
+
+        def pull_kept(outs: Outs, grad: Tensor, out: Tensor, kept: list[Tensor], x: Tensor) -> None:
+            slope = torch.mul(kept[0], -1.0 / factor, out=outs[0]).add_(1.0).mul_(kept[0])
+            slope.div_(kept[0] + 1.0).mul_(grad)
+
+        return value, pull, Keeping(1, keep, pull_kept)

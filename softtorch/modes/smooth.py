@@ -39,7 +39,7 @@ class Smooth(Mode):
     def ramp_of(self, x: Tensor, softness: Tensor | float) -> Tensor:
         if isinstance(softness, Tensor):
             return softness * self.softrelu(x / softness)
-        return softplus(x, beta=1.0 / softness, threshold=_IDENTITY_FROM)
+        return super().ramp_of(x, softness)
 
     def project(self, z: Tensor) -> Tensor:
         return torch.softmax(z, dim=-1)
