@@ -103,21 +103,25 @@ def sites_figure(target: str, passed: Sequence[Passed]) -> Figure:
     shown = list(passed[:_MOST])
     norms = [norm for site in shown for norm in (site.before, site.after) if 0 < norm < math.inf]
     least, largest = (min(norms), max(norms)) if norms else (1.0, 10.0)
-    zero = 10.0 ** (math.floor(math.log10(least)) - 1)  # where nothing is drawn on an axis of logarithms
+    lowest, highest = math.floor(math.log10(least)), math.ceil(math.log10(largest))
+    zero = 10.0 ** (lowest - 1)  # where nothing is drawn on an axis of logarithms
+    decades = range(lowest, highest + 1, max(1, (highest - lowest) // 7))
     with _style():
         figure = _figure(8.6, 1.5 + 0.34 * max(len(shown), 2))
         axis = figure.subplots()
         axis.set_xscale("log")
-        axis.set_xlim(zero / 2, largest * 4)
+        axis.set_xlim(zero / 2, 10.0**highest * 6)
+        axis.set_xticks([zero, *(10.0**d for d in decades)], ["0", *(f"$10^{{{d}}}$" for d in decades)], minor=False)
+        axis.set_xticks([], minor=True)
         axis.axvspan(zero / 2, zero * 2, color=_PALE, alpha=0.35, linewidth=0)
         for row, site in enumerate(shown):
-            _dumbbell(axis, row, site, zero, largest * 2)
+            _dumbbell(axis, row, site, zero, 10.0**highest * 2)
         axis.set_yticks(range(len(shown)), [_row_label(site) for site in shown], fontfamily="monospace", fontsize=8)
         axis.set_ylim(len(shown) - 0.4, -0.6)
         axis.tick_params(axis="y", length=0)
         axis.spines["left"].set_visible(False)
         axis.grid(axis="x", color=_PALE, linewidth=0.4)
-        axis.set_xlabel("norm of the gradient passed to the operands (shaded: none at all)")
+        axis.set_xlabel("norm of the gradient passed on")
         more = f", {len(passed) - _MOST} more not shown" if len(passed) > _MOST else ""
         figure.suptitle(f"{textwrap.fill(target, 80)}\n{len(passed)} sites{more}", fontsize=10, fontweight="bold")
         _legend(figure, axis, shown)
@@ -132,7 +136,7 @@ def _dumbbell(axis: Any, row: int, site: Passed, zero: float, infinite: float) -
     axis.plot(ends[1], row, marker="o", markersize=4.5, color=color, linestyle="", zorder=4)
     for norm, end in zip((site.before, site.after), ends, strict=True):
         if not math.isfinite(norm):
-            axis.annotate(f" {norm}", (end, row), va="center", color=_COLORS["blocked"], fontsize=8)
+            axis.annotate(f"  {norm}", (end, row), va="center", color=_COLORS["blocked"], fontsize=8)
 
 
 def _placed(norm: float, zero: float, infinite: float) -> float:

@@ -72,6 +72,9 @@ def _soften(arguments: argparse.Namespace) -> int:
 def _plot(arguments: argparse.Namespace) -> int:
     if ":" in arguments.target:
         _, passed = run(arguments, site_gradients)
+        if not passed:
+            output.note(arguments, "no site found: there is nothing to draw")
+            return 0
         output.print_gradients(arguments, passed)
         figure = plotting.sites_figure(arguments.target, passed)
         name = arguments.target.partition("(")[0].rpartition(":")[2]

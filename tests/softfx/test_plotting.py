@@ -164,3 +164,10 @@ def test_without_matplotlib_it_says_what_to_install(
     assert main(["plot", "relu"]) == 2
     assert "pip install 'softfx[plot]'" in capsys.readouterr().err
     assert issubclass(softfx.MissingPackageError, ImportError)
+
+
+def test_a_model_without_sites_is_not_drawn(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "double.py").write_text("def double(x):\n    return 2 * x\n")
+    assert main(["plot", "double.py:double", "--input", "5"]) == 0
+    assert "nothing to draw" in capsys.readouterr().err
+    assert not (folder / "double.png").exists()
