@@ -141,9 +141,9 @@ def test_transforms_see_through(case, mode):
         assert torch.allclose(again, second, atol=1e-9)
 
 
-@pytest.mark.parametrize(("mode", "cases"), [("smooth", CASES), ("c2", CASES[::6])], ids=["smooth", "c2"])
+@pytest.mark.parametrize(("mode", "cases"), [("smooth", CASES[::3]), ("c2", CASES[1::9])], ids=["smooth", "c2"])
 def test_compile_takes_them_whole(mode, cases):
-    """All in one graph, which is compiled once: a graph for each of them takes a second each."""
+    """Some of them in one graph with its derivative; all of them one by one in the full matrix of test_transforms.py."""
 
     def fn(*xs):
         return [case.soft(*xs[: case.arity], softness=0.3, mode=mode) for case in cases]

@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
 
 import softtorch
 from softtorch.methods import METHODS, SoftSort
