@@ -89,16 +89,20 @@ def operator_of(name: str, method: str | None = None) -> Operator:
     >>> operator_of("relu").label
     'relu(x)'
     """
-    wanted = _canonical(name)
     known = _known()
+    wanted = name if name in known else _canonical(name)
     if wanted not in known:
+        if hasattr(softtorch, name) or wanted != name or name in RULES:
+            raise TargetError(f"plot: {name} has no softness, so there is nothing to draw. Name another operator.")
         raise TargetError(
             f"plot: unknown operator {name!r}.{did_you_mean(name, known)} Legal are softtorch's operators with a "
             f"softness: {listed(sorted(known))}. A model is named as package.module:name."
         )
     function = known[wanted]
     parameters = inspect.signature(function).parameters
-    if "generator" in parameters or next(iter(parameters)) != "x" or wanted == "histc":
+    first, *others = parameters.values()
+    missing = [other for other in others if other.default is other.empty and other.name not in _FILLED]
+    if missing or "generator" in parameters or first.name != "x" or wanted == "histc":
         raise TargetError(f"plot: {wanted} is no function of one number, so it has no curve. Name another operator.")
     arguments = {key: value for key, value in _FILLED.items() if key in parameters} | _OWN.get(wanted, {})
     if tensor := _TENSORS.get(wanted):
@@ -160,8 +164,8 @@ def _modes(operator: Operator) -> tuple[str, ...]:
 def _canonical(name: str) -> str:
     """softtorch's name for an operation or a code of softfx."""
     for rule in RULES.values():
-        if name in (rule.code, rule.op) and rule.soft.startswith("softtorch."):
-            return rule.soft.partition(".")[2]
+        if name in (rule.code, rule.op):
+            return rule.soft.removeprefix("softtorch.") if rule.soft.startswith("softtorch.") else rule.op
     return name
 
 

@@ -14,6 +14,7 @@ import softtorch
 from softfx.cli import main
 from softfx.curves import curves, operator_of
 from softfx.metering import Passed, site_gradients
+from softfx.rules import RULES
 
 PNG = b"\x89PNG"
 
@@ -51,9 +52,17 @@ def test_curves_are_the_operator_itself() -> None:
     torch.testing.assert_close(operator(row[:, 0], softness=0.3), expected)
 
 
-@pytest.mark.parametrize(("spelled", "name"), [("gt", "greater"), ("SX201", "argmax"), ("relu", "relu")])
+@pytest.mark.parametrize(("spelled", "name"), [("SX301", "greater"), ("SX201", "argmax"), ("relu", "relu")])
 def test_names_and_codes_of_softfx_are_known(spelled: str, name: str) -> None:
     assert operator_of(spelled).name == name
+
+
+def test_every_name_of_softfx_is_drawn_or_refused_with_a_reason() -> None:
+    for name in (*RULES, *(rule.code for rule in RULES.values())):
+        try:
+            assert operator_of(name)(torch.zeros(2)).shape == (2,)
+        except softfx.TargetError as refusal:
+            assert any(text in str(refusal) for text in ("no softness", "no function of one number")), name
 
 
 # -- gradients of sites ------------------------------------------------------------------------------------------------
@@ -135,6 +144,8 @@ MISTAKES = {
     "unknown operator 'rleu'. Did you mean 'relu'?": ["rleu"],
     "relu has no mode 'smoth'. Did you mean 'smooth'?": ["relu", "--modes", "c1,smoth"],
     "perturbed is no function of one number": ["perturbed"],
+    "max_pool2d is no function of one number": ["max_pool2d"],
+    "logical_and has no softness": ["logical_and"],
     "bernoulli is no function of one number": ["bernoulli"],
     "relu takes no method": ["relu", "--method", "ot"],
     "unknown method 'optimal'": ["argmax", "--method", "optimal"],
