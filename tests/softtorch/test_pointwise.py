@@ -143,7 +143,7 @@ def test_transforms_see_through(case, mode):
 
 @pytest.mark.parametrize(("mode", "cases"), [("smooth", CASES[::3]), ("c2", CASES[1::9])], ids=["smooth", "c2"])
 def test_compile_takes_them_whole(mode, cases):
-    """Some of them in one graph with its derivative; all of them one by one in the full matrix of test_transforms.py."""
+    """Some in one graph with its derivative; all of them one by one in the full matrix of test_transforms.py."""
 
     def fn(*xs):
         return [case.soft(*xs[: case.arity], softness=0.3, mode=mode) for case in cases]
