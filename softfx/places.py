@@ -9,7 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["distinct", "first", "place_of"]
+from softfx.runtime import excluding
+
+__all__ = ["distinct", "first", "gathered_extreme", "gathered_mean", "place_of"]
 
 
 def first(b: Tensor, dim: int | None = None) -> Tensor:
@@ -48,3 +50,40 @@ def place_of(ranks: Tensor, place: Tensor) -> Tensor:
     tensor([1., 0., 1.])
     """
     return ranks[place] - 1
+
+
+def _brought(p: Tensor, src: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Weights and values of what is brought to each place.  # (..., [n]), (...) -> both (..., n, ..., [k])"""
+    src = src[tuple(slice(size) for size in p.shape[:-1])]
+    weights = p.transpose(dim, -1)
+    return weights, src.unsqueeze(-1).transpose(dim, -1).expand(weights.shape)
+
+
+def gathered_extreme(base: Tensor, dim: int, p: Tensor, src: Tensor, include_self: bool, *, largest: bool) -> Tensor:
+    """torch.scatter_reduce "amax" or "amin" by a soft index: what is hardly brought to a place hardly counts.
+
+    # (..., n, ...), (..., k, ..., [n]), (..., k, ...) -> (..., n, ...)
+
+    >>> gathered_extreme(torch.zeros(2), 0, torch.eye(2), torch.tensor([3.0, -4.0]), True, largest=True)
+    tensor([3., 0.])
+    """
+    weights, values = _brought(p, src, dim)
+    far = torch.finfo(values.dtype).min if largest else torch.finfo(values.dtype).max
+    left = torch.where(weights > 0, excluding(values, weights, -1.0 if largest else 1.0), far)
+    found = left.amax(-1) if largest else left.amin(-1)
+    if not include_self:
+        return torch.where(weights.sum(-1) > 0.5, found, base)
+    return torch.maximum(base, found) if largest else torch.minimum(base, found)
+
+
+def gathered_mean(base: Tensor, dim: int, p: Tensor, src: Tensor, include_self: bool) -> Tensor:
+    """torch.scatter_reduce "mean" by a soft index.  # (..., n, ...), (..., k, ..., [n]), (..., k, ...) -> (..., n, ...)
+
+    >>> gathered_mean(torch.zeros(2), 0, torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([3.0, 5.0]), False)
+    tensor([4., 0.])
+    """
+    weights, values = _brought(p, src, dim)
+    total, mass = (weights * values).sum(-1), weights.sum(-1)
+    if include_self:
+        return (base + total) / (1 + mass)
+    return torch.where(mass > 0, total / torch.where(mass > 0, mass, 1.0), base)

@@ -197,26 +197,25 @@ def _first(largest: bool) -> Callable[..., Any]:
     return carry
 
 
-def _through_ties(
-    relax: Callable[..., Any], placing: bool, first: Callable[..., Any] | None = None
-) -> Callable[..., Any]:
+def _through_ties(op: str, relax: Callable[..., Any]) -> Callable[..., Any]:
     """The carry of an operation that orders: values come through, the places of integers that tie do not.
 
     Where numbers tie torch takes the first of them; a relaxation shares the place among them at any softness. Bools and
-    indices tie as a rule, so only distinct ones (an argsort's) keep soft places.
-    placing: its one result is places.  first: what the operation is of bools, if they are no matter of ties.
+    indices that are sorted tie as a rule, so only distinct ones (an argsort's) keep soft places; of the largest alone a
+    bool's place is the first that is true, and any other's a place like that of a real number.
     """
     through = through_real(relax)
+    first = {"argmax": _first(True), "argmin": _first(False)}.get(op)
 
     def carry(context: RuleContext, *args: Any, **kwargs: Any) -> Any:
         softs = [operand for operand in (*args, *kwargs.values()) if isinstance(operand, Soft)]
         ties = any(s.domain in (Domain.SOFT_INDEX, Domain.SOFT_BOOL) and not s.distinct for s in softs)
-        if ties and placing and isinstance(context.hard, Tensor):
-            if first is None or not _are_bools(context, args[0]):
-                raise Cut("it orders integers, whose ties a relaxation would share out")
+        if ties and op == "argsort":
+            raise Cut("it orders integers, whose ties a relaxation would share out")
+        if ties and first is not None and _are_bools(context, args[0]):
             return first(context, *args, **kwargs)
         shadow = through(context, *args, **kwargs)
-        if ties and isinstance(shadow, tuple):
+        if ties and isinstance(shadow, tuple) and op not in ("max", "min"):
             return (shadow[0], *(None for _ in shadow[1:]))
         return shadow
 
@@ -236,7 +235,7 @@ def _axiswise(
         kind.get("source", "arXiv 2006.16038 (softsort), arXiv 1903.08850 (neuralsort)"),
         soft=f"softtorch.{soft or op}",
         relax=relax,
-        carry=_through_ties(relax, op.startswith("arg"), {"argmax": _first(True), "argmin": _first(False)}.get(op)),
+        carry=_through_ties(op, relax),
         aliases=aliases,
         options=(*_OPTIONS, "gated_grad") if op in _GATED else _OPTIONS,
         drop_in=kind.get("drop_in", False),

@@ -97,6 +97,22 @@ def _isclose(context: RuleContext, input: Any, other: Any, rtol: float = 1e-5, a
     return context.soft(value, "soft_bool")
 
 
+def _signbit(context: RuleContext, input: Any) -> Any:
+    zero = _real(context, 0, input)
+    return context.soft(context.call(softtorch.less, input, zero, **context.options), "soft_bool")
+
+
+def _isin(
+    context: RuleContext, elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False
+) -> Any:
+    """Whether an index is one of these: how likely it is at any of them."""
+    if not isinstance(elements, Soft) or isinstance(test_elements, Soft):
+        raise Cut("isin in a list of soft values")
+    weights, support = points(context, elements)
+    hits = context.call(torch.isin, support, test_elements, invert=invert)
+    return context.soft(context.call(runtime.weighted, weights, hits), "soft_bool")
+
+
 RULES = (
     _comparison("SX301", "gt", torch.gt, softtorch.greater, "greater", sign=1),
     _comparison("SX302", "ge", torch.ge, softtorch.greater_equal, "greater_equal", sign=1),
@@ -114,5 +130,27 @@ RULES = (
         soft="softtorch.isclose",
         relax=_isclose,
         options=("softness", "mode", "epsilon"),
+    ),
+    Rule(
+        "SX308",
+        "signbit",
+        "discrete",
+        "A bool has no derivative.",
+        "Keep it where it only checks an argument.",
+        "SoftTorch 0.1.1 documentation",
+        soft="softtorch.less",
+        relax=_signbit,
+        site=_of_numbers,
+    ),
+    Rule(
+        "SX309",
+        "isin",
+        "selection",
+        "Whether an index is in a list; of a soft one it is a probability.",
+        "It follows what reaches it.",
+        "",
+        soft="softfx.runtime.weighted",
+        carry=_isin,
+        options=(),
     ),
 )

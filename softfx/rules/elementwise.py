@@ -107,6 +107,15 @@ def _heaviside(context: RuleContext, input: Any, values: Any) -> Any:
     return context.call(softtorch.heaviside, input, **context.options)
 
 
+def _copysign(context: RuleContext, input: Any, other: Any) -> Any:
+    """The size of one number with the softened sign of another."""
+    if not isinstance(other, Tensor) or not isinstance(input, Tensor) or is_discrete(other):
+        raise Cut("copysign of a number that is no tensor has no rule")
+    return context.call(
+        torch.mul, context.call(torch.abs, input), context.call(softtorch.sign, other, **context.options)
+    )
+
+
 # What these are on the numbers that a soft index ranges over.
 _EXACT: dict[str, Callable[..., Tensor]] = {
     "clamp": torch.clamp, "clamp_min": torch.clamp_min, "clamp_max": torch.clamp_max, "abs": torch.abs,
@@ -186,6 +195,7 @@ RULES = (
     _elementwise("SX104", "trunc", "discrete", _rounding(softtorch.trunc), _FLAT, _KEEP_COUNTS, "fix", options=_STAIRS),
     _elementwise("SX105", "sign", "discrete", _rounding(softtorch.sign), _FLAT, _KEEP_COUNTS, "sgn"),
     _elementwise("SX106", "heaviside", "discrete", _heaviside, _FLAT, _KEEP_COUNTS),
+    _elementwise("SX108", "copysign", "discrete", _copysign, _FLAT, _KEEP_COUNTS),
     _elementwise(
         "SX107", "frac", "kink", _unary(softtorch.frac), "Right between its jumps, blind to them.", _KEEP_KINK,
         options=_STAIRS,

@@ -12,7 +12,7 @@ import softtorch
 from softfx.domains import Domain, Soft
 from softfx.rules.arithmetic import joint
 from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.values import as_probability, is_discrete, on_points, truth
+from softfx.rules.values import as_probability, is_discrete, on_points, points, truth
 
 __all__ = ["RULES"]
 
@@ -30,12 +30,21 @@ def _binary(function: Callable[..., Tensor], bitwise: Callable[..., Tensor]) -> 
 
 def _bits(context: RuleContext, bitwise: Callable[..., Tensor], *operands: Any) -> Any:
     """Bitwise algebra of integers, on the numbers that an index ranges over."""
+    operands = tuple(_indexed(context, operand) for operand in operands)
     index = on_points(context, bitwise, *operands)
-    if index is None and all(isinstance(o, Soft) and o.domain is not Domain.COUNT for o in operands):
+    if index is None and all(isinstance(operand, Soft) for operand in operands):
         index = joint(context, bitwise, *operands)
     if index is None:
-        raise Cut("bitwise algebra of a count, or of indices over many numbers, has no soft form")
+        raise Cut("bitwise algebra of indices over many numbers has no soft form")
     return index
+
+
+def _indexed(context: RuleContext, operand: Any) -> Any:
+    """A count as one of the two integers that it lies between."""
+    if not isinstance(operand, Soft) or operand.domain is not Domain.COUNT:
+        return operand
+    weights, support = points(context, operand)
+    return context.soft(weights, "soft_index", support)
 
 
 def _shift(bitwise: Callable[..., Tensor]) -> Callable[..., Any]:

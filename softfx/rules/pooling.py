@@ -13,7 +13,8 @@ from torch import Tensor
 import softtorch
 from softfx.domains import Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.values import is_discrete, through_real
+from softfx.rules.values import as_real, is_discrete, through_real
+from softfx.rules.writing import reduced
 
 __all__ = ["RULES"]
 
@@ -63,10 +64,18 @@ def _pooling(code: str, op: str, relax: Callable[..., Any]) -> Rule:
 
 def _scatter(context: RuleContext, input: Any, dim: int, index: Any, src: Any, reduce: str, *,
              include_self: bool = True) -> Any:  # fmt: skip
-    if isinstance(index, Soft) or is_discrete(input):
-        raise Cut("its groups are soft, or it is of integers: the largest of a soft group has no rule")
+    if is_discrete(input):
+        raise Cut("its operand arrives as a hard integer or bool: the gradient was cut upstream")
     call = softtorch.scatter_reduce
     return context.call(call, input, dim, index, src, reduce, include_self=include_self, **context.options)
+
+
+def _scattered(context: RuleContext, input: Any, dim: int, index: Any, src: Any, reduce: str, *,
+               include_self: bool = True) -> Any:  # fmt: skip
+    if isinstance(index, Soft):
+        return reduced(context, input, dim, index, src, reduce, include_self)
+    values = [as_real(context, operand) for operand in (input, src)]
+    return _scatter(context, values[0], dim, index, values[1], reduce, include_self=include_self)
 
 
 _SCATTER = Rule(
@@ -78,7 +87,7 @@ _SCATTER = Rule(
     "arXiv 2006.07739",
     soft="softtorch.scatter_reduce",
     relax=_scatter,
-    carry=through_real(_scatter),
+    carry=_scattered,
     drop_in=True,
 )
 

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx import runtime
+from softfx import places, runtime
 from softfx.domains import Domain, Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.selection import MOST_POINTS, plain, positions, selecting
 from softfx.rules.values import as_number, counted, is_discrete
 
-__all__ = ["RULES", "put"]
+__all__ = ["RULES", "put", "reduced"]
 
 
 def _one_hot(context: RuleContext, tensor: Any, num_classes: int = -1) -> Any:
@@ -59,7 +59,7 @@ def _scatter_reduce(
     if reduce == "sum" and include_self:
         return _scatter_add(context, input, dim, index, src)
     if isinstance(index, Soft):
-        raise Cut(f"scatter_reduce with reduce={reduce!r} by a soft index has no rule")
+        return reduced(context, input, dim, index, src, reduce, include_self)
     like = next(o.value for o in (input, src) if isinstance(o, Soft))
     data, values = as_number(context, input, like), as_number(context, src, like)
     result = context.call(torch.scatter_reduce, data, dim, index, values, reduce, include_self=include_self)
@@ -70,6 +70,20 @@ def _extremum(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
     """The largest or smallest of each group is an operation of its own."""
     reduce = args[4] if len(args) > 4 else kwargs.get("reduce")
     return "scatter_extremum" if reduce in ("amax", "amin") else None
+
+
+def reduced(
+    context: RuleContext, input: Any, dim: int, index: Soft, src: Any, reduce: str, include_self: bool
+) -> Any:  # fmt: skip
+    """The largest, the smallest or the mean of what a soft index brings to each place."""
+    if reduce not in ("amax", "amin", "mean"):
+        raise Cut(f"scatter_reduce with reduce={reduce!r} by a soft index has no rule")
+    data, values = as_number(context, input, index.value), as_number(context, src, index.value)
+    axis = dim % max(data.dim(), 1)
+    p = _distribution(context, index, data.shape[axis])
+    function = places.gathered_mean if reduce == "mean" else places.gathered_extreme
+    options = {} if reduce == "mean" else {"largest": reduce == "amax"}
+    return _in_form(context, context.call(function, data, axis, p, values, include_self, **options), input, src)
 
 
 def _scattered(
