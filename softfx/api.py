@@ -25,7 +25,7 @@ from softfx.softened import Softened, SoftFunction, soft_module, softened
 from softfx.source import Place, caller, resolve
 from softfx.verify import SpecError, check_spec, difference
 
-__all__ = ["check", "diff", "soften", "source"]
+__all__ = ["check", "diff", "soften", "source", "written"]
 
 _EXECUTORS = ("auto", "graph", "eager")
 
@@ -110,6 +110,25 @@ def diff(
     args, kwargs = _example(target, example_inputs, example_kwargs)
     program, sites = _plan(target, policy, args, kwargs, capture, allow_unused, caller())
     return diffing.unified(program, sites)
+
+
+def written(
+    target: Any,
+    policy: Any = None,
+    *,
+    example_inputs: Sequence[Any] | None = None,
+    example_kwargs: Mapping[str, Any] | None = None,
+    capture: str = "auto",
+    allow_unused: bool = False,
+) -> tuple[str, Report]:
+    """The softened call as a Python module's text, and its report. Arguments as `soften` takes them.
+
+    Where no single graph holds the call, it is the path that these example inputs take, and says so.
+    """
+    args, kwargs = _example(target, example_inputs, example_kwargs)
+    program, sites = _plan(target, policy, args, kwargs, capture, allow_unused, caller())
+    report = make_report(_name(target), program.seen, sites, "eager" if program.seen.obstacles else "graph")
+    return diffing.module_text(_name(target), rewrite(program, sites), sites, program.seen.obstacles), report
 
 
 def source(soft: Any) -> str:

@@ -20,6 +20,7 @@ import softtorch
 from softfx import _torch_private as private
 from softfx import draws, guards, normalized, places, runtime
 from softfx._torch_private import OpOverload, OpOverloadPacket
+from softfx.formats.words import short_path
 from softfx.source import Location, source_line
 
 __all__ = ["HEADER", "constant_text", "statements"]
@@ -65,7 +66,7 @@ def statements(graph: fx.Graph) -> Iterator[str]:
         if location is not None and (location.file, location.line) != last:
             last = (location.file, location.line)
             module = f" ({location.module})" if location.module else ""
-            yield f"# {location.file}:{location.line}{module}: {source_line(location.file, location.line)}"
+            yield f"# {short_path(location.file)}:{location.line}{module}: {source_line(location.file, location.line)}"
         yield _statement(node)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 from torch import fx
 
 from softfx import codegen
 from softfx.capture.program import Program
+from softfx.formats.words import short_path
 from softfx.rewrite import Rewritten, rewrite
 from softfx.sites import Sites
 
@@ -27,8 +29,8 @@ def unified(program: Program, sites: Sites) -> str:
     return "\n".join(lines)
 
 
-def module_text(name: str, rewritten: Rewritten, sites: Sites) -> str:
-    """A Python module whose `forward` is the softened call.
+def module_text(name: str, rewritten: Rewritten, sites: Sites, obstacles: Sequence[str] = ()) -> str:
+    """A Python module whose `forward` is the softened call, or the path of it that was seen, where there are more.
 
     Parameters and buffers are looked up on the module that is passed first, softness in the table SOFTNESS.
     """
@@ -45,7 +47,7 @@ def module_text(name: str, rewritten: Rewritten, sites: Sites) -> str:
     ]
     return "\n".join(
         [
-            f'"""{name}, softened. The report beside this file says what was decided at each site and why."""',
+            *_title(name, obstacles),
             "",
             "import operator",
             "from operator import attrgetter",
@@ -66,9 +68,27 @@ def module_text(name: str, rewritten: Rewritten, sites: Sites) -> str:
     )
 
 
+def _title(name: str, obstacles: Sequence[str]) -> list[str]:
+    title = f'"""{name}, softened. The report beside this file says what was decided at each site and why.'
+    if not obstacles:
+        return [title + '"""']
+    return [
+        title,
+        "",
+        "This is the path that the example inputs took. Others may take another, for the program",
+        *(f"- {obstacle}" for obstacle in dict.fromkeys(obstacles)),
+        "",
+        "softfx.soften runs the original Python softly, whichever path it takes.",
+        '"""',
+    ]
+
+
 def _softness_table(rewritten: Rewritten, sites: Sites) -> str:
     records = [sites[site] for site in rewritten.softness]
-    rows = [f"    {r.id}: {float(r.softness)},  # {r.rule.op} at {r.location.file}:{r.location.line}" for r in records]
+    rows = [
+        f"    {r.id}: {float(r.softness)},  # {r.rule.op} at {short_path(r.location.file)}:{r.location.line}"
+        for r in records
+    ]
     return "\n".join(["SOFTNESS = {", *rows, "}"])
 
 

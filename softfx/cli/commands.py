@@ -52,9 +52,7 @@ def _diff(arguments: argparse.Namespace) -> int:
 
 
 def _soften(arguments: argparse.Namespace) -> int:
-    soft = run(arguments, api.soften)
-    text = api.source(soft)
-    report: Report = soft.report
+    text, report = run(arguments, api.written)
     report.target = arguments.target
     fresh = _fresh(arguments, report)
     if arguments.out is None:

@@ -440,3 +440,19 @@ def test_a_baseline_that_cannot_be_read_is_told(softfx, text: str | None, told: 
         Path("baseline.json").write_text(text)
     answer = softfx("check", "router_models:build", *X, "--baseline", "baseline.json")
     assert answer.status == 2 and told in answer.err and "--format json" in answer.err
+
+
+def test_what_no_graph_holds_is_written_as_the_path_that_was_seen(softfx) -> None:
+    source = "def branching(x):\n    index = x.argmax()\n    return x[index] if index >= 0 else -x.sum()\n"
+    Path("branches.py").write_text(source)
+    answer = softfx("soften", "branches.py:branching", "--input", "4", "--out", "soft.py")
+    assert answer.status == 0
+    text = Path("soft.py").read_text()
+    assert "This is the path that the example inputs took" in text and "branches.py:3" in text
+    made: dict[str, object] = {}
+    exec(compile(text, "soft.py", "exec"), made)
+    x = torch.tensor([0.1, 0.4, 0.3, 0.2], requires_grad=True)
+    result = made["forward"](None, x)  # type: ignore[operator]
+    result = result[0] if isinstance(result, tuple) else result
+    assert result.item() == x[1].item()
+    assert torch.autograd.grad(result, x)[0].ne(0).all()
