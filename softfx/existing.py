@@ -48,9 +48,10 @@ class Existing:
         """`result`, or what the policy makes of it where this call completes such code."""
         if not isinstance(result, Tensor) or call.written is not None or not torch.is_grad_enabled():
             return result
-        known = self.values.known(result)
-        known.terms = _terms(call)
-        pair = _recognised(known.terms)
+        found = _terms(call)
+        # A sum keeps its tensors alive: only those that may yet become such code are remembered.
+        self.values.known(result).terms = found if found is not None and len(found) < 3 else None
+        pair = _recognised(found)
         if pair is None or any(part.shape != result.shape for part in pair):
             return result
         record = self.sites.at(RULE, call.location)
@@ -89,6 +90,8 @@ def _terms(call: Call) -> tuple[_Term, ...] | None:
         left, right = right, left
     if call.op == "sub":
         right = tuple(replace(term, sign=-term.sign) for term in right)
+    elif not any(term.detached for term in (*left, *right)):
+        return None
     return (*left, *right) if len(left) + len(right) <= 3 else None
 
 
