@@ -16,17 +16,17 @@ def main() -> None:
         device=arguments.device,
         threads=arguments.threads,
         clock=arguments.clock,
-        rounds=3 if arguments.quick else 7,
+        rounds=arguments.rounds or (3 if arguments.quick else 7),
         budget=0.02 if arguments.quick else 0.1,
         largest=100_000 if arguments.quick else 1_000_000,
     )
     wanted = set(arguments.only.split(",")) if arguments.only else None
-    items = [
+    items: list[table.Case | table.Growth] = [
         item
         for item in (*table.cases(), *table.growths())
         if (wanted is None or item.code in wanted) and arguments.match in item.name and measure.fits(item, setting)
     ]
-    items.sort(key=lambda item: (item.code[0] != "P", int(item.code[1:]) if item.code[0] == "P" else 0))
+    items.sort(key=lambda item: report.place(item.code))
     console = Console()
     if not console.is_terminal:
         console = Console(width=150)
@@ -48,7 +48,8 @@ def main() -> None:
     whole = not (arguments.only or arguments.match or arguments.quick)
     page = arguments.report or (measure.HERE / "report.md" if whole else None)
     if page:
-        page.write_text(report.markdown(results, setting, bench.missing))
+        before = page.read_text() if page.exists() and not whole else ""
+        page.write_text(report.markdown(results, setting, bench.missing, before))
         console.print(f"written: {page}")
 
 
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", metavar="P1,P5", help="codes of the cases to measure; all by default")
     parser.add_argument("--match", default="", metavar="TEXT", help="measure only cases whose name has TEXT in it")
     parser.add_argument("--quick", action="store_true", help="few rounds, and nothing longer than 100,000 entries")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds in which the libraries take turns; 7, quick 3")
     parser.add_argument("--peers", type=Path, metavar="VENV", help="environment with the libraries to compare with")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=2, help="threads of every process on the CPU")
@@ -67,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         "--report",
         type=Path,
         metavar="FILE",
-        help="where to write the results; a whole run writes benchmarks/report.md",
+        help="where to write the results, beside those of other cases that are there; a whole run writes report.md",
     )
     return parser
 

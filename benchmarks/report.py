@@ -68,24 +68,41 @@ def show(console: Console, results: list[Result]) -> None:
     console.print(table)
 
 
-def markdown(results: list[Result], setting: Setting, missing: dict[str, str]) -> str:
-    """The report as a page."""
-    judged = [result.met for result in results if result.met is not None]
-    lines = [
+def markdown(results: list[Result], setting: Setting, missing: dict[str, str], before: str = "") -> str:
+    """The report as a page.
+
+    Args:
+        results: what this run measured.
+        setting: how.
+        missing: libraries that are not there, and why.
+        before: an earlier page, whose lines of cases that were not measured again stay.
+    """
+    fresh = [line for result in results for line in rows(result)]
+    codes = {result.code for result in results}
+    cells = [tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in before.splitlines() if line[:2] == "| "]
+    lines = fresh + [line for line in cells[1:] if line[0] not in codes and not line[0].startswith("---")]
+    lines.sort(key=lambda line: place(line[0]))
+    judged = {line[:3]: line[-1] for line in lines if line[-1]}
+    head = [
         "# Measured",
         "",
         f"{datetime.date.today()}, {machine(setting)}; torch {torch.__version__}, Python {platform.python_version()}.",
         f"float32, forward and backward pass unless the case says otherwise; medians over {setting.rounds} rounds in",
         "which the libraries take turns. `python -m benchmarks` writes this page; README.md explains it.",
         "",
-        f"{sum(judged)} of {len(judged)} targets with something to compare are met.",
+        f"{list(judged.values()).count('yes')} of {len(judged)} targets with something to compare are met.",
         *(f"\n{library}: {reason}." for library, reason in missing.items()),
         "",
         "| " + " | ".join(HEADINGS) + " |",
         "|" + " --- |" * len(HEADINGS),
     ]
-    lines += ["| " + " | ".join(line) + " |" for result in results for line in rows(result)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(head + ["| " + " | ".join(line) + " |" for line in lines]) + "\n"
+
+
+def place(code: str) -> tuple[bool, int]:
+    """Where a case belongs: P1, P2, ... and then the others."""
+    numbered = code[:1] == "P"
+    return not numbered, int(code[1:]) if numbered else 0
 
 
 def machine(setting: Setting) -> str:

@@ -348,8 +348,11 @@ def relaxed(
     check_softness(where, softness)
     straight = isinstance(mode, Straight)
     curve = resolve_mode(where, mode.mode if isinstance(mode, Straight) else mode)
-    dtype = promoted(*xs)
-    tensors = [as_tensor(x, dtype, _device(*xs)) for x in xs]
+    if len(xs) == 1 and isinstance(xs[0], Tensor):
+        tensors, dtype = [xs[0]], xs[0].dtype
+    else:
+        dtype = promoted(*xs)
+        tensors = [as_tensor(x, dtype, _device(*xs)) for x in xs]
 
     def plainly_hard() -> Tensor:
         return hard(*tensors)

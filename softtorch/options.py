@@ -32,6 +32,8 @@ def resolve_mode(where: str, mode: str | Mode) -> Mode:
 
 def check_softness(where: str, softness: Tensor | float) -> None:
     """A softness is a positive finite number, or a floating tensor, whose contents are not looked at."""
+    if type(softness) is float and 0.0 < softness < math.inf:
+        return
     if isinstance(softness, Tensor):
         if not softness.dtype.is_floating_point:
             wrong = f"softness is a tensor of dtype {softness.dtype}"

@@ -13,6 +13,6 @@ from softtorch.kernels.pointwise import plain_operators_needed
 
 def readable(x: Tensor) -> bool:
     """Whether a branch on the contents of x (any shape) is free of cost and of consequences."""
-    if x.device.type != "cpu" or plain_operators_needed():
+    if x.device.type != "cpu" or plain_operators_needed() or torch.jit.is_tracing():
         return False
     return type(x) in (Tensor, torch.nn.Parameter) and not is_wrapped(x)
