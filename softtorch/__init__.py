@@ -27,6 +27,7 @@ from softtorch.rounding import *  # noqa: F403
 from softtorch.safe import *  # noqa: F403
 from softtorch.scatter import *  # noqa: F403
 from softtorch.selection import *  # noqa: F403
+from softtorch.shrinkage import *  # noqa: F403
 from softtorch.straight_through import *  # noqa: F403
 from softtorch.surrogates import *  # noqa: F403
 

@@ -28,6 +28,7 @@ from softtorch import (
     safe,
     scatter,
     selection,
+    shrinkage,
 )
 from softtorch.elementwise import Straight
 from softtorch.modes import HARD
@@ -68,6 +69,7 @@ __all__ = [
     "greater_equal_st",
     "greater_st",
     "gt_st",
+    "hardshrink_st",
     "hardsigmoid_st",
     "hardswish_st",
     "hardtanh_st",
@@ -103,6 +105,7 @@ __all__ = [
     "not_equal_st",
     "one_hot_st",
     "percentile_st",
+    "prelu_st",
     "quantile_st",
     "rank_st",
     "relu6_st",
@@ -116,6 +119,7 @@ __all__ = [
     "sigmoidal_st",
     "sign_st",
     "softrelu_st",
+    "softshrink_st",
     "sort_st",
     "sqrt_st",
     "take_along_dim_st",
@@ -324,3 +328,6 @@ max_pool1d_st = _st(pooling.max_pool1d)
 max_pool2d_st = _st(pooling.max_pool2d)
 max_pool3d_st = _st(pooling.max_pool3d)
 scatter_reduce_st = _st(aggregation.scatter_reduce)
+hardshrink_st = _pointwise(shrinkage.hardshrink)
+softshrink_st = _pointwise(shrinkage.softshrink)
+prelu_st = _pointwise(shrinkage.prelu)

@@ -103,6 +103,17 @@ def _threshold(context: RuleContext, input: Any, threshold: float, value: float)
     return context.call(softtorch.threshold, input, threshold, value, **context.options)
 
 
+def _shrink(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    def relax(context: RuleContext, input: Any, lambd: float = 0.5) -> Any:
+        return context.call(function, input, lambd, **context.options)
+
+    return relax
+
+
+def _prelu(context: RuleContext, input: Any, weight: Any) -> Any:
+    return context.call(softtorch.prelu, input, weight, **context.options)
+
+
 def _heaviside(context: RuleContext, input: Any, values: Any) -> Any:
     return context.call(softtorch.heaviside, input, **context.options)
 
@@ -181,6 +192,7 @@ def _elementwise(
 _STAIRS = ("softness", "mode", "neighbor_radius")
 _GATED = ("softness", "mode", "gated")
 _FLAT = "Constant between its jumps: the derivative is zero everywhere it exists, so nothing upstream learns."
+_HOLE = "Flat between its two edges: what lies there receives no gradient."
 _CORNER = "Differentiable almost everywhere; flat on one side, so units there receive no gradient."
 _KEEP_COUNTS = "Keep it where the rounded number only labels or counts and no loss depends on it."
 _KEEP_KINK = "Usually keep it: optimisers cope with corners; soften it when units die or second derivatives matter."
@@ -211,6 +223,9 @@ RULES = (
     _elementwise("SX129", "hardsigmoid", "kink", _unary(softtorch.hardsigmoid), _CORNER, _KEEP_KINK),
     _elementwise("SX130", "hardswish", "kink", _unary(softtorch.hardswish), _CORNER, _KEEP_KINK),
     _elementwise("SX131", "threshold", "kink", _threshold, _CORNER, _KEEP_KINK),
+    _elementwise("SX134", "hardshrink", "kink", _shrink(softtorch.hardshrink), _HOLE, _KEEP_KINK),
+    _elementwise("SX135", "softshrink", "kink", _shrink(softtorch.softshrink), _HOLE, _KEEP_KINK),
+    _elementwise("SX136", "prelu", "kink", _prelu, "Its slope jumps at 0.", _KEEP_KINK),
     _elementwise("SX132", "minimum", "kink", _binary(softtorch.minimum), _CORNER, _KEEP_KINK, "fmin"),
     _elementwise("SX133", "maximum", "kink", _binary(softtorch.maximum), _CORNER, _KEEP_KINK, "fmax"),
 )  # fmt: skip
