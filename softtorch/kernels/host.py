@@ -13,6 +13,7 @@ from softtorch.kernels.pointwise import plain_operators_needed
 
 def readable(x: Tensor) -> bool:
     """Whether a branch on the contents of x (any shape) is free of cost and of consequences."""
-    if x.device.type != "cpu" or plain_operators_needed() or torch.jit.is_tracing():
+    traced = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]  # torch has no types here
+    if traced or x.device.type != "cpu" or plain_operators_needed():
         return False
     return type(x) in (Tensor, torch.nn.Parameter) and not is_wrapped(x)

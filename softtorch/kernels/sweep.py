@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from softtorch.kernels.scan import Decay
+from softtorch.kernels.host import readable
+from softtorch.kernels.scan import SPAN, Decay
 
 PIECE = 1 << 16
 """Numbers of one vector in a piece on the CPU, all rows together; other devices take everything at once."""
@@ -45,13 +46,20 @@ def sweep(
         places, v = y[..., piece], weights(piece)
         sums = sums.to(v) * torch.exp(-(places[..., first] - end).abs())
         v[..., first] += sums
-        decay = Decay(places)
+        decay = Decay(places, narrow=_is_narrow(places))
         before = upto = decay.behind(v) if backwards else decay.before(v)
         if strictly:
             entering = torch.where(places[..., first] == end, passed.to(v), sums).expand(v[..., first].shape)
             before = _passed(decay.gap[..., 1:], upto, entering, backwards)
         yield Swept(piece, upto, before)
         end, sums, passed = places[..., last], upto[..., last], before[..., last]
+
+
+def _is_narrow(places: Tensor) -> bool:
+    """Whether places (..., k) are seen, at no cost, to span little in every row."""
+    if places.dtype != torch.float64 or not readable(places):
+        return False
+    return float((places[..., -1] - places[..., 0]).amax()) <= SPAN
 
 
 def _passed(gap: Tensor, upto: Tensor, entering: Tensor, backwards: bool) -> Tensor:
