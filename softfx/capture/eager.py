@@ -103,9 +103,9 @@ class Recorder(TorchFunctionMode):
         if isinstance(tree, Tensor):
             if tree.layout is not torch.strided:
                 self.obstacles[f"a tensor of layout {tree.layout}, whose elements a graph cannot name"] = None
-            dense = tree if tree.layout is torch.strided else torch.empty(tree.shape, device="meta")
-            with self.fake:
-                empty = torch.empty_strided(tree.shape, dense.stride(), dtype=tree.dtype, device=tree.device)
+                with self.fake:
+                    return torch.empty(tree.shape, dtype=tree.dtype, device=tree.device)
+            empty = private.fake(self.fake, tree)
             return empty.requires_grad_(tree.requires_grad and tree.is_leaf)
         if isinstance(tree, tuple | list) and not isinstance(tree, torch.Size):
             return [self.value(item) for item in tree]
