@@ -61,7 +61,7 @@ def guard(names: dict[str, Any]) -> None:
             names[name] = guarded(name, value, soft)
 
 
-_OF_FUNCTIONS = {"st", "grad_replace", "perturbed"}
+_OF_FUNCTIONS = {"st", "grad_replace", "perturbed", "implicit_root"}
 _COMPLEX = {"straight_through"}
 
 

@@ -57,12 +57,14 @@ CALLS: dict[str, dict[str, Any]] = {
     "one_hot": {"soft_index": index(5), "num_classes": 7},
     "percentile": {"x": X, "p": 30.0, "dim": 1},
     "permutation": {"x": X, "dim": 1},
+    "prelu": {"x": X, "weight": torch.tensor([0.25])},
     "quantile": {"x": X, "q": 0.3, "dim": 1},
     "rademacher": {"p": P},
     "reinmax": {"logits": X},
     "rotation": {"encoded": X, "quantized": X.flip(0)},
     "scatter": {"x": X, "dim": 1, "soft_index": index(2, 3, 5), "value": X[:, :3]},
     "scatter_add": {"x": X, "dim": 1, "soft_index": index(2, 3, 5), "value": X[:, :3]},
+    "scatter_reduce": {"input": X, "dim": 1, "index": torch.zeros(2, 5).long(), "src": X, "reduce": "amax"},
     "searchsorted": {"sorted_sequence": torch.tensor([0.0, 1.0]), "values": X},
     "selector": {"logits": X, "n": 20},
     "softpick": {"x": X, "dim": 1},
@@ -76,7 +78,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "topk_mask": {"x": X, "k": 2, "dim": 1},
     "where": {"condition": P, "x": X, "y": X},
 }
-TAKE_FUNCTIONS = {"st", "grad_replace", "perturbed"}
+TAKE_FUNCTIONS = {"st", "grad_replace", "perturbed", "implicit_root"}
 OPERATORS = sorted(
     name
     for name, value in vars(softtorch).items()
