@@ -49,7 +49,11 @@ def guarded(name: str, function: Callable[P, R], soft: Callable[..., Any] | None
                 raise
             raise explained from error
 
-    call.__module__, call.__name__, call.__qualname__ = "softtorch", name, name
+    public: Any = call  # a plain function, which the type of functools.wraps does not say
+    public.__module__, public.__name__, public.__qualname__ = "softtorch", name, name
+    # torch.compile keeps and limits what it has compiled by code object: each function has its own, and its own name
+    # in a traceback.
+    public.__code__ = public.__code__.replace(co_name=name, co_qualname=name)
     return call
 
 

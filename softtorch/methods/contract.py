@@ -1,6 +1,6 @@
 """The contract of every method: which laws its results keep, what it costs, what becomes of ties and NaN.
 
-One record for each method in METHODS. The tables of README.md and docs/methods.md are printed from them, and
+One record for each method in METHODS. The tables of README.md and softtorch/docs/methods.md are printed from them, and
 tests/softtorch/methods/test_contracts.py tries every law, also those that are said not to hold. To add a method, add
 its record.
 """

@@ -191,3 +191,13 @@ def test_the_public_functions_pickle_and_keep_their_signatures() -> None:
 
     assert pickle.loads(pickle.dumps(softtorch.argmax)) is softtorch.argmax
     assert inspect.signature(softtorch.argmax) == inspect.signature(softtorch.axiswise.argmax)
+
+
+def test_each_public_function_is_compiled_by_itself() -> None:
+    # torch.compile keeps what it compiled by code object and gives up after eight for one of them.
+    torch._dynamo.reset()
+    with torch._dynamo.config.patch(recompile_limit=1, fail_on_recompile_limit_hit=True):
+        for name in ("abs", "sign", "relu", "round", "heaviside", "argmax"):
+            compiled = torch.compile(getattr(softtorch, name), backend="eager", fullgraph=True)
+            assert torch.equal(compiled(torch.ones(3)), getattr(softtorch, name)(torch.ones(3)))
+    assert softtorch.abs.__code__.co_name == "abs"

@@ -17,7 +17,7 @@ from tests.softtorch.sweep_table import ENTRIES
 from tests.softtorch.transform_table import Cells, outcome
 from tests.softtorch.transforms import CHECKS, compiled
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "transforms.md"
+DOCUMENT = Path(__file__).parents[2] / "softtorch" / "docs" / "transforms.md"
 SUPPORTED = [entry for entry in ENTRIES if entry.supported]
 OPERATORS = list(dict.fromkeys(entry.operator.name for entry in ENTRIES))
 

@@ -1,4 +1,4 @@
-"""docs/transforms.md: what each check of transforms.py found on each entry of the sweep list, as a table.
+"""softtorch/docs/transforms.md: what each check of transforms.py found on each entry of the sweep list, as a table.
 
 `outcome` runs one check, `document` renders what was found, `listed` reads a document again. How to run all of
 it is in test_transforms.py.

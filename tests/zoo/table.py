@@ -1,6 +1,6 @@
-"""docs/zoo.md, from a real run: what softfx finds in each model of the zoo, and what it does about it.
+"""softfx/docs/zoo.md, from a real run: what softfx finds in each model of the zoo, and what it does about it.
 
-    python -m tests.zoo.table [--only NAME,...] [--zoo PATH] [--timeout 300] [--out docs/zoo.md]
+    python -m tests.zoo.table [--only NAME,...] [--zoo PATH] [--timeout 300] [--out softfx/docs/zoo.md]
 
 Each entry goes through every column of run_zoo.py, and once more through `soften`, for its report and the leaves that
 gain a gradient. Entries whose package is missing are left out and named.
@@ -112,9 +112,9 @@ def page(rows: list[Row], missing: list[str]) -> str:
         "",
         f"- {sum(not entry.failed for entry in rows)} of {len(rows)} entries hold every column of run_zoo.py.",
         f"- {total['blocked']} of {total['found']} sites are blocked ({share:.1%}).",
-        f"- {len(dead)} entries have float results without any gradient in the original. {sum(e.gained > 0 for e in dead)} "
-        f"of them have one afterwards, {sum(e.lifted > 0 for e in dead)} where the policy lifts the program's own no_grad "
-        "blocks as well (lift_no_grad = true).",
+        f"- {len(dead)} entries have float results without any gradient in the original. "
+        f"{sum(e.gained > 0 for e in dead)} of them have one afterwards, {sum(e.lifted > 0 for e in dead)} where the "
+        "policy lifts the program's own no_grad blocks as well (lift_no_grad = true).",
         f"- {sum(entry.gained for entry in rows)} leaves (parameters and float inputs) gain a gradient, "
         f"{sum(entry.lifted for entry in rows)} with no_grad lifted.",
         *([f"- Left out, their packages were missing: {', '.join(missing)}."] if missing else []),
@@ -182,7 +182,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help="entries, comma-separated")
     parser.add_argument("--timeout", type=int, default=300)
-    parser.add_argument("--out", type=Path, default=Path("docs/zoo.md"))
+    parser.add_argument("--out", type=Path, default=Path("softfx/docs/zoo.md"))
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""The contracts of the methods as the tables of README.md and docs/methods.md."""
+"""The contracts of the methods as the tables of README.md and softtorch/docs/methods.md."""
 
 from dataclasses import replace
 
@@ -57,7 +57,7 @@ def summary() -> str:
 
 
 def document() -> str:
-    """docs/methods.md."""
+    """softtorch/docs/methods.md."""
     fields = {"rows sum to 1": "rows", **_LAWS, "ranks keep the sum": "rank_sums"}
     laws = [[f"`{n}`", *(_cell(n, field) for field in fields.values()), c.smoothness] for n, c in CONTRACTS.items()]
     costs = [[f"`{n}`", c.time, c.memory, c.limit, c.ties, c.infinities, c.nan, c.source] for n, c in CONTRACTS.items()]

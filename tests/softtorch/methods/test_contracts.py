@@ -18,7 +18,7 @@ from softtorch.methods.sorting_network import SortingNetwork
 from tests.softtorch.methods import contract_table
 
 ROOT = Path(__file__).parents[3]
-README, DOCUMENT = ROOT / "README.md", ROOT / "docs" / "methods.md"
+README, DOCUMENT = ROOT / "README.md", ROOT / "softtorch" / "docs" / "methods.md"
 
 # Iterative methods stop at 1e-10; sums of numbers up to 5 and columns of small mass take some of it.
 TOLERANCE = 1e-7
