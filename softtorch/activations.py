@@ -53,8 +53,8 @@ def hardtanh(
 
     Example:
         >>> import torch, softtorch
-        >>> softtorch.hardtanh(torch.tensor([-10.0, 0.0, 10.0]))
-        tensor([-1.,  0.,  1.])
+        >>> softtorch.hardtanh(torch.tensor([-10.0, 0.5, 10.0]))
+        tensor([-1.0000,  0.4993,  1.0000])
     """
 
     def hard(x: Tensor) -> Tensor:
