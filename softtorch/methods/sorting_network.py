@@ -111,7 +111,8 @@ def _padded(keys: Keys, size: int) -> tuple[Tensor, Tensor]:
     extra = (0, size - keys.n)
     # Standardized keys lie below 1; SoftTorch 0.1.1 pads others with the maximum of the whole batch plus 1.
     top = x.new_ones(()) if keys.center is not None or x.numel() == 0 else x.detach().amax() + 1.0
-    top_level = (keys.above > 0).to(level.dtype)
+    # Where entries count as infinite the constants do, too: they would mix with the finite ones otherwise.
+    top_level = (keys.above + keys.below > 0).to(level.dtype)
     inside = torch.arange(size, device=x.device) < keys.n
     # pad and then where: an expanded constant would make a graph for one missing entry another one.
     return torch.where(inside, pad(x, extra), top), torch.where(inside, pad(level, extra), top_level)

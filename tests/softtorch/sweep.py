@@ -37,6 +37,8 @@ class Operator:
     needs: str | None = None
     """what it asks of a method, a key of NEEDS; None for an operator without methods"""
     takes: tuple[str, ...] = ("softness", "mode")
+    modes: tuple[str, ...] = tuple(MODES)
+    """the modes that it is defined in"""
     whole: bool = False
     """whether it takes all of its input as one, so that a batch is not a batch of results"""
     scalar: bool = True
@@ -156,7 +158,7 @@ class Entry:
     def supported(self) -> bool:
         """Whether the tables of the library say that this combination works."""
         if not self.method or self.mode == "hard":
-            return True
+            return self.mode in ("", *self.operator.modes)
         method = METHODS[self.method]
         return self.mode in method.modes and bool(getattr(method, NEEDS[self.operator.needs or ""][0]))
 

@@ -7,6 +7,7 @@ of its inputs. Methods and modes come from the library's own tables. To add an o
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from softtorch.gates import GATES
@@ -78,7 +79,36 @@ AXISWISE = [
     _axiswise("cummin", "rows", True),
     _axiswise("rank", "rank", False),
     _axiswise("topk_mask", "mask", False, 1),
+    Operator("laplace_quantile", lambda f, x, **o: f(x, 0.35, dim=-1, **o), takes=("softness",), by_row="row"),
 ]
+
+
+def _pooling(name: str, *arguments: Any) -> Operator:
+    """An operator on windows along the last axis, which here has one channel and no other spatial axis."""
+
+    def call(function: Any, x: Tensor, **options: Any) -> Any:
+        channel = x.unsqueeze(-2) if x.ndim else x
+        return function(channel, *arguments, **options).squeeze(-2)
+
+    return Operator(name, call, "x", "values", ("softness", "mode", "method"), scalar=False, by_row="none")
+
+
+POOLING = [
+    _pooling("max_pool1d", 3, 2, 1),
+    _pooling("adaptive_max_pool1d", 2),
+]
+
+
+def _grouped(function: Any, x: Tensor, y: Tensor, **options: Any) -> Any:
+    """The extrema of even and odd places, of which the first is y's; other places of y are groups without members."""
+    if not x.ndim:
+        groups = torch.zeros((), dtype=torch.int64, device=x.device)
+    else:
+        groups = (torch.arange(x.shape[-1], device=x.device) % min(2, x.shape[-1])).expand(x.shape)
+    return function(y, -1, groups, x, "amax", **options)
+
+
+AGGREGATION = [Operator("scatter_reduce", _grouped, "xy", modes=("hard", "smooth"), by_row="none")]
 
 LOG_PROBABILITIES = [
     _axiswise("argmax log", "rows", False, return_log_probs=True),
@@ -99,6 +129,9 @@ ELEMENTWISE = [
     _plain("clamp", "x", -1.0, 0.7),
     _plain("clamp gated", "x", -1.0, 0.7, fixed={"gated": True}),
     _plain("threshold", "x", 0.3, -1.0),
+    _plain("hardshrink", "x", 0.4, continuity=0),
+    _plain("softshrink", "x", 0.4),
+    Operator("prelu", lambda f, x, b, **options: f(x, b[:1], **options), "yb"),  # its slope has the derivative x
     _plain("gaussian_relu", takes=("softness",)),
     *(_plain(name, "xy") for name in ("maximum", "minimum")),
     *(_plain(name, "xy", floor=0.5) for name in ("fmod", "remainder")),
@@ -158,12 +191,15 @@ GATES_AND_NORMALIZATIONS = [
     _plain("smooth_step", takes=(), continuity=1),
     _plain("softpick", takes=(), continuity=0),
     _plain("softpick rectified", takes=(), continuity=0, fixed={"variant": "rectified"}),
+    Operator("softpick_attention", lambda f, i, w: f(i, w.mT, w.mT), "iw", takes=(), continuity=0),
     _plain("entmax", takes=(), continuity=1),
     _plain("sparsemax", takes=(), continuity=0),
 ]
 
 FAMILIES = {
     "axiswise": AXISWISE,
+    "pooling": POOLING,
+    "aggregation": AGGREGATION,
     "log-probabilities": LOG_PROBABILITIES,
     "elementwise and comparison": ELEMENTWISE,
     "binning": BINNING,

@@ -100,3 +100,11 @@ def test_infinite_entries_keep_their_places_and_leave_the_others_alone() -> None
         torch.testing.assert_close(rows.sum(dim=-1), torch.ones(5).double())
         (gradient,) = torch.autograd.grad((rows * weights_like(rows)).sum() + values[1:4].square().sum(), x)
         assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+def test_padding_does_not_mix_with_what_infinite_entries_leave(standardize: bool) -> None:
+    row = torch.tensor([-torch.inf, 1.2345, -torch.inf], dtype=torch.float64)  # padded to four entries
+    assert softtorch.max(row, dim=-1, method="sorting_network", softness=0.3, standardize=standardize)[0] == row.max()
+    index = softtorch.argmax(row, dim=-1, method="sorting_network", softness=0.3, standardize=standardize)
+    assert index.tolist() == [0.0, 1.0, 0.0]
