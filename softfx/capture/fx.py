@@ -24,7 +24,7 @@ from torch.overrides import TorchFunctionMode
 from softfx import _torch_private as private
 from softfx.capture import replay
 from softfx.capture.eager import METADATA
-from softfx.capture.program import Program
+from softfx.capture.program import Program, number
 from softfx.domains import rebuilt, tensors_in
 from softfx.source import Location, Place, is_user_file, locate, module_paths
 from softfx.state import Preserved, copied
@@ -160,6 +160,7 @@ class _Tracer(fx.Tracer):
 
     def create_arg(self, a: Any) -> Any:
         """Proxies by their nodes; tensors, generators and other objects are held by the graph's module."""
+        a = number(a)
         if isinstance(a, _Proxy):
             return a.node
         if a is None or a is ... or isinstance(a, (*_CONTAINERS, *_PLAIN)):

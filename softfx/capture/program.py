@@ -6,6 +6,7 @@ metadata: "val" (fake tensors shaped like what was seen, or plain Python values)
 
 from __future__ import annotations
 
+import numbers
 import operator
 import weakref
 from collections.abc import Callable, Sequence
@@ -18,10 +19,26 @@ from torch import Tensor, fx
 
 from softfx.report import Break
 
-__all__ = ["GraphBuilder", "Program", "Seen"]
+__all__ = ["GraphBuilder", "Program", "Seen", "number"]
 
 _PLAIN = (int, float, bool, complex, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format)
 _PLAIN_OR_NODE = (*_PLAIN, fx.Node, type(Ellipsis), slice, torch.Size)
+
+
+def number(value: Any) -> Any:
+    """A number of another library, or of a subclass, as Python's own: the one that generated code can write.
+
+    >>> import numpy
+    >>> number(numpy.float64(0.5))
+    0.5
+    """
+    if type(value) in (bool, int, float, complex):
+        return value
+    kinds: tuple[tuple[Any, Any], ...] = ((numbers.Integral, int), (numbers.Real, float), (numbers.Complex, complex))
+    for kind, own in kinds:
+        if isinstance(value, kind):
+            return own(value)
+    return value
 
 
 @dataclass(frozen=True)
@@ -107,6 +124,7 @@ class GraphBuilder:
 
     def argument(self, value: Any) -> Any:
         """`value` with tensors and other objects replaced by their nodes."""
+        value = number(value)
         if isinstance(value, _PLAIN_OR_NODE):
             if isinstance(value, slice):
                 return slice(*(self.argument(part) for part in (value.start, value.stop, value.step)))

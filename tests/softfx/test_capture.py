@@ -629,3 +629,13 @@ def test_a_third_party_model_has_one_plan_or_is_refused_with_its_line(
         assert re.search(r"site-packages/\w+/.*\.py:\d+: ", str(refusal)), str(refusal)
         return
     assert plan(report) == plan(expected)
+
+
+@pytest.mark.parametrize("frontend", ["eager", "fx"])
+def test_a_graph_writes_numbers_of_numpy_as_pythons_own(frontend: str) -> None:
+    def scaled(x: Tensor) -> Tensor:
+        return np.float64(0.5) * x.round() + np.float32(2) * x[np.int64(1)]  # type: ignore[no-any-return,operator]
+
+    x = torch.tensor([0.3, 1.2])
+    soft = softfx.soften(scaled, example_inputs=(x,), capture=frontend, executor="graph")
+    assert torch.equal(soft(x), scaled(x))
