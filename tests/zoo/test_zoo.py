@@ -29,9 +29,9 @@ QUICK = (
 pytestmark = [pytest.mark.zoo, pytest.mark.filterwarnings("ignore")]
 
 
-def load(name: str) -> ModuleType:
-    """One of the zoo's scripts as a module."""
-    spec = importlib.util.spec_from_file_location(f"softfx_{name}", HERE / f"{name}.py")
+def load(name: str, path: Path | None = None) -> ModuleType:
+    """One of the zoo's scripts as a module, or the file at `path`."""
+    spec = importlib.util.spec_from_file_location(f"softfx_{name}", path or HERE / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
