@@ -117,7 +117,12 @@ class Call:
     def detached(self) -> bool:
         """Whether all operands that depend on a source were detached: no derivative could pass whatever is done."""
         sources = [known for known in self.known if known.tainted]
-        return bool(sources) and all(known.stopped and known.soft is None for known in sources)
+        return bool(sources) and all(known.stops and known.soft is None for known in sources)
+
+    @property
+    def stops(self) -> frozenset[Location]:
+        """Where all of its operands that depend on a source were detached."""
+        return frozenset[Location]().union(*(known.stops for known in self.known)) if self.detached else frozenset()
 
     @property
     def written(self) -> Tensor | None:

@@ -64,7 +64,7 @@ class Known:
     hard: Any = None  # what a soft real tensor would be without softening: a tensor, or a softfx.behind.Follow
     version: int = 0  # of the tensor, when `hard` was found
     fill: float | None = None  # the one number that a constant is filled with
-    stopped: bool = False  # the program detached all that it depends on
+    stops: frozenset[Any] = frozenset()  # the source.Location of each place that detached all that it depends on
     terms: Any = None  # the few tensors it is the sum of, see softfx.existing
 
 

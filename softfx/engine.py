@@ -105,9 +105,18 @@ class Engine:
             if self.planning and tensors and rule is not None and call.is_site:
                 self.sites.note_static(rule, call.location)
             return self._plain(call)
+        if call.op in _STOPS and self.sites.lifts_any and self.sites.lifts(call.location, "detach"):
+            return self._attached(call)
         if call.has_real_shadow and not call.softs and not call.is_site and (rule is None or rule.barrier is None):
             return self._beside(call)
         return self._existing.completed(call, self._decided(call))
+
+    def _attached(self, call: Call) -> Any:
+        """A detachment that the policy lifts: another tensor of the same storage, known as the first is."""
+        (tensor,), (known,) = call.tensors, call.known
+        result = self.backend.emit(torch.Tensor.view_as, (tensor, tensor), {})
+        self.values.set(result, replace(known, version=version(result)))
+        return result
 
     def _blank(self, call: Call, result: Any) -> Any:
         """A tensor without contents gets zeros in a program that writes softly."""
@@ -128,7 +137,7 @@ class Engine:
         if record is not None and not record.acts and not (softs and rule.family in ("kink", "unsafe")):
             return self._plain(call, "is kept hard")
         if record is not None and record.acts and call.detached and not record.resolved.named:
-            record.of_detached = True
+            record.of_detached |= call.stops
             return self._plain(call)
         if record is None and (not softs or (rule.discrete_only and not call.discrete_softs)):
             return self._plain(call)
@@ -217,12 +226,14 @@ class Engine:
         if call.written is not None:
             self.sites.writes = True
             self.values.set(call.written, Known(call.tainted, None, carries, whole))
-        hard, stopped = follow(call, result, self.backend), call.detached or call.op in _STOPS
+        hard, stops = follow(call, result, self.backend), call.stops
+        if call.op in _STOPS:
+            stops |= {call.location}
         for position, output in enumerate(outputs):
             if output is not call.written and (
                 self.values.get(output) is None or not self.values.known(output).tainted
             ):
-                known = Known(call.tainted, None, carries, whole, hard(position), version(output), fill, stopped)
+                known = Known(call.tainted, None, carries, whole, hard(position), version(output), fill, stops)
                 self.values.set(output, known)
         return result
 

@@ -51,7 +51,8 @@ def _settle(record: SiteRecord, opaque: bool) -> None:
     if record.live and record.detached and not record.delivered and not opaque and not record.resolved.named:
         where = f"{record.detached.file}:{record.detached.line}"
         record.keep(
-            f"the program detaches what it reaches ({where}), as straight-through code does; name it to act on it"
+            f"the program detaches what it reaches ({where}), as straight-through code does; name it to act on it, "
+            "or lift_detach = true"
         )
     refused = [reason for reason, hopeless in record.cuts.items() if not hopeless]
     if record.live and refused and not record.resolved.allow_partial:
@@ -62,7 +63,7 @@ def _settle(record: SiteRecord, opaque: bool) -> None:
     if record.live:
         return
     if record.of_detached and not record.cuts and not record.returned:
-        record.keep("the program detaches its operands, so that no gradient could pass; name it to act on it")
+        record.keep("the program detaches its operands, so that no gradient could pass; lift_detach = true lifts that")
     elif record.cuts and all(record.cuts.values()):
         record.keep(f"what uses it has no derivative: {'; '.join(record.cuts)}")
     elif record.cuts:

@@ -38,7 +38,7 @@ class SiteRecord:
     live: bool = False  # a soft value of it reaches a real number
     delivered: bool = False  # and a result of the call
     detached: Location | None = None  # where the program stops the derivative of what it reached
-    of_detached: bool = False  # it was met on operands that the program detaches
+    of_detached: frozenset[Location] = frozenset()  # where the program detaches the operands it was met on
     switched_off: Location | None = None  # the no_grad block that what it reached ends in
     cuts: dict[str, bool] = field(default_factory=dict)  # why soft values of it were lost; whether it had to be
     consumers: dict[tuple[str, str, int, str], Consumer] = field(default_factory=dict)
@@ -84,8 +84,8 @@ class Sites:
         self.writes = False  # the program writes tensors in place
         self.refusals: set[tuple[str, Location]] = set()  # calls whose soft form failed when it was tried
         self.opaque = False  # a custom autograd.Function was met, through which derivatives cannot be followed
-        self._lifted: set[tuple[str, int]] = set()
-        self._to_lift: set[tuple[str, int]] = set()  # found in this run; lifted from the next one on
+        self._lifted: set[tuple[str, str, int]] = set()
+        self._to_lift: set[tuple[str, str, int]] = set()  # found in this run; lifted from the next one on
 
     def __iter__(self) -> Iterator[SiteRecord]:
         return iter(self._records)
@@ -177,9 +177,9 @@ class Sites:
             if dtype is not None:
                 record.returned = str(dtype).removeprefix("torch.")
 
-    def lift(self, switch: Location) -> None:
-        """The no_grad block entered at `switch` is to be lifted: by the next run, not in the middle of this one."""
-        self._to_lift.add((switch.file, switch.line))
+    def lift(self, place: Location, what: str = "no_grad") -> None:
+        """The no_grad block entered at `place`, or detach there, is to be lifted: by the next run, not in this one."""
+        self._to_lift.add((what, place.file, place.line))
 
     def switched_off(self, ids: frozenset[int], switch: Location) -> None:
         """What they reached is used in the no_grad block entered at `switch`."""
@@ -187,16 +187,27 @@ class Sites:
             record.switched_off = switch
 
     def lift_found(self) -> bool:
-        """Lift the blocks that a run found, those included that all of a site ends in; whether any is new."""
+        """Lift what a run found, the blocks and detachments included that all of a site ends in; whether any is new."""
         for record in self:
-            if record.acts and record.resolved.lift_no_grad and record.switched_off and not record.delivered:
+            if not record.acts or record.delivered:
+                continue
+            if record.resolved.lift_no_grad and record.switched_off:
                 self.lift(record.switched_off)
+                record.switched_off = None
+            if record.resolved.lift_detach:
+                for place in (*record.of_detached, *((record.detached,) if record.detached else ())):
+                    self.lift(place, "detach")
+                record.of_detached, record.detached = frozenset(), None
         new = not self._to_lift <= self._lifted
         self._lifted |= self._to_lift
         return new
 
-    def lifts(self, switch: Location) -> bool:
-        return (switch.file, switch.line) in self._lifted
+    def lifts(self, place: Location, what: str = "no_grad") -> bool:
+        return (what, place.file, place.line) in self._lifted
+
+    @property
+    def lifts_any(self) -> bool:
+        return bool(self._lifted)
 
     def scope(self, ids: frozenset[int]) -> str:
         """How far a straight-through region of these sites extends."""

@@ -44,6 +44,7 @@ class Resolved:
     scope: str = "region"
     estimator: str | None = None
     lift_no_grad: bool = False
+    lift_detach: bool = False
     allow_partial: bool = True
     on_blocked: Literal["keep", "error"] = "keep"
     outputs: str | None = None
@@ -151,6 +152,7 @@ class Policy:
             scope=fields.get("scope", "region"),
             estimator=self._estimator(place, action, fields, set_by),
             lift_no_grad=fields.get("lift_no_grad", False),
+            lift_detach=fields.get("lift_detach", False),
             allow_partial=fields.get("allow_partial", True),
             on_blocked=fields.get("on_blocked", "keep"),
             outputs=fields.get("outputs"),

@@ -83,6 +83,7 @@ SETTINGS: Mapping[str, Legal] = {
     "scope": _one_of("operation", "region", "model"),
     "estimator": _one_of("soft", "identity", "reinmax", "rotation", "gumbel"),
     "lift_no_grad": _BOOL,
+    "lift_detach": _BOOL,
     "allow_partial": _BOOL,
     "on_blocked": _one_of("keep", "error"),
     "outputs": _one_of("distribution", "hard"),

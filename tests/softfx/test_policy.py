@@ -144,6 +144,7 @@ def test_settings_reach_the_decision() -> None:
         "scope": "model",
         "estimator": "reinmax",
         "lift_no_grad": True,
+        "lift_detach": True,
         "allow_partial": True,
         "on_blocked": "error",
         "outputs": "hard",

@@ -125,6 +125,41 @@ def test_a_decision_on_detached_numbers_is_kept_because_no_gradient_could_pass()
     assert {s.op: s.action for s in softfx.check(scaled, named, example_inputs=(x,)).sites}["gt"] == "soft"
 
 
+@pytest.mark.parametrize("executor", ["graph", "eager"])
+def test_a_detach_that_cuts_a_site_off_is_lifted_by_the_policy(executor: str) -> None:
+    def before(x: Tensor) -> Tensor:
+        held = x.detach()
+        return (held > 0).float() * held.data
+
+    def behind(x: Tensor) -> Tensor:
+        return torch.where(x > 0, 0.5, x.detach()).detach() * 3
+
+    lifted = {"default": {"action": "straight_through", "lift_detach": True}}
+    for target in (before, behind):
+        x = torch.tensor([0.5, -0.1, 2.0], requires_grad=True)
+        (site,) = softfx.check(target, example_inputs=(x,)).sites
+        assert site.action == "keep" and "lift_detach" in site.reason
+        soft = softfx.soften(target, lifted, example_inputs=(x,), executor=executor)
+        result = soft(x)
+        assert torch.equal(result, target(x)) and torch.autograd.grad(result.sum(), x)[0].any()
+        with torch.no_grad():
+            assert torch.equal(soft(x), target(x)) and not soft(x).requires_grad
+
+
+def test_a_detach_that_keeps_only_a_part_of_a_site_back_stays() -> None:
+    def partly(x: Tensor) -> Tensor:
+        hits = (x > 0).float()
+        return hits + 2 * hits.detach()
+
+    x = torch.tensor([0.1], requires_grad=True)
+    lifted = {"default": {"action": "straight_through", "lift_detach": True}}
+    grads = []
+    for policy in ("gradients", lifted):
+        soft = softfx.soften(partly, policy, example_inputs=(x,))
+        grads.append(torch.autograd.grad(soft(x).sum(), x)[0])
+    assert torch.equal(*grads)
+
+
 def test_a_comparison_with_none_is_no_site() -> None:
     report = softfx.check(lambda x: x if x == None else x * 2, example_inputs=(torch.ones(2),))  # noqa: E711
     assert len(report.sites) == 0

@@ -28,6 +28,13 @@ __all__ = ["Row", "page", "row"]
 
 _PACKAGES = "site-packages/"
 LIFTED = {"preset": "straight-through", "default": {"lift_no_grad": True}}
+ATTACHED = {"preset": "straight-through", "default": {"lift_no_grad": True, "lift_detach": True}}
+# Entries whose results cannot depend differentiably on their inputs, and why that is so.
+DEAD = {
+    "vmas_env_reward": "the reward is the way that packages move, and its inputs push agents that touch none: "
+    "vmas/simulator/core.py asks in Python whether two bodies are near, and computes no force if they are not. "
+    "On these inputs the reward is exactly 0 and stays so around them.",
+}
 _COUNTED = ("soft", "straight_through", "keep", "blocked")
 
 
@@ -43,6 +50,7 @@ class Row:
     kept: Counter[str] = field(default_factory=Counter)  # why sites are kept, and how many
     gained: int = 0
     lifted: int = 0  # leaves that gain a gradient where the program's no_grad blocks are lifted as well
+    attached: int = 0  # and where its detachments are lifted as well
     dead: bool = False  # it has float results, and no leaf gets a gradient from them in the original
 
 
@@ -58,6 +66,9 @@ def row(script: ModuleType, zoo: ModuleType, name: str, expected: dict[str, Any]
     result.gained = _gained(script, before, after)
     result.dead = floats and not any(script.alive(gradient) for gradient in before)
     result.lifted = _gained(script, before, _gradients(script, zoo, name, LIFTED)[0]) if result.dead else result.gained
+    result.attached = result.lifted
+    if result.dead and not result.lifted:
+        result.attached = _gained(script, before, _gradients(script, zoo, name, ATTACHED)[0])
     _, report = _gradients(script, zoo, name, script.SOFT(0.1))
     result.softened = report.counts["soft"]
     return result
@@ -114,7 +125,8 @@ def page(rows: list[Row], missing: list[str]) -> str:
         f"- {total['blocked']} of {total['found']} sites are blocked ({share:.1%}).",
         f"- {len(dead)} entries have float results without any gradient in the original. "
         f"{sum(e.gained > 0 for e in dead)} of them have one afterwards, {sum(e.lifted > 0 for e in dead)} where the "
-        "policy lifts the program's own no_grad blocks as well (lift_no_grad = true).",
+        "policy lifts the program's own no_grad blocks as well (lift_no_grad = true), "
+        f"{sum(e.attached > 0 for e in dead)} where it also lifts detachments (lift_detach = true).",
         f"- {sum(entry.gained for entry in rows)} leaves (parameters and float inputs) gain a gradient, "
         f"{sum(entry.lifted for entry in rows)} with no_grad lifted.",
         *([f"- Left out, their packages were missing: {', '.join(missing)}."] if missing else []),
@@ -128,6 +140,7 @@ def page(rows: list[Row], missing: list[str]) -> str:
         "",
         "Had none: entries that have float results and no gradient at all in the original.",
         "",
+        *_remarks(dead),
         "## Kept, and why",
         "",
         *(f"- {entry.name}: {_reasons(entry.kept)}" for entry in rows if entry.kept),
@@ -146,6 +159,19 @@ def _line(entry: Row) -> str:
     cells = (entry.name, c["found"], entry.softened, c["straight_through"], c["guard"], c["keep"], c["blocked"])
     ends = (f"+{entry.gained}", f"+{entry.lifted}", "yes" if entry.dead else "")
     return "| " + " | ".join(str(cell) for cell in (*cells, *ends)) + " |"
+
+
+def _remarks(dead: list[Row]) -> list[str]:
+    """Of the entries without any gradient, those that do not gain one from straight-through alone."""
+    told = []
+    for entry in dead:
+        if entry.attached > entry.lifted:
+            told.append(f"- {entry.name}: the program detaches its inputs; {entry.attached} leaves with lift_detach.")
+        elif not entry.lifted:
+            told.append(f"- {entry.name}, none: {DEAD.get(entry.name, 'See its kept sites below.')}")
+        elif not entry.gained:
+            told.append(f"- {entry.name}: the program computes in a no_grad block; {entry.lifted} with lift_no_grad.")
+    return ["## Without a gradient until the policy says more", "", *told, ""] if told else []
 
 
 def _reasons(kept: Counter[str]) -> str:
