@@ -77,6 +77,8 @@ class Worker:
     def __init__(self, python: str, path: str, setting: Setting) -> None:
         command = [python, str(HERE / "worker.py"), setting.device, str(setting.threads)]
         environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(setting.threads)}
+        if setting.clock == "cpu":
+            environment["OMP_WAIT_POLICY"] = "passive"  # a thread that spins while it waits would be counted
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -10,11 +10,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from softtorch.kernels import host
 from softtorch.kernels.sizes import doublings
 
 # A step whose Newton decrement was this small has squared an error of about 1e-9 already.
 TOLERANCE = 1e-18
 MAX_STEPS = 200
+# How many are made on a device whose numbers are not looked at: beyond what the method was seen to need.
+UNSEEN_STEPS = 30
 _HALVINGS = 30
 # Points and slacks are logarithms: by how much they may move in a step, or lie below 0 at the start.
 _LONGEST = 10.0
@@ -158,13 +161,13 @@ def _solution(z: Tensor, bound: Tensor, present: Tensor) -> tuple[Tensor, Tensor
     """The minimizer beta (..., n - 1) and the inverse of the second derivative there, (..., n - 1, n - 1)."""
     dual = _Dual(z, bound, present)
     beta = dual.start()
-    for _ in range(MAX_STEPS):
+    for _ in range(MAX_STEPS if host.seen(z) else UNSEEN_STEPS):
         slope = dual.slope(beta)
         step = torch.linalg.solve_ex(dual.curvature(beta), slope).result
         step = step * (_LONGEST / step.abs().amax(dim=-1, keepdim=True)).clamp(max=1.0)
         decrement = (slope * step).sum(dim=-1)
         beta, moved = _descend(dual, beta, slope, step, decrement)
-        if not bool((moved & (decrement > TOLERANCE)).any()):
+        if host.agreed(~moved | ~(decrement > TOLERANCE)):
             break
     # inv_ex may give columns first; what the fake operator promises is rows first.
     return beta.contiguous(), torch.linalg.inv_ex(dual.curvature(beta)).inverse.contiguous()
@@ -182,7 +185,7 @@ def _descend(dual: _Dual, beta: Tensor, slope: Tensor, step: Tensor, decrement: 
         flatter = dual.slope(trial).abs().amax(dim=-1) < 0.5 * steepness
         enough = waiting & (lower | flatter)
         best, waiting = torch.where(enough.unsqueeze(-1), trial, best), waiting & ~enough
-        if not bool(waiting.any()):
+        if host.agreed(~waiting):
             break
         length = length / 2.0
     return best, ~waiting

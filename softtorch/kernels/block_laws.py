@@ -10,6 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from softtorch.kernels import host
+
 Sums = tuple[Tensor, ...]
 """Running sums, each (rows, n + 1) and flattened, so that a block is a pair of places in them."""
 
@@ -141,7 +143,8 @@ def _quadratic_value(sums: Sums, start: Tensor, end: Tensor) -> Tensor:
     """g with sum (z - g) |z - g| = W: find which z lie above g by bisection, then solve that quadratic."""
     at, total = sums[0], _between(sums[1], start, end)
     low, high = start, end  # every z before low lies above g, none from high on
-    for _ in range(int((end - start).max()).bit_length()):
+    longest = int((end - start).max()) if host.seen(at) else at.numel()
+    for _ in range(longest.bit_length()):
         middle = (low + high) // 2
         open_ = low < high
         above = open_ & (_signed_square(sums, start, middle, end, at[middle])[0] < total)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from softtorch.kernels import host
 from softtorch.kernels.line import Anchors, Moments, Windows, cells
 from softtorch.kernels.pointwise import described, plain_operators, plain_operators_needed
 from softtorch.kernels.scan import together
@@ -193,7 +194,7 @@ def _search(anchors: Anchors, moments: Moments, power: int, where: _Range) -> _F
         missing = 1.0 - mass
         apart = (missing.abs() > tolerance) & (high - low > 4.0 * eps * high)
         newton = t + missing / slope
-        if t.device.type != "cpu":  # to look at the numbers would be to wait for the device
+        if not host.seen(t):
             if step == UNSEEN_STEPS:
                 return _Found(newton, left, right)
         else:

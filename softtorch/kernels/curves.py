@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from softtorch.kernels import host
 from softtorch.kernels.fused import Fused, Keeping, Outs
 
 Argument = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -262,7 +263,7 @@ def difference(out: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """out becomes x - y, and 0 for two infinities that are equal; y of one axis or 0-dim."""
     if y.dim() == 0:  # a number is finite, or its infinity is met by chance only
         return torch.sub(x, y, out=out)
-    if x.device.type == "cpu" and bool(torch.sub(x, y, out=out).sum().isfinite()):
+    if host.seen(x) and bool(torch.sub(x, y, out=out).sum().isfinite()):
         return out
     largest = torch.finfo(x.dtype).max
     return torch.clamp(x, -largest, largest, out=out).sub_(y.clamp(-largest, largest))

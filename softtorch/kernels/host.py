@@ -11,9 +11,19 @@ from softtorch._torch_private import is_wrapped
 from softtorch.kernels.pointwise import plain_operators_needed
 
 
+def seen(x: Tensor) -> bool:
+    """Whether a number of x, (any shape) and no stand-in for others, can be looked at without waiting for a device."""
+    return x.device.type == "cpu"
+
+
+def agreed(condition: Tensor) -> bool:
+    """Whether a bool tensor is seen to hold everywhere; where it cannot be seen, no."""
+    return seen(condition) and bool(condition.all())
+
+
 def readable(x: Tensor) -> bool:
     """Whether a branch on the contents of x (any shape) is free of cost and of consequences."""
     traced = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]  # torch has no types here
-    if traced or x.device.type != "cpu" or plain_operators_needed():
+    if traced or not seen(x) or plain_operators_needed():
         return False
     return type(x) in (Tensor, torch.nn.Parameter) and not is_wrapped(x)

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from softtorch.kernels import host
 from softtorch.kernels.block_laws import LAWS, BlockLaw, Sums
+from softtorch.kernels.merging import merged
 from softtorch.kernels.scan import together
 
 # Pooling runs of violators is the cheap round and nearly always ends by itself. Chains that fall one block at a time
@@ -40,6 +42,9 @@ def _blocks(z: Tensor, w: Tensor, power: int) -> tuple[Tensor, Tensor]:
     """Each entry's block, named by the place of its first entry (..., n), and that block's value (..., n)."""
     n = z.shape[-1]
     sums = LAWS[power].sums(z.reshape(-1, n), w.reshape(-1, n))
+    if not host.seen(z):
+        first, value = merged(LAWS[power], sums, z.numel() // n, n)
+        return first.view(z.shape), value.view(z.shape)
     start, value = _pool(LAWS[power], sums, z.numel() // n, n)
     length = _ends(start, n) - start
     first = (start % (n + 1)).repeat_interleave(length)
