@@ -131,7 +131,7 @@ class _Reader:
                     known = ["@" + family for family in FAMILIES]
                     self.mistake(_unknown("family", name, known), "rule", index, "op")
             elif name in self.by_name:
-                operations.add(self.by_name[name])
+                operations |= {self.by_name[name], *self.known[self.by_name[name]].stands_for}
             elif name not in ("*", ""):  # "" has been told of as a value that is not legal
                 near = did_you_mean(name, (known for known in self.by_name if not known.startswith("SX")))
                 text = f"unknown operation {name!r}.{near} `softfx rules` lists all."

@@ -87,12 +87,15 @@ class Rule:
     preserves: bool = False  # its soft form has the hard value, bit for bit: it stands in for the call itself
     barrier: Barrier | None = None  # no soft value passes
     site: Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], bool] | None = None  # None: by family
-    # Whether it is carried only on tensors of integers or bools: a product of matrices costs too much to be made twice.
+    # Whether it is carried only on tensors of integers or bools, or where two of its operands are soft: a product of
+    # matrices costs too much to be made twice if one factor alone is soft, and its derivative is right without that.
     discrete_only: bool = False
     # What else may give its straight-through form the derivative, by the name a policy uses.
     estimators: Mapping[str, Estimate] = field(default_factory=dict)
     # The operation that a call with these arguments is instead: x / y rounded down is a floor division.
     becomes: Callable[[tuple[Any, ...], dict[str, Any]], str | None] | None = None
+    # What else a policy means by this name: of an operation that is never a site, what it becomes.
+    stands_for: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

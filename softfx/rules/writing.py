@@ -184,7 +184,11 @@ RULES: tuple[Rule, ...] = (
     selecting("SX507", "one_hot", _one_hot, "softtorch.one_hot"),
     selecting("SX508", "scatter", _scatter, "softtorch.scatter"),
     selecting("SX509", "scatter_add", _scatter_add, "softtorch.scatter_add"),
-    replace(selecting("SX516", "scatter_reduce", _scatter_reduce, "softtorch.scatter_add"), becomes=_extremum),
+    replace(
+        selecting("SX516", "scatter_reduce", _scatter_reduce, "softtorch.scatter_add"),
+        becomes=_extremum,
+        stands_for=("scatter_extremum",),
+    ),
     selecting("SX517", "index_add", _index_write(True), "softtorch.scatter_add"),
     selecting("SX518", "index_copy", _index_write(False), "softtorch.scatter"),
     selecting("SX519", "index_fill", _index_fill, "softtorch.scatter"),

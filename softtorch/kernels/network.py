@@ -88,8 +88,19 @@ def meet(x: Tensor, weight: Tensor, layer: Layer, error_free: bool) -> Tensor:
     soft = torch.lerp(other, x, weight)
     if not error_free:
         return soft
-    hard = torch.where(weight >= 0.5, x, other).detach()
-    return hard - (soft.detach() - soft)
+    return exactly(torch.where(weight >= 0.5, x, other), soft)
+
+
+def decided(x: Tensor, weights: list[Tensor], layers: list[Layer]) -> Tensor:
+    """x, (..., n), after hard swaps, each the way its weight says."""
+    for layer, weight in zip(layers, weights, strict=True):
+        x = torch.where(weight >= 0.5, x, x.index_select(-1, layer.partner))
+    return x
+
+
+def exactly(hard: Tensor, soft: Tensor) -> Tensor:
+    """The bits of `hard`, the derivative of `soft`; NaN where that is."""
+    return hard.detach() - (soft.detach() - soft)
 
 
 def reciprocal(v: Tensor) -> Tensor:

@@ -82,9 +82,13 @@ class SortingNetwork(Mirrored):
         return settled(rows / torch.where(mass > 0, mass, 1.0), keys, positions)
 
     def _values(self, keys: Keys, positions: Positions) -> Tensor:
-        sorted_keys = self._run(keys)[0]
-        chosen = sorted_keys.index_select(-1, positions.index(keys.n, keys.raw.device))
-        return with_extremes(keys.restored(chosen), keys, positions)
+        sorted_keys, weights, layers = self._run(keys)
+        index = positions.index(keys.n, keys.raw.device)
+        chosen = keys.restored(sorted_keys.index_select(-1, index))
+        if self.error_free:  # standardizing and back would leave its rounding on them
+            raw = pad(keys.finite.detach(), (0, sorted_keys.shape[-1] - keys.n))
+            chosen = network.exactly(network.decided(raw, weights, layers).index_select(-1, index), chosen)
+        return with_extremes(chosen, keys, positions)
 
     def _run(self, keys: Keys) -> tuple[Tensor, list[Tensor], list[network.Layer]]:
         """The keys after all swaps, (..., size), the weights of each layer, and the layers."""
