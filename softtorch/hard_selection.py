@@ -71,7 +71,7 @@ def embedding(index: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
 
 
 def all_(
-    x: Tensor, dim: int | None = -1, use_geometric_mean: bool = False, epsilon: float = 0.0, keepdim: bool = False
+    x: Tensor, dim: int | None = -1, epsilon: float = 0.0, use_geometric_mean: bool = False, keepdim: bool = False
 ) -> Tensor:
     """torch.all of x (..., n, ...) under the arguments of the soft one."""
     if dim is None:

@@ -116,8 +116,8 @@ def logical_xor(x: Tensor, y: Tensor, use_geometric_mean: bool = False) -> Tenso
 def all(
     x: Tensor,
     dim: int | None = -1,
-    use_geometric_mean: bool = False,
     epsilon: float = _FLOOR,
+    use_geometric_mean: bool = False,
     keepdim: bool = False,
 ) -> Tensor:
     """The probability that all of several independent events happen.
@@ -127,8 +127,8 @@ def all(
     Args:
         x: SoftBool, or bool. Shape (..., n, ...).
         dim: the dim reduced; None for all of them.
-        use_geometric_mean: take the n-th root, which keeps gradients from vanishing.
         epsilon: the least probability a logarithm is taken of, for the geometric mean.
+        use_geometric_mean: take the n-th root, which keeps gradients from vanishing.
         keepdim: keep `dim` with size 1.
 
     Returns:

@@ -134,8 +134,8 @@ def st(fn: Callable[P, R], estimator: str | Estimator = "soft") -> Callable[P, R
             functions that these fit.
 
     Returns:
-        A function with the arguments and the structure of results of `fn`; what is None in either mode is
-        None.
+        A function with the arguments and the structure of results of `fn` in mode "hard"; what is None in the mode
+        given has no derivative.
 
     Raises:
         OptionError: `fn` takes no `mode`, or there is no such estimator; when called, the estimator does not
@@ -230,7 +230,7 @@ def _with_mode(fn: Callable[..., R], place: int | None, args: tuple[Any, ...], k
 def _combine(hard: Any, soft: Any) -> Any:
     """straight_through over every tensor of two results of the same structure."""
     if hard is None or soft is None:
-        return None
+        return hard.detach() if isinstance(hard, Tensor) else hard
     if isinstance(hard, Tensor):
         return straight_through(hard, soft)
     if isinstance(hard, dict):

@@ -33,7 +33,8 @@ class Call:
     def spread(self, values: Tensor) -> Tensor:
         """Values (..., k) with k back at the place of dim."""
         values = narrowed(values, self.x.dtype)
-        return values.reshape(self.x.shape) if self._whole(values) else values.movedim(-1, self.dim or 0)
+        alone = self.x.ndim == 0 and values.shape[-1] == 1
+        return values.squeeze(-1) if alone else values.movedim(-1, self.dim or 0)
 
     def spread_rows(self, rows: Tensor) -> Tensor:
         """Rows (..., k, [n]) with k back at the place of dim and [n] last."""
@@ -66,10 +67,6 @@ class Call:
         if rows is not None and form.log:
             rows = form.rows(self.method, self.keys, positions)
         return ValuesAndIndices(values, rows)
-
-    def _whole(self, values: Tensor) -> bool:
-        """Whether values (..., k) stand for the entries of a 0-dim or flattened input one by one."""
-        return self.dim is None or (self.x.ndim == 0 and values.shape[-1] == 1)
 
 
 class Options(NamedTuple):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from softtorch.errors import OptionError, ShapeError, message, nearest
-from softtorch.methods.positions import At
+from softtorch.methods.positions import Neighbours
 
 
 class _Rounding(NamedTuple):
@@ -31,7 +31,7 @@ RULES: dict[str, Callable[[Any, _Rounding], tuple[Any, ...]]] = {
     "linear": lambda place, to: (to.down(place), to.up(place), place - to.down(place)),
     "lower": lambda place, to: (to.down(place),),
     "higher": lambda place, to: (to.up(place),),
-    "midpoint": lambda place, to: (to.down(place), to.up(place), 0.0 * place + 0.5),
+    "midpoint": lambda place, to: (to.down(place), to.up(place), 0.5 * (to.up(place) - to.down(place))),
     "nearest": lambda place, to: (to.even(place),),
 }
 """The interpolations by name."""
@@ -41,7 +41,7 @@ RULES: dict[str, Callable[[Any, _Rounding], tuple[Any, ...]]] = {
 class Between:
     """The places of one quantile or of Q quantiles."""
 
-    positions: At
+    positions: Neighbours
     """the lower places and then, when mixing, the upper ones: 1 or 2 for a single q, Q or 2Q for a vector"""
     weight: Tensor | None
     """of the upper place, 0-dim or (Q,); None without mixing"""
@@ -83,15 +83,17 @@ def between(q: Tensor | float, n: int, interpolation: str, like: Tensor, dedupe:
     """
     rule = RULES[interpolation]
     if not isinstance(q, Tensor):
-        place = _rounded(_rounded(float(q), like.dtype) * (n - 1), like.dtype)
-        low, *rest = rule(place, _NUMBERS)
-        if not rest or (dedupe and rest[1] == 0) or (dedupe and rest[0] == low):
-            return Between(At((low,)), None, False)
-        return Between(At((low, rest[0])), like.new_full((), rest[1]), False)
-    spots = q.to(dtype=like.dtype, device=like.device) * (n - 1)
-    low, *rest = rule(spots, _TENSORS)
-    chosen = torch.cat([spot.detach().reshape(-1) for spot in (low, *rest[:1])]).long().clamp(0, n - 1)
-    return Between(At(chosen), rest[1] if rest else None, q.ndim == 1)
+        q = _rounded(float(q), like.dtype)
+        low, *rest = rule(_rounded(q * (n - 1), like.dtype), _NUMBERS)
+        chosen = (low,) if not rest or (dedupe and rest[1] == 0) else (low, rest[0])
+        places = Neighbours(chosen, (low,), (not 0 < q < 1,), bool(rest))
+        return Between(places, like.new_full((), rest[1]) if len(chosen) == 2 else None, False)
+    q = q.to(dtype=like.dtype, device=like.device)
+    low, *rest = rule(q * (n - 1), _TENSORS)
+    spots = [spot.detach().reshape(-1).long().clamp(0, n - 1) for spot in (low, *rest[:1])]
+    ends = ((q <= 0) | (q >= 1)).reshape(-1)
+    places = Neighbours(torch.cat(spots), spots[0], ends, bool(rest))
+    return Between(places, rest[1] if rest else None, q.ndim == 1)
 
 
 def _rounded(number: float, dtype: torch.dtype) -> float:

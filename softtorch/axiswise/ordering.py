@@ -227,12 +227,12 @@ def rank(
 
     Args:
         x: input, (..., n, ...).
-        dim: the axis of length n; None ranks all entries of x together.
+        dim: the axis of length n; None ranks all entries of x together, as one axis.
         softness, mode, method, standardize, ot_kwargs: see `softtorch.axiswise`.
         descending: the largest entry has rank 1; otherwise the smallest.
 
     Returns:
-        Ranks, shaped like x.
+        Ranks, shaped like x; where dim is None, like x.reshape(-1).
 
     Raises:
         DimensionError: no such dim. OptionError: an illegal option. MethodError: the method gives no ranks

@@ -189,3 +189,15 @@ class At(Positions):
         place = self.index(x.shape[-1], x.device)
         values, indices = ordered.index_select(-1, place), order.index_select(-1, place)
         return values.masked_fill(x.isnan().any(dim=-1, keepdim=True), torch.nan), indices
+
+
+@dataclass(frozen=True)
+class Neighbours(At):
+    """The places that Q quantiles lie at or between: the lower ones and then, where two are mixed, the upper ones."""
+
+    lower: tuple[int, ...] | Tensor
+    """(Q,) the lower ones"""
+    ends: tuple[bool, ...] | Tensor
+    """(Q,) which quantiles are the minimum or the maximum itself, q = 0 or 1"""
+    paired: bool
+    """whether each quantile is one of a place and its successor, also where the successor has no weight"""

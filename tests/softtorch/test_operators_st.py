@@ -132,6 +132,16 @@ def test_values_along_a_dim_are_those_of_hard_mode_and_gradients_those_of_the_so
         assert torch.equal(*grads)
 
 
+@pytest.mark.parametrize("name", ["sort", "max", "min", "topk", "median"])
+@pytest.mark.parametrize("method", ["sorting_network", "fast_soft_sort"])
+def test_methods_without_indices_give_the_hard_ones_with_and_without_gradients(name: str, method: str) -> None:
+    x = torch.randn(3, 5, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    hard = getattr(softtorch, name)(x, mode="hard", **ALONG_DIM[name])
+    for given in (x, x.clone().requires_grad_()):
+        pair = getattr(softtorch, f"{name}_st")(given, method=method, **ALONG_DIM[name])
+        assert same(pair.values.detach(), hard.values) and same(pair.indices, hard.indices)
+
+
 @pytest.mark.parametrize("name", TORCH_ALONG_DIM)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 def test_values_along_a_dim_are_torchs_bit_for_bit(name, dtype):

@@ -182,7 +182,9 @@ def test_structures_of_results_are_kept():
         return Pair(y, index), [y, 7, "word"], {"key": (y, None)}, torch.return_types.sort((y, y))
 
     pair, many, table, torch_pair = st(several)(x)
-    assert isinstance(pair, Pair) and pair.indices is None
+    # What only the hard side has comes through without a derivative, as under no_grad.
+    assert isinstance(pair, Pair) and torch.equal(pair.indices, st(several)(x.detach())[0].indices)
+    assert not pair.indices.requires_grad
     assert many[1:] == [7, "word"] and table["key"][1] is None
     assert isinstance(torch_pair, torch.return_types.sort)
     for leaf in (pair.values, many[0], table["key"][0], torch_pair.values, torch_pair.indices):

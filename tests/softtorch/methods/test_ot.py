@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
 import softtorch
 from softtorch.methods import OptimalTransport
@@ -76,3 +77,56 @@ def test_ot_kwargs_are_taken_and_change_nothing() -> None:
     torch.testing.assert_close(
         softtorch.argmax(x, method="ot", ot_kwargs={"max_iter": 3}), softtorch.argmax(x, method="ot")
     )
+
+
+def sinkhorn(x: Tensor, mass: list[float], softness: float) -> Tensor:
+    """The plan (n, [m]) to evenly spaced anchors by Sinkhorn's iterations, another way to the same optimum."""
+    anchors = torch.linspace(0, 1, len(mass), dtype=torch.float64)
+    kernel = torch.exp(-(x[:, None] - anchors).square() / softness)
+    v = torch.ones_like(anchors)
+    for _ in range(2000):
+        u = 1.0 / (kernel @ v)
+        v = torch.tensor(mass, dtype=torch.float64) / (kernel.mT @ u)
+    return u[:, None] * kernel * v
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "midpoint"])
+@pytest.mark.parametrize("place", [0.5, 1.0, 2.0, 3.25, 4.0, 4.75])
+def test_a_quantile_has_columns_for_its_place_the_next_and_both_sides(interpolation: str, place: float) -> None:
+    # SoftTorch keeps the column of an empty side, and the next place where it has no weight.
+    x, below = draw(6).double(), math.floor(place)
+    plan = sinkhorn(x, [below, 1.0, 1.0, 4.0 - below], 1.5)
+    weight = {"linear": place - below, "midpoint": 0.5 * (place > below)}[interpolation]
+    row = (1 - weight) * plan[:, 1] + weight * plan[:, 2]
+    options = {"method": "ot", "softness": 1.5, "standardize": False, "interpolation": interpolation}
+    torch.testing.assert_close(softtorch.argquantile(x, place / 5, **options), row, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("interpolation", "place"), [("lower", 0), ("higher", 1), ("nearest", 0)])
+def test_a_quantile_at_one_place_has_columns_for_it_and_both_sides(interpolation: str, place: int) -> None:
+    x = draw(6).double()
+    row = sinkhorn(x, [place, 1.0, 5.0 - place], 1.5)[:, 1]
+    options = {"method": "ot", "softness": 1.5, "standardize": False, "interpolation": interpolation}
+    torch.testing.assert_close(softtorch.argquantile(x, 0.09, **options), row, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("mode", SOFT_MODES)
+@pytest.mark.parametrize("interpolation", ["linear", "lower", "higher", "midpoint", "nearest"])
+def test_many_quantiles_are_those_one_by_one_and_the_ends_are_min_and_max(mode: str, interpolation: str) -> None:
+    x, q = draw(2, 6).double(), torch.tensor([0.3, 0.0, 0.4, 1.0, 0.95, 0.3], dtype=torch.float64)
+    options = {"dim": 1, "method": "ot", "mode": mode, "softness": 0.4}
+    together = softtorch.argquantile(x, q, interpolation=interpolation, **options)
+    for one, row in zip(q.tolist(), together, strict=True):
+        alone = softtorch.argquantile(x, one, interpolation=interpolation, **options)
+        torch.testing.assert_close(row, alone, rtol=0, atol=1e-9)
+    torch.testing.assert_close(together[1], softtorch.argmin(x, **options), rtol=0, atol=1e-9)
+    torch.testing.assert_close(together[3], softtorch.argmax(x, **options), rtol=0, atol=1e-9)
+    values = softtorch.quantile(x, q, interpolation=interpolation, **options)
+    torch.testing.assert_close(values, (together * x).sum(-1), rtol=0, atol=1e-9)
+
+
+def test_the_median_of_two_has_a_column_below_it_like_any_quantile() -> None:
+    x = torch.tensor([0.3, 1.1], dtype=torch.float64)
+    row = sinkhorn(x, [0.0, 1.0, 1.0], 1.5)[:, 1]
+    got = softtorch.argmedian(x, method="ot", softness=1.5, standardize=False)
+    torch.testing.assert_close(got, row, rtol=0, atol=1e-9)
