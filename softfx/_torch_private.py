@@ -12,8 +12,10 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch._ops import HigherOrderOperator, OpOverload, OpOverloadPacket
@@ -42,9 +44,22 @@ disabled_torch_function: Any = torch._C._disabled_torch_function_impl
 
 
 def uncompiled(function: _F) -> _F:
-    """`function`, which a compiler leaves to Python (torch.compiler.disable, which has no type)."""
-    disabled: _F = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
-    return disabled
+    """`function`, which a compiler leaves to Python: torch.compiler.disable, which imports the compiler, on demand.
+
+    Where that is not imported nothing is being compiled, and importing softfx takes seconds less.
+    """
+
+    made: list[Callable[..., Any]] = []
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if "torch._dynamo" not in sys.modules:
+            return function(*args, **kwargs)
+        if not made:
+            made.append(torch.compiler.disable(function))  # type: ignore[no-untyped-call]  # untyped in torch
+        return made[0](*args, **kwargs)
+
+    return cast(_F, call)
 
 
 def fake(mode: FakeTensorMode, like: Any) -> Any:
