@@ -139,7 +139,7 @@ class Engine:
         if record is not None and record.acts and call.detached and not record.resolved.named:
             record.of_detached |= call.stops
             return self._plain(call)
-        if record is None and (not softs or (rule.discrete_only and not call.discrete_softs)):
+        if record is None and (not softs or (rule.discrete_only and not call.discrete_softs and len(softs) < 2)):
             return self._plain(call)
         if not torch.is_grad_enabled() and (record is None or record.action != "soft") and all(s.exact for s in softs):
             if self.ambient and self._switch is not None:

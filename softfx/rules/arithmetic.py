@@ -20,7 +20,7 @@ from softfx.domains import Domain, Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import as_number, as_probability, as_real, counted, is_discrete, moved, on_points, points
 
-__all__ = ["DIV", "POW", "RULES", "joint"]
+__all__ = ["DIV", "POW", "RULES", "joint", "on_integers"]
 
 # A joint distribution of two indices has n m points. Beyond this many, or this many numbers in all, it is worth its
 # expectation only.
@@ -34,7 +34,7 @@ def _binary(exact: Callable[..., Tensor]) -> Callable[..., Any]:
     def carry(context: RuleContext, input: Any, other: Any, *, alpha: Any = 1) -> Any:
         if alpha != 1:
             other = _scaled(context, other, alpha)
-        for reading in (_as_bool, _as_index):
+        for reading in (_as_bool, on_integers):
             if (shadow := reading(context, exact, input, other)) is not None:
                 return shadow
         return _mean_field(context, exact, input, other)
@@ -71,11 +71,11 @@ def _value(operand: Any) -> Any:
     return operand.value if isinstance(operand, Soft) else operand
 
 
-_WHOLE = (torch.add, torch.sub, torch.mul)  # of integers, integers
+_WHOLE = (torch.add, torch.sub, torch.mul, torch.minimum, torch.maximum)  # of integers, integers
 _INDICES = (Domain.SOFT_INDEX, Domain.SOFT_BOOL)
 
 
-def _as_index(context: RuleContext, exact: Callable[..., Tensor], input: Any, other: Any) -> Soft | None:
+def on_integers(context: RuleContext, exact: Callable[..., Tensor], input: Any, other: Any) -> Soft | None:
     """An index and a number, an integer tensor or another index: the same arithmetic on the points."""
     softs = [operand for operand in (input, other) if isinstance(operand, Soft)]
     if context.hard.dtype is torch.bool or any(soft.domain not in _INDICES for soft in softs):
@@ -114,7 +114,7 @@ def _power(context: RuleContext, input: Any, exponent: Any) -> Any:
     """A power of real numbers, whose integer exponents need no more than the powers they lie between."""
     if not isinstance(input, Tensor) or input.dtype.is_complex or not isinstance(exponent, Soft):
         return _binary(torch.pow)(context, input, exponent)
-    if is_discrete(input) and (index := _as_index(context, torch.pow, input, exponent)) is not None:
+    if is_discrete(input) and (index := on_integers(context, torch.pow, input, exponent)) is not None:
         return index
     weights, support = points(context, exponent)
     return context.call(runtime.probability, torch.pow, weights, support, None, input, True)
@@ -124,7 +124,7 @@ def _stepped(exact: Callable[..., Tensor], relax: Callable[..., Any]) -> Callabl
     """The carry of // and %: on the points of an index, between the neighbours of a count."""
 
     def carry(context: RuleContext, input: Any, other: Any, *, rounding_mode: Any = None) -> Any:
-        shadow = _as_index(context, exact, input, other)
+        shadow = on_integers(context, exact, input, other)
         if shadow is not None:
             return shadow
         if not (context.whole(input) and context.whole(other)):

@@ -16,6 +16,7 @@ from torch import Tensor
 import softtorch
 from softfx import draws, places, runtime
 from softfx.domains import Domain, Soft
+from softfx.rules.arithmetic import on_integers
 from softfx.rules.estimators import drawn, reinmax
 from softfx.rules.rule import Cut, Estimate, Rule, RuleContext
 from softfx.rules.values import is_discrete, through_real, truth
@@ -197,6 +198,9 @@ def _first(largest: bool) -> Callable[..., Any]:
     return carry
 
 
+_OF_TWO = {"max": torch.maximum, "min": torch.minimum}
+
+
 def _through_ties(op: str, relax: Callable[..., Any]) -> Callable[..., Any]:
     """The carry of an operation that orders: values come through, the places of integers that tie do not.
 
@@ -210,6 +214,10 @@ def _through_ties(op: str, relax: Callable[..., Any]) -> Callable[..., Any]:
     def carry(context: RuleContext, *args: Any, **kwargs: Any) -> Any:
         softs = [operand for operand in (*args, *kwargs.values()) if isinstance(operand, Soft)]
         ties = any(s.domain in (Domain.SOFT_INDEX, Domain.SOFT_BOOL) and not s.distinct for s in softs)
+        if op in _OF_TWO and len(args) == 2 and isinstance(args[1], Tensor | Soft):
+            index = on_integers(context, _OF_TWO[op], *args)
+            if index is not None:
+                return index
         if ties and op == "argsort":
             raise Cut("it orders integers, whose ties a relaxation would share out")
         if ties and first is not None and _are_bools(context, args[0]):

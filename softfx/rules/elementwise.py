@@ -16,6 +16,7 @@ from torch import Tensor
 import softtorch
 from softfx import runtime
 from softfx.domains import Soft
+from softfx.rules.arithmetic import on_integers
 from softfx.rules.estimators import first, identity
 from softfx.rules.rule import Cut, Family, Rule, RuleContext
 from softfx.rules.values import counted, is_discrete, on_points, through_real
@@ -134,6 +135,7 @@ _EXACT: dict[str, Callable[..., Tensor]] = {
 }  # fmt: skip
 
 
+_OF_TWO = ("minimum", "maximum")
 _ROUNDINGS = ("round", "floor", "ceil", "trunc")
 
 
@@ -151,7 +153,8 @@ def _carry(op: str, relax: Callable[..., Any]) -> Callable[..., Any]:
         return through
 
     def carry(context: RuleContext, *args: Any, **kwargs: Any) -> Any:
-        index = on_points(context, exact, *args, **kwargs)
+        both = op in _OF_TWO and len(args) == 2
+        index = on_integers(context, exact, *args) if both else on_points(context, exact, *args, **kwargs)
         if index is not None:
             return index
         shadow = through(context, *args, **kwargs)

@@ -36,8 +36,7 @@ def _getitem(context: RuleContext, input: Any, key: Any) -> Any:
         return moved(context, torch.Tensor.__getitem__, input, key)
     if any(parts[i].domain is Domain.SOFT_BOOL for i in soft_parts):
         raise Cut("x[mask] has a shape that depends on data; use torch.where or a masked reduction")
-    if len(soft_parts) > 1:
-        input, parts = _merged(context, input, parts, soft_parts)
+    input, parts = _merged(context, input, parts)
     at = next(i for i, part in enumerate(parts) if isinstance(part, Soft))
     index = parts[at]
     if len(parts) == 1 and isinstance(input, Tensor) and input.dim() <= 2 and plain(index, input, input.shape[0]):
@@ -84,10 +83,13 @@ def _expanded(context: RuleContext, index: Soft, shape: torch.Size) -> tuple[Ten
     return value, "soft_index", index.support
 
 
-def _merged(context: RuleContext, input: Any, parts: list[Any], soft: list[int]) -> tuple[Any, list[Any]]:
-    """Two soft indices on neighbouring axes as one index on the axis that the two make when flattened."""
+def _merged(context: RuleContext, input: Any, parts: list[Any]) -> tuple[Any, list[Any]]:
+    """Soft indices on neighbouring axes as one index on the axis that these make when flattened."""
+    soft = [i for i, part in enumerate(parts) if isinstance(part, Soft)]
+    if len(soft) < 2:
+        return input, parts
     first, second = soft[0], soft[1]
-    if len(soft) > 2 or second != first + 1 or isinstance(input, Soft):
+    if second != first + 1 or isinstance(input, Soft):
         raise Cut("soft keys index several axes at once")
     axis = _axis(parts, first, input.dim())
     rows, columns = input.shape[axis : axis + 2]
@@ -99,7 +101,7 @@ def _merged(context: RuleContext, input: Any, parts: list[Any], soft: list[int])
     weights = context.call(runtime.joint, p, q)
     places = context.call(runtime.joint_points, torch.add, p, scaled, q, q_places)
     flat = context.call(torch.flatten, input, axis, axis + 1)
-    return flat, [*parts[:first], context.soft(weights, "soft_index", places), *parts[second + 1 :]]
+    return _merged(context, flat, [*parts[:first], context.soft(weights, "soft_index", places), *parts[second + 1 :]])
 
 
 def _block(parts: Sequence[Any], ndim: int) -> int:
@@ -153,9 +155,24 @@ def _index_put(context: RuleContext, input: Any, key: Any, value: Any, accumulat
         return _written_in_part(context, input, parts, value, accumulate)
     shape = shape_of(input)
     if len(soft) > 1:
-        raise Cut("soft keys write on several axes at once")
+        return _put_at_pairs(context, input, parts, soft, value, accumulate)
     place = _place(context, parts, soft[0], shape)
     return put(context, input, place.key, place.index, place.size, value, place.block, accumulate)
+
+
+def _put_at_pairs(
+    context: RuleContext, input: Any, parts: list[Any], soft: list[int], value: Any, accumulate: bool
+) -> Any:
+    """Soft indices on neighbouring axes: the write is made on the axis that these make when flattened."""
+    base = as_number(context, input, parts[soft[0]].value)
+    axis = _axis(parts, soft[0], base.dim())
+    flat, merged = _merged(context, base, parts)
+    place = _place(context, merged, soft[0], flat.shape)
+    weights, places = positions(context, place.index, place.size)
+    values = as_number(context, value, weights)
+    result = context.call(runtime.put, flat, place.key, weights, places, values, place.block, accumulate)
+    shape = base.shape[axis : axis + len(soft)]
+    return _in_form(context, context.call(torch.unflatten, result, axis, shape), input, value)
 
 
 def _written_in_part(context: RuleContext, input: Any, parts: list[Any], value: Any, accumulate: bool) -> Any:
