@@ -56,7 +56,8 @@ FORMULAS: Mapping[str, str] = {
     "quantile": _ROWS + "interpolated between the rows on either side of q (n - 1)",
     "cummax": "argmax of x_1 .. x_i for each i",
     "cummin": "argmin of x_1 .. x_i for each i",
-    "unique": "values as they are, each the mean of those equal to it; inverse: soft ranks among the distinct",
+    "unique": "values u as they are, each the mean of those equal to it; inverse: softtorch.rank of the u, from 0 on:"
+    " sum_k k P_kj / sum_k P_kj - 1 for u_j, P the rows of method neuralsort",
     "amax": "max along each dim",
     "amin": "min along each dim",
     "max_pool1d": "max over each window",

@@ -27,12 +27,14 @@ FAMILY_MEANINGS = {
     "normalization": "smooth, and replaced only where a policy names it: softmax by softpick.",
     "unsafe": "its gradient is infinite or NaN somewhere. Guarded by default, which changes no value.",
 }
+# What is not treated as its family is.
+_ALONE = {"existing_straight_through": "the program's own answer to such an operation. Kept unless named."}
 
 
 def rule_facts(rule: Rule) -> list[tuple[str, str]]:
     """What there is to say about one operation."""
     facts = [
-        ("family", f"{rule.family}: {FAMILY_MEANINGS[rule.family]}"),
+        ("family", f"{rule.family}: {_ALONE.get(rule.op, FAMILY_MEANINGS[rule.family])}"),
         ("why", rule.why),
         ("becomes", _becomes(rule)),
         ("formula", formula(rule)),
@@ -146,5 +148,5 @@ def rules_page(rules: Sequence[Rule]) -> str:
             options = ", ".join(rule.options)
             cells = (rule.code, f"`{rule.op}`", rule.soft, f"`{formula(rule)}`", options, estimators)
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-        lines.append("")
+        lines += ["", *(f"`{rule.op}`: {_ALONE[rule.op]}\n" for rule in members if rule.op in _ALONE)]
     return "\n".join(lines)

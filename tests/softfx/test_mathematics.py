@@ -22,6 +22,11 @@ def relu(x: Tensor) -> Tensor:
     return S * softplus(x / S)
 
 
+def places(p: Tensor) -> Tensor:
+    return (torch.arange(1, len(X) + 1, dtype=X.dtype) @ p) / p.sum(0)
+
+
+rows = softtorch.argsort(X, softness=S, method="neuralsort")
 STATED: dict[str, tuple[Tensor, Callable[[], Tensor]]] = {
     "sign": (2 * sigma(X / S) - 1, lambda: softtorch.sign(X, S)),
     "heaviside": (sigma(X / S), lambda: softtorch.heaviside(X, S)),
@@ -46,6 +51,7 @@ STATED: dict[str, tuple[Tensor, Callable[[], Tensor]]] = {
     "eq": (2 * sigma(-softtorch.abs(X - 0.2, S) / S), lambda: softtorch.eq(X, 0.2, S)),
     "argmax": (torch.softmax(X / S, -1), lambda: softtorch.argmax(X, softness=S, standardize=False)),
     "any": (1 - (1 - sigma(X)).prod(), lambda: softtorch.any(sigma(X))),
+    "unique": (places(rows), lambda: softtorch.rank(X, softness=S, descending=False)),
     "softmax": (X / (1 + X.abs().sum()), lambda: softtorch.softpick(X)),
 }
 
