@@ -64,7 +64,7 @@ def main() -> None:
     console.print("softened:", sorted({site.op for site in soft_f1.report.sites if site.action == "soft"}))
 
     assert not hard_has_gradient
-    assert scores["softened F1"] > scores["cross entropy"] + 0.05
+    assert scores["softened F1"] > scores["cross entropy"] + 0.03
 
 
 if __name__ == "__main__":

