@@ -59,25 +59,23 @@ class PolynomialCurves(Curves):
         return self.step(u).mul_(2.0).sub_(1.0)
 
     def density(self, u: Tensor, grad: Tensor) -> Tensor:
-        a = _place(u)
         if self.bump is None:
-            _where_inside(grad, a, 0.0, 2.0, grad_input=u)
+            _where_rising(grad, u, out=u)
             return u.mul_(0.5 / HALF_WIDTH)
+        a = _place(u)
         return self.bump.fill(u, a).mul_(grad).mul_(1.0 / HALF_WIDTH)
 
     def absolute_slope(self, u: Tensor) -> Tensor:
         t = _place(u).sub_(1.0)
         if self.bump is None:  # 2 t inside, the sign of t outside
-            _where_inside(t, t, -1.0, 1.0, grad_input=u)
-            return u.add_(t)
+            return _where_rising(t, u, out=u).add_(t)
         return PowerTimes(0, self.slope).fill(u, t * t).mul_(t)
 
     def gated_slope(self, u: Tensor) -> Tensor:
         a = _place(u)
         if self.bump is None:  # the step and u times the density, which is t / 2 inside
             t = a - 1.0
-            _where_inside(t, t, -1.0, 1.0, grad_input=u)
-            return u.mul_(0.5).add_(a, alpha=0.5)
+            return _where_rising(t, u, out=u).mul_(0.5).add_(a, alpha=0.5)
         self.bump.fill(u, a).mul_(a - 1.0)
         return u.add_(self.rise.fill(torch.empty_like(a), a))
 
@@ -90,6 +88,13 @@ class PolynomialCurves(Curves):
 def _place(x: Tensor, s: float = 1.0) -> Tensor:
     """a, as a new tensor."""
     return torch.mul(x, 1.0 / (HALF_WIDTH * s)).add_(1.0).clamp_(0.0, 2.0)
+
+
+def _where_rising(value: Tensor, u: Tensor, out: Tensor) -> Tensor:
+    """out becomes value where a linear step rises, else 0; the lower end belongs to that, the upper one does not."""
+    a = torch.mul(u, 1.0 / HALF_WIDTH).add_(1.0)
+    result: Tensor = _where_inside(value, a, -1e-30, 2.0, grad_input=out)  # its bounds are themselves outside
+    return result
 
 
 C0_CURVES = PolynomialCurves(PowerTimes(1, (1 / 2,)), None, PowerTimes(2, (1 / 4,)), ())

@@ -149,7 +149,11 @@ class Piecewise(Mode):
         return with_slopes(self._softrelu, [self.sigmoidal], u)
 
     def _sigmoidal(self, u: Tensor) -> Tensor:
-        return self.step((u / HALF_WIDTH).clamp(-1.0, 1.0))
+        return self.step(self.inside(u / HALF_WIDTH))
+
+    def inside(self, t: Tensor) -> Tensor:
+        """t cut to [-1, 1], any shape; its derivative at the two ends is that of the step."""
+        return t.clamp(-1.0, 1.0)
 
     def _softrelu(self, u: Tensor) -> Tensor:
         inside = self.ramp((u / HALF_WIDTH).clamp(-1.0, 1.0))

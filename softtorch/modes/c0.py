@@ -1,8 +1,10 @@
 """Mode `c0`: linear steps, quadratic ramps, sparsemax (arXiv 1602.02068); continuous, with exact zeros."""
 
+import torch
 from torch import Tensor
+from torch.nn.functional import threshold
 
-from softtorch.kernels.polynomial import C0_CURVES
+from softtorch.kernels.polynomial import C0_CURVES, HALF_WIDTH
 from softtorch.modes.base import Piecewise
 
 
@@ -20,7 +22,15 @@ class C0(Piecewise):
     def ramp(self, t: Tensor) -> Tensor:
         return (t + 1.0).square() / 4.0
 
+    def inside(self, t: Tensor) -> Tensor:
+        # At its ends the step has the derivatives of SoftTorch 0.1.1: 1/2 at the lower one, 0 at the upper one.
+        return -threshold(-t.clamp(min=-1.0), -1.0, -1.0)
+
     def bump(self, t: Tensor) -> Tensor:
-        # 1/2 inside, 0 from the ends on; a comparison would make a bool tensor, which costs several times
-        # more.
-        return (1.0 - t.abs()).sign() / 2.0
+        return torch.full_like(t, 0.5)
+
+    def density(self, u: Tensor) -> Tensor:
+        # The whole part of the step is 0 where it rises; a comparison would make a bool tensor, which costs several
+        # times more.
+        whole = self.step((u / HALF_WIDTH).clamp(-2.0, 2.0)).floor()
+        return (1.0 - whole.abs()) * (0.5 / HALF_WIDTH)

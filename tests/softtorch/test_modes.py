@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import softtorch
 from softtorch.modes import MODES
 from tests.softtorch.cases import SOFT_MODES, draw
 
@@ -120,3 +121,17 @@ def test_the_smooth_logarithm_survives_where_the_probability_underflows() -> Non
 def test_select_is_how_hard_brings_torchs_own_function() -> None:
     assert MODES["hard"].select("hard", "soft") == "hard"
     assert {MODES[name].select("hard", "soft") for name in SOFT_MODES} == {"soft"}
+
+
+@pytest.mark.parametrize("size", [3, 200_000])  # few entries are recorded, many are fused
+@pytest.mark.parametrize(("name", "slopes"), [("sigmoidal", [0.5, 0.5, 0.0]), ("abs", [-2.0, 0.0, 1.0])])
+def test_the_corners_of_linear_steps_have_the_published_derivative_on_every_path(
+    name: str, slopes: list[float], size: int
+) -> None:
+    function = getattr(softtorch, name)
+    x = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64).repeat(size).requires_grad_()  # 5 softness is 1
+    want = torch.tensor(slopes, dtype=torch.float64).repeat(size)
+    for softness in (0.2, torch.tensor(0.2, dtype=torch.float64)):
+        total = lambda x, s=softness: function(x, s, "c0").sum()  # noqa: E731
+        torch.testing.assert_close(torch.autograd.grad(total(x), x)[0], want)
+        torch.testing.assert_close(torch.func.grad(total)(x.detach()), want)
