@@ -23,7 +23,7 @@ from torch import Tensor, nn
 import softfx
 
 POLICY = {"preset": "gradients", "default": {"lift_no_grad": True}}
-STEPS = 60
+STEPS = 36
 
 
 def digits(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -35,7 +35,7 @@ def digits(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def tune(votes: Callable[[Tensor], Tensor], parameters: list[nn.Parameter], x: Tensor, y: Tensor) -> None:
     """Gradient descent on the cross entropy of the forest's mean votes (n, 10)."""
-    optimizer = torch.optim.Adam(parameters, lr=0.005)
+    optimizer = torch.optim.Adam(parameters, lr=0.008)
     for _ in range(STEPS):
         optimizer.zero_grad()
         nn.functional.cross_entropy(10 * votes(x), y).backward()
