@@ -73,7 +73,7 @@ RULES = (
         soft="softtorch.trunc",
         relax=_relax,
         carry=_carry,
-        aliases=("to", "type", "type_as", *_NAMED),
+        aliases=("to", "type", "type_as", "as_tensor", *_NAMED),
         site=_discretizes,
     ),
 )

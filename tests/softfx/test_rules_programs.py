@@ -142,6 +142,7 @@ PAIRS = {
     "compaction": Pair(compacted, compacted_by_hand, ((8,), (8,)), linear=False),
     "overlap": Pair(overlap, overlap_by_hand, ((9,), (9,)), linear=False),
     "orders": Pair(reordered, reordered_by_hand, ((5,), (5, 3))),
+    "as_tensor": Pair(lambda x: torch.as_tensor(x > 0, dtype=x.dtype) * 2, lambda x: above(x, 0.0) * 2, ((7,),)),
     "index arithmetic": Pair(wrapped, wrapped_by_hand, ((4, 5), (5,))),
 }
 
