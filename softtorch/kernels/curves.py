@@ -24,31 +24,38 @@ _where_positive = torch.ops.aten.threshold_backward.grad_input
 
 
 class Curves(ABC):
-    """The passes of one curve. u is x / s on one axis; it is changed in place and returned."""
+    """The passes of one curve. They fill and return `out`, which may be x itself where nothing else is said.
+
+    All are of u = k x, on one axis; k is 1 / s up to its sign.
+    """
 
     @abstractmethod
-    def step(self, u: Tensor) -> Tensor:
-        """u becomes sigmoidal(u)."""
+    def step(self, out: Tensor, x: Tensor, k: float, factor: float = 1.0) -> Tensor:
+        """factor times sigmoidal(u)."""
 
     @abstractmethod
-    def sign(self, u: Tensor) -> Tensor:
-        """u becomes 2 sigmoidal(u) - 1."""
+    def sign(self, out: Tensor, x: Tensor, k: float) -> Tensor:
+        """2 sigmoidal(u) - 1."""
 
     @abstractmethod
-    def density(self, u: Tensor, grad: Tensor) -> Tensor:
-        """u becomes grad times the derivative of sigmoidal."""
+    def density(self, out: Tensor, x: Tensor, k: float, grad: Tensor, factor: float) -> Tensor:
+        """factor times grad times the derivative of sigmoidal at u; grad is not out."""
 
     @abstractmethod
-    def absolute_slope(self, u: Tensor) -> Tensor:
-        """u becomes the derivative of u sign(u)."""
+    def absolute_slope(self, out: Tensor, x: Tensor, k: float) -> Tensor:
+        """The derivative of u sign(u) by u."""
 
     @abstractmethod
-    def gated_slope(self, u: Tensor) -> Tensor:
-        """u becomes the derivative of u sigmoidal(u)."""
+    def gated_slope(self, out: Tensor, x: Tensor, k: float) -> Tensor:
+        """The derivative of u sigmoidal(u) by u."""
 
     @abstractmethod
     def ramp(self, out: Tensor, x: Tensor, s: float) -> Tensor:
-        """out, which is not x, becomes s times the integral of sigmoidal up to x / s."""
+        """s times the integral of sigmoidal up to x / s; out is not x."""
+
+    def tail(self, out: Tensor, distance: Tensor, s: float) -> Tensor:
+        """The ramp at minus a distance; out is not the distance, which may be written to."""
+        return self.ramp(out, distance.neg_(), s)
 
     @abstractmethod
     def reach(self, dtype: torch.dtype) -> float:
@@ -58,13 +65,13 @@ class Curves(ABC):
         """sigmoidal((inside + offset) / s) at every offset, in a tensor that is used again; inside is in [0, 1]."""
         u = torch.empty_like(inside)
         for offset in offsets:
-            yield self.step(torch.add(inside, offset, out=u).mul_(1.0 / s))
+            yield self.step(u, torch.add(inside, offset, out=u), 1.0 / s)
 
     def densities(self, inside: Tensor, s: float, offsets: Sequence[float], grad: Tensor) -> Iterator[Tensor]:
         """grad times the derivative of sigmoidal there, likewise."""
         u = torch.empty_like(inside)
         for offset in offsets:
-            yield self.density(torch.add(inside, offset, out=u).mul_(1.0 / s), grad)
+            yield self.density(u, torch.add(inside, offset, out=u), 1.0 / s, grad, 1.0)
 
     def keeping_sign(self, s: float) -> Keeping | None:
         """Passes of the sign that keep something, if that is cheaper; so the next three."""
@@ -76,14 +83,34 @@ class Curves(ABC):
     def keeping_ramp(self, s: float) -> Keeping | None:
         return None
 
-    def keeping_step(self, argument: Argument, slope: float) -> Keeping | None:
-        """Of the step of argument(out, x, y), which fills out and has the derivatives slope and -slope."""
+    def keeping_step(self, argument: Argument, k: float) -> Keeping | None:
+        """Of the step of k argument(out, x, y), which fills out and has the derivatives 1 and -1."""
         return None
 
-    def keeping_near(self, beyond: Beyond, s: float, relative: float, apart: bool) -> Keeping | None:
-        """Of `near`, where beyond(out, scratch, x, y) fills out with how far beyond the tolerance the distance is, over
-        s and with the sign of `apart`; scratch with the difference and with its sign."""
+    def keeping_near(self, beyond: Beyond, s: float, tolerance: float, relative: float, apart: bool) -> Keeping | None:
+        """Of `near`, where beyond(out, scratch, x, y) fills out with how far beyond the tolerance the distance is, and
+        scratch with the difference and with its sign."""
         return None
+
+    def near_value(self, out: Tensor, beyond: Tensor, k: float, tolerant: bool) -> None:
+        """`near` from how far beyond the tolerance the distance is; k > 0 where `apart` is meant."""
+        if k > 0.0:
+            self.sign(out, beyond, k)
+        else:
+            self.step(out, beyond, k, 2.0)
+        if tolerant:
+            out.clamp_(0.0, 1.0)
+
+    def near_pull(
+        self, outs: Outs, grad: Tensor, s: float, relative: float, direction: float, tolerant: bool, *parts: Tensor
+    ) -> None:
+        """The derivatives of `near`; parts are the difference, how far beyond the tolerance it is, and y."""
+        apart, beyond, y = parts
+        of_distance = self.density(torch.empty_like(apart), beyond, direction / s, grad, 2.0 * direction / s)
+        if tolerant:
+            _where_positive(of_distance, beyond, 0.0, grad_input=of_distance)  # where the bound is not met
+        slope = self.absolute_slope(torch.empty_like(apart) if outs[0] is None else outs[0], apart, 1.0 / s)
+        near_slopes(self, s, relative, outs, of_distance, slope, y)
 
     def between(self, low: float, high: float, s: float, dtype: torch.dtype) -> Passes | None:
         """The passes of low + ramp(x - low) - ramp(x - high), where there are precise ones for these bounds."""
@@ -93,14 +120,19 @@ class Curves(ABC):
         return corners(self, low, high, s) if apart else None
 
 
+def line(out: Tensor, x: Tensor, slope: float, constant: float) -> Tensor:
+    """out, which may be x, becomes constant + slope x in one pass."""
+    return torch.add(torch.tensor(constant, dtype=x.dtype), x, alpha=slope, out=out)
+
+
 def step(curves: Curves, s: float, plain: Plain) -> Fused:
     """sigmoidal(x / s)."""
 
     def value(out: Tensor, x: Tensor) -> None:
-        curves.step(torch.mul(x, 1.0 / s, out=out))
+        curves.step(out, x, 1.0 / s)
 
     def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
-        curves.density(torch.mul(x, 1.0 / s, out=outs[0]), grad).mul_(1.0 / s)
+        curves.density(filled(outs[0]), x, 1.0 / s, grad, 1.0 / s)
 
     return Fused(value, pull, plain)
 
@@ -109,10 +141,10 @@ def sign(curves: Curves, s: float, plain: Plain) -> Fused:
     """2 sigmoidal(x / s) - 1."""
 
     def value(out: Tensor, x: Tensor) -> None:
-        curves.sign(torch.mul(x, 1.0 / s, out=out))
+        curves.sign(out, x, 1.0 / s)
 
     def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
-        curves.density(torch.mul(x, 1.0 / s, out=outs[0]), grad).mul_(2.0 / s)
+        curves.density(filled(outs[0]), x, 1.0 / s, grad, 2.0 / s)
 
     return Fused(value, pull, plain, curves.keeping_sign(s))
 
@@ -121,10 +153,10 @@ def absolute(curves: Curves, s: float, plain: Plain) -> Fused:
     """x times the sign."""
 
     def value(out: Tensor, x: Tensor) -> None:
-        curves.sign(torch.mul(x, 1.0 / s, out=out)).mul_(x)
+        curves.sign(out, x, 1.0 / s).mul_(x)
 
     def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
-        curves.absolute_slope(torch.mul(x, 1.0 / s, out=outs[0])).mul_(grad)
+        curves.absolute_slope(filled(outs[0]), x, 1.0 / s).mul_(grad)
 
     return Fused(value, pull, plain, curves.keeping_absolute(s))
 
@@ -136,7 +168,7 @@ def ramp(curves: Curves, s: float, plain: Plain) -> Fused:
         curves.ramp(out, x, s)
 
     def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
-        curves.step(torch.mul(x, 1.0 / s, out=outs[0])).mul_(grad)
+        curves.step(filled(outs[0]), x, 1.0 / s).mul_(grad)
 
     return Fused(value, pull, plain, curves.keeping_ramp(s))
 
@@ -147,11 +179,11 @@ def gated_ramp(curves: Curves, s: float, plain: Plain) -> Fused:
     def value(out: Tensor, x: Tensor) -> None:
         largest = torch.finfo(x.dtype).max
         finite = x.clamp(-largest, largest)  # inf * 0 would be NaN; what this takes away at inf is put back
-        curves.step(torch.mul(x, 1.0 / s, out=out)).mul_(finite)
+        curves.step(out, x, 1.0 / s).mul_(finite)
         out.add_(torch.sub(x, finite, out=finite).relu_())
 
     def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
-        curves.gated_slope(torch.mul(x, 1.0 / s, out=outs[0])).mul_(grad)
+        curves.gated_slope(filled(outs[0]), x, 1.0 / s).mul_(grad)
 
     return Fused(value, pull, plain)
 
@@ -167,14 +199,14 @@ def corners(curves: Curves, low: float, high: float, s: float) -> Passes:
     middle, half = (low + high) / 2.0, (high - low) / 2.0
 
     def value(out: Tensor, x: Tensor) -> None:
-        side = x - middle
-        distance = torch.abs(side, out=out).sub_(half).abs_().neg_()
-        side.sign_().mul_(curves.ramp(torch.empty_like(x), distance, s))
+        side = x - middle if middle else x
+        distance = torch.abs(side, out=out).sub_(half).abs_()
+        side = side.sign().mul_(curves.tail(torch.empty_like(x), distance, s))
         torch.clamp(x, low, high, out=out).sub_(side)
 
     def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
-        inside = torch.sub(x, middle, out=outs[0]).abs_().neg_().add_(half)
-        curves.step(inside.mul_(1.0 / s)).mul_(grad)
+        beyond = torch.abs(x - middle if middle else x, out=outs[0]).sub_(half)
+        curves.step(beyond, beyond, -1.0 / s).mul_(grad)
 
     return value, pull, None
 
@@ -186,12 +218,12 @@ def larger(curves: Curves, s: float, plain: Plain) -> Fused:
         return torch.sub(x, y, out=out).nan_to_num_(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
 
     def value(out: Tensor, x: Tensor, y: Tensor) -> None:
-        rest = curves.ramp(torch.empty_like(out), apart(out, x, y).abs_().neg_(), s)
+        rest = curves.tail(torch.empty_like(out), apart(out, x, y).abs_(), s)
         torch.maximum(x, y, out=out).add_(rest)
 
     def pull(outs: Outs, grad: Tensor, x: Tensor, y: Tensor) -> None:
         of_x = torch.empty_like(x) if outs[0] is None else outs[0]
-        curves.step(apart(of_x, x, y).mul_(1.0 / s)).mul_(grad)
+        curves.step(of_x, apart(of_x, x, y), 1.0 / s).mul_(grad)
         if outs[1] is not None:
             torch.sub(grad, of_x, out=outs[1])
 
@@ -201,19 +233,21 @@ def larger(curves: Curves, s: float, plain: Plain) -> Fused:
 def compared(curves: Curves, s: float, direction: float, offset: float, plain: Plain) -> Fused:
     """sigmoidal(direction (x - y + offset) / s), direction 1 or -1."""
 
-    def scaled(out: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        return difference(out, x, y).add_(offset).mul_(direction / s)
+    k = direction / s
+
+    def apart(out: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return difference(out, x, y).add_(offset)
 
     def value(out: Tensor, x: Tensor, y: Tensor) -> None:
-        curves.step(scaled(out, x, y))
+        curves.step(out, apart(out, x, y), k)
 
     def pull(outs: Outs, grad: Tensor, x: Tensor, y: Tensor) -> None:
         slope = torch.empty_like(x) if outs[0] is None else outs[0]
-        curves.density(scaled(slope, x, y), grad).mul_(direction / s)
+        curves.density(slope, apart(slope, x, y), k, grad, k)
         if outs[1] is not None:
             torch.neg(slope, out=outs[1])
 
-    return Fused(value, pull, plain, curves.keeping_step(scaled, direction / s))
+    return Fused(value, pull, plain, curves.keeping_step(apart, k))
 
 
 def near(curves: Curves, s: float, tolerance: float, relative: float, apart: bool, plain: Plain) -> Fused:
@@ -221,31 +255,28 @@ def near(curves: Curves, s: float, tolerance: float, relative: float, apart: boo
     direction = 1.0 if apart else -1.0
 
     def beyond(out: Tensor, scratch: list[Tensor], x: Tensor, y: Tensor) -> Tensor:
-        apart, sign = difference(scratch[0], x, y), scratch[1]
-        torch.mul(curves.sign(torch.mul(apart, 1.0 / s, out=sign)), apart, out=out)
+        apart = difference(scratch[0], x, y)
+        torch.mul(curves.sign(scratch[1], apart, 1.0 / s), apart, out=out)
         if relative:
-            out.sub_(curves.sign(y / s).mul_(y), alpha=relative)
-        return out.sub_(tolerance).mul_(direction / s)
+            out.sub_(curves.sign(torch.empty_like(y), y, 1.0 / s).mul_(y), alpha=relative)
+        return out.sub_(tolerance) if counts(x, s, tolerance, relative) else out
 
     def value(out: Tensor, x: Tensor, y: Tensor) -> None:
-        finished(beyond(out, [torch.empty_like(x), torch.empty_like(x)], x, y))
-
-    def finished(u: Tensor) -> None:
-        if apart:
-            curves.sign(u).clamp_(min=0.0)
-        else:
-            curves.step(u).mul_(2.0).clamp_(max=1.0)
+        far = beyond(out, [torch.empty_like(x), torch.empty_like(x)], x, y)
+        curves.near_value(out, far, direction / s, counts(x, s, tolerance, relative))
 
     def pull(outs: Outs, grad: Tensor, x: Tensor, y: Tensor) -> None:
         scratch = [torch.empty_like(x), torch.empty_like(x)]
-        of_distance = beyond(torch.empty_like(x), scratch, x, y)
-        positive = torch.mul(of_distance, direction, out=scratch[1])  # where the bound is not met
-        curves.density(of_distance, grad).mul_(2.0 * direction / s)
-        _where_positive(of_distance, positive, 0.0, grad_input=of_distance)
-        slope = curves.absolute_slope(scratch[0].mul_(1.0 / s))
-        near_slopes(curves, s, relative, outs, of_distance, slope, y)
+        far = beyond(torch.empty_like(x), scratch, x, y)
+        tolerant = counts(x, s, tolerance, relative)
+        curves.near_pull(outs, grad, s, relative, direction, tolerant, scratch[0], far, y)
 
-    return Fused(value, pull, plain, curves.keeping_near(beyond, s, relative, apart))
+    return Fused(value, pull, plain, curves.keeping_near(beyond, s, tolerance, relative, apart))
+
+
+def counts(x: Tensor, s: float, tolerance: float, relative: float) -> bool:
+    """Whether a tolerance changes any result by more than a quarter of its rounding error."""
+    return bool(relative) or tolerance > 0.25 * s * torch.finfo(x.dtype).eps
 
 
 def near_slopes(
@@ -256,7 +287,13 @@ def near_slopes(
     if outs[1] is not None:
         torch.neg(of_x, out=outs[1])
         if relative:
-            outs[1].addcmul_(curves.absolute_slope(y / s), of_distance, value=-relative)
+            outs[1].addcmul_(curves.absolute_slope(torch.empty_like(y), y, 1.0 / s), of_distance, value=-relative)
+
+
+def filled(out: Tensor | None) -> Tensor:
+    """What the one operand's derivative goes to, which is always asked for."""
+    assert out is not None  # an operand alone without a derivative has no backward pass
+    return out
 
 
 def difference(out: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from softtorch.kernels.curves import Argument, Beyond, Curves, Passes, near_slopes
+from softtorch.kernels.curves import Argument, Beyond, Curves, Passes, counts, line, near_slopes
 from softtorch.kernels.fused import Keeping, Outs
 
 # aten's derivatives of sigmoid and tanh from their values, in one pass.
@@ -22,27 +22,29 @@ SATURATION = 40.0
 class LogisticCurves(Curves):
     """sigmoid, tanh, softplus."""
 
-    def step(self, u: Tensor) -> Tensor:
-        return u.sigmoid_()
+    def step(self, out: Tensor, x: Tensor, k: float, factor: float = 1.0) -> Tensor:
+        torch.mul(x, k, out=out).sigmoid_()
+        return out if factor == 1.0 else out.mul_(factor)
 
-    def sign(self, u: Tensor) -> Tensor:
-        if u.dtype == torch.float64:
-            return u.mul_(0.5).tanh_()
+    def sign(self, out: Tensor, x: Tensor, k: float) -> Tensor:
+        if x.dtype == torch.float64:
+            return torch.mul(x, 0.5 * k, out=out).tanh_()
         # A third of the time of tanh; near 0 it is right to the rounding error at 1, not to that at 0.
-        return u.sigmoid_().mul_(2.0).sub_(1.0)
+        return line(out, torch.mul(x, k, out=out).sigmoid_(), 2.0, -1.0)
 
-    def density(self, u: Tensor, grad: Tensor) -> Tensor:
-        result: Tensor = _sigmoid_backward(grad, u.sigmoid_(), grad_input=u)
-        return result
+    def density(self, out: Tensor, x: Tensor, k: float, grad: Tensor, factor: float) -> Tensor:
+        return _sigmoid_backward(grad, self.step(out, x, k), grad_input=out).mul_(factor)  # type: ignore[no-any-return]
 
-    def absolute_slope(self, u: Tensor) -> Tensor:
+    def absolute_slope(self, out: Tensor, x: Tensor, k: float) -> Tensor:
+        u = torch.mul(x, k)
         bounded = u.clamp(-SATURATION, SATURATION)  # or inf * 0 far out
-        of_sign = _tanh_backward(bounded, self.sign(u), grad_input=bounded)  # u (1 - sign^2)
-        return u.add_(of_sign, alpha=0.5)
+        of_sign = _tanh_backward(bounded, self.sign(u, u, 1.0), grad_input=bounded)  # u (1 - sign^2)
+        return torch.add(u, of_sign, alpha=0.5, out=out)
 
-    def gated_slope(self, u: Tensor) -> Tensor:
+    def gated_slope(self, out: Tensor, x: Tensor, k: float) -> Tensor:
+        u = torch.mul(x, k)
         bounded = u.clamp(-SATURATION, SATURATION)
-        return u.sigmoid_().add_(_sigmoid_backward(bounded, u, grad_input=bounded))
+        return torch.add(u.sigmoid_(), _sigmoid_backward(bounded, u, grad_input=bounded), out=out)
 
     def ramp(self, out: Tensor, x: Tensor, s: float) -> Tensor:
         # relu(x) + s log1p(e^-|x / s|), with the exponential to base 2, which is twice as fast.
@@ -64,7 +66,7 @@ class LogisticCurves(Curves):
 
     def keeping_sign(self, s: float) -> Keeping:
         def value(out: Tensor, kept: list[Tensor], x: Tensor) -> None:
-            self.sign(torch.mul(x, 1.0 / s, out=out))
+            self.sign(out, x, 1.0 / s)
 
         def pull(outs: Outs, grad: Tensor, out: Tensor, kept: list[Tensor], x: Tensor) -> None:
             _tanh_backward(grad, out, grad_input=outs[0]).mul_(0.5 / s)
@@ -73,7 +75,7 @@ class LogisticCurves(Curves):
 
     def keeping_absolute(self, s: float) -> Keeping:
         def value(out: Tensor, kept: list[Tensor], x: Tensor) -> None:
-            self.sign(torch.mul(x, 1.0 / s, out=kept[0]))
+            self.sign(kept[0], x, 1.0 / s)
             torch.mul(kept[0], x, out=out)
 
         def pull(outs: Outs, grad: Tensor, out: Tensor, kept: list[Tensor], x: Tensor) -> None:
@@ -94,34 +96,31 @@ class LogisticCurves(Curves):
 
         return Keeping(1, value, pull)
 
-    def keeping_step(self, argument: Argument, slope: float) -> Keeping:
+    def keeping_step(self, argument: Argument, k: float) -> Keeping:
         def value(out: Tensor, kept: list[Tensor], x: Tensor, y: Tensor) -> None:
-            self.step(argument(out, x, y))
+            self.step(out, argument(out, x, y), k)
 
         def pull(outs: Outs, grad: Tensor, out: Tensor, kept: list[Tensor], x: Tensor, y: Tensor) -> None:
             of_x = torch.empty_like(x) if outs[0] is None else outs[0]
-            _sigmoid_backward(grad, out, grad_input=of_x).mul_(slope)
+            _sigmoid_backward(grad, out, grad_input=of_x).mul_(k)
             if outs[1] is not None:
                 torch.neg(of_x, out=outs[1])
 
         return Keeping(0, value, pull)
 
-    def keeping_near(self, beyond: Beyond, s: float, relative: float, apart: bool) -> Keeping:
+    def keeping_near(self, beyond: Beyond, s: float, tolerance: float, relative: float, apart: bool) -> Keeping:
         direction = 1.0 if apart else -1.0
 
         def value(out: Tensor, kept: list[Tensor], x: Tensor, y: Tensor) -> None:
-            u = beyond(out, kept, x, y)
-            if apart:
-                self.sign(u).clamp_(min=0.0)
-            else:
-                u.sigmoid_().mul_(2.0).clamp_(max=1.0)
+            self.near_value(out, beyond(out, kept, x, y), direction / s, counts(x, s, tolerance, relative))
 
         def pull(outs: Outs, grad: Tensor, out: Tensor, kept: list[Tensor], x: Tensor, y: Tensor) -> None:
             sign = out if apart else 1.0 - out  # of how far beyond
             of_distance = _tanh_backward(grad, sign, grad_input=torch.empty_like(x)).mul_(0.5 * direction / s)
-            _where_positive(of_distance, sign, 0.0, grad_input=of_distance)
+            if counts(x, s, tolerance, relative):
+                _where_positive(of_distance, sign, 0.0, grad_input=of_distance)
             slope = torch.clamp(kept[0], -SATURATION * s, SATURATION * s)
-            slope = _tanh_backward(slope, kept[1], grad_input=slope).mul_(0.5 / s).add_(kept[1])
+            slope = torch.add(kept[1], _tanh_backward(slope, kept[1], grad_input=slope), alpha=0.5 / s, out=slope)
             near_slopes(self, s, relative, outs, of_distance, slope, y)
 
         return Keeping(2, value, pull)

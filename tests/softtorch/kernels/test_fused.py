@@ -27,7 +27,7 @@ def value_and_grads(case, xs, weight, **options):
 @each_case
 @each_mode
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("softness", [0.1, 0.7])
+@pytest.mark.parametrize("softness", [1e-4, 0.1, 0.7, 10.0])
 def test_passes_give_what_plain_operators_give(sized, case, mode, dtype, softness):
     xs = operands(case.arity, 3, 500, dtype=dtype)
     weight = operands(1, 3, 500, seed=1, dtype=dtype)[0]
