@@ -7,6 +7,7 @@
 - torch._ops.OpOverload, OpOverloadPacket: the types of torch.ops.aten.x and torch.ops.aten.x.default.
 - torch._C._disabled_torch_function_impl: for a tensor subclass whose calls a mode sees anyway.
 - torch._C._set_grad_enabled: what `with torch.no_grad()` calls; a capture sees this function.
+- torch._C._has_storage: whether a tensor has memory of its own to share; wrapper subclasses have none.
 - torch._C._functorch.maybe_current_level: whether a torch.func transform is running.
 """
 
@@ -30,6 +31,7 @@ __all__ = [
     "disabled_torch_function",
     "fake",
     "flatten",
+    "has_storage",
     "in_transform",
     "leaves",
     "set_grad_enabled",
@@ -40,6 +42,7 @@ __all__ = [
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 set_grad_enabled: Callable[..., Any] = torch._C._set_grad_enabled
+has_storage: Callable[..., bool] = torch._C._has_storage
 disabled_torch_function: Any = torch._C._disabled_torch_function_impl
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from softfx.runtime import excluding
 
-__all__ = ["distinct", "first", "gathered_extreme", "gathered_mean", "place_of"]
+__all__ = ["binned", "distinct", "first", "gathered_extreme", "gathered_mean", "located", "place_of"]
 
 
 def first(b: Tensor, dim: int | None = None) -> Tensor:
@@ -50,6 +50,30 @@ def place_of(ranks: Tensor, place: Tensor) -> Tensor:
     tensor([1., 0., 1.])
     """
     return ranks[place] - 1
+
+
+def binned(p: Tensor, points: Tensor, bins: int, low: float, high: float) -> Tensor:
+    """How many integers fall into each of equal bins, each spread over what it may be, as torch.histc counts.
+
+    # (..., [n]), broadcastable to (..., [n]) -> (bins)
+
+    >>> binned(torch.tensor([[0.5, 0.5], [0.0, 1.0]]), torch.tensor([0, 1]), 2, 0, 2)
+    tensor([0.5000, 1.5000])
+    """
+    points = points.expand(p.shape).to(p.dtype)
+    inside = (points >= low) & (points <= high)
+    place = ((points - low) * bins / (high - low)).floor().clamp(0, bins - 1)
+    return p.new_zeros(bins).index_add(0, place.long().flatten(), (p * inside).flatten())
+
+
+def located(edges: Tensor, numbers: Tensor, right: bool) -> Tensor:
+    """torch.searchsorted of numbers of another type.  # (m), (...) -> (...) int64
+
+    >>> located(torch.tensor([0.5, 1.5]), torch.tensor([0, 1, 2]), False)
+    tensor([0, 1, 2])
+    """
+    dtype = torch.promote_types(edges.dtype, numbers.dtype)
+    return torch.searchsorted(edges.to(dtype), numbers.to(dtype).contiguous(), right=right)
 
 
 def _brought(p: Tensor, src: Tensor, dim: int) -> tuple[Tensor, Tensor]:

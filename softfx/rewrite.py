@@ -189,6 +189,8 @@ def _remove_dead(graph: fx.Graph) -> None:
 def _removable(node: fx.Node) -> bool:
     if node.target is operator.getitem:
         return True
+    if node.kwargs.get("out") is not None:
+        return False
     target: Any = node.target
     spelled = SPELLING.find(target) if target is not getattr else None
     if node.meta.get("added"):

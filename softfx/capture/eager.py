@@ -28,7 +28,7 @@ from softfx.source import Location, Place, locate, module_paths
 from softfx.starved import unfed
 from softfx.state import Preserved, copied
 
-__all__ = ["METADATA", "Recorder", "capture", "record"]
+__all__ = ["METADATA", "Recorder", "capture", "is_write", "record"]
 
 # What these return does not depend on the elements of their operands.
 METADATA = frozenset({
@@ -84,9 +84,7 @@ class Recorder(TorchFunctionMode):
 
     def _preserve(self, func: Callable[..., Any], name: str, args: Any, kwargs: dict[str, Any]) -> None:
         """Save what the call is about to write or draw from, unless the program made it itself."""
-        spelled = SPELLING.find(func)
-        writes = "out" in kwargs or name in _WRITES or (name.endswith("_") and not name.endswith("__"))
-        writes = writes or (spelled is not None and spelled.in_place) or bool(kwargs.get("inplace"))
+        writes = is_write(func, name, kwargs)
         for value in (*args, *kwargs.values()):
             if isinstance(value, torch.Generator):
                 self.preserved.save(value)
@@ -169,6 +167,8 @@ class Recorder(TorchFunctionMode):
         drawn = not nodes and name.startswith(("rand", "normal", "bernoulli", "multinomial", "poisson"))
         if dynamic or drawn or "generator" in kwargs:
             self._mark(node)
+            if is_write(func, name, kwargs):
+                self._mark_written(kwargs.get("out", args[0] if args else None))
         self._describe(node, result)
 
     def _describe(self, node: Any, result: Any) -> None:
@@ -184,6 +184,13 @@ class Recorder(TorchFunctionMode):
         self.dynamic.add(node)
         for user in node.users:
             self._mark(user)
+
+    def _mark_written(self, written: Any) -> None:
+        """What a call writes depends on what the call does, and so does all that shares its storage."""
+        for tensor in tensors_in(written):
+            node = self.builder.node_of(tensor)
+            if node not in self.dynamic:
+                self.dynamic.update(self.builder.sharing(tensor))
 
     def where(self) -> Location:
         """The user's call that is running now."""
@@ -215,6 +222,13 @@ class Recorder(TorchFunctionMode):
         seen = Break(reason, location.file, location.line)
         if seen not in self.breaks:
             self.breaks.append(seen)
+
+
+def is_write(func: Callable[..., Any], name: str, kwargs: dict[str, Any]) -> bool:
+    """Whether a call writes one of its operands."""
+    spelled = SPELLING.find(func)
+    writes = "out" in kwargs or name in _WRITES or (name.endswith("_") and not name.endswith("__"))
+    return writes or (spelled is not None and spelled.in_place) or bool(kwargs.get("inplace"))
 
 
 def _is_shaped_by_data(op: str, args: Any, kwargs: dict[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import operator
 import traceback
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -23,8 +24,8 @@ from torch.overrides import TorchFunctionMode
 
 from softfx import _torch_private as private
 from softfx.capture import replay
-from softfx.capture.eager import METADATA
-from softfx.capture.program import Program, number
+from softfx.capture.eager import METADATA, is_write
+from softfx.capture.program import Program, number, shares
 from softfx.domains import rebuilt, tensors_in
 from softfx.source import Location, Place, is_user_file, locate, module_paths
 from softfx.state import Preserved, copied
@@ -121,6 +122,7 @@ class _Tracer(fx.Tracer):
         self.place = place
         self.dynamic: set[fx.Node] = set()  # what depends on an input, a parameter or a draw
         self._held: dict[int, str] = {}
+        self._proxies: list[weakref.ref[_Proxy]] = []
         self._results: list[Any] = []
         self._structure: Any = None
 
@@ -191,15 +193,25 @@ class _Tracer(fx.Tracer):
             return result
         if name == "__get__":  # a property has no name of its own to call it by
             func, written = getattr, ((*written[0][:1], func.__self__.__name__), {})  # type: ignore[attr-defined]
+        if dynamic and is_write(func, name, kwargs):
+            self._mark_written(kwargs.get("out", args[0] if args else None))
         node = self.create_node("call_function", func, *written)
         if dynamic or (name.startswith(_DRAWS) and not _nodes(written)):
             self.dynamic.add(node)
         return self._proxied(node, result)
 
+    def _mark_written(self, written: Any) -> None:
+        """What depends on the inputs once it is written, and all that shares its storage."""
+        values = list(tensors_in(_unwrapped(written)))
+        alive = [proxy for reference in self._proxies if (proxy := reference()) is not None]
+        self.dynamic.update(proxy.node for proxy in alive if any(shares(value, proxy.value) for value in values))
+
     def _proxied(self, node: fx.Node, result: Any) -> Any:
         """`result` with a proxy for each tensor in it."""
         if isinstance(result, Tensor):
-            return _Proxy.of(result, node)
+            proxy = _Proxy.of(result, node)
+            self._proxies.append(weakref.ref(proxy))
+            return proxy
         if not isinstance(result, tuple | list):
             return result
         items = []

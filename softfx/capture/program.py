@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from softfx import _torch_private as private
 from softfx.report import Break
 
-__all__ = ["GraphBuilder", "Program", "Seen", "number"]
+__all__ = ["GraphBuilder", "Program", "Seen", "number", "shares"]
 
 _PLAIN = (int, float, bool, complex, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format)
 _PLAIN_OR_NODE = (*_PLAIN, fx.Node, type(Ellipsis), slice, torch.Size)
@@ -39,6 +40,18 @@ def number(value: Any) -> Any:
         if isinstance(value, kind):
             return own(value)
     return value
+
+
+def shares(tensor: Tensor, other: Tensor) -> bool:
+    """Whether what is written into one tensor is seen in the other.
+
+    >>> x = torch.zeros(3)
+    >>> shares(x, x[1:]), shares(x, x.clone())
+    (True, False)
+    """
+    if tensor is other or not (private.has_storage(tensor) and private.has_storage(other)):
+        return tensor is other
+    return bool(tensor.untyped_storage().data_ptr() == other.untyped_storage().data_ptr())
 
 
 @dataclass(frozen=True)
@@ -96,6 +109,11 @@ class GraphBuilder:
     def alive(self) -> list[fx.Node]:
         """The nodes whose tensors somebody still holds."""
         return [node for reference, node in self._nodes.values() if isinstance(reference(), Tensor)]
+
+    def sharing(self, tensor: Tensor) -> list[fx.Node]:
+        """The nodes whose tensors lie in the storage of `tensor`."""
+        known = [(reference(), node) for reference, node in self._nodes.values()]
+        return [node for other, node in known if isinstance(other, Tensor) and shares(tensor, other)]
 
     def placeholder(self, name: str, value: Any) -> fx.Node:
         """An input, after the inputs there are and before everything else."""

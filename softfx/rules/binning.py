@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,10 @@ import torch
 from torch import Tensor
 
 import softtorch
+from softfx import places
+from softfx.domains import Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.values import as_number, is_discrete, through_real
+from softfx.rules.values import as_number, is_discrete, points, through_real
 
 __all__ = ["RULES"]
 
@@ -50,11 +53,36 @@ def _histc(context: RuleContext, input: Any, bins: int = 100, min: float = 0, ma
     return context.soft(context.call(softtorch.histc, input, bins, min, max, **context.options), "count")
 
 
+def _carry_histc(context: RuleContext, input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
+    """What stands for an integer falls into the bins of those that it may be."""
+    if not isinstance(input, Soft) or min >= max:
+        return through_real(_histc)(context, input, bins, min, max)
+    return context.soft(context.call(places.binned, *points(context, input), bins, min, max), "count")
+
+
+def _carry_located(relax: Callable[..., Any]) -> Callable[..., Any]:
+    """An integer among fixed boundaries has the places of those that it may be."""
+    through = through_real(relax)
+
+    def carry(context: RuleContext, *args: Any, **kwargs: Any) -> Any:
+        bound = inspect.signature(relax).bind(context, *args, **kwargs).arguments
+        first = "sorted_sequence" if "sorted_sequence" in bound else "boundaries"
+        edges, values = bound[first], bound["input"]
+        if not isinstance(values, Soft) or not isinstance(edges, Tensor) or edges.dim() != 1 or bound.get("sorter"):
+            return through(context, *args, **kwargs)
+        weights, numbers = points(context, values)
+        right = bool(bound.get("right")) or bound.get("side") == "right"
+        return context.soft(weights, "soft_index", context.call(places.located, edges, numbers, right))
+
+    carry.__signature__ = inspect.signature(relax)  # type: ignore[attr-defined]  # arguments are checked as relax's
+    return carry
+
+
 _WHY = "A place among boundaries is an integer: neither the number nor the boundaries receive a gradient from it."
 _KEEP = "Keep it where the bin only labels or counts and no loss depends on it."
 
 
-def _rule(code: str, op: str, relax: Callable[..., Any]) -> Rule:
+def _rule(code: str, op: str, relax: Callable[..., Any], carry: Callable[..., Any]) -> Rule:
     return Rule(
         code,
         op,
@@ -64,12 +92,12 @@ def _rule(code: str, op: str, relax: Callable[..., Any]) -> Rule:
         "soft ranks by sums of steps; Qin, Liu and Li 2010",
         soft=f"softtorch.{op}",
         relax=relax,
-        carry=through_real(relax),
+        carry=carry,
     )
 
 
 RULES = (
-    _rule("SX231", "searchsorted", _searchsorted),
-    _rule("SX232", "bucketize", _bucketize),
-    _rule("SX233", "histc", _histc),
+    _rule("SX231", "searchsorted", _searchsorted, _carry_located(_searchsorted)),
+    _rule("SX232", "bucketize", _bucketize, _carry_located(_bucketize)),
+    _rule("SX233", "histc", _histc, _carry_histc),
 )

@@ -631,6 +631,42 @@ def test_a_third_party_model_has_one_plan_or_is_refused_with_its_line(
     assert plan(report) == plan(expected)
 
 
+def counts_in_place(x: Tensor) -> Tensor:
+    """What depends on x is first a tensor of zeros, written through a view of it."""
+    counts = torch.zeros(2, 4)
+    counts[1][x.argmax()] += 1
+    return counts[counts > 0] * x.sum()
+
+
+def test_what_is_written_in_place_depends_on_what_is_written() -> None:
+    x = torch.tensor([0.3, 1.2, 0.1, 0.0])
+    soft = softfx.soften(counts_in_place, "gradients", example_inputs=(x,))
+    assert soft.report.executor == "eager" and any("shape" in seen.reason for seen in soft.report.breaks)
+    assert torch.equal(soft(-x), counts_in_place(-x))
+
+
+def test_fx_gives_no_number_to_python_that_was_written_in_place() -> None:
+    def reads(x: Tensor) -> Tensor:
+        sizes = torch.zeros(2)
+        sizes[0] = x.sum()
+        return x * sizes.max().item()
+
+    with pytest.raises(CaptureError, match="reads a value that depends on the inputs"):
+        softfx.check(reads, example_inputs=(torch.ones(2),), capture="fx")
+
+
+def test_a_graph_keeps_what_is_written_to_out() -> None:
+    def sums(x: Tensor) -> Tensor:
+        made = torch.empty(3)
+        torch.cumsum(torch.tensor([1.0, 2.0]), 0, out=made.narrow(0, 1, 2))
+        made[:1] = 0
+        return made.sum() * x.round()
+
+    x = torch.tensor([0.3, 1.2])
+    soft = softfx.soften(sums, example_inputs=(x,), executor="graph")
+    assert torch.equal(soft(x), sums(x))
+
+
 @pytest.mark.parametrize("frontend", ["eager", "fx"])
 def test_a_graph_writes_numbers_of_numpy_as_pythons_own(frontend: str) -> None:
     def scaled(x: Tensor) -> Tensor:

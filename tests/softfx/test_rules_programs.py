@@ -133,6 +133,23 @@ def wrapped_by_hand(x: Tensor, table: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return p @ table[(n * 3 - 2) % len(table)], p @ table.flip(0), p.flip(0) @ table.roll(1)
 
 
+def binned(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Integers among boundaries, some of which they meet."""
+    i = x.argmax(-1)
+    edges = torch.tensor([1, 3])
+    return (
+        torch.histc(i.double(), 5, 0, 5),
+        torch.histc(i.double(), 2, 1, 3),
+        torch.tensor([1.0, 2.0, 4.0]).double()[torch.bucketize(i, edges, right=True)],
+    )
+
+
+def binned_by_hand(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    p = chosen(x)
+    inside = torch.stack([p[:, 1], p[:, 2:4].sum(-1)], -1)
+    return p.sum(0), inside.sum(0), p[:, 0] + 2 * p[:, 1:3].sum(-1) + 4 * p[:, 3:].sum(-1)
+
+
 PAIRS = {
     "confusion tables": Pair(confusions, confusions_by_hand, ((6, 4), (6, 4)), linear=False),
     "a table of three": Pair(table_of_three, table_of_three_by_hand, ((4, 2), (4, 3), (4, 2), (2, 3, 2)), linear=False),
@@ -142,6 +159,7 @@ PAIRS = {
     "compaction": Pair(compacted, compacted_by_hand, ((8,), (8,)), linear=False),
     "overlap": Pair(overlap, overlap_by_hand, ((9,), (9,)), linear=False),
     "orders": Pair(reordered, reordered_by_hand, ((5,), (5, 3))),
+    "bins": Pair(binned, binned_by_hand, ((6, 5),)),
     "as_tensor": Pair(lambda x: torch.as_tensor(x > 0, dtype=x.dtype) * 2, lambda x: above(x, 0.0) * 2, ((7,),)),
     "index arithmetic": Pair(wrapped, wrapped_by_hand, ((4, 5), (5,))),
 }
