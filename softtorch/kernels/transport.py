@@ -50,16 +50,26 @@ def plan(x: Tensor, present: Tensor, columns: Columns, softness: Tensor, power: 
     closed = columns.mass.unsqueeze(-2) <= 0
     scale = (softness * _spread(present, power)).unsqueeze(-1)
 
-    def rows(g: Tensor) -> Tensor:
+    def rows(g: Tensor, apart: Tensor) -> Tensor:
         # Masked behind the division: an infinite numerator would make the derivative by scale inf * 0.
-        return present.unsqueeze(-1) * _project(((g - cost) / scale).masked_fill(closed, -torch.inf), power)
+        return present.unsqueeze(-1) * _project(((g - cost) / scale).masked_fill(apart, -torch.inf), power)
 
     g, inverse = _potentials(x.detach(), present, *(c.detach() for c in columns), scale.detach(), power)
+    links = _links(rows(g, closed).detach(), power)
     # A step of Newton's method at the solution moves nothing; each carries one derivative of the implicit function.
     for _ in range(2):
-        excess = rows(g).sum(dim=-2, keepdim=True) - columns.mass.unsqueeze(-2)
+        excess = rows(g, closed | ~links).sum(dim=-2, keepdim=True) - columns.mass.unsqueeze(-2)
         g = g - scale * ((excess - excess.detach()) @ inverse)
-    return rows(g)
+    return rows(g, closed | ~links)
+
+
+def _links(plan: Tensor, power: int) -> Tensor:
+    """Which entries of a plan (..., n, m) count as more than 0.
+
+    For p = 1 the derivative counts a share in full however small it is, and so shares that are rounding alone, where
+    a solution lies at a kink.
+    """
+    return plan > LINKED if power == 1 else torch.ones_like(plan, dtype=torch.bool)
 
 
 def _spread(present: Tensor, power: int) -> Tensor:
@@ -85,7 +95,9 @@ def _potentials(
     cost = ((x - anchors).square_() / scale).masked_fill_(mass <= 0, torch.inf)
     problem = _Dual(x, present, anchors, mass, scale, power, host.agreed(present > 0), cost)
     g = _solve(problem, problem.hard_potentials())
-    inverse: Tensor = torch.linalg.inv_ex(problem.regular(problem.derivative(problem.plan(g)))).inverse
+    settled = problem.plan(g)
+    settled = torch.where(_links(settled, power), settled, 0.0)
+    inverse: Tensor = torch.linalg.inv_ex(problem.regular(problem.derivative(settled))).inverse
     # inv_ex may give columns first; what the fake operator promises is rows first.
     return g.reshape(*batch, 1, m).contiguous(), inverse.reshape(*batch, m, m).contiguous()
 

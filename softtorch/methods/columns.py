@@ -77,7 +77,7 @@ def _around(positions: Neighbours, n: int, device: torch.device) -> Columns:
 
     Gaps keep their anchors when they are empty, but for q = 0 and 1, which are the minimum and the maximum.
     """
-    lower, ends = (torch.as_tensor(part, device=device) for part in (positions.lower, positions.ends))
+    lower, ends = _tensor(positions.lower, device), _tensor(positions.ends, device)
     next_one = lower + 1
     bounds = [torch.zeros_like(lower), lower, next_one, torch.full_like(lower, n)]
     if positions.paired:
@@ -85,6 +85,11 @@ def _around(positions: Neighbours, n: int, device: torch.device) -> Columns:
     border = torch.stack(bounds, dim=-1).clamp(max=n)  # (Q, m + 1)
     slot = torch.arange(1, 1 + positions.count(n) // lower.shape[0], device=device)
     return Columns(border[:, :-1], border[:, 1:], slot, ~ends.unsqueeze(-1), True)
+
+
+def _tensor(part: tuple[int, ...] | Tensor, device: torch.device) -> Tensor:
+    """One number for each quantile, (Q,)."""
+    return part if isinstance(part, Tensor) else torch.tensor(part, device=device)
 
 
 def _rising(places: Iterable[int]) -> list[int]:
