@@ -35,6 +35,8 @@ def threshold(z: Tensor, power: int) -> Tensor:
     An entry s_k of the sorted scores is in the support exactly when sum_{i <= k} (s_i - s_k)^r < 1.
     """
     ordered = z.sort(dim=-1, descending=True).values
+    if power == 1:
+        return _newton(z, _flat_threshold(ordered), power)
     size = (_excess(ordered, power) < 1).sum(dim=-1, keepdim=True)
     inside = torch.arange(z.shape[-1], device=z.device) < size
     mean = torch.where(inside, ordered, 0.0).sum(dim=-1, keepdim=True) / size
@@ -42,12 +44,19 @@ def threshold(z: Tensor, power: int) -> Tensor:
     return _newton(z, mean - _ROOTS[power](centered, size.to(z.dtype)), power)
 
 
+def _flat_threshold(ordered: Tensor) -> Tensor:
+    """The threshold (..., [1]) for r = 1, to the rounding of a running sum; scores (..., [n]) in falling order."""
+    first = ordered.cumsum(dim=-1)
+    count = torch.arange(1, ordered.shape[-1] + 1, device=ordered.device, dtype=ordered.dtype)
+    # Rows with a NaN, which all of their running sums are, have no support to count.
+    size = (first - count * ordered < 1).sum(dim=-1, keepdim=True).clamp(min=1)
+    return (first.gather(-1, size - 1) - 1.0) / size
+
+
 def _excess(ordered: Tensor, power: int) -> Tensor:
     """sum_{i <= k} (s_i - s_k)^r for every k, from prefix sums of powers; scores (..., [n]) in falling order."""
     count = torch.arange(1, ordered.shape[-1] + 1, device=ordered.device, dtype=ordered.dtype)
     first = ordered.cumsum(dim=-1)
-    if power == 1:
-        return first - count * ordered
     second = ordered.square().cumsum(dim=-1)
     if power == 2:
         return second + ordered * (count * ordered - 2.0 * first)
@@ -57,10 +66,6 @@ def _excess(ordered: Tensor, power: int) -> Tensor:
 
 # How far the threshold lies below the mean of a support of k entries: t with sum (d_i + t)^r = 1, where sum
 # d_i = 0.
-def _linear_root(d: Tensor, k: Tensor) -> Tensor:
-    return 1.0 / k
-
-
 def _quadratic_root(d: Tensor, k: Tensor) -> Tensor:
     return ((1.0 - d.square().sum(dim=-1, keepdim=True)) / k).clamp(min=0.0).sqrt()
 
@@ -74,18 +79,19 @@ def _cubic_root(d: Tensor, k: Tensor) -> Tensor:
     return 2.0 * q / (a.square() + p + b.square())
 
 
-_ROOTS = {1: _linear_root, 2: _quadratic_root, 3: _cubic_root}
+_ROOTS = {2: _quadratic_root, 3: _cubic_root}
 
 
 def _slope(gap: Tensor, power: int) -> Tensor:
     """d p_i / d z_i at a fixed threshold, where gap = (z - threshold)_+, (..., [n])."""
-    return (gap > 0).to(gap.dtype) if power == 1 else power * gap.pow(power - 1)
+    return gap.sign() if power == 1 else power * gap.pow(power - 1)
 
 
 def _newton(z: Tensor, th: Tensor, power: int) -> Tensor:
     """One Newton step for sum (z - th)_+^r = 1: z (..., [n]), th (..., [1])."""
     gap = (z - th).relu()  # clamp would pass a gradient where z = th
-    return th + (gap.pow(power).sum(dim=-1, keepdim=True) - 1.0) / _slope(gap, power).sum(dim=-1, keepdim=True)
+    mass = gap if power == 1 else gap.pow(power)
+    return th + (mass.sum(dim=-1, keepdim=True) - 1.0) / _slope(gap, power).sum(dim=-1, keepdim=True)
 
 
 def _shifted(z: Tensor) -> Tensor:
@@ -96,7 +102,8 @@ def _shifted(z: Tensor) -> Tensor:
 
 def _forward(z: Tensor, power: int) -> Tensor:
     z = _shifted(z)
-    return (z - threshold(z, power)).clamp(min=0.0).pow(power)
+    gap = (z - threshold(z, power)).clamp_(min=0.0)
+    return gap if power == 1 else gap.pow_(power)
 
 
 def _composite(z: Tensor, power: int) -> Tensor:

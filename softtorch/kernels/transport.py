@@ -181,7 +181,7 @@ class _Dual(NamedTuple):
         if r == 0:
             shared = plan.mT @ plan  # rows of the plan sum to 1, or are 0
         else:
-            weight = (plan > 0).to(plan.dtype) if r == 1 else plan.pow((r - 1) / r).mul_(r)
+            weight = plan.sign() if r == 1 else plan.pow((r - 1) / r).mul_(r)
             whole = weight.sum(dim=-1, keepdim=True)
             shared = (weight / whole.clamp(min=torch.finfo(plan.dtype).tiny)).mT @ weight
         shared = shared - torch.diag_embed(shared.diagonal(dim1=-2, dim2=-1))
