@@ -261,6 +261,9 @@ class Engine:
         exact = all(soft.exact for soft in softs) and (record is None or record.action != "soft")
         sites = frozenset({record.id} if record is not None and record.acts else ()).union(*(s.sites for s in softs))
         self.sites.join(sites)
+        if exact and call.op in _STOPS:  # no derivative of theirs goes on from here
+            self.sites.detached(sites, call.location)
+            sites = frozenset()
         options = self._options(rule, record)
         context = Context(
             self.backend,

@@ -48,12 +48,12 @@ def _settle(record: SiteRecord, opaque: bool) -> None:
     """Say what becomes of a site whose soft value reached nothing real."""
     if not record.acts:
         return
-    if record.live and record.detached and not record.delivered and not opaque and not record.resolved.named:
+    left = not record.live or not record.resolved.named
+    if record.detached and not record.delivered and not opaque and left:
         where = f"{record.detached.file}:{record.detached.line}"
-        record.keep(
-            f"the program detaches what it reaches ({where}), as straight-through code does; name it to act on it, "
-            "or lift_detach = true"
-        )
+        how = "name it to act on it, or lift_detach = true" if record.live else "lift_detach = true lifts that"
+        record.keep(f"the program detaches what it reaches ({where}), as straight-through code does; {how}")
+        return
     refused = [reason for reason, hopeless in record.cuts.items() if not hopeless]
     if record.live and refused and not record.resolved.allow_partial:
         record.block(f"allow_partial = false, and one of its consumers takes hard values: {'; '.join(refused)}")

@@ -135,10 +135,17 @@ def test_a_detach_that_cuts_a_site_off_is_lifted_by_the_policy(executor: str) ->
         return torch.where(x > 0, 0.5, x.detach()).detach() * 3
 
     lifted = {"default": {"action": "straight_through", "lift_detach": True}}
-    for target in (before, behind):
+
+    def soon(x: Tensor) -> Tensor:
+        return (x > 0).float().detach() * torch.ones_like(x)
+
+    def at_once(x: Tensor) -> Tensor:
+        return x[x.argmax().detach()] * x.argmin().detach()
+
+    for target in (before, behind, soon, at_once):
         x = torch.tensor([0.5, -0.1, 2.0], requires_grad=True)
-        (site,) = softfx.check(target, example_inputs=(x,)).sites
-        assert site.action == "keep" and "lift_detach" in site.reason
+        sites = softfx.check(target, example_inputs=(x,)).sites
+        assert all(site.action == "keep" and "lift_detach" in site.reason for site in sites)
         soft = softfx.soften(target, lifted, example_inputs=(x,), executor=executor)
         result = soft(x)
         assert torch.equal(result, target(x)) and torch.autograd.grad(result.sum(), x)[0].any()
