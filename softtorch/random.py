@@ -18,7 +18,8 @@ from softtorch.errors import ShapeError, message
 from softtorch.indexing import axis, take
 from softtorch.kernels.noise import gumbel_like
 from softtorch.kernels.precision import computing_dtype, narrowed, widened
-from softtorch.modes import HARD, Mode
+from softtorch.modes import Mode
+from softtorch.options import resolve_mode
 
 __all__ = [
     "categorical",
@@ -263,7 +264,13 @@ def _draws(
 
 def _taken(x: Tensor, rows: Tensor, dim: int, mode: str | Mode) -> Tensor:
     """The elements of x along dim at rows (k, [n]): exactly those, where the rows are one-hot."""
-    return hard_selection.take(x, rows.argmax(-1), dim) if mode in ("hard", HARD) else take(x, rows, dim)
+    picked = resolve_mode("take", mode).select(_picked, take)
+    return picked(x, rows, dim)
+
+
+def _picked(x: Tensor, soft_index: Tensor, dim: int | None = None) -> Tensor:
+    """The elements of x along dim at one-hot soft indices (k, [n])."""
+    return hard_selection.take(x, soft_index.argmax(-1), dim)
 
 
 def _log(weights: Tensor) -> Tensor:
