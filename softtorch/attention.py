@@ -71,7 +71,9 @@ def softpick_attention(
         masked = attn_mask.dtype == torch.bool
         scores = scores.masked_fill(~attn_mask, -torch.inf) if masked else scores + attn_mask
     weights = softpick(scores, -1, variant)
-    return torch.dropout(weights, dropout_p, dropout_p > 0.0) @ value
+    if dropout_p > 0.0:  # torch takes no comparison of a symbolic number for its flag
+        weights = torch.dropout(weights, dropout_p, True)
+    return weights @ value
 
 
 class SoftpickAttention(nn.Module):

@@ -5,7 +5,7 @@ A window is laid out as an axis of its own, padded with -inf, and given to `soft
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -216,10 +216,18 @@ def _adaptive(where: str, axes: int, x: Tensor, output_size: Any) -> list[Tensor
     for n, count in zip(x.shape[-axes:], counts, strict=True):
         order = torch.arange(count, device=x.device)
         start, end = order * n // count, ((order + 1) * n + count - 1) // count
-        longest = -(-n // count) + (n % count != 0)
-        places = start[:, None] + torch.arange(longest, device=x.device)
+        places = start[:, None] + torch.arange(_longest(n, count), device=x.device)
         windows.append(torch.where(places < end[:, None], places, -1))
     return windows
+
+
+def _longest(n: int, count: int) -> int:
+    """The most that ceil((i + 1) n / count) - floor(i n / count) can be; without a comparison, so that one compiled
+    graph serves every size."""
+    least, most = cast(Any, torch.sym_min), cast(Any, torch.sym_max)  # untyped in torch
+    rest = n % count
+    both_ends: int = least(1, rest) + least(1, count % most(1, rest))
+    return n // count + both_ends
 
 
 def _check_axes(where: str, axes: int, x: Tensor) -> None:

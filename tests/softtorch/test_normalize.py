@@ -157,3 +157,9 @@ def test_errors():
         softtorch.softpick_attention(x[None], x[None], x[None], torch.ones(1, 1), is_causal=True)
     with pytest.raises(OptionError, match="embed_dim=7 is not divisible by num_heads=2"):
         softtorch.SoftpickAttention(7, 2)
+
+
+def test_attention_compiles_with_symbolic_sizes_and_numbers():
+    attend = torch.compile(softtorch.softpick_attention, backend="eager", fullgraph=True, dynamic=True)
+    q, k = torch.randn(2, 4, 5), torch.randn(2, 6, 5)
+    assert torch.allclose(attend(q, k, k), softtorch.softpick_attention(q, k, k))

@@ -11,6 +11,7 @@ from torch.autograd import gradcheck
 
 import softtorch
 from softtorch.errors import ShapeError
+from softtorch.pooling import _adaptive
 
 WINDOWS: list[dict[str, Any]] = [
     {"kernel_size": 2},
@@ -76,3 +77,22 @@ def test_windows_that_cannot_be_are_told(arguments: dict[str, Any], error: str) 
 def test_an_input_without_spatial_axes_is_told() -> None:
     with pytest.raises(ShapeError, match="2 spatial axes"):
         softtorch.max_pool2d(torch.zeros(2, 2), 2)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 6, 7, 12])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 9])
+def test_adaptive_windows_are_torchs_and_none_is_padded_beyond_the_longest(n: int, count: int) -> None:
+    x = torch.randn(2, n, generator=torch.Generator().manual_seed(n))
+    hard = softtorch.adaptive_max_pool1d(x, count, mode="hard")
+    assert torch.equal(hard, torch.nn.functional.adaptive_max_pool1d(x, count))
+    (windows,) = _adaptive("adaptive_max_pool1d", 1, x, count)
+    assert (windows >= 0).sum(-1).max() == windows.shape[-1]
+
+
+def test_one_compiled_graph_pools_every_size() -> None:
+    pool = torch.compile(lambda x: softtorch.adaptive_max_pool1d(x, 3), backend="eager", fullgraph=True, dynamic=True)
+    pool(torch.randn(2, 10))
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for n in (11, 12, 13):
+            x = torch.randn(2, n, generator=torch.Generator().manual_seed(n))
+            torch.testing.assert_close(pool(x), softtorch.adaptive_max_pool1d(x, 3))
