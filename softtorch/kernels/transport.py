@@ -69,7 +69,7 @@ def _links(plan: Tensor, power: int) -> Tensor:
     For p = 1 the derivative counts a share in full however small it is, and so shares that are rounding alone, where
     a solution lies at a kink.
     """
-    return plan > LINKED if power == 1 else torch.ones_like(plan, dtype=torch.bool)
+    return ~(plan <= LINKED) if power == 1 else torch.ones_like(plan, dtype=torch.bool)  # true of NaN, which stays
 
 
 def _spread(present: Tensor, power: int) -> Tensor:
