@@ -72,13 +72,19 @@ def _tiles(a: Tensor, y: Tensor, offset: Tensor) -> tuple[tuple[slice, slice], .
     last = torch.zeros(len(parts), dtype=torch.long)
     for place in (0, -1):
         ends = torch.stack([a[part][place] for part in parts])
-        logits = _logits(ends, y[:, seen], offset[:, seen])
-        counts = (logits >= logits.amax(dim=-1, keepdim=True) - MARGIN).any(dim=0)
-        order = torch.arange(len(seen))
-        first = torch.minimum(first, torch.where(counts, order, len(seen)).amin(dim=-1))
-        last = torch.maximum(last, torch.where(counts, order, 0).amax(dim=-1))
-    low, high = (seen[(first - 1).clamp(min=0)]).tolist(), (seen[(last + 1).clamp(max=len(seen) - 1)] + 1).tolist()
-    return tuple((part, slice(i, j)) for part, i, j in zip(parts, low, high, strict=True))
+        edges = [_edges(some, y[:, seen], offset[:, seen]) for some in ends.split(TILE)]  # type: ignore[no-untyped-call]
+        low, high = (torch.cat(edge) for edge in zip(*edges, strict=True))
+        first, last = torch.minimum(first, low), torch.maximum(last, high)
+    begin, end = (seen[(first - 1).clamp(min=0)]).tolist(), (seen[(last + 1).clamp(max=len(seen) - 1)] + 1).tolist()
+    return tuple((part, slice(i, j)) for part, i, j in zip(parts, begin, end, strict=True))
+
+
+def _edges(a: Tensor, y: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+    """The first and the last of the entries, (rows, n), that count for each slope, (k,), in any row; (k,) each."""
+    logits = _logits(a, y, offset)
+    counts = (logits >= logits.amax(dim=-1, keepdim=True) - MARGIN).any(dim=0)
+    order = torch.arange(y.shape[-1])
+    return torch.where(counts, order, y.shape[-1]).amin(dim=-1), torch.where(counts, order, 0).amax(dim=-1)
 
 
 def _weights(part: slice, columns: slice, a: Tensor, y: Tensor, offset: Tensor, log_norm: Tensor) -> Tensor:
