@@ -18,9 +18,9 @@ from torch import Tensor, fx
 
 import softtorch
 from softfx import _torch_private as private
-from softfx import draws, guards, normalized, places, runtime
 from softfx._torch_private import OpOverload, OpOverloadPacket
 from softfx.formats.words import short_path
+from softfx.functions import distributions, draws, guards, normalized, places
 from softfx.source import Location, source_line
 
 __all__ = ["HEADER", "constant_text", "statements"]
@@ -29,7 +29,7 @@ HEADER = """import torch
 import torch.nn.functional as F
 
 import softtorch
-from softfx import draws, guards, normalized, places, runtime
+from softfx.functions import distributions, draws, guards, normalized, places
 """
 
 _INFIX = {
@@ -42,7 +42,7 @@ _PREFIX = {operator.neg: "-", operator.invert: "~"}
 _IN_PLACE = {operator.iadd: "+=", operator.isub: "-=", operator.imul: "*=", operator.itruediv: "/="}
 _NAMESPACES: tuple[tuple[str, Any], ...] = (
     ("softtorch", softtorch),
-    ("runtime", runtime),
+    ("distributions", distributions),
     ("draws", draws),
     ("guards", guards),
     ("normalized", normalized),

@@ -61,11 +61,11 @@ class Known:
     soft: Soft | None = None
     carries: frozenset[int] = frozenset()  # sites whose derivative reaches this real number
     whole: bool = False  # a real tensor of whole numbers
-    hard: Any = None  # what a soft real tensor would be without softening: a tensor, or a softfx.behind.Follow
+    hard: Any = None  # what a soft real tensor would be without softening: a tensor, or a softfx.engine.behind.Follow
     version: int = 0  # of the tensor, when `hard` was found
     fill: float | None = None  # the one number that a constant is filled with
     stops: frozenset[Any] = frozenset()  # the source.Location of each place that detached all that it depends on
-    terms: Any = None  # the few tensors it is the sum of, see softfx.existing
+    terms: Any = None  # the few tensors it is the sum of, see softfx.engine.existing
 
 
 @dataclass(eq=False)

@@ -16,9 +16,9 @@ from torch.overrides import TorchFunctionMode
 
 from softfx import _torch_private as private
 from softfx import packing
-from softfx.context import Direct
-from softfx.engine import Engine
-from softfx.opened import opened
+from softfx.capture.opened import opened
+from softfx.engine.calls import Engine
+from softfx.engine.context import Direct
 from softfx.rewrite import Rewritten
 from softfx.sites import Sites
 from softfx.source import Location, Place, locate, module_paths, resolve

@@ -1,7 +1,7 @@
 """A captured program under decisions, as a new graph: the only place that writes one.
 
 The engine walks the program's calls; each call it makes becomes a node, the program's own as they were, the added
-ones (softtorch.topk(...), softfx.runtime.expectation(...)) in between. Parameters, buffers and softness are inputs of
+ones (softtorch.topk(...), distributions.expectation(...)) in between. Parameters, buffers and softness are inputs of
 the result, fetched at each call, so that it holds no state of its own.
 """
 
@@ -19,7 +19,7 @@ from softfx import _torch_private as private
 from softfx import packing
 from softfx.capture.program import GraphBuilder, Program
 from softfx.domains import map_tensors
-from softfx.engine import Engine
+from softfx.engine.calls import Engine
 from softfx.rules import RULES, SPELLING
 from softfx.shapes import ShapeMemory
 from softfx.sites import SiteRecord, Sites

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from softfx import api, render
+from softfx import api
 from softfx.cli.arguments import make_parser
 from softfx.cli.commands import run
+from softfx.formats import render
 from softfx.policy import PRESETS, Policy
 from softtorch.methods import METHODS, Method
 

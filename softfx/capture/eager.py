@@ -18,14 +18,14 @@ from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
 from softfx import _torch_private as private
+from softfx.capture.opened import opened
 from softfx.capture.program import GraphBuilder, Program, Seen
 from softfx.capture.readable import readable
+from softfx.capture.starved import unfed
 from softfx.domains import tensors_in
-from softfx.opened import opened
 from softfx.report import Break
 from softfx.rules import RULES, SPELLING
 from softfx.source import Location, Place, locate, module_paths
-from softfx.starved import unfed
 from softfx.state import Preserved, copied
 
 __all__ = ["METADATA", "Recorder", "capture", "is_write", "record"]

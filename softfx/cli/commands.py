@@ -12,21 +12,22 @@ from typing import Any
 
 import torch
 
-from softfx import api, plotting
+from softfx import api
 from softfx.baseline import read_baseline, since
 from softfx.cli import output
 from softfx.cli.inputs import load_inputs, make_inputs
 from softfx.cli.policy_file import policy_text
 from softfx.cli.script import prepare_path, run_script
 from softfx.cli.target import Target, check_call, load_target
-from softfx.curves import curves, operator_of
 from softfx.errors import SoftfxError, TargetError
+from softfx.formats.render import progress
 from softfx.formats.words import counts_line, plural
-from softfx.metering import site_gradients
 from softfx.patching import patched
+from softfx.plots import pictures
+from softfx.plots.curves import curves, operator_of
+from softfx.plots.metering import site_gradients
 from softfx.policy import Policy
 from softfx.policy.schema import FAMILIES
-from softfx.render import progress
 from softfx.report import Report
 from softfx.rules import RULES, find
 from softfx.source import Place, handed_over_at
@@ -74,14 +75,14 @@ def _plot(arguments: argparse.Namespace) -> int:
             output.note(arguments, "no site found: there is nothing to draw")
             return 0
         output.print_gradients(arguments, passed)
-        figure = plotting.sites_figure(arguments.target, passed)
+        figure = pictures.sites_figure(arguments.target, passed)
         name = arguments.target.partition("(")[0].rpartition(":")[2]
     else:
         operator = operator_of(arguments.target, arguments.method)
         drawn = curves(operator, arguments.modes, arguments.softness, arguments.range)
-        figure, name = plotting.operator_figure(operator, drawn), operator.name
+        figure, name = pictures.operator_figure(operator, drawn), operator.name
     out = arguments.out or f"{name}.png"
-    plotting.save(figure, out)
+    pictures.save(figure, out)
     output.note(arguments, f"wrote {out}")
     return 0
 

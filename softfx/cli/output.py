@@ -12,13 +12,13 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 
-from softfx import render
+from softfx.formats import render
 from softfx.formats.markdown import report_markdown
 from softfx.formats.pages import page_text, rule_data, rule_facts, rules_markdown, rules_text
 from softfx.formats.sarif import report_sarif
 from softfx.formats.text import report_text
 from softfx.formats.words import ACTION_WORDS, settings, visible_path
-from softfx.metering import Passed
+from softfx.plots.metering import Passed
 from softfx.report import Report, Site
 from softfx.rules.rule import Rule
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx import runtime
 from softfx.domains import Domain, Soft
+from softfx.functions import distributions
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import as_number, as_probability, as_real, counted, is_discrete, moved, on_points, points
 
@@ -96,9 +96,9 @@ def joint(context: RuleContext, exact: Callable[..., Tensor], p: Soft, q: Soft) 
     if size > _MOST_POINTS or context.hard.numel() * size > _MOST_NUMBERS:
         return None
     if exact is torch.add and p.support is None and q.support is None:
-        return context.soft(context.call(runtime.summed, p_weights, q_weights), "soft_index")
-    weights = context.call(runtime.joint, p_weights, q_weights)
-    support = context.call(runtime.joint_points, exact, p_weights, p_points, q_weights, q_points)
+        return context.soft(context.call(distributions.summed, p_weights, q_weights), "soft_index")
+    weights = context.call(distributions.joint, p_weights, q_weights)
+    support = context.call(distributions.joint_points, exact, p_weights, p_points, q_weights, q_points)
     return context.soft(weights, "soft_index", support)
 
 
@@ -117,7 +117,7 @@ def _power(context: RuleContext, input: Any, exponent: Any) -> Any:
     if is_discrete(input) and (index := on_integers(context, torch.pow, input, exponent)) is not None:
         return index
     weights, support = points(context, exponent)
-    return context.call(runtime.probability, torch.pow, weights, support, None, input, True)
+    return context.call(distributions.probability, torch.pow, weights, support, None, input, True)
 
 
 def _stepped(exact: Callable[..., Tensor], relax: Callable[..., Any]) -> Callable[..., Any]:
@@ -130,10 +130,10 @@ def _stepped(exact: Callable[..., Tensor], relax: Callable[..., Any]) -> Callabl
         if not (context.whole(input) and context.whole(other)):
             return relax(context, as_real(context, input), as_real(context, other))
         if isinstance(input, Soft) and isinstance(other, Soft):
-            return context.call(runtime.probability, exact, *points(context, input), *points(context, other))
+            return context.call(distributions.probability, exact, *points(context, input), *points(context, other))
         soft, fixed, reflected = (input, other, False) if isinstance(input, Soft) else (other, input, True)
         weights, support = points(context, soft)
-        return context.call(runtime.probability, exact, weights, support, None, fixed, reflected)
+        return context.call(distributions.probability, exact, weights, support, None, fixed, reflected)
 
     return carry
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx import draws, places, runtime
 from softfx.domains import Domain, Soft
+from softfx.functions import distributions, draws, places
 from softfx.rules.arithmetic import on_integers
 from softfx.rules.estimators import drawn, reinmax
 from softfx.rules.rule import Cut, Estimate, Rule, RuleContext
@@ -35,7 +35,7 @@ def _ordered(context: RuleContext, function: Callable[..., Any], *args: Any, **k
     options = {key: value for key, value in context.options.items() if key not in network}
     if not network or options.get("method") != "sorting_network":
         return context.call(function, *args, **kwargs, **options)
-    return context.call(runtime.by_network, function.__name__, network, *args, **kwargs, **options)
+    return context.call(distributions.by_network, function.__name__, network, *args, **kwargs, **options)
 
 
 def _index(context: RuleContext, value: Tensor) -> Any:

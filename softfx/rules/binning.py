@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx import places
 from softfx.domains import Soft
+from softfx.functions import places
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import as_number, is_discrete, points, through_real
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx import draws, runtime
 from softfx.domains import Domain, Soft
+from softfx.functions import distributions, draws
 from softfx.rules.estimators import difference, drawn, identity
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import as_real, is_discrete, points
@@ -50,7 +50,7 @@ def _carry(compare: Callable[..., Tensor], function: Callable[..., Tensor]) -> C
             return context.soft(_both(context, compare, input, other), "soft_bool")
         soft, fixed, reflected = (input, other, False) if isinstance(input, Soft) else (other, input, True)
         weights, support = points(context, soft)
-        value = context.call(runtime.probability, compare, weights, support, None, fixed, reflected)
+        value = context.call(distributions.probability, compare, weights, support, None, fixed, reflected)
         return context.soft(value, "soft_bool")
 
     return carry
@@ -59,8 +59,8 @@ def _carry(compare: Callable[..., Tensor], function: Callable[..., Tensor]) -> C
 def _both(context: RuleContext, compare: Callable[..., Tensor], input: Soft, other: Soft) -> Any:
     if input.domain is Domain.COUNT and other.domain is Domain.COUNT:
         weights, support = points(context, Soft(Domain.COUNT, context.call(torch.sub, input.value, other.value)))
-        return context.call(runtime.probability, compare, weights, support, None, 0, False)
-    return context.call(runtime.probability, compare, *points(context, input), *points(context, other))
+        return context.call(distributions.probability, compare, weights, support, None, 0, False)
+    return context.call(distributions.probability, compare, *points(context, input), *points(context, other))
 
 
 def _comparison(
@@ -110,7 +110,7 @@ def _isin(
         raise Cut("isin in a list of soft values")
     weights, support = points(context, elements)
     hits = context.call(torch.isin, support, test_elements, invert=invert)
-    return context.soft(context.call(runtime.weighted, weights, hits), "soft_bool")
+    return context.soft(context.call(distributions.weighted, weights, hits), "soft_bool")
 
 
 RULES = (
@@ -149,7 +149,7 @@ RULES = (
         "Whether an index is in a list; of a soft one it is a probability.",
         "It follows what reaches it.",
         "",
-        soft="softfx.runtime.weighted",
+        soft="softfx.functions.distributions.weighted",
         carry=_isin,
         options=(),
     ),

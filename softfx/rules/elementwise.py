@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx import runtime
 from softfx.domains import Soft
+from softfx.functions import distributions
 from softfx.rules.arithmetic import on_integers
 from softfx.rules.estimators import first, identity
 from softfx.rules.rule import Cut, Family, Rule, RuleContext
@@ -67,23 +67,23 @@ def _round(context: RuleContext, input: Any, *, decimals: int = 0) -> Any:
 
 
 def _clamp(context: RuleContext, input: Any, min: Any = None, max: Any = None) -> Any:
-    return context.call(runtime.real_clamp, input, min, max, **context.options)
+    return context.call(distributions.real_clamp, input, min, max, **context.options)
 
 
 def _clamp_min(context: RuleContext, input: Any, min: Any) -> Any:
-    return context.call(runtime.real_clamp, input, min, None, **context.options)
+    return context.call(distributions.real_clamp, input, min, None, **context.options)
 
 
 def _clamp_max(context: RuleContext, input: Any, max: Any) -> Any:
-    return context.call(runtime.real_clamp, input, None, max, **context.options)
+    return context.call(distributions.real_clamp, input, None, max, **context.options)
 
 
 def _hardtanh(context: RuleContext, input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
-    return context.call(runtime.real_clamp, input, min_val, max_val, **context.options)
+    return context.call(distributions.real_clamp, input, min_val, max_val, **context.options)
 
 
 def _relu6(context: RuleContext, input: Any) -> Any:
-    return context.call(runtime.real_clamp, input, 0.0, 6.0, **context.options)
+    return context.call(distributions.real_clamp, input, 0.0, 6.0, **context.options)
 
 
 def _relu(context: RuleContext, input: Any) -> Any:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx import runtime
 from softfx.domains import Domain, Soft
+from softfx.functions import distributions
 from softfx.rules.rule import Cut, Estimate, RuleContext
 from softfx.rules.values import as_real, harden, is_discrete
 
@@ -44,7 +44,7 @@ def reinmax(context: RuleContext, relax: Callable[..., Any], *args: Any, **kwarg
     if not isinstance(soft, Soft) or soft.domain is not Domain.SOFT_INDEX:
         raise Cut("ReinMax is for a choice of one of several, and this gives no soft index")
     chosen = harden(context, context.hard, soft)
-    return _certain(context, replace(soft, value=context.call(runtime.second_order, chosen, soft.value)))
+    return _certain(context, replace(soft, value=context.call(distributions.second_order, chosen, soft.value)))
 
 
 def drawn(function: Callable[..., Any], noise: Callable[[Tensor], Tensor]) -> Estimate:

@@ -1,6 +1,6 @@
 """Straight-through code that the program has of its own, as a site: left as it is unless a policy names it.
 
-It is recognised by softfx.existing, for it is no single call. Its operands are the value q and the surrogate x, of
+It is recognised by engine.existing, for it is no single call. Its operands are the value q and the surrogate x, of
 which the program takes the derivative.
 """
 

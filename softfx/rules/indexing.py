@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx import runtime
 from softfx.domains import Domain, Soft
+from softfx.functions import distributions
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.selection import MOST_POINTS, excluded, excludes, look_up, plain, positions, shape_of
 from softfx.rules.values import (
@@ -42,7 +42,7 @@ def _getitem(context: RuleContext, input: Any, key: Any) -> Any:
     if len(parts) == 1 and isinstance(input, Tensor) and input.dim() <= 2 and plain(index, input, input.shape[0]):
         if input.dim() == 2:
             return context.call(softtorch.embedding, index.value, input)
-        return context.call(runtime.weighted, index.value, input)
+        return context.call(distributions.weighted, index.value, input)
     place = _place(context, parts, at, shape_of(input))
     return look_up(context, torch.Tensor.__getitem__, (input, place.key), place.index, place.block, place.size)
 
@@ -98,8 +98,8 @@ def _merged(context: RuleContext, input: Any, parts: list[Any]) -> tuple[Any, li
     if p.shape[-1] * q.shape[-1] > MOST_POINTS:
         raise Cut(f"a pair of indices over more than {MOST_POINTS} points")
     scaled = context.call(torch.mul, p_places, columns)
-    weights = context.call(runtime.joint, p, q)
-    places = context.call(runtime.joint_points, torch.add, p, scaled, q, q_places)
+    weights = context.call(distributions.joint, p, q)
+    places = context.call(distributions.joint_points, torch.add, p, scaled, q, q_places)
     flat = context.call(torch.flatten, input, axis, axis + 1)
     return _merged(context, flat, [*parts[:first], context.soft(weights, "soft_index", places), *parts[second + 1 :]])
 
@@ -170,7 +170,7 @@ def _put_at_pairs(
     place = _place(context, merged, soft[0], flat.shape)
     weights, places = positions(context, place.index, place.size)
     values = as_number(context, value, weights)
-    result = context.call(runtime.put, flat, place.key, weights, places, values, place.block, accumulate)
+    result = context.call(distributions.put, flat, place.key, weights, places, values, place.block, accumulate)
     shape = base.shape[axis : axis + len(soft)]
     return _in_form(context, context.call(torch.unflatten, result, axis, shape), input, value)
 
@@ -191,8 +191,8 @@ def _written_in_part(context: RuleContext, input: Any, parts: list[Any], value: 
     part = _masked_write(context, context.call(Tensor.__getitem__, input, key), mask, value)
     if isinstance(part, Soft):
         base = context.call(Tensor.to, input, part.value.dtype)
-        return context.soft(context.call(runtime.write, base, key, part.value), part.domain.value)
-    return context.call(runtime.write, input, key, part)
+        return context.soft(context.call(distributions.write, base, key, part.value), part.domain.value)
+    return context.call(distributions.write, input, key, part)
 
 
 def _masked_write(context: RuleContext, input: Any, mask: Soft, value: Any) -> Any:
@@ -212,7 +212,7 @@ def _masked_write(context: RuleContext, input: Any, mask: Soft, value: Any) -> A
     if not isinstance(filled, Tensor):
         filled = context.call(torch.full, (), filled, dtype=like.dtype, device=like.device)
     base = real if real.is_floating_point() else context.call(torch.Tensor.to, real, like.dtype)
-    result = context.call(runtime.blend, weight, filled, base)
+    result = context.call(distributions.blend, weight, filled, base)
     return _in_form(context, result, input, value)
 
 
@@ -225,12 +225,12 @@ def _written(context: RuleContext, input: Any, key: tuple[Any, ...], value: Any,
     if indices and context.hard.dtype is not torch.bool and not accumulate:
         (base, new), supports = as_indices(context, [input, value])
         key = key if any(part is Ellipsis for part in key) else (*key, Ellipsis)
-        written = context.call(runtime.write, base, (*key, slice(None)), new)
+        written = context.call(distributions.write, base, (*key, slice(None)), new)
         if supports is not None:
-            supports = context.call(runtime.write, supports[0], (*key, slice(None)), supports[1])
+            supports = context.call(distributions.write, supports[0], (*key, slice(None)), supports[1])
         return context.soft(written, "soft_index", supports)
     base, new = as_number(context, input, softs[0].value), as_number(context, value, softs[0].value)
-    return _in_form(context, context.call(runtime.write, base, key, new, accumulate), input, value)
+    return _in_form(context, context.call(distributions.write, base, key, new, accumulate), input, value)
 
 
 def _in_form(context: RuleContext, result: Tensor, *operands: Any) -> Any:

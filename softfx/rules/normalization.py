@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from softfx import normalized
+from softfx.functions import normalized
 from softfx.rules.rule import Rule, RuleContext
 from softfx.rules.values import through_real
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx import draws
+from softfx.functions import draws
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import through_real
 

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import softtorch
-from softfx import runtime
 from softfx.domains import Domain, Soft
+from softfx.functions import distributions
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import as_index, as_number, as_probability, as_real, counted, moved, points
 
@@ -38,7 +38,7 @@ def _where(context: RuleContext, condition: Any, input: Any, other: Any) -> Any:
             if isinstance(number, int | float) and excludes(number):
                 return excluded(context, number, rest, probability, where_false)
         branches = [_branch(context, operand, hard) for operand in (input, other)]
-        blended = context.call(runtime.blend, probability, *branches)
+        blended = context.call(distributions.blend, probability, *branches)
         return counted(context, blended, input, other)
     if hard.dtype is torch.bool:
         branches = [as_probability(context, operand, like) for operand in (input, other)]
@@ -46,7 +46,7 @@ def _where(context: RuleContext, condition: Any, input: Any, other: Any) -> Any:
     (p, p_points), (q, q_points) = as_index(context, input, like), as_index(context, other, like)
     if p.shape[-1] + q.shape[-1] > MOST_POINTS:
         raise Cut(f"a mixture of indices over more than {MOST_POINTS} points")
-    weights, support = context.call(runtime.mixture, probability, p, p_points, q, q_points)
+    weights, support = context.call(distributions.mixture, probability, p, p_points, q, q_points)
     return context.soft(weights, "soft_index", support)
 
 
@@ -69,7 +69,7 @@ def excluded(context: RuleContext, fill: float, rest: Any, condition: Tensor, wh
     multiplies an exponential of x by 1 - p.
     """
     left = condition if where_false else context.call(torch.rsub, condition, 1)
-    soft = context.call(runtime.excluding, _branch(context, rest, context.hard), left, fill)
+    soft = context.call(distributions.excluding, _branch(context, rest, context.hard), left, fill)
     result: Tensor = context.call(softtorch.straight_through, context.hard, soft)
     return result
 
@@ -102,11 +102,11 @@ def look_up(
 def _found(
     context: RuleContext, func: Callable[..., Tensor], arguments: tuple[Any, ...], p: Tensor, places: Tensor, block: int
 ) -> Any:
-    weights, values = context.call(runtime.look_up, func, arguments, p, places, block)
+    weights, values = context.call(distributions.look_up, func, arguments, p, places, block)
     if values.is_floating_point():
-        return context.call(runtime.weighted, weights, values)
+        return context.call(distributions.weighted, weights, values)
     if values.dtype is torch.bool:
-        return context.soft(context.call(runtime.weighted, weights, values), "soft_bool")
+        return context.soft(context.call(distributions.weighted, weights, values), "soft_bool")
     return context.soft(weights, "soft_index", values)
 
 
@@ -119,13 +119,13 @@ def _composed(
     block: int,
 ) -> Soft:
     """Soft indices looked up by a soft index."""
-    weights = context.call(runtime.compose, func, arguments, *where, data.value, block)
+    weights = context.call(distributions.compose, func, arguments, *where, data.value, block)
     if data.support is None or data.support.dim() == 1:
         return context.soft(context.call(torch.sum, weights, -2), "soft_index", data.support)
     if weights.shape[-2] * weights.shape[-1] > MOST_POINTS:
         raise Cut(f"a composition of indices over more than {MOST_POINTS} points")
     full = context.call(Tensor.expand, data.support, data.value.shape)
-    support = context.call(runtime.found_points, func, arguments, *where, full, block)
+    support = context.call(distributions.found_points, func, arguments, *where, full, block)
     return context.soft(
         context.call(torch.flatten, weights, -2), "soft_index", context.call(torch.flatten, support, -2)
     )
@@ -134,12 +134,12 @@ def _composed(
 def positions(context: RuleContext, index: Soft, size: int) -> tuple[Tensor, Tensor]:
     """A shadow as weights over positions on an axis of `size`.  # -> (..., [n]), broadcastable to (..., [n])"""
     if index.domain is Domain.COUNT:
-        weights, legal = context.call(runtime.count_positions, index.value, size)
+        weights, legal = context.call(distributions.count_positions, index.value, size)
         return weights, legal
     weights, support = points(context, index)
     if index.domain is Domain.SOFT_INDEX and index.support is None and index.value.shape[-1] <= size:
         return weights, support
-    return weights, context.call(runtime.legal_points, support, size)
+    return weights, context.call(distributions.legal_points, support, size)
 
 
 def plain(index: Any, data: Any, size: int) -> bool:
@@ -235,7 +235,7 @@ def _expected_loss(
     if not isinstance(target, Soft):
         return context.call(loss, data, target, weight=weight, ignore_index=ignored, reduction=reduction)
     p, classes = points(context, target)
-    return context.call(runtime.expected_loss, loss, data, p, classes, weight, ignored, reduction)
+    return context.call(distributions.expected_loss, loss, data, p, classes, weight, ignored, reduction)
 
 
 def selecting(code: str, op: str, carry: Callable[..., Any], soft: str, *aliases: str) -> Rule:

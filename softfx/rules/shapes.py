@@ -8,8 +8,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from softfx import runtime
 from softfx.domains import Domain, Soft
+from softfx.functions import distributions
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import as_indices, as_number, as_probability, counted, integer_domain, moved, points
 
@@ -59,7 +59,7 @@ def _pad(context: RuleContext, input: Soft, pad: Any, mode: str = "constant", va
     if input.domain is not Domain.SOFT_INDEX:
         return context.soft(context.call(F.pad, input.value, pad, "constant", float(filler)), input.domain.value)
     weights, support = points(context, input)
-    padded, numbers = context.call(runtime.padded, weights, support, list(pad), filler)
+    padded, numbers = context.call(distributions.padded, weights, support, list(pad), filler)
     return context.soft(padded, "soft_index", numbers)
 
 

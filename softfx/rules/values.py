@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softfx import runtime
 from softfx.domains import Domain, Soft
+from softfx.functions import distributions
 from softfx.rules.rule import RuleContext
 
 __all__ = [
@@ -38,7 +38,7 @@ def as_real(context: RuleContext, operand: Any) -> Any:
     if not isinstance(operand, Soft):
         return operand
     if operand.domain is Domain.SOFT_INDEX:
-        return context.call(runtime.expectation, operand.value, operand.support)
+        return context.call(distributions.expectation, operand.value, operand.support)
     return operand.value
 
 
@@ -58,7 +58,7 @@ def truth(context: RuleContext, soft: Soft) -> Tensor:
         return soft.value
     if soft.domain is Domain.SOFT_INDEX:
         weights, support = points(context, soft)
-        result: Tensor = context.call(runtime.probability, torch.ne, weights, support, None, 0, False)
+        result: Tensor = context.call(distributions.probability, torch.ne, weights, support, None, 0, False)
         return result
     return context.call(torch.clamp, context.call(torch.abs, soft.value), max=1.0)  # type: ignore[no-any-return]
 
@@ -66,7 +66,7 @@ def truth(context: RuleContext, soft: Soft) -> Tensor:
 def harden(context: RuleContext, hard: Tensor, soft: Soft) -> Tensor:
     """The hard tensor in the form of its shadow: 0 or 1, a one-hot, or the number."""
     if soft.domain is Domain.SOFT_INDEX:
-        result: Tensor = context.call(runtime.index_points, hard, soft.value, soft.support)
+        result: Tensor = context.call(distributions.index_points, hard, soft.value, soft.support)
     else:
         result = context.call(torch.Tensor.to, hard, soft.value.dtype)
     return result
@@ -75,8 +75,8 @@ def harden(context: RuleContext, hard: Tensor, soft: Soft) -> Tensor:
 def points(context: RuleContext, soft: Soft) -> tuple[Tensor, Tensor]:
     """A shadow as weights over finitely many integers.  # -> (..., [n]), broadcastable to (..., [n])"""
     if soft.domain is Domain.SOFT_INDEX:
-        return soft.value, context.call(runtime.support_of, soft.value, soft.support)
-    function = runtime.bool_points if soft.domain is Domain.SOFT_BOOL else runtime.count_points
+        return soft.value, context.call(distributions.support_of, soft.value, soft.support)
+    function = distributions.bool_points if soft.domain is Domain.SOFT_BOOL else distributions.count_points
     weights, support = context.call(function, soft.value)
     return weights, support
 
@@ -104,7 +104,7 @@ def as_indices(context: RuleContext, operands: list[Any]) -> tuple[list[Tensor],
         return [soft.value for soft in softs], None
     pairs = [as_index(context, operand, softs[0].value) for operand in operands]
     size = max(weights.shape[-1] for weights, _ in pairs)
-    spread = [context.call(runtime.spread, weights, support, size) for weights, support in pairs]
+    spread = [context.call(distributions.spread, weights, support, size) for weights, support in pairs]
     return [weights for weights, _ in spread], [support for _, support in spread]
 
 
@@ -178,11 +178,11 @@ def moved(context: RuleContext, func: Callable[..., Any], input: Soft, *args: An
     """`func`, which only moves data, on a shadow: a Soft, or several where it gives several."""
     if input.domain is not Domain.SOFT_INDEX:
         return _each(context, context.call(func, input.value, *args, **kwargs), input.domain.value)
-    weights = context.call(runtime.move, func, input.value, *args, **kwargs)
+    weights = context.call(distributions.move, func, input.value, *args, **kwargs)
     support = input.support
     if support is not None and support.dim() > 1:
         full = context.call(Tensor.expand, support, input.value.shape)
-        support = context.call(runtime.move, func, full, *args, **kwargs)
+        support = context.call(distributions.move, func, full, *args, **kwargs)
     return _each(context, weights, "soft_index", support)
 
 

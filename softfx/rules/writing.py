@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx import places, runtime
 from softfx.domains import Domain, Soft
+from softfx.functions import distributions, places
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.selection import MOST_POINTS, plain, positions, selecting
 from softfx.rules.values import as_number, counted, is_discrete
@@ -33,7 +33,7 @@ def _distribution(context: RuleContext, index: Soft, size: int) -> Tensor:
     if index.domain is Domain.SOFT_INDEX and index.support is None and index.value.shape[-1] == size:
         return index.value
     weights, places = positions(context, index, size)
-    return context.call(runtime.histogram, weights, places, size)  # type: ignore[no-any-return]  # call is untyped
+    return context.call(distributions.histogram, weights, places, size)  # type: ignore[no-any-return]  # call is untyped
 
 
 def _scatter(
@@ -114,7 +114,7 @@ def _rearranged(context: RuleContext, input: Tensor, dim: int, index: Soft, src:
     if not same or shape[axis] >= MOST_POINTS or input.dim() == 0:
         return _scattered(context, torch.scatter, softtorch.scatter, input, dim, index, src)
     weights, support = context.call(
-        runtime.rearranged, input, axis, _distribution(context, index, input.shape[axis]), src
+        distributions.rearranged, input, axis, _distribution(context, index, input.shape[axis]), src
     )
     return context.soft(weights, "soft_index", support)
 
@@ -136,7 +136,7 @@ def put(
     """
     weights, places = positions(context, index, size)
     data, values = as_number(context, input, weights), as_number(context, value, weights)
-    result = context.call(runtime.put, data, key, weights, places, values, block, add)
+    result = context.call(distributions.put, data, key, weights, places, values, block, add)
     return _in_form(context, result, input, value)
 
 

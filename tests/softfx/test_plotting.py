@@ -12,8 +12,8 @@ from torch import Tensor, nn
 import softfx
 import softtorch
 from softfx.cli import main
-from softfx.curves import curves, operator_of
-from softfx.metering import Passed, site_gradients
+from softfx.plots.curves import curves, operator_of
+from softfx.plots.metering import Passed, site_gradients
 from softfx.rules import RULES
 
 PNG = b"\x89PNG"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from softfx import render
+from softfx.formats import render
 from softfx.formats.pages import rule_facts
 from softfx.policy import Policy
 from softfx.rules import RULES

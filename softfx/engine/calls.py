@@ -17,18 +17,18 @@ import torch
 from torch import Tensor
 
 from softfx import _torch_private as private
-from softfx.behind import Follow, follow, version
-from softfx.binding import Binding
-from softfx.context import Backend, Call, Context
 from softfx.domains import Domain, Known, Values, map_tensors, rebuilt, tensors_in
-from softfx.existing import Existing
-from softfx.rows import Rows
+from softfx.engine.behind import Follow, follow, version
+from softfx.engine.binding import Binding
+from softfx.engine.context import Backend, Call, Context
+from softfx.engine.existing import Existing
+from softfx.engine.rows import Rows
+from softfx.engine.whole import filled_with, gives_whole
 from softfx.rules import SPELLING, rule_of
 from softfx.rules.rule import Cut, Rule
 from softfx.rules.values import is_discrete
 from softfx.sites import SiteRecord, Sites
 from softfx.source import Location
-from softfx.whole import filled_with, gives_whole
 
 __all__ = ["Engine"]
 

@@ -1,6 +1,6 @@
 """Softpick where a model normalizes with softmax: torch's arguments, and masks as models write them.
 
-These appear by name in rewritten code, as those of softfx.runtime do; the mathematics is softtorch's.
+These appear by name in rewritten code, as those of `distributions` do; the mathematics is softtorch's.
 """
 
 from __future__ import annotations

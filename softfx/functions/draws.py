@@ -1,6 +1,6 @@
 """Random choices in rewritten code: noise for draws, and the distribution that a draw was taken from.
 
-These appear by name in rewritten code, as those of softfx.runtime do.
+These appear by name in rewritten code, as those of `distributions` do.
 """
 
 from __future__ import annotations

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from softfx.domains import Domain, Known, Soft
+from softfx.engine.whole import is_whole_number
 from softfx.rules.rule import Estimate, Rule
 from softfx.sites import SiteRecord
 from softfx.source import Location
 from softfx.spelling import Spelled, Spelling
-from softfx.whole import is_whole_number
 
 # Of their second operand only the shape or the type is wanted.
 _LIKE = ("expand_as", "view_as", "reshape_as", "type_as")

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softfx.context import Backend, Call
 from softfx.domains import map_tensors, tensors_in
+from softfx.engine.context import Backend, Call
 
 __all__ = ["Behind", "Follow", "follow", "version"]
 

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softfx.binding import Binding
-from softfx.context import Backend, Call, Context
 from softfx.domains import Domain, Soft, Values, map_tensors
+from softfx.engine.binding import Binding
+from softfx.engine.context import Backend, Call, Context
 from softfx.rules.rows import ROWS, RowRule, selected
 from softfx.rules.rule import Cut, Rule
 from softfx.rules.values import moved

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from softfx import _torch_private as private
 from softfx.api import soften
-from softfx.behind import version
-from softfx.context import Call, Direct
 from softfx.domains import map_tensors, tensors_in
-from softfx.engine import Engine
+from softfx.engine.behind import version
+from softfx.engine.calls import Engine
+from softfx.engine.context import Call, Direct
 from softfx.execute import Eager
 from softfx.policy import Policy
 from softfx.report import Report, Site

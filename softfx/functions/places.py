@@ -1,6 +1,6 @@
 """Places along an axis, softly: the first that is true, the place of a number among the distinct ones.
 
-Beside softfx.runtime, whose functions are arithmetic on distributions. Tensors in, tensors out; differentiable,
+Beside `distributions`, whose functions are arithmetic on distributions. Tensors in, tensors out; differentiable,
 batched where the operation is, any device.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from softfx.runtime import excluding
+from softfx.functions.distributions import excluding
 
 __all__ = ["binned", "distinct", "first", "gathered_extreme", "gathered_mean", "located", "place_of"]
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.behind import version
-from softfx.binding import Binding
-from softfx.context import Backend, Call, Context
 from softfx.domains import Known, Values
+from softfx.engine.behind import version
+from softfx.engine.binding import Binding
+from softfx.engine.context import Backend, Call, Context
 from softfx.rules.existing import RULE
 from softfx.sites import Sites
 

@@ -11,10 +11,10 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from softfx.curves import Curve, Operator
 from softfx.errors import MissingPackageError, SoftfxError
 from softfx.formats.words import ACTION_WORDS, short_path
-from softfx.metering import Passed
+from softfx.plots.curves import Curve, Operator
+from softfx.plots.metering import Passed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.runtime import blend, excluding
+from softfx.functions.distributions import blend, excluding
 
 __all__ = ["alongside", "deviation", "left_out", "mean", "placed", "total", "variance"]
 

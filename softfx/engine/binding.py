@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.behind import version
-from softfx.context import Backend, Context
 from softfx.domains import Domain, Known, Soft, Values, rebuilt
+from softfx.engine.behind import version
+from softfx.engine.context import Backend, Context
 from softfx.rules.rule import Cut
 from softfx.rules.values import as_real, harden, is_discrete
 from softfx.sites import Sites
