@@ -20,7 +20,7 @@ import softtorch
 from softfx import _torch_private as private
 from softfx._torch_private import OpOverload, OpOverloadPacket
 from softfx.formats.words import short_path
-from softfx.functions import distributions, draws, guards, normalized, places
+from softfx.functions import distributions, draws, guards, normalized, places, selections
 from softfx.source import Location, source_line
 
 __all__ = ["HEADER", "constant_text", "statements"]
@@ -29,7 +29,7 @@ HEADER = """import torch
 import torch.nn.functional as F
 
 import softtorch
-from softfx.functions import distributions, draws, guards, normalized, places
+from softfx.functions import distributions, draws, guards, normalized, places, selections
 """
 
 _INFIX = {
@@ -47,6 +47,7 @@ _NAMESPACES: tuple[tuple[str, Any], ...] = (
     ("guards", guards),
     ("normalized", normalized),
     ("places", places),
+    ("selections", selections),
     ("F", F),
     ("torch", torch),
     ("torch.special", torch.special),

@@ -3,7 +3,7 @@
 `Engine.call` is the semantics of softfx. It is driven by a torch function mode when the original Python runs
 (softfx.execute) and node by node when a captured graph is planned or rewritten (softfx.rewrite); both therefore
 give the same values and gradients. What an operation means is the rules' business, how calls are carried out the
-backend's, what a tensor means is in softfx.binding; here is only how they meet: taint, decisions, in-place writes.
+backend's, what a tensor means is in `binding`; here is only how they meet: taint, decisions, in-place writes.
 """
 
 from __future__ import annotations

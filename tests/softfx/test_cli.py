@@ -456,3 +456,13 @@ def test_what_no_graph_holds_is_written_as_the_path_that_was_seen(softfx) -> Non
     result = result[0] if isinstance(result, tuple) else result
     assert result.item() == x[1].item()
     assert torch.autograd.grad(result, x)[0].ne(0).all()
+
+
+def test_written_code_imports_what_it_calls(softfx) -> None:
+    Path("masks.py").write_text("def above(x):\n    return x[x > 0].mean()\n")
+    assert softfx("soften", "masks.py:above", "--input", "4", "--policy", "smooth", "--out", "soft.py").status == 0
+    made: dict[str, object] = {}
+    exec(compile(Path("soft.py").read_text(), "soft.py", "exec"), made)
+    x = torch.tensor([0.3, -0.1, 0.4, 0.2], requires_grad=True)
+    result = made["forward"](None, x)  # type: ignore[operator]
+    assert torch.autograd.grad(result, x)[0].ne(0).all()
