@@ -66,6 +66,7 @@ class Known:
     fill: float | None = None  # the one number that a constant is filled with
     stops: frozenset[Any] = frozenset()  # the source.Location of each place that detached all that it depends on
     terms: Any = None  # the few tensors it is the sum of, see softfx.engine.existing
+    read: Any = None  # where it was looked up by a soft index, see softfx.engine.updates
 
 
 @dataclass(eq=False)

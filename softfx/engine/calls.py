@@ -23,8 +23,9 @@ from softfx.engine.binding import Binding
 from softfx.engine.context import Backend, Call, Context
 from softfx.engine.existing import Existing
 from softfx.engine.rows import Rows
+from softfx.engine.updates import Updates
 from softfx.engine.whole import filled_with, gives_whole
-from softfx.rules import SPELLING, rule_of
+from softfx.rules import RULES, SPELLING, rule_of
 from softfx.rules.rule import Cut, Rule
 from softfx.rules.values import is_discrete
 from softfx.sites import SiteRecord, Sites
@@ -70,6 +71,7 @@ class Engine:
         self._bound = Binding(self.sites, self.backend, self.values)
         self._rows = Rows(self.sites, self.backend, self.values, self._bound, self._plain, self._softly, self._decided)
         self._existing = Existing(self.sites, self.backend, self.values, self._bound)
+        self._updates = Updates(self.values)
 
     # -- what is known of tensors ------------------------------------------------------------------------------
 
@@ -101,6 +103,7 @@ class Engine:
         call = Call(
             func, args, kwargs, tensors, [self.values.known(tensor) for tensor in tensors], spelled, rule, locate
         )
+        self._updates.met(call)
         if not call.tainted:
             if self.planning and tensors and rule is not None and call.is_site:
                 self.sites.note_static(rule, call.location)
@@ -109,7 +112,7 @@ class Engine:
             return self._attached(call)
         if call.has_real_shadow and not call.softs and not call.is_site and (rule is None or rule.barrier is None):
             return self._beside(call)
-        return self._existing.completed(call, self._decided(call))
+        return self._updates.noted(call, self._existing.completed(call, self._decided(call)))
 
     def _attached(self, call: Call) -> Any:
         """A detachment that the policy lifts: another tensor of the same storage, known as the first is."""
@@ -342,7 +345,10 @@ class Engine:
         scratch = self.backend.emit(torch.clone, (self._hard_of(target),), {})
         self.backend.emit(call.func, (scratch, *rest), call.kwargs)
         context.hard = scratch
-        shadow = self._shadow(rule, context, call, (before, *call.args[1:]))
+        args = (before, *call.args[1:])
+        if (added := self._updates.addend(call)) is not None:
+            rule, call, args = RULES["index_put"], replace(call, spelled=None, kwargs={}), (before, *added, True)
+        shadow = self._shadow(rule, context, call, args)
         result = self._bound.give(context, context.hard, shadow)
         self.backend.emit(torch.Tensor.copy_, (target, result), {})
         self.values.set(target, replace(self.values.known(result), version=version(target)))
