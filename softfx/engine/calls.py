@@ -8,6 +8,7 @@ backend's, what a tensor means is in `binding`; here is only how they meet: tain
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,8 @@ from softfx.sites import SiteRecord, Sites
 from softfx.source import Location
 
 __all__ = ["Engine"]
+
+_signature = functools.cache(inspect.signature)
 
 # What softening a call can fail with while it is planned, on shapes alone; the site is then blocked with the reason.
 _FAILURES = (Cut, RuntimeError, ValueError, IndexError, TypeError, NotImplementedError)
@@ -365,7 +368,7 @@ class Engine:
         operands = map_tensors(lambda tensor: self._bound.operand(context, tensor), (args, kwargs))
         soft_args, soft_kwargs = operands if call.spelled is None else SPELLING.arguments(call.spelled, *operands)
         try:
-            inspect.signature(function).bind(context, *soft_args, **soft_kwargs)
+            _signature(function).bind(context, *soft_args, **soft_kwargs)
         except TypeError as error:
             raise Cut(f"{rule.op}: {error}") from None
         if context.estimate is not None:

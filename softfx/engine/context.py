@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -86,7 +87,7 @@ class Call:
             self._location = self.locate()
         return self._location
 
-    @property
+    @cached_property
     def op(self) -> str:
         return self.rule.op if self.rule is not None else str(getattr(self.func, "__name__", self.func))
 
@@ -124,7 +125,7 @@ class Call:
         """Where all of its operands that depend on a source were detached."""
         return frozenset[Location]().union(*(known.stops for known in self.known)) if self.detached else frozenset()
 
-    @property
+    @cached_property
     def written(self) -> Tensor | None:
         """The tensor it writes in place."""
         if self.spelled is not None:
