@@ -196,16 +196,24 @@ def _example(
     if isinstance(inputs, torch.Tensor):
         raise TargetError("soften: example_inputs is a tensor. It is a tuple of arguments. Write example_inputs=(x,).")
     args, named = tuple(inputs or ()), dict(kwargs or {})
+    signature = _signature(target.forward if isinstance(target, nn.Module) else target)
     try:
-        inspect.signature(target.forward if isinstance(target, nn.Module) else target).bind(*args, **named)
+        if signature is not None:
+            signature.bind(*args, **named)
     except TypeError as error:
         raise TargetError(
             f"soften: {_name(target)} cannot be called with these example inputs: {error}. "
             "Give example_inputs=(...) and example_kwargs={...} as for one ordinary call."
         ) from None
-    except ValueError:  # a builtin without a signature: the call itself will tell
-        pass
     return args, named
+
+
+def _signature(function: Any) -> inspect.Signature | None:
+    """How it is called; None for a builtin that does not say, where the call itself will tell."""
+    try:
+        return inspect.signature(function)
+    except ValueError:
+        return None
 
 
 def _name(target: Any) -> str:

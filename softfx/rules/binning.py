@@ -68,7 +68,8 @@ def _carry_located(relax: Callable[..., Any]) -> Callable[..., Any]:
         bound = inspect.signature(relax).bind(context, *args, **kwargs).arguments
         first = "sorted_sequence" if "sorted_sequence" in bound else "boundaries"
         edges, values = bound[first], bound["input"]
-        if not isinstance(values, Soft) or not isinstance(edges, Tensor) or edges.dim() != 1 or bound.get("sorter"):
+        fixed = isinstance(edges, Tensor) and edges.dim() == 1 and bound.get("sorter") is None
+        if not isinstance(values, Soft) or not fixed:
             return through(context, *args, **kwargs)
         weights, numbers = points(context, values)
         right = bool(bound.get("right")) or bound.get("side") == "right"

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import softfx
 import softtorch
 from tests.softfx.by_hand import SOFTNESS, Pair, agree
 
@@ -175,3 +176,16 @@ def test_a_product_of_two_soft_matrices_has_the_derivative_of_the_soft_product()
         return F.one_hot(x.argmax(-1), 5).double().T @ F.one_hot(x.argmin(-1), 5).double()
 
     agree(Pair(program, lambda x: chosen(x).T @ chosen(-x), ((6, 5),)))
+
+
+def test_a_search_with_a_sorter_is_told_as_what_has_no_rule() -> None:
+    edges = torch.tensor([3.0, 1.0, 2.0])
+    order = edges.argsort()
+
+    def among(x: Tensor) -> Tensor:
+        return torch.searchsorted(edges, x.argmax(dim=-1).float(), sorter=order).float()
+
+    x = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+    soft = softfx.soften(among, "smooth", example_inputs=(x,))
+    assert torch.equal(soft(x), among(x))
+    assert "searchsorted with a sorter has no rule" in str(soft.report)
