@@ -11,6 +11,7 @@ from torch import Tensor
 
 from softtorch.kernels.pointwise import described, plain_operators_needed
 from softtorch.kernels.scan import Decay
+from softtorch.kernels.sweep import is_narrow
 
 # f(u) = sum e^(-rate u) (c cos(turn u) + d sin(turn u)) with (rate, turn, c, d): rates and turns by the matrix pencil
 # method from 1601 values of f on [0, 44], then c and d by least squares. Off by less than 1e-12 everywhere.
@@ -23,6 +24,10 @@ TERMS = (
     (2.069161682403996, 0.0, 19.438252358841208, 0.0),
     (2.8915169514194097, 0.6024631448060841, -0.528212558852459, 1.5062296559882693),
 )
+
+
+# Numbers of one vector up to which several terms are summed at once: small ones cost Python more than passes.
+TOGETHER = 1 << 15
 
 
 def distance_sums(y: Tensor) -> Tensor:
@@ -39,19 +44,34 @@ def _sums(y: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     upto, moments = v.cumsum(dim=-1), (y * v).cumsum(dim=-1)
     rest, moments_rest = upto[..., -1:] - upto, moments[..., -1:] - moments
     sums, slopes = y * (upto - rest) - (moments - moments_rest), upto - v - rest
-    for rate, turn, real, imaginary in TERMS:
-        decay = Decay(y * rate)
-        wave = torch.stack([torch.cos(turn * y), torch.sin(turn * y)])
-        cosine, sine = wave.unbind(0)
-        before, behind = decay.before(wave * v), decay.behind(wave * v)
-        # The sums of e^(-rate u) for those before and those behind: their real and imaginary parts.
-        lower = cosine * before[0] + sine * before[1], cosine * before[1] - sine * before[0]
-        upper = cosine * behind[0] + sine * behind[1], sine * behind[0] - cosine * behind[1]
-        sums = sums - real * (lower[0] + upper[0]) + imaginary * (lower[1] + upper[1])
-        # f' has the coefficients -c rate.
-        along, across = real * rate - imaginary * turn, real * turn + imaginary * rate
-        slopes = slopes + along * (lower[0] - upper[0]) - across * (lower[1] - upper[1])
+    terms = torch.tensor(TERMS, dtype=y.dtype, device=y.device)
+    for some in torch.split(terms, max(1, TOGETHER // max(1, y.numel()))):
+        near, near_slopes = _near(y, v, *some.T.reshape(4, -1, *[1] * y.dim()).unbind(0))
+        sums, slopes = sums - near, slopes - near_slopes
     return sums, slopes
+
+
+def _near(y: Tensor, v: Tensor, rate: Tensor, turn: Tensor, real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
+    """The sums of some terms of f, and of their derivatives, (..., n) each; the terms' numbers are (k, 1, ..., 1)."""
+    cosine, sine = torch.cos(turn * y), torch.sin(turn * y)
+    waves = torch.stack([cosine, sine]) * v  # (2, k, ..., n)
+    before, behind = _decayed(y * rate, waves, is_narrow(y * rate.amax()))
+    # Those before turn the other way than those behind; f' has the coefficients -c rate.
+    even, odd = (before + behind).unbind(0), (before - behind).unbind(0)
+    along, across = real * rate - imaginary * turn, real * turn + imaginary * rate
+    sums = cosine * (real * even[0] - imaginary * odd[1]) + sine * (real * even[1] + imaginary * odd[0])
+    slopes = cosine * (across * even[1] - along * odd[0]) - sine * (across * even[0] + along * odd[1])
+    return sums.sum(dim=0), slopes.sum(dim=0)
+
+
+def _decayed(y: Tensor, v: Tensor, narrow: bool) -> tuple[Tensor, Tensor]:
+    """The decayed sums of v, (..., n), over places up to each y, (..., n), and from it onwards; its own is in both."""
+    if not narrow:
+        decay = Decay(y)
+        return decay.before(v), decay.behind(v)
+    # One cumulative sum each, with the places themselves as exponents: a sum of gaps would gather rounding.
+    grow, fall = torch.exp(y - y[..., :1]), torch.exp(y[..., :1] - y)
+    return (v * grow).cumsum(dim=-1) * fall, (v * fall).flip(-1).cumsum(dim=-1).flip(-1) * grow
 
 
 class _DistanceSums(torch.autograd.Function):

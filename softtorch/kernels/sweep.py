@@ -46,7 +46,7 @@ def sweep(
         places, v = y[..., piece], weights(piece)
         sums = sums.to(v) * torch.exp(-(places[..., first] - end).abs())
         v[..., first] += sums
-        decay = Decay(places, narrow=_is_narrow(places))
+        decay = Decay(places, narrow=is_narrow(places))
         before = upto = decay.behind(v) if backwards else decay.before(v)
         if strictly:
             entering = torch.where(places[..., first] == end, passed.to(v), sums).expand(v[..., first].shape)
@@ -55,11 +55,12 @@ def sweep(
         end, sums, passed = places[..., last], upto[..., last], before[..., last]
 
 
-def _is_narrow(places: Tensor) -> bool:
+def is_narrow(places: Tensor) -> bool:
     """Whether places (..., k) are seen, at no cost, to span little in every row."""
     if places.dtype != torch.float64 or not readable(places):
         return False
-    return float((places[..., -1] - places[..., 0]).amax()) <= SPAN
+    fixed = places.detach()
+    return float((fixed[..., -1] - fixed[..., 0]).amax()) <= SPAN
 
 
 def _passed(gap: Tensor, upto: Tensor, entering: Tensor, backwards: bool) -> Tensor:

@@ -20,6 +20,9 @@ _FAR = 1e30
 # From here on, entries along the axis, sums along the sorted line are cheaper than over all pairs.
 LINE = 512
 
+# Columns of this sum lose nothing by the weights that do not count for their rows: 1e-22 each (exponential_rows.py).
+LEAST = 1e-6
+
 
 class NeuralSort(ScoredMethod):
     """The relaxation whose rows are unimodal.
@@ -37,19 +40,16 @@ class NeuralSort(ScoredMethod):
             return super().values(keys, positions, gated_grad)
         line = ordered(keys)
         places, back = positions.index(keys.n, keys.raw.device).sort()
-        rows = _line_rows(line, places, gated_grad)
-        means = exponential_rows.average(rows, line.entries.unsqueeze(-1)).squeeze(-1)
+        means = exponential_rows.average(_line_rows(line, places, gated_grad), line.entries.reshape(-1, 1, keys.n))
+        means = means.reshape(*keys.raw.shape[:-1], -1)
         return torch.zeros_like(means).index_copy(-1, back, means).to(keys.raw.dtype)
 
     def rank(self, keys: Keys, descending: bool) -> Tensor:
         if not _has_line(keys):
             return super().rank(keys, descending)
         line = ordered(keys)
-        places = Every().index(keys.n, keys.raw.device)
-        number = (places + 1).to(line.y.dtype)
-        both = torch.stack([torch.ones_like(number), number], dim=-1).expand(*line.y.shape, 2)
-        mass, total = exponential_rows.spread(_line_rows(line, places, True), both).unbind(-1)
-        return line.ranks(torch.where(mass > 0, total / torch.where(mass > 0, mass, 1.0), number), descending)
+        rows = _line_rows(line, Every().index(keys.n, keys.raw.device), True)
+        return line.ranks(_mean_places(rows).reshape(keys.raw.shape), descending)
 
     def scores(self, keys: Keys, positions: Positions) -> Tensor:
         place = positions.index(keys.n, keys.raw.device) - keys.below  # (..., k) among the finite entries
@@ -73,6 +73,26 @@ def _has_line(keys: Keys) -> bool:
 
 
 def _line_rows(line: Ordered, places: Tensor, gated_grad: bool) -> Rows:
-    """The rows of some places, (k,) in rising order."""
-    y = line.y if gated_grad else line.y.detach()
-    return exponential_rows.rows_of((2 * places + 1 - y.shape[-1]).to(y.dtype), y, distance_sums(y))
+    """The rows of some places, (k,) in rising order, for every row of the batch."""
+    y = line.y.reshape(-1, line.y.shape[-1])
+    y = y if gated_grad else y.detach()
+    slopes = (2 * places + 1 - y.shape[-1]).to(y.dtype).expand(y.shape[0], -1)
+    return exponential_rows.rows_of(slopes, y, distance_sums(y))
+
+
+def _mean_places(rows: Rows) -> Tensor:
+    """The mean place, from 1, under each column of the matrix of all rows, the column normalized: (rows, n)."""
+    n = rows.y.shape[-1]
+    number = torch.arange(1, n + 1, dtype=rows.y.dtype, device=rows.y.device)
+    both = torch.stack([torch.ones_like(number), number]).expand(len(rows.y), 2, n)
+    spreads, norm = exponential_rows.spread_and_norm(rows, both)
+    mass, total = spreads.unbind(1)
+    enough = mass > LEAST
+    means = total / torch.where(enough, mass, 1.0)
+    thin = (~enough).any(dim=0).nonzero().squeeze(-1)
+    if len(thin) == 0:
+        return means
+    # What counts for no row may count for a column, which is a row of the same kind, entries and places exchanged:
+    # what its entry adds to the logits is the same for all places.
+    columns = exponential_rows.rows_of(rows.y.index_select(-1, thin), rows.a, norm)
+    return means.index_copy(-1, thin, exponential_rows.average(columns, both[:, 1:]).squeeze(1))
