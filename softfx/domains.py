@@ -9,14 +9,23 @@ from __future__ import annotations
 
 import enum
 import weakref
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-__all__ = ["Domain", "Known", "Soft", "Values", "map_tensors", "rebuilt", "tensors_in"]
+__all__ = ["ATOMS", "Beside", "Domain", "Facts", "Known", "Soft", "Values", "map_tensors", "rebuilt", "tensors_in"]
+
+_T = TypeVar("_T")
+
+
+_SEQUENCES = (tuple, list)
+# Types that hold no tensors.
+ATOMS = frozenset(
+    {int, float, complex, bool, str, type(None), type(...), torch.Size, torch.dtype, torch.device, torch.layout}
+)
 
 
 class Domain(enum.Enum):
@@ -29,9 +38,9 @@ class Domain(enum.Enum):
     SELECTED = "selected"  # the rows that a soft mask selects, standing for them as all rows and their probabilities
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Soft:
-    """The shadow of a hard tensor: what it is worth to the derivative.
+    """The shadow of a hard tensor: what it is worth to the derivative. It is never changed.
 
     value: REAL, COUNT, SOFT_BOOL: shaped like the hard tensor; SOFT_INDEX: (..., [n]); SELECTED: all rows (n, ...).
     support: the numbers a SOFT_INDEX ranges over, broadcastable to (..., [n]); None stands for 0..n-1.
@@ -50,69 +59,142 @@ class Soft:
     mask: Tensor | None = None  # of SELECTED, what the original selects (n)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Known:
     """What is known of one tensor object: does it depend on a differentiable source, what shadows it.
 
     A real tensor has a discrete shadow while it goes on standing for integers or bools: cast to float, summed, rounded.
+    Tensors of which the same is known share one of these, see `Facts`: it is never changed.
     """
 
     tainted: bool
     soft: Soft | None = None
     carries: frozenset[int] = frozenset()  # sites whose derivative reaches this real number
-    whole: bool = False  # a real tensor of whole numbers
+    whole: bool = False  # a tensor of whole numbers; integers and bools are
     hard: Any = None  # what a soft real tensor would be without softening: a tensor, or a softfx.engine.behind.Follow
     version: int = 0  # of the tensor, when `hard` was found
     fill: float | None = None  # the one number that a constant is filled with
     stops: frozenset[Any] = frozenset()  # the source.Location of each place that detached all that it depends on
-    terms: Any = None  # the few tensors it is the sum of, see softfx.engine.existing
-    read: Any = None  # where it was looked up by a soft index, see softfx.engine.updates
+
+    @property
+    def plain(self) -> bool:
+        """Whether it holds no tensors: what a call leaves of it can be looked up."""
+        return self.soft is None and self.hard is None
 
 
-@dataclass(eq=False)
-class Values:
-    """Side table from tensor objects to `Known`, by identity; an entry goes when its tensor goes."""
+_SOURCE, _CONSTANT, _INTEGERS = Known(True), Known(False), Known(False, whole=True)
 
-    _known: dict[int, tuple[weakref.ref[Tensor], Known]] = field(default_factory=dict)
 
-    def get(self, tensor: Tensor) -> Known | None:
-        entry = self._known.get(id(tensor))
+def by_flag(tensor: Tensor) -> Known:
+    """What is known of a tensor of which nothing is remembered."""
+    if tensor.requires_grad:
+        return _SOURCE
+    return _CONSTANT if tensor.is_floating_point() or tensor.is_complex() else _INTEGERS
+
+
+class Facts:
+    """One `Known` for all tensors of which the same is known, so that what calls make of it can be looked up.
+
+    Those that hold tensors (a shadow, a hard value) are nobody else's and not kept here.
+    """
+
+    _MOST = 4096  # a program that fills a tensor with another number at each step makes ever more of them
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], Known] = {}
+        self._begin()
+
+    def __reduce__(self) -> tuple[type[Facts], tuple[()]]:
+        return Facts, ()  # a copy finds its own
+
+    def of(self, known: Known) -> Known:
+        """The one that stands for all that are like `known`."""
+        if not known.plain:
+            return known
+        if len(self._known) > self._MOST:
+            self._begin()
+        key = (known.tainted, known.whole, known.carries, known.fill, known.stops)
+        return self._known.setdefault(key, known)
+
+    def _begin(self) -> None:
+        self._known.clear()
+        for known in (_SOURCE, _CONSTANT, _INTEGERS):
+            self.of(known)
+
+
+class Beside(Generic[_T]):
+    """Side table from tensor objects to something, by identity; an entry goes when its tensor goes."""
+
+    def __init__(self) -> None:
+        self.entries: dict[int, tuple[weakref.ref[Tensor], _T]] = {}
+
+    def get(self, tensor: Tensor) -> _T | None:
+        entry = self.entries.get(id(tensor))
         return entry[1] if entry is not None and entry[0]() is tensor else None
 
-    def known(self, tensor: Tensor) -> Known:
-        """What is known; of one met for the first time (a parameter, constant, opaque output) what its flag says."""
-        known = self.get(tensor)
-        if known is None:
-            known = Known(tainted=tensor.requires_grad)
-            self.set(tensor, known)
-        return known
-
-    def set(self, tensor: Tensor, known: Known) -> None:
+    def set(self, tensor: Tensor, value: _T) -> None:
         key = id(tensor)
-        entry = self._known.get(key)
-        if entry is not None and entry[0]() is tensor:
-            self._known[key] = (entry[0], known)
-            return
-        self._known[key] = (weakref.ref(tensor, lambda dead: self._forget(key, dead)), known)
+        self.entries[key] = (weakref.ref(tensor, lambda dead: self._forget(key, dead)), value)
+
+    def discard(self, tensor: Tensor) -> None:
+        if self.entries:
+            self.entries.pop(id(tensor), None)
 
     def _forget(self, key: int, dead: weakref.ref[Tensor]) -> None:
-        entry = self._known.get(key)
+        entry = self.entries.get(key)
         if entry is not None and entry[0] is dead:
-            del self._known[key]
+            del self.entries[key]
 
 
-def tensors_in(tree: Any) -> Iterator[Tensor]:
+class Values(Beside[Known]):
+    """What is known of tensors. Nothing is remembered of those of which their flag says all."""
+
+    def __init__(self, facts: Facts | None = None) -> None:
+        super().__init__()
+        self.facts = Facts() if facts is None else facts
+
+    def known(self, tensor: Tensor) -> Known:
+        """What is known; where nothing is remembered (a parameter, constant, opaque output) what its flag says."""
+        entry = self.entries.get(id(tensor))
+        if entry is not None and entry[0]() is tensor:
+            return entry[1]
+        return by_flag(tensor)
+
+    def set(self, tensor: Tensor, value: Known) -> None:
+        if not value.plain:
+            super().set(tensor, value)
+            return
+        if not value.whole and not (tensor.is_floating_point() or tensor.is_complex()):
+            value = replace(value, whole=True)
+        self.share(tensor, self.facts.of(value))
+
+    def share(self, tensor: Tensor, value: Known) -> None:
+        """The same of one of `Facts`, which holds no tensors: it may stay when its tensor has gone."""
+        if value is by_flag(tensor):
+            self.entries.pop(id(tensor), None)
+        else:
+            self.entries[id(tensor)] = (weakref.ref(tensor), value)
+
+
+def tensors_in(tree: Any) -> list[Tensor]:
     """The tensors in nested tuples, lists, dicts and slices, in order."""
+    found: list[Tensor] = []
+    _collect(tree, found)
+    return found
+
+
+def _collect(tree: Any, found: list[Tensor]) -> None:
     if isinstance(tree, Tensor):
-        yield tree
-    elif isinstance(tree, tuple | list):
+        found.append(tree)
+    elif isinstance(tree, _SEQUENCES):
         for item in tree:
-            yield from tensors_in(item)
+            if type(item) not in ATOMS:
+                _collect(item, found)
     elif isinstance(tree, dict):
         for item in tree.values():
-            yield from tensors_in(item)
+            _collect(item, found)
     elif isinstance(tree, slice):
-        yield from tensors_in((tree.start, tree.stop, tree.step))
+        _collect((tree.start, tree.stop, tree.step), found)
 
 
 def rebuilt(like: Any, items: list[Any]) -> Any:
@@ -124,10 +206,12 @@ def rebuilt(like: Any, items: list[Any]) -> Any:
 
 def map_tensors(function: Callable[[Tensor], Any], tree: Any) -> Any:
     """`tree` with `function` applied to each tensor; named tuples and dict types keep their kind."""
+    if type(tree) in ATOMS:
+        return tree
+    if type(tree) is tuple:
+        return tuple([item if type(item) in ATOMS else map_tensors(function, item) for item in tree])
     if isinstance(tree, Tensor):
         return function(tree)
-    if isinstance(tree, torch.Size):
-        return tree
     if isinstance(tree, tuple | list):
         return rebuilt(tree, [map_tensors(function, item) for item in tree])
     if isinstance(tree, dict):

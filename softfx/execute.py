@@ -7,7 +7,8 @@ Python. `Graph` runs the rewritten graph, for the signature it was captured with
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
@@ -16,9 +17,11 @@ from torch.overrides import TorchFunctionMode
 
 from softfx import _torch_private as private
 from softfx import packing
-from softfx.capture.opened import opened
+from softfx.domains import Values
 from softfx.engine.calls import Engine
 from softfx.engine.context import Direct
+from softfx.engine.habits import Habits
+from softfx.engine.quick import Quick, Thorough
 from softfx.rewrite import Rewritten
 from softfx.sites import Sites
 from softfx.source import Location, Place, locate, module_paths, resolve
@@ -30,34 +33,19 @@ _VALUES = (int, float, complex, str, bytes, torch.dtype, torch.device)
 __all__ = ["Eager", "Graph", "signature"]
 
 
-class _SoftMode(TorchFunctionMode):
-    """Every torch call goes through the engine."""
-
-    def __init__(self, engine: Engine, where: Callable[[], Location]) -> None:
-        super().__init__()
-        self.engine = engine
-        self.where = where
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if (body := opened(func)) is not None:
-            with self:
-                return body(*args, **(kwargs or {}))
-        return self.engine.call(func, args, kwargs or {}, self.where)
-
-
 @dataclass
 class Eager:
     """The original Python under the sites' decisions."""
 
     sites: Sites
     place: Place
+    habits: Habits = field(default_factory=Habits, repr=False, compare=False)
 
     @private.uncompiled
     def __call__(self, root: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """`function(*args, **kwargs)`, softened; `root` is the module whose paths the sites name."""
-        return self._run(Engine(self.sites, Direct()), root, function, args, kwargs)
+        engine = Engine(self.sites, Direct(), values=Values(self.habits.facts), follows=False)
+        return self._run(engine, root, function, args, kwargs, quick=True)
 
     def trial(self, target: Any, args: Any, kwargs: Any, touched: list[Any]) -> None:
         """Plan by a call that leaves no trace.
@@ -72,12 +60,19 @@ class Eager:
             copies = private.unflatten(copied(leaves), structure)
             self._run(Engine(self.sites, Direct(), planning=True), target, function, *copies)
 
-    def _run(self, engine: Engine, root: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def _run(
+        self, engine: Engine, root: Any, function: Callable[..., Any], args: Any, kwargs: Any, quick: bool = False
+    ) -> Any:
+        """quick: calls that the engine would make as they are may go past it."""
         for leaf in private.leaves((args, kwargs)):
             if isinstance(leaf, Tensor):
                 engine.source(leaf)
-        paths = module_paths(root)
-        mode = _SoftMode(engine, lambda: locate(_run.__code__, paths, self.place))
+        paths = cache(lambda: module_paths(root))
+
+        def where() -> Location:
+            return locate(_run.__code__, paths(), self.place)
+
+        mode = Quick(engine, self.habits, where) if quick else Thorough(engine, where)
         leaves, structure = private.flatten(_run(mode, function, args, kwargs))
         return private.unflatten([engine.result(leaf) for leaf in leaves], structure)
 

@@ -117,7 +117,7 @@ def rewrite(program: Program, sites: Sites, *, planning: bool = False) -> Rewrit
     engine = Engine(sites, writer, planning=planning)
     values: dict[fx.Node, Any] = {}
     with torch.enable_grad():
-        engine.ambient = True
+        engine.gradients.ambient = True
         for node in program.graph.nodes:
             writer.node = node
             values[node] = _step(node, values, program, engine, writer)

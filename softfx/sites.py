@@ -43,6 +43,10 @@ class SiteRecord:
     cuts: dict[str, bool] = field(default_factory=dict)  # why soft values of it were lost; whether it had to be
     consumers: dict[tuple[str, str, int, str], Consumer] = field(default_factory=dict)
     returned: str = ""  # the dtype in which its discrete value leaves the model
+    alone: frozenset[int] = field(init=False)  # its id, where it is the only site
+
+    def __post_init__(self) -> None:
+        self.alone = frozenset({self.id})
 
     @property
     def acts(self) -> bool:
@@ -63,7 +67,8 @@ class SiteRecord:
     def consumed(self, op: str, location: Location, takes: Literal["soft", "hard"]) -> None:
         """Write down who uses its value, once per place."""
         key = (op, location.file, location.line, takes)
-        self.consumers.setdefault(key, Consumer(op, location.file, location.line, takes))
+        if key not in self.consumers:
+            self.consumers[key] = Consumer(op, location.file, location.line, takes)
 
     def block(self, reason: str) -> None:
         self.action, self.reason = "blocked", reason
@@ -80,6 +85,8 @@ class Sites:
         self._by_key: dict[Key, SiteRecord] = {}
         self._records: list[SiteRecord] = []
         self._regions: dict[int, int] = {}
+        self._joined: set[frozenset[int]] = set()
+        self._scopes: dict[frozenset[int], str] = {}
         self.static: set[Key] = set()
         self.writes = False  # the program writes tensors in place
         self.refusals: set[tuple[str, Location]] = set()  # calls whose soft form failed when it was tried
@@ -156,13 +163,14 @@ class Sites:
 
     def took(self, softs: Iterable[Soft], op: str, location: Location) -> None:
         """A consumer took soft values."""
-        for record in self._behind(softs):
-            record.consumed(op, location, "soft")
+        for soft in softs:
+            for site in soft.sites:
+                self._records[site].consumed(op, location, "soft")
 
     def reached(self, ids: frozenset[int]) -> None:
         """Soft values became a real number."""
-        for record in self.by_id(ids):
-            record.live = True
+        for site in ids:
+            self._records[site].live = True
 
     def detached(self, ids: frozenset[int], location: Location) -> None:
         """The program detaches a real number that they reached."""
@@ -211,8 +219,11 @@ class Sites:
 
     def scope(self, ids: frozenset[int]) -> str:
         """How far a straight-through region of these sites extends."""
-        scopes = {record.resolved.scope for record in self.by_id(ids)}
-        return "model" if "model" in scopes else "operation" if scopes == {"operation"} else "region"
+        if (scope := self._scopes.get(ids)) is None:
+            scopes = {record.resolved.scope for record in self.by_id(ids)}
+            scope = "model" if "model" in scopes else "operation" if scopes == {"operation"} else "region"
+            self._scopes[ids] = scope
+        return scope
 
     def outputs(self, ids: frozenset[int]) -> str | None:
         """What the policy wants a result to be given as that these sites made."""
@@ -225,11 +236,13 @@ class Sites:
 
     def join(self, ids: frozenset[int]) -> None:
         """Say that these sites' soft values meet: they are one region."""
+        if len(ids) < 2 or ids in self._joined:
+            return
+        self._joined.add(ids)
         roots = {self.region(i) for i in ids}
-        if roots:
-            first = min(roots)
-            for root in roots:
-                self._regions[root] = first
+        first = min(roots)
+        for root in roots:
+            self._regions[root] = first
 
     def region(self, site: int) -> int:
         while (parent := self._regions.get(site, site)) != site:

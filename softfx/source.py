@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -47,8 +47,7 @@ class Place:
     line: int
 
 
-@dataclass(frozen=True)
-class Location:
+class Location(NamedTuple):
     """A call in the user's code. `position` tells apart calls of one operation on one line."""
 
     file: str
@@ -90,17 +89,14 @@ def caller() -> Place:
     return Place(last.f_code.co_filename, last.f_lineno)
 
 
-def _module_path(frame: FrameType, paths: Mapping[int, str]) -> str | None:
-    """The module path if `frame` is a module's call."""
-    if frame.f_code.co_name == "_call_impl" and frame.f_code.co_filename == _MODULE_FILE:
-        return paths.get(id(frame.f_locals.get("self")))
-    return None
+# What frames of a file are to `locate`.
+_TORCHS, _MODULES, _FUNCTIONS, _USERS, _OWN = range(5)
+_kinds: dict[str, int] = {_MODULE_FILE: _MODULES, _FUNCTION_FILE: _FUNCTIONS}
 
 
-def _function_name(frame: FrameType) -> str:
-    if frame.f_code.co_name == "apply" and frame.f_code.co_filename == _FUNCTION_FILE:
-        return str(getattr(frame.f_locals.get("cls"), "__name__", ""))
-    return ""
+def _kind(file: str) -> int:
+    kind = _OWN if file.startswith(_OURS) else _USERS if is_user_file(file) else _TORCHS
+    return _kinds.setdefault(file, kind)
 
 
 def locate(boundary: CodeType, paths: Mapping[int, str], default: Place) -> Location:
@@ -110,14 +106,17 @@ def locate(boundary: CodeType, paths: Mapping[int, str], default: Place) -> Loca
     inner: tuple[int, ...] = ()
     module: str | None = None
     function = ""
-    while frame is not None and frame.f_code is not boundary:
-        file = frame.f_code.co_filename
-        if not inner and not file.startswith(_OURS):
-            inner = (frame.f_code.co_firstlineno, frame.f_lasti)
-        if user is None and is_user_file(file):
-            user = frame
-        function = function or _function_name(frame)
-        module = module if module is not None else _module_path(frame, paths)
+    while frame is not None and (code := frame.f_code) is not boundary:
+        if (kind := _kinds.get(code.co_filename)) is None:
+            kind = _kind(code.co_filename)
+        if not inner and kind != _OWN:
+            inner = (code.co_firstlineno, frame.f_lasti)
+        if kind == _USERS:
+            user = user or frame
+        elif kind == _MODULES and module is None and code.co_name == "_call_impl":
+            module = paths.get(id(frame.f_locals.get("self")))
+        elif kind == _FUNCTIONS and not function and code.co_name == "apply":
+            function = str(getattr(frame.f_locals.get("cls"), "__name__", ""))
         frame = frame.f_back
     if user is None:
         return Location(default.file, default.line, module or "", inner, function)

@@ -89,6 +89,7 @@ class Spelling:
     def __init__(self, operations: Mapping[str, Iterable[str]]) -> None:
         self._index: dict[Any, Spelled] = {}
         self._names: dict[str, str] = {}
+        self.taught = 0  # how many operations were added since
         for op, aliases in operations.items():
             for name in (op, *aliases):
                 self._names[name] = op
@@ -118,6 +119,7 @@ class Spelling:
         overloads = [getattr(function, name) for name in function.overloads()] if hasattr(function, "overloads") else []
         for spelling in (function, *overloads):
             self._index[spelling] = Spelled(op)
+        self.taught += 1
 
     def find(self, function: Callable[..., Any]) -> Spelled | None:
         """What `function` is, or None for an operation without a rule."""

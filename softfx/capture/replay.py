@@ -283,7 +283,7 @@ def _align(program: Program, original: Program) -> None:
         elif turn < len(known):
             node.meta["location"] = known[turn]
         else:
-            node.meta["location"] = replace(node.meta["location"], position=(turn,))
+            node.meta["location"] = node.meta["location"]._replace(position=(turn,))
 
 
 def _findable(program: Program, dynamic: set[fx.Node]) -> set[Key]:

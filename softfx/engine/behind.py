@@ -66,7 +66,7 @@ class Behind:
         hard = {id(tensor): _made(tensor, known.hard) for tensor, known in zip(call.tensors, call.known, strict=True)}
         args, kwargs = map_tensors(lambda tensor: hard[id(tensor)], (call.args, call.kwargs))
         with torch.no_grad():
-            self.hards = list(tensors_in(backend.again(call.func, args, kwargs, self.template)))
+            self.hards = tensors_in(backend.again(call.func, args, kwargs, self.template))
 
 
 @dataclass(eq=False)
@@ -88,9 +88,15 @@ def _made(tensor: Tensor, hard: Any) -> Tensor:
 
 def follow(call: Call, result: Any, backend: Backend) -> Callable[[int], Follow | None]:
     """For each tensor in the result of a plain call, by position: how to know its hard value."""
+    if not call.has_hard:
+        return _nothing
     name = str(getattr(call.func, "__name__", ""))
     repeatable = call.written is None and not any(part in name for part in _UNREPEATABLE)
-    if not repeatable or all(known.hard is None for known in call.known):
-        return lambda position: None
+    if not repeatable:
+        return _nothing
     behind = Behind(call, [version(tensor) for tensor in call.tensors], backend.template(result))
     return lambda position: Follow(behind, position)
+
+
+def _nothing(position: int) -> None:
+    return None

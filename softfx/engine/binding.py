@@ -31,6 +31,7 @@ class Binding:
     sites: Sites
     backend: Backend
     values: Values
+    follows: bool = True  # whether it matters which sites' derivative a real number carries
 
     def operand(self, context: Context, tensor: Tensor) -> Tensor | Soft:
         """A tensor as a rule sees it. Where soft and straight-through meet, the latter bring their hard values."""
@@ -86,13 +87,14 @@ class Binding:
             soft = Soft(Domain.REAL, real, None, context.exact, context.sites)
         whole = soft is not None and soft.domain is not Domain.REAL
         behind = None if context.exact or (soft is not None and not whole) else hard
-        self.values.set(result, Known(True, soft, context.sites, whole, behind, version(result)))
+        carries = context.sites if self.follows else frozenset[int]()
+        self.values.set(result, Known(True, soft, carries, whole, behind, version(result)))
         return result
 
     def kept(self, context: Context, result: Tensor) -> Tensor:
         """A real result that is the hard one, bit for bit."""
         self.sites.reached(context.sites)
-        self.values.set(result, Known(True, None, context.sites))
+        self.values.set(result, Known(True, None, context.sites if self.follows else frozenset()))
         return result
 
     def _separated(self, context: Context, hard: Tensor, soft: Soft) -> Soft:
@@ -109,6 +111,8 @@ class Binding:
             raise Cut(f"its soft value has shape {tuple(real.shape)}, its hard value {tuple(hard.shape)}")
         if not context.exact:
             return self._unwritten(real)
+        if real is context.joined:
+            return real
         result: Tensor = self.backend.emit(softtorch.straight_through, (hard, real), {})
         return result
 

@@ -5,14 +5,14 @@ Two backends exist: `Direct`, which simply calls (softfx.execute), and the one o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+import softtorch
 from softfx.domains import Domain, Known, Soft
 from softfx.engine.whole import is_whole_number
 from softfx.rules.rule import Estimate, Rule
@@ -23,7 +23,7 @@ from softfx.spelling import Spelled, Spelling
 # Of their second operand only the shape or the type is wanted.
 _LIKE = ("expand_as", "view_as", "reshape_as", "type_as")
 
-__all__ = ["Backend", "Call", "Context", "Direct"]
+__all__ = ["Backend", "Call", "Context", "Direct", "depends", "detachments", "is_blind", "name_of", "writes"]
 
 
 class Backend(Protocol):
@@ -66,6 +66,41 @@ class Direct:
         return record.softness
 
 
+def name_of(func: Callable[..., Any], rule: Rule | None) -> str:
+    """The operation that a call of `func` is, by its rule if it has one."""
+    return rule.op if rule is not None else str(getattr(func, "__name__", func))
+
+
+def writes(func: Callable[..., Any], spelled: Spelled | None) -> bool:
+    """Whether a function writes its first argument in place."""
+    if spelled is not None:
+        return spelled.in_place
+    name = str(getattr(func, "__name__", ""))
+    return name.endswith("_") and not name.endswith("__")
+
+
+def depends(op: str, known: Sequence[Known]) -> bool:
+    """Whether the result of `op` on these operands depends on a differentiable source."""
+    return any(operand.tainted for operand in (known[:1] if op in _LIKE else known))
+
+
+def is_blind(op: str, kwargs: dict[str, Any]) -> bool:
+    """Whether torch refuses to make such a call of operands that require a gradient."""
+    dtype = kwargs.get("dtype")
+    whole = isinstance(dtype, torch.dtype) and not (dtype.is_floating_point or dtype.is_complex)
+    return (whole and op != "cast") or op == "numpy"
+
+
+def detachments(known: Sequence[Known]) -> frozenset[Location]:
+    """Where all of these operands that depend on a source were detached; nowhere if one of them was not."""
+    stops = frozenset[Location]()
+    for operand in known:
+        if operand.tainted and (not operand.stops or operand.soft is not None):
+            return frozenset()
+        stops |= operand.stops
+    return stops if any(operand.tainted for operand in known) else frozenset()
+
+
 @dataclass
 class Call:
     """One call of the program: what is called, on what, and what is known of it."""
@@ -79,6 +114,23 @@ class Call:
     rule: Rule | None
     locate: Callable[[], Location]
     _location: Location | None = field(default=None, repr=False)
+    op: str = field(init=False)
+    written: Tensor | None = field(init=False)  # the tensor it writes in place
+    softs: list[Soft] = field(init=False)  # the discrete shadows among its operands
+    has_real_shadow: bool = field(init=False, default=False)  # a real operand runs beside its value (scope = "model")
+    has_hard: bool = field(init=False, default=False)  # softening has changed a real operand
+
+    def __post_init__(self) -> None:
+        self.op = name_of(self.func, self.rule)
+        self.written = self._target()
+        self.softs = []
+        for known in self.known:
+            if known.soft is not None and known.soft.domain is Domain.REAL:
+                self.has_real_shadow = True
+            elif known.soft is not None:
+                self.softs.append(known.soft)
+            if known.hard is not None:
+                self.has_hard = True
 
     @property
     def location(self) -> Location:
@@ -86,20 +138,6 @@ class Call:
         if self._location is None:
             self._location = self.locate()
         return self._location
-
-    @cached_property
-    def op(self) -> str:
-        return self.rule.op if self.rule is not None else str(getattr(self.func, "__name__", self.func))
-
-    @property
-    def softs(self) -> list[Soft]:
-        """The discrete shadows among its operands."""
-        return [k.soft for k in self.known if k.soft is not None and k.soft.domain is not Domain.REAL]
-
-    @property
-    def has_real_shadow(self) -> bool:
-        """Whether a real operand runs beside its hard value (scope = "model")."""
-        return any(k.soft is not None and k.soft.domain is Domain.REAL for k in self.known)
 
     @property
     def discrete_softs(self) -> list[Soft]:
@@ -111,38 +149,29 @@ class Call:
     @property
     def tainted(self) -> bool:
         """Whether an operand depends on a differentiable source."""
-        known = self.known[:1] if self.op in _LIKE else self.known
-        return any(operand.tainted for operand in known)
+        return depends(self.op, self.known)
 
     @property
     def detached(self) -> bool:
         """Whether all operands that depend on a source were detached: no derivative could pass whatever is done."""
-        sources = [known for known in self.known if known.tainted]
-        return bool(sources) and all(known.stops and known.soft is None for known in sources)
+        return bool(detachments(self.known))
 
     @property
     def stops(self) -> frozenset[Location]:
         """Where all of its operands that depend on a source were detached."""
-        return frozenset[Location]().union(*(known.stops for known in self.known)) if self.detached else frozenset()
+        return detachments(self.known)
 
-    @cached_property
-    def written(self) -> Tensor | None:
-        """The tensor it writes in place."""
-        if self.spelled is not None:
-            in_place = self.spelled.in_place
-        else:
-            name = str(getattr(self.func, "__name__", ""))
-            in_place = name.endswith("_") and not name.endswith("__")
-        in_place = in_place or bool(self.kwargs.get("inplace"))
+    def _target(self) -> Tensor | None:
+        in_place = writes(self.func, self.spelled) or (self.kwargs and self.kwargs.get("inplace"))
+        if not in_place and not self.kwargs:
+            return None
         target = self.args[0] if in_place and self.args else self.kwargs.get("out")
         return target if isinstance(target, Tensor) else None
 
     @property
     def blind(self) -> bool:
         """Whether torch refuses to make it of operands that require a gradient, which softening may have given them."""
-        dtype = self.kwargs.get("dtype")
-        whole = isinstance(dtype, torch.dtype) and not (dtype.is_floating_point or dtype.is_complex)
-        return (whole and self.op != "cast") or self.op == "numpy"
+        return is_blind(self.op, self.kwargs)
 
     @property
     def is_site(self) -> bool:
@@ -167,6 +196,7 @@ class Context:
     estimate: Estimate | None = None
     whole_tensor: Callable[[Tensor], bool] = bool
     fill_tensor: Callable[[Tensor], float | None] = lambda tensor: None  # a default, not a name
+    joined: Tensor | None = None  # the hard result with a derivative, where the rule has made that itself
 
     def whole(self, operand: Any) -> bool:
         if isinstance(operand, Soft):
@@ -181,7 +211,10 @@ class Context:
         return replace(self, hard=hard)
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return self.backend.emit(function, args, kwargs)
+        result = self.backend.emit(function, args, kwargs)
+        if function is softtorch.straight_through and args[0] is self.hard:
+            self.joined = result
+        return result
 
     def soft(self, value: Tensor, domain: str, support: Tensor | None = None) -> Soft:
         return Soft(Domain(domain), value, support, self.exact, self.sites)

@@ -7,27 +7,25 @@ What then happens with it is in `Existing`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 import softtorch
-from softfx.domains import Known, Values
+from softfx.domains import Beside, Values
 from softfx.engine.behind import version
 from softfx.engine.binding import Binding
 from softfx.engine.context import Backend, Call, Context
+from softfx.engine.whole import STOPS
 from softfx.rules.existing import RULE
 from softfx.sites import Sites
 
 __all__ = ["Existing"]
 
-_STOPS = ("detach", "data")
 
-
-@dataclass(frozen=True, eq=False)
-class _Term:
+class _Term(NamedTuple):
     """One tensor in a sum."""
 
     tensor: Tensor
@@ -43,14 +41,18 @@ class Existing:
     backend: Backend
     values: Values
     bound: Binding
+    terms: Beside[tuple[_Term, ...]] = field(default_factory=Beside)  # the few tensors that one is the sum of
 
     def completed(self, call: Call, result: Any) -> Any:
         """`result`, or what the policy makes of it where this call completes such code."""
         if not isinstance(result, Tensor) or call.written is not None or not torch.is_grad_enabled():
             return result
-        found = _terms(call)
+        found = self._sum(call)
         # A sum keeps its tensors alive: only those that may yet become such code are remembered.
-        self.values.known(result).terms = found if found is not None and len(found) < 3 else None
+        if found is not None and len(found) < 3:
+            self.terms.set(result, found)
+        else:
+            self.terms.discard(result)
         pair = _recognised(found)
         if pair is None or any(part.shape != result.shape for part in pair):
             return result
@@ -76,23 +78,34 @@ class Existing:
         self.values.set(joined, replace(known, carries=carries, soft=None, version=version(joined)))
         return joined
 
+    def subtracted(self, result: Tensor, left: Tensor, right: Tensor) -> None:
+        """Remember the difference of two tensors that are no sums themselves."""
+        self.terms.set(result, (_Term(left), _Term(right, -1)))
 
-def _terms(call: Call) -> tuple[_Term, ...] | None:
-    """The result of an addition, a subtraction or a detachment as a sum of at most three; None for other calls."""
-    if call.op in _STOPS and len(call.tensors) == 1:
-        return tuple(replace(term, detached=True) for term in _of(call.tensors[0], call.known[0]))
-    if call.op not in ("add", "sub") or call.written is not None or len(call.tensors) != 2 or call.kwargs:
-        return None
-    if len(call.args) != 2:
-        return None
-    left, right = (_of(tensor, known) for tensor, known in zip(call.tensors, call.known, strict=True))
-    if call.op == "sub" and call.spelled is not None and call.spelled.reflected:
-        left, right = right, left
-    if call.op == "sub":
-        right = tuple(replace(term, sign=-term.sign) for term in right)
-    elif not any(term.detached for term in (*left, *right)):
-        return None
-    return (*left, *right) if len(left) + len(right) <= 3 else None
+    def alike(self, result: Tensor, tensor: Tensor) -> None:
+        """Say that a tensor is the sum that another one is."""
+        if (terms := self.terms.get(tensor)) is not None:
+            self.terms.set(result, terms)
+
+    def _sum(self, call: Call) -> tuple[_Term, ...] | None:
+        """The result of an addition, a subtraction or a detachment as a sum of at most three; None for other calls."""
+        if call.op in STOPS and len(call.tensors) == 1:
+            return tuple(term._replace(detached=True) for term in self._of(call.tensors[0]))
+        if call.op not in ("add", "sub") or call.written is not None or len(call.tensors) != 2 or call.kwargs:
+            return None
+        if len(call.args) != 2:
+            return None
+        left, right = (self._of(tensor) for tensor in call.tensors)
+        if call.op == "sub" and call.spelled is not None and call.spelled.reflected:
+            left, right = right, left
+        if call.op == "sub":
+            right = tuple(term._replace(sign=-term.sign) for term in right)
+        elif not any(term.detached for term in (*left, *right)):
+            return None
+        return (*left, *right) if len(left) + len(right) <= 3 else None
+
+    def _of(self, tensor: Tensor) -> tuple[_Term, ...]:
+        return self.terms.get(tensor) or (_Term(tensor),)
 
 
 def _recognised(sum_: tuple[_Term, ...] | None) -> tuple[Tensor, Tensor] | None:
@@ -109,7 +122,3 @@ def _recognised(sum_: tuple[_Term, ...] | None) -> tuple[Tensor, Tensor] | None:
 
 def _cancel(plus: _Term, minus: _Term) -> bool:
     return plus.tensor is minus.tensor and (plus.sign, minus.sign) == (1, -1) and minus.detached and not plus.detached
-
-
-def _of(tensor: Tensor, known: Known) -> Any:
-    return known.terms or (_Term(tensor),)

@@ -45,7 +45,9 @@ class Rows:
 
     def concerns(self, call: Call) -> bool:
         """Whether a call selects by a soft mask, or takes what one selected."""
-        return any(soft.domain is Domain.SELECTED for soft in call.softs) or self._mask(call) is not None
+        if call.op in ("getitem", "masked_select") and self._mask(call) is not None:
+            return True
+        return any(soft.domain is Domain.SELECTED for soft in call.softs)
 
     def call(self, call: Call, record: SiteRecord | None) -> Any:
         """Such a call."""

@@ -7,12 +7,12 @@ written back where it came from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
 
-from softfx.domains import Domain, Known, Values
+from softfx.domains import Beside, Domain, Known, Values
 from softfx.engine.context import Call
 
 __all__ = ["Updates"]
@@ -33,19 +33,21 @@ class Updates:
     """Look-ups, sums and writes of one run."""
 
     values: Values
+    reads: Beside[_Read] = field(default_factory=Beside)  # where a tensor was looked up
     writes: int = 0  # in place, by any call so far; tensors that are planned on count none of their own
 
-    def met(self, call: Call) -> None:
-        """A call that is about to be made."""
+    def met(self, call: Call) -> _Read | None:
+        """A call that is about to be made: what its result will be, if it adds something to what was looked up."""
         self.writes += call.written is not None
+        return self._sum(call) if call.op == "add" and self.reads.entries else None
 
-    def noted(self, call: Call, result: Any) -> Any:
+    def noted(self, call: Call, result: Any, added: _Read | None) -> Any:
         """`result`, remembered where it is a look-up by a soft index or one plus something."""
         if isinstance(result, Tensor) and call.op in ("getitem", "add"):
-            read = self._looked_up(call, result) if call.op == "getitem" else self._sum(call)
-            for tensor in (result, call.written) if read is not None else ():
-                if tensor is not None:
-                    self.values.known(tensor).read = read
+            read = self._looked_up(call, result) if call.op == "getitem" else added
+            for tensor in (result, call.written):
+                if tensor is not None and read is not None:
+                    self.reads.set(tensor, read)
         return result
 
     def addend(self, call: Call) -> tuple[tuple[Any, ...], Any] | None:
@@ -53,7 +55,7 @@ class Updates:
         if call.op != "setitem" or len(call.args) != 3 or not isinstance(call.args[2], Tensor):
             return None
         target, key, value = call.args
-        read: _Read | None = self.values.known(value).read
+        read = self.reads.get(value)
         if read is None or read.addend is None or read.source is not target or read.writes + 1 != self.writes:
             return None
         return (read.key, read.addend) if _same(_parts(key), read.key) else None
@@ -75,8 +77,7 @@ class Updates:
         """r + v or v + r of what was looked up, if nothing else was written since."""
         if len(call.args) != 2 or call.kwargs:
             return None
-        known = dict(zip(map(id, call.tensors), call.known, strict=True))
-        reads: list[_Read | None] = [known[id(arg)].read if isinstance(arg, Tensor) else None for arg in call.args]
+        reads = [self.reads.get(arg) if isinstance(arg, Tensor) else None for arg in call.args]
         for read, other, other_read in zip(reads, reversed(call.args), reversed(reads), strict=True):
             if read is not None and read.addend is None and other_read is None:
                 own = call.written is not None

@@ -7,11 +7,21 @@ on integers is. To add an operation, append its name to the set it belongs to.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-__all__ = ["filled_with", "gives_whole", "is_whole_number"]
+__all__ = [
+    "BLANK",
+    "SHAPE_ONLY",
+    "STOPS",
+    "counts",
+    "filled_with",
+    "gives_whole",
+    "is_whole_number",
+    "may_keep",
+]
 
 # Filled with the numbers among their arguments, or with 0 or 1.
 _CREATING = frozenset({
@@ -31,10 +41,19 @@ _KEEPING = frozenset({
     "cast", "diff", "copy_", "fill_", "zero_",
 })  # fmt: skip
 
-
 # Where the number stands among the arguments of what fills a tensor with it.
 _FILLING = {"full": 1, "full_like": 1, "new_full": 2, "tensor": 0, "scalar_tensor": 0, "as_tensor": 0}
 _SPREADING = frozenset({"expand", "expand_as", "reshape", "view", "unsqueeze", "squeeze", "clone", "cast", "repeat"})
+# The value of these depends on the shape of their tensor operands only.
+SHAPE_ONLY = frozenset({
+    "zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "randint_like", "new_zeros",
+    "new_ones", "new_empty", "new_full", "new_tensor", "size", "numel", "dim", "stride", "storage_offset",
+    "is_floating_point", "is_contiguous",
+})  # fmt: skip
+# What these return is arbitrary: beside a soft write it would be part of an average.
+BLANK = ("empty", "empty_like", "new_empty")
+# No derivative goes on from these.
+STOPS = ("detach", "data")
 
 
 def is_whole_number(value: Any) -> bool:
@@ -53,6 +72,16 @@ def filled_with(op: str, args: tuple[Any, ...], kwargs: dict[str, Any], fills: l
         first = numbers[0] if numbers else None
         return float(first) if isinstance(first, int | float) else None
     return fills[0] if op in _SPREADING and fills else None
+
+
+def counts(op: str) -> bool:
+    """Whether the numbers among its arguments decide what `op` fills its result with, or if that is whole."""
+    return op in _ROUNDING or op in _CREATING or op in _FILLING
+
+
+def may_keep(op: str, whole: Sequence[bool]) -> bool:
+    """Whether it is left to the numbers among its arguments whether `op` gives whole numbers."""
+    return op in _KEEPING and all(whole)
 
 
 def gives_whole(op: str, args: tuple[Any, ...], kwargs: dict[str, Any], whole: list[bool]) -> bool:

@@ -57,7 +57,7 @@ class _Metered(Engine):
             self._watch(call.written, key)
             return super()._decided(call)
         args, kwargs = map_tensors(lambda tensor: self._tapped(tensor, key), (call.args, call.kwargs))
-        return super()._decided(replace(call, args=args, kwargs=kwargs, tensors=list(tensors_in((args, kwargs)))))
+        return super()._decided(replace(call, args=args, kwargs=kwargs, tensors=tensors_in((args, kwargs))))
 
     def _tapped(self, tensor: Tensor, key: Key) -> Tensor:
         """A copy that stands for the same, and is watched."""
