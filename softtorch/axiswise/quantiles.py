@@ -257,7 +257,7 @@ def _value(
     if spot.weight is not None:
         low, high = values.chunk(2, dim=-1)
         # torch.lerp makes infinities NaN, as torch.quantile does; the relaxation keeps them.
-        mix = call.keys.mode.select(_lerp, mixture)
+        mix = call.keys.mode.select(_lerp, _lerp if call.keys.moderate else mixture)
         values = mix(low, high, spot.weight.to(values.dtype))
     value = call.reduced(_leading(values.unsqueeze(-1), spot, -2), keepdim)
     if not form.wanted:

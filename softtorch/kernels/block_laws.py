@@ -1,8 +1,9 @@
 """The four block equations of isotonic regression: what one pooled block of (z, w) has for its value.
 
-A law answers in two ways. `sums` and `value` give the values of many candidate blocks in O(1) each, from running sums
-over a row, and steer the search for the blocks (kernels/isotonic.py); `solution` is the differentiable answer, once
-the blocks are known. To add a law: a class with these members and a line in LAWS.
+A law answers in two ways. `alone`, `sums` and `value` give the values of many candidate blocks in O(1) each, from
+running sums over a row, and steer the search for the blocks (rounds.py, merging.py); `solution` is the differentiable
+answer, once the blocks are known, and `pulled_back` its derivative in few steps. To add a law: a class with these
+members, a line in LAWS, and its equation for Python's numbers in sequential.py.
 """
 
 from typing import Protocol
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from softtorch.kernels import host
+from softtorch.kernels.scan import SPAN
 
 Sums = tuple[Tensor, ...]
 """Running sums, each (rows, n + 1) and flattened, so that a block is a pair of places in them."""
@@ -18,6 +20,10 @@ Sums = tuple[Tensor, ...]
 
 class BlockLaw(Protocol):
     """Blocks of consecutive entries of z and w, both (..., n) in falling order."""
+
+    def alone(self, z: Tensor, w: Tensor) -> Tensor:
+        """The values (rows, n) of blocks of one entry each, for z and w (rows, n)."""
+        ...
 
     def sums(self, z: Tensor, w: Tensor) -> Sums:
         """Running sums of z and w, (rows, n)."""
@@ -31,10 +37,27 @@ class BlockLaw(Protocol):
         """What the projection is at z, w (..., n), given each entry's block and (without gradient) its value."""
         ...
 
+    def projected(self, z: Tensor, w: Tensor, block: Tensor, value: Tensor) -> Tensor:
+        """The same without derivatives, and in fewer steps."""
+        ...
+
+    def pulled_back(self, grad: Tensor, w: Tensor, block: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradients by z and w of a solution y with this gradient, (..., n) each; not differentiable again."""
+        ...
+
+    def recovered(self, z: Tensor, y: Tensor) -> Tensor:
+        """A `value` for `solution`, (..., n), made of z and the solution y; anything where it needs none."""
+        ...
+
 
 def per_block(x: Tensor, block: Tensor) -> Tensor:
     """The sum of x, (..., n), over each entry's block, (..., n), at every entry."""
     return torch.zeros_like(x).scatter_add(-1, block, x).gather(-1, block)
+
+
+def _size(block: Tensor, like: Tensor) -> Tensor:
+    """How many entries each entry's block has, (..., n), as numbers like another tensor's, (..., n)."""
+    return per_block(torch.ones_like(like), block)
 
 
 def _running(x: Tensor) -> Tensor:
@@ -43,11 +66,14 @@ def _running(x: Tensor) -> Tensor:
 
 
 def _between(sums: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    return sums[end] - sums[start]
+    return sums.index_select(0, end) - sums.index_select(0, start)
 
 
 class Mean:
     """g = mean of z - w over the block; the Euclidean projection."""
+
+    def alone(self, z: Tensor, w: Tensor) -> Tensor:
+        return z - w
 
     def sums(self, z: Tensor, w: Tensor) -> Sums:
         return (_running(z - w),)
@@ -56,14 +82,25 @@ class Mean:
         return _between(sums[0], start, end) / (end - start)
 
     def solution(self, z: Tensor, w: Tensor, block: Tensor, value: Tensor) -> Tensor:
-        size = per_block(torch.ones_like(z), block)
         # Deviations from the block's own first entry, so that large |z| cancels before it is summed.
-        rise = z - z.detach().gather(-1, block)
-        return rise + (per_block(w, block) - per_block(rise, block)) / size
+        rise = z - _top(z, block)
+        return rise + per_block(w - rise, block) / _size(block, w)
+
+    projected = solution
+
+    def pulled_back(self, grad: Tensor, w: Tensor, block: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        mean = per_block(grad, block) / _size(block, grad)
+        return grad - mean, mean
+
+    def recovered(self, z: Tensor, y: Tensor) -> Tensor:
+        return z
 
 
 class LogSumExp:
     """g = logsumexp of z minus logsumexp of w over the block; the entropic projection."""
+
+    def alone(self, z: Tensor, w: Tensor) -> Tensor:
+        return z - w
 
     def sums(self, z: Tensor, w: Tensor) -> Sums:
         return _tail(z), _tail(w)
@@ -73,23 +110,40 @@ class LogSumExp:
         return _log_between(sums[0], start, end) - _log_between(sums[1], start, end)
 
     def solution(self, z: Tensor, w: Tensor, block: Tensor, value: Tensor) -> Tensor:
-        return z - _log_sum_exp(z, block) + _log_sum_exp(w, block)
+        z, top = z - _top(z, block), _top(w, block)
+        return z + top + (per_block((w - top).exp(), block) / per_block(z.exp(), block)).log()
+
+    projected = solution
+
+    def pulled_back(self, grad: Tensor, w: Tensor, block: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        # e^y and e^w have the same sum over a block: by it they are the weights of z and of w.
+        top = _top(w, block)
+        weight = (w - top).exp()
+        share = per_block(grad, block) / per_block(weight, block)
+        return grad - share * (y - top).exp(), share * weight
+
+    def recovered(self, z: Tensor, y: Tensor) -> Tensor:
+        return z
 
 
 def _tail(x: Tensor) -> Tensor:
-    """log(e^x_i + ... + e^x_n), ..., x_n, -inf for x (rows, n), flattened to (rows (n + 1),)."""
-    tail = x.flip(-1).logcumsumexp(dim=-1).flip(-1)
+    """log(e^x_i + ... + e^x_n), ..., x_n, -inf for falling x (rows, n), flattened to (rows (n + 1),)."""
+    if host.readable(x) and x.dtype == torch.float64 and float((x[:, 0] - x[:, -1]).amax()) <= SPAN:
+        last = x[:, -1:]
+        tail = (x - last).exp().flip(-1).cumsum(dim=-1).flip(-1).log() + last
+    else:
+        tail = x.flip(-1).logcumsumexp(dim=-1).flip(-1)
     return torch.nn.functional.pad(tail, (0, 1), value=-torch.inf).flatten()
 
 
 def _log_between(tail: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    return tail[start] + torch.log1p(-torch.exp(tail[end] - tail[start]))
+    first = tail.index_select(0, start)
+    return first + torch.log1p(-torch.exp(tail.index_select(0, end) - first))
 
 
-def _log_sum_exp(x: Tensor, block: Tensor) -> Tensor:
-    """log of the sum of e^x over each entry's block, (..., n), at every entry; x falls, so a block's top is first."""
-    top = x.detach().gather(-1, block)
-    return top + per_block((x - top).exp(), block).log()
+def _top(x: Tensor, block: Tensor) -> Tensor:
+    """The first and so the largest entry of each entry's block in x, (..., n), as a constant."""
+    return x.detach().gather(-1, block)
 
 
 class Power:
@@ -98,9 +152,11 @@ class Power:
     def __init__(self, power: int) -> None:
         self.power = power
 
+    def alone(self, z: Tensor, w: Tensor) -> Tensor:
+        return z - _center(z) - self.root(w)
+
     def sums(self, z: Tensor, w: Tensor) -> Sums:
-        center = z.mean(dim=-1, keepdim=True)
-        shifted = z - center  # running moments about the row's centre lose the fewest digits
+        shifted = z - _center(z)  # running moments about the row's centre lose the fewest digits
         moments = tuple(_running(shifted**k) for k in range(1, self.power + 1))
         at = torch.nn.functional.pad(shifted, (0, 1)).flatten()
         return at, _running(w), *moments
@@ -110,21 +166,54 @@ class Power:
         return (_cubic_value if self.power == 3 else _quadratic_value)(sums, start, end)
 
     def solution(self, z: Tensor, w: Tensor, block: Tensor, value: Tensor) -> Tensor:
-        g, total = value + z.mean(dim=-1, keepdim=True).detach(), per_block(w, block)
-        # Newton's step from the root changes no value; each carries one more derivative of the implicit function.
+        z = z - _center(z)
+        # Newton's step from the root changes no value but by rounding; each carries one more derivative of the implicit
+        # function.
         for _ in range(3):
-            t = z - g
-            slope = self.power * per_block(t.abs().pow(self.power - 1), block)
-            safe = slope > torch.finfo(z.dtype).tiny ** 0.5
-            excess = per_block(self.link(t), block) - total
-            g = g + torch.where(safe, excess, 0.0) / torch.where(safe, slope, 1.0)
+            value = self._step(z, w, block, value)
         # A block of one has the value w whatever z: said outright, for the link is flat where w = 0. (0 t keeps NaN.)
-        t = z - g
-        return torch.where(per_block(torch.ones_like(z), block) == 1, w + 0.0 * t, self.link(t))
+        t = z - value
+        return torch.where(_size(block, z) == 1, w + 0.0 * t, self.link(t))
+
+    def projected(self, z: Tensor, w: Tensor, block: Tensor, value: Tensor) -> Tensor:
+        z = z - _center(z)
+        return self.link(z - self._step(z, w, block, value))
+
+    def _step(self, z: Tensor, w: Tensor, block: Tensor, value: Tensor) -> Tensor:
+        """Newton's step from values, (..., n), to those for centred z, (..., n)."""
+        t = z - value
+        rise = t.abs().pow(self.power - 1)
+        slope = self.power * per_block(rise, block)
+        safe = slope > _least(z)
+        excess = per_block(rise * t - w, block)
+        return value + torch.where(safe, excess, 0.0) / torch.where(safe, slope, 1.0)
+
+    def pulled_back(self, grad: Tensor, w: Tensor, block: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        # The link is flat where y = 0; that its slope is not 0 there gives a block of one all of its gradient by w.
+        slope = (self.power * y.abs().pow(1.0 - 1.0 / self.power)).clamp(min=_least(y))
+        mean = per_block(slope * grad, block) / per_block(slope, block)
+        return slope * (grad - mean), mean
+
+    def recovered(self, z: Tensor, y: Tensor) -> Tensor:
+        return z - _center(z) - self.root(y)
 
     def link(self, t: Tensor) -> Tensor:
         """sign(t) |t|^p for t of any shape."""
         return t.abs().pow(self.power - 1) * t
+
+    def root(self, y: Tensor) -> Tensor:
+        """The inverse of the link, for y of any shape."""
+        return y.abs().pow(1.0 / self.power).copysign(y)
+
+
+def _center(z: Tensor) -> Tensor:
+    """The middle of every row of z, (..., n), as a constant, (..., 1)."""
+    return z.detach().mean(dim=-1, keepdim=True)
+
+
+def _least(x: Tensor) -> float:
+    """Below this a sum of slopes, of a dtype like that of x, is as good as 0."""
+    return float(torch.finfo(x.dtype).tiny ** 0.5)
 
 
 def _cubic_value(sums: Sums, start: Tensor, end: Tensor) -> Tensor:

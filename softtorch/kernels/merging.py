@@ -10,13 +10,21 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from softtorch.kernels.block_laws import BlockLaw, Sums
+from softtorch.kernels.block_laws import BlockLaw
 from softtorch.kernels.sizes import doublings
 
 
-def merged(law: BlockLaw, sums: Sums, rows: int, n: int) -> tuple[Tensor, Tensor]:
-    """The place in its row of the first entry of each entry's block, and that block's value, (rows, n) each."""
+def merged(law: BlockLaw, z: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+    """The place in its row of the first entry of each entry's block, and that block's value, (rows, n) each.
+
+    Args:
+        law: what a block's value is.
+        z: (rows, n) in falling order.
+        w: (rows, n) in falling order.
+    """
+    (rows, n), sums = z.shape, law.sums(z, w)
     size = 1 << doublings(n)
     place = torch.arange(size, device=sums[0].device).expand(rows, size)
     base = (torch.arange(rows, device=place.device) * (n + 1)).unsqueeze(-1)
@@ -28,7 +36,7 @@ def merged(law: BlockLaw, sums: Sums, rows: int, n: int) -> tuple[Tensor, Tensor
             start.shape
         )
 
-    best = value(place, place + 1).masked_fill(place >= n, -torch.inf)  # what fills the row up violates nothing
+    best = pad(law.alone(z, w), (0, size - n), value=-torch.inf)  # what fills the row up violates nothing
     start = place
     for level in range(doublings(n)):
         best, start = _joined(best, start, place, 1 << level, value)

@@ -21,8 +21,10 @@ def accumulated(x: Tensor) -> Tensor:
 
 def together(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """x and y broadcast to one shape."""
-    shape = torch.broadcast_shapes(x.shape, y.shape)  # type: ignore[no-untyped-call]  # torch has no types here
-    return x.expand(shape), y.expand(shape)
+    if x.shape == y.shape:
+        return x, y
+    x, y = torch.broadcast_tensors(x, y)  # type: ignore[no-untyped-call]  # torch has no types here
+    return x, y
 
 
 def decayed_sums(y: Tensor, v: Tensor) -> Tensor:

@@ -30,26 +30,38 @@ class FastSoftSort(Mirrored):
     pairs_index = False
 
     def _values(self, keys: Keys, positions: Positions) -> Tensor:
-        w = accumulated(keys.compared).sort(dim=-1, descending=True).values
-        place = torch.arange(keys.n - 1, -1, -1, device=w.device)
-        steps = (keys.n - keys.below - keys.above - 1).clamp(min=1)
-        z = (place - keys.below).to(w.dtype) / steps / wide_softness(keys)
-        z, w = together(z, w)
+        w = accumulated(keys.compared.sort(dim=-1, descending=True).values)
+        place = _falling_places(w)
+        below, steps = _within(keys)
+        z, w = together((place - below) / (steps * wide_softness(keys)), w)
         projected = permutahedron(_apart(z, w, keys, place), w, keys.mode.power)
-        chosen = projected.index_select(-1, keys.n - 1 - positions.index(keys.n, w.device))
-        return with_extremes(keys.restored(chosen.to(keys.raw.dtype)), keys, positions)
+        chosen = positions.picked_falling(projected).to(keys.raw.dtype)
+        return with_extremes(keys.restored(chosen), keys, positions)
 
     def rank(self, keys: Keys, descending: bool) -> Tensor:
         keys = keys.negated() if descending else keys
-        z, order = (accumulated(keys.compared) / wide_softness(keys)).sort(dim=-1, descending=True)
-        place = torch.arange(keys.n, 0, -1, device=z.device)
-        steps = (keys.n - keys.below - keys.above - 1).clamp(min=1)
-        z, w = together(z, (place - keys.below).to(z.dtype) / steps)
-        projected = permutahedron(_apart(z, w, keys, place - 1), w, keys.mode.power)
-        ranks = torch.zeros_like(projected).scatter(-1, order, projected * steps + keys.below)
-        if keys.moderate:
-            return ranks.to(keys.raw.dtype)
-        return torch.where(keys.level == 0, ranks.to(keys.raw.dtype), middle_rank(keys))
+        ordered, order = keys.compared.sort(dim=-1, descending=True)
+        z = accumulated(ordered) / wide_softness(keys)
+        place = _falling_places(z)
+        below, steps = _within(keys)
+        z, w = together(z, (place + (1 - below)) / steps)
+        projected = permutahedron(_apart(z, w, keys, place), w, keys.mode.power)
+        falling = (projected * steps).to(keys.raw.dtype)
+        ranks = torch.zeros_like(falling).scatter(-1, order, falling)
+        return ranks if keys.moderate else torch.where(keys.level == 0, ranks + below, middle_rank(keys))
+
+
+def _falling_places(like: Tensor) -> Tensor:
+    """n - 1, ..., 1, 0 as numbers (n,) like those of a tensor (..., n)."""
+    return torch.arange(like.shape[-1] - 1, -1, -1, dtype=like.dtype, device=like.device)
+
+
+def _within(keys: Keys) -> tuple[Tensor | int, Tensor | int]:
+    """How many entries count as -inf, and the steps from the first to the last of those that do not, (..., 1)."""
+    if keys.moderate:
+        return 0, max(keys.n - 1, 1)
+    below = keys.below
+    return below, (keys.n - below - keys.above - 1).clamp(min=1)
 
 
 def _apart(z: Tensor, w: Tensor, keys: Keys, place: Tensor) -> Tensor:

@@ -87,7 +87,7 @@ class Keys:
         center, spread = moments(self.raw) if self.moderate else (self.center, self.spread)
         # The clamp keeps logit finite; 10 eps of the dtype computed in, which is never half precision.
         edge = max(1e-10, 10 * torch.finfo(compared.dtype).eps)
-        return torch.logit(compared.clamp(edge, 1.0 - edge)) * spread + center
+        return torch.addcmul(center, torch.logit(compared.clamp(edge, 1.0 - edge)), spread)
 
     def negated(self) -> "Keys":
         """The keys of -x. Standardizing commutes with the sign: sigmoid(-z) = 1 - sigmoid(z)."""

@@ -52,6 +52,11 @@ class Positions(ABC):
         """What belongs to the places, (..., k), of something given for all in ascending order, (..., [n])."""
         return ascending.index_select(-1, self.index(ascending.shape[-1], ascending.device))
 
+    def picked_falling(self, descending: Tensor) -> Tensor:
+        """The same, (..., k), of something given in descending order, (..., [n])."""
+        n = descending.shape[-1]
+        return descending.index_select(-1, n - 1 - self.index(n, descending.device))
+
 
 @dataclass(frozen=True)
 class Every(Positions):
@@ -78,6 +83,9 @@ class Every(Positions):
 
     def picked(self, ascending: Tensor) -> Tensor:
         return ascending.flip(-1) if self.descending else ascending
+
+    def picked_falling(self, descending: Tensor) -> Tensor:
+        return descending if self.descending else descending.flip(-1)
 
 
 @dataclass(frozen=True)
