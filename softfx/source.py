@@ -99,6 +99,14 @@ def _kind(file: str) -> int:
     return _kinds.setdefault(file, kind)
 
 
+def _is_call(frame: FrameType) -> bool:
+    """Whether it is a module's call; of the two that follow each other the one with few locals, to get at them soon."""
+    name = frame.f_code.co_name
+    if name == "_call_impl" and frame.f_back is not None:
+        return frame.f_back.f_code.co_name != "_wrapped_call_impl"
+    return name == "_wrapped_call_impl"
+
+
 def locate(boundary: CodeType, paths: Mapping[int, str], default: Place) -> Location:
     """The user's call that is running now, looking no further out than the frame that runs `boundary`."""
     frame: FrameType | None = sys._getframe(1)
@@ -113,7 +121,7 @@ def locate(boundary: CodeType, paths: Mapping[int, str], default: Place) -> Loca
             inner = (code.co_firstlineno, frame.f_lasti)
         if kind == _USERS:
             user = user or frame
-        elif kind == _MODULES and module is None and code.co_name == "_call_impl":
+        elif kind == _MODULES and module is None and _is_call(frame):
             module = paths.get(id(frame.f_locals.get("self")))
         elif kind == _FUNCTIONS and not function and code.co_name == "apply":
             function = str(getattr(frame.f_locals.get("cls"), "__name__", ""))

@@ -81,9 +81,11 @@ class Binding:
             self.values.set(hard, Known(True, self._separated(context, hard, soft)))
             return hard
         real = shadow if soft is None else as_real(context, soft)
-        result = self._combine(context, hard, real)
+        scope = self.sites.scope(context.sites)
+        joined = context.exact and scope != "model" and real is context.joined  # then it is the result as it is
+        result = real if joined else self._combine(context, hard, real)
         self.sites.reached(context.sites)
-        if self.sites.scope(context.sites) == "model":
+        if scope == "model":
             soft = Soft(Domain.REAL, real, None, context.exact, context.sites)
         whole = soft is not None and soft.domain is not Domain.REAL
         behind = None if context.exact or (soft is not None and not whole) else hard
@@ -111,8 +113,6 @@ class Binding:
             raise Cut(f"its soft value has shape {tuple(real.shape)}, its hard value {tuple(hard.shape)}")
         if not context.exact:
             return self._unwritten(real)
-        if real is context.joined:
-            return real
         result: Tensor = self.backend.emit(softtorch.straight_through, (hard, real), {})
         return result
 
