@@ -34,6 +34,7 @@ def pooled(law: BlockLaw, z: Tensor, w: Tensor) -> tuple[Tensor, Tensor] | None:
     if not len(border):
         return None
     chain = _Chain(law, law.sums(z, w), alone)
+    del alone
     rounds = 0
     while len(border):
         border = chain.violated(chain.join(border if rounds < CHEAP_ROUNDS else chain.bridged(border)))
@@ -87,6 +88,7 @@ class _Chain:
 
     def blocks(self) -> tuple[Tensor, Tensor]:
         """For every entry the place in its row of its block's first entry, and the block's value, (rows, n) each."""
+        del self.sums, self.begin, self.end  # they are half of what the search keeps, and it is over
         place = torch.arange(self.n, device=self.value.device)
         first = torch.where(self.starts.view(self.shape), place, 0).cummax(dim=-1).values
         return first, self.value[:-1].view(self.shape).gather(-1, first)
