@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from softtorch.kernels import host, simplex
+from softtorch.kernels.pointwise import described, plain_operators, plain_operators_needed
 from softtorch.kernels.sizes import doublings
 
 # Column sums are met to this part of an entry's mass; below it the rounding of the sums themselves decides.
@@ -46,21 +47,106 @@ def plan(x: Tensor, present: Tensor, columns: Columns, softness: Tensor, power: 
         softness: strength of the regularizer, broadcastable to (..., 1); gradients reach it.
         power: 0 for the exponential link, else the power p of (f + g - C)_+^p, one of 1, 2, 3.
     """
-    cost = (x.unsqueeze(-1) - columns.anchors.unsqueeze(-2)).square()
-    closed = columns.mass.unsqueeze(-2) <= 0
-    scale = (softness * _spread(present, power)).unsqueeze(-1)
+    batch = x.shape[:-1]
+    scale = (softness * _spread(present, power)).expand(*batch, 1).unsqueeze(-1)
+    anchors, mass = (part.expand(*batch, part.shape[-1]) for part in columns)
+    present = present.expand(x.shape)
+    if plain_operators_needed():
+        fixed = (part.detach() for part in (x, anchors, mass, scale, present))
+        return _composite(x, anchors, mass, scale, present, power, _Solved(*_potentials(*fixed, power)))
+    result: Tensor = _Plan.apply(x, anchors, mass, scale, present, power)[0]  # type: ignore[no-untyped-call]
+    return result  # torch has no types there
 
-    def rows(g: Tensor, apart: Tensor) -> Tensor:
+
+class _Solved(NamedTuple):
+    """What the solver found; constants."""
+
+    plan: Tensor
+    """(..., n, m)"""
+    g: Tensor
+    """potentials (..., 1, m)"""
+    root: Tensor
+    """Cholesky factor (..., m, m) of the derivative of column sums by potentials / scale, made invertible"""
+
+
+def _composite(
+    x: Tensor, anchors: Tensor, mass: Tensor, scale: Tensor, present: Tensor, power: int, solved: _Solved
+) -> Tensor:
+    """The plan (..., n, m), differentiable twice by the first four: (..., n), (..., m), (..., m), (..., 1, 1)."""
+    cost = (x.unsqueeze(-1) - anchors.unsqueeze(-2)).square()
+    apart = (mass.unsqueeze(-2) <= 0) | ~_links(solved.plan, power)
+
+    def rows(g: Tensor) -> Tensor:
         # Masked behind the division: an infinite numerator would make the derivative by scale inf * 0.
         return present.unsqueeze(-1) * _project(((g - cost) / scale).masked_fill(apart, -torch.inf), power)
 
-    g, inverse = _potentials(x.detach(), present, *(c.detach() for c in columns), scale.detach(), power)
-    links = _links(rows(g, closed).detach(), power)
+    g = solved.g
     # A step of Newton's method at the solution moves nothing; each carries one derivative of the implicit function.
     for _ in range(2):
-        excess = rows(g, closed | ~links).sum(dim=-2, keepdim=True) - columns.mass.unsqueeze(-2)
-        g = g - scale * ((excess - excess.detach()) @ inverse)
-    return rows(g, closed | ~links)
+        excess = rows(g).sum(dim=-2) - mass
+        step = torch.cholesky_solve((excess - excess.detach()).unsqueeze(-1), solved.root)
+        g = g - scale * step.mT
+    return rows(g)
+
+
+class _Plan(torch.autograd.Function):
+    """`_composite`, whose backward needs the plan that was found and solves one system for each row of the batch.
+
+    Beside the plan it gives what else was found.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    @described
+    def forward(
+        x: Tensor, anchors: Tensor, mass: Tensor, scale: Tensor, present: Tensor, power: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        found: tuple[Tensor, Tensor, Tensor] = _potentials(x, anchors, mass, scale, present, power)
+        return found
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        *operands, ctx.power = inputs
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(*operands, *output)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        x, anchors, mass, scale, present, *found = ctx.saved_tensors
+        if not torch.is_grad_enabled():
+            return *_slopes(x, anchors, scale, grad, ctx.power, _Solved(*found)), None, None
+
+        def value(x: Tensor, anchors: Tensor, mass: Tensor, scale: Tensor) -> Tensor:
+            return _composite(x, anchors, mass, scale, present, ctx.power, _Solved(*(part.detach() for part in found)))
+
+        with plain_operators():  # a second derivative may be asked for
+            return *torch.func.vjp(value, x, anchors, mass, scale)[1](grad), None, None
+
+
+def _slopes(
+    x: Tensor, anchors: Tensor, scale: Tensor, grad: Tensor, power: int, solved: _Solved
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Derivatives of the sum of grad times the plan, (..., n, m), by x, anchors, mass and scale, in their shapes."""
+    x, anchors = x.unsqueeze(-1), anchors.unsqueeze(-1)
+    weight = _weights(solved.plan, power)
+    whole = weight.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
+    shared = weight * grad
+    mean = shared.sum(dim=-1, keepdim=True) / whole
+    by_mass = torch.cholesky_solve(shared.sum(dim=-2).unsqueeze(-1) - weight.mT @ mean, solved.root)  # (..., m, 1)
+    # By the scores, potentials following so that columns keep their masses; the sum of every row is 0.
+    by_scores = torch.addcmul(shared, weight, by_mass.mT + (mean - weight @ by_mass / whole), value=-1.0)
+    met, column = by_scores @ anchors, by_scores.sum(dim=-2).unsqueeze(-1)
+    by_anchors = (by_scores.mT @ x - anchors * column) * (2.0 / scale)
+    by_scale = ((anchors.square() * column).sum(dim=-2, keepdim=True) - 2.0 * (x.mT @ met)) / scale.square()
+    return (met * (2.0 / scale)).squeeze(-1), by_anchors.squeeze(-1), by_mass.squeeze(-1), by_scale
+
+
+def _weights(plan: Tensor, power: int) -> Tensor:
+    """The link's derivative where it gives the plan, (..., n, m), over a row's sum of which it averages."""
+    if power == 0:
+        return plan
+    return plan.sign() if power == 1 else plan.pow((power - 1) / power) * power
 
 
 def _links(plan: Tensor, power: int) -> Tensor:
@@ -84,41 +170,41 @@ def _project(z: Tensor, power: int) -> Tensor:
 
 @torch.library.custom_op("softtorch::transport_potentials", mutates_args=())
 def _potentials(
-    x: Tensor, present: Tensor, anchors: Tensor, mass: Tensor, scale: Tensor, power: int
-) -> tuple[Tensor, Tensor]:
-    """Potentials (..., 1, m) and the inverse of the derivative (..., m, m) of column sums by potentials / scale."""
+    x: Tensor, anchors: Tensor, mass: Tensor, scale: Tensor, present: Tensor, power: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What is found, as in `_Solved`, for operands as of `_composite`."""
     batch, n, m = x.shape[:-1], x.shape[-1], anchors.shape[-1]
-    rows = x.numel() // n
-    x, present = x.reshape(rows, n, 1), present.expand(x.shape).reshape(rows, n, 1)
-    anchors, mass = anchors.expand(*batch, m).reshape(rows, 1, m), mass.expand(*batch, m).reshape(rows, 1, m)
-    scale = scale.expand(*batch, 1, 1).reshape(rows, 1, 1)
-    cost = ((x - anchors).square_() / scale).masked_fill_(mass <= 0, torch.inf)
+    x, present = x.reshape(-1, n, 1), present.reshape(-1, n, 1)
+    anchors, mass, scale = anchors.reshape(-1, 1, m), mass.reshape(-1, 1, m), scale.reshape(-1, 1, 1)
+    cost = (x - anchors).square_().div_(scale)
+    if not host.agreed(mass > 0):
+        cost = cost.masked_fill_(mass <= 0, torch.inf)
     problem = _Dual(x, present, anchors, mass, scale, power, host.agreed(present > 0), cost)
-    g = _solve(problem, problem.hard_potentials())
-    settled = problem.plan(g)
-    settled = torch.where(_links(settled, power), settled, 0.0)
-    inverse: Tensor = torch.linalg.inv_ex(problem.regular(problem.derivative(settled))).inverse
-    # inv_ex may give columns first; what the fake operator promises is rows first.
-    return g.reshape(*batch, 1, m).contiguous(), inverse.reshape(*batch, m, m).contiguous()
+    g, plan = _solve(problem, problem.hard_potentials())
+    if power == 1:  # without what is rounding alone
+        plan = problem._replace(cost=cost.masked_fill_(~_links(plan, power), torch.inf)).plan(g)
+    root = torch.linalg.cholesky_ex(problem.regular(problem.derivative(plan))).L
+    # Factors may come columns first; what the fake operator promises is rows first.
+    return plan.reshape(*batch, n, m), g.reshape(*batch, 1, m).contiguous(), root.reshape(*batch, m, m).contiguous()
 
 
 @_potentials.register_fake
-def _(x: Tensor, present: Tensor, anchors: Tensor, mass: Tensor, scale: Tensor, power: int) -> tuple[Tensor, Tensor]:
-    batch, m = x.shape[:-1], anchors.shape[-1]
-    return x.new_empty(*batch, 1, m), x.new_empty(*batch, m, m)
+def _(
+    x: Tensor, anchors: Tensor, mass: Tensor, scale: Tensor, present: Tensor, power: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    batch, n, m = x.shape[:-1], x.shape[-1], anchors.shape[-1]
+    return x.new_empty(*batch, n, m), x.new_empty(*batch, 1, m), x.new_empty(*batch, m, m)
 
 
 @_potentials.register_vmap
-def _(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
-    tensors, power = args[:-1], args[-1]
-    own = (1, 1, 1, 1, 2)  # axes of each tensor that are not batch axes
-    depth = max(t.dim() - (d is not None) - k for t, d, k in zip(tensors, in_dims, own, strict=False))
-    moved = []
-    for t, d, k in zip(tensors, in_dims, own, strict=False):
-        t = t.unsqueeze(0) if d is None else t.movedim(d, 0)
-        moved.append(t.reshape(t.shape[0], *[1] * (depth + k + 1 - t.dim()), *t.shape[1:]))
-    x = moved[0].expand(info.batch_size, *moved[0].shape[1:])
-    return _potentials(x, *moved[1:], power), (0, 0)
+def _(
+    info: Any, in_dims: tuple[int | None, ...], *args: Any
+) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[int, int, int]]:
+    moved = (
+        part.expand(info.batch_size, *part.shape) if dim is None else part.movedim(dim, 0)
+        for part, dim in zip(args[:-1], in_dims, strict=False)
+    )
+    return _potentials(*moved, args[-1]), (0, 0, 0)
 
 
 class _Dual(NamedTuple):
@@ -177,15 +263,13 @@ class _Dual(NamedTuple):
 
     def derivative(self, plan: Tensor) -> Tensor:
         """Derivative of the excess by g / scale, (rows, m, m): a graph's Laplacian, summed without cancellation."""
-        r = self.power
-        if r == 0:
-            shared = plan.mT @ plan  # rows of the plan sum to 1, or are 0
-        else:
-            weight = plan.sign() if r == 1 else plan.pow((r - 1) / r).mul_(r)
-            whole = weight.sum(dim=-1, keepdim=True)
-            shared = (weight / whole.clamp(min=torch.finfo(plan.dtype).tiny)).mT @ weight
-        shared = shared - torch.diag_embed(shared.diagonal(dim1=-2, dim2=-1))
-        return torch.diag_embed(shared.sum(dim=-1)) - shared
+        weight = share = _weights(plan, self.power)
+        if self.power > 0:  # else rows sum to 1, or are 0
+            share = weight / weight.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(plan.dtype).tiny)
+        result = torch.bmm(share.mT, weight).neg_()
+        diagonal = result.diagonal(dim1=-2, dim2=-1).zero_()
+        diagonal.copy_(-result.sum(dim=-1))
+        return result
 
     def regular(self, derivative: Tensor) -> Tensor:
         """The derivative, (rows, m, m), made invertible.
@@ -194,28 +278,33 @@ class _Dual(NamedTuple):
         nothing: adding the projection onto them settles it. A closed column is a group of its own.
         """
         m = derivative.shape[-1]
-        apart = torch.eye(m, dtype=derivative.dtype, device=derivative.device)
-        together = (-derivative > LINKED).to(derivative.dtype) + apart
-        if host.agreed(together > 0):
+        together = derivative.abs() > LINKED
+        together.diagonal(dim1=-2, dim2=-1).fill_(True)
+        if host.agreed(together):
             return derivative + 1.0 / m
+        group = together.to(derivative.dtype)
         for _ in range(doublings(m)):  # paths of length 1, 2, 4, ... until none can be longer
-            together = (together @ together).clamp(max=1.0)
-        return derivative + together / together.sum(dim=-1, keepdim=True)
+            group = (group @ group).clamp(max=1.0)
+        return derivative + group / group.sum(dim=-1, keepdim=True)
 
 
-def _solve(problem: _Dual, g: Tensor) -> Tensor:
-    """Newton's method with a damping that follows the excess, so that it is quadratic near the solution."""
+def _solve(problem: _Dual, g: Tensor) -> tuple[Tensor, Tensor]:
+    """Newton's method with a damping that follows the excess, so that it is quadratic near the solution.
+
+    Returns the potentials and their plan.
+    """
     plan = problem.plan(g)
     excess = problem.excess(plan)
     damping = torch.ones_like(excess[..., :1])
-    identity = torch.eye(g.shape[-1], dtype=g.dtype, device=g.device)
+    value: Tensor | None = None  # the objective at g, where it is known
     for _ in range(MAX_STEPS if host.seen(g) else UNSEEN_STEPS):
         size = excess.abs().amax(dim=-1, keepdim=True)
         active = (size > TOLERANCE) & (damping < 1e10)
         if host.agreed(~active):
             break
+        matrix = problem.derivative(plan)
         # The least damping keeps columns that share no mass from being thrown far away by rounding.
-        matrix = problem.derivative(plan) + (damping * size + 1e-14) * identity
+        matrix.diagonal(dim1=-2, dim2=-1).add_((damping * size + 1e-14).squeeze(-1))
         trial = g - OVERSHOOT * problem.scale * torch.linalg.solve_ex(matrix, excess.mT).result.mT
         trial_plan = problem.plan(trial)
         trial_excess = problem.excess(trial_plan)
@@ -223,11 +312,16 @@ def _solve(problem: _Dual, g: Tensor) -> Tensor:
         # objective need not be known.
         taken = active & (trial_excess.abs().amax(dim=-1, keepdim=True) < 0.5 * size)
         if not host.agreed(taken == active):
-            taken |= active & (problem.objective(trial, trial_plan) < problem.objective(g, plan))
+            value = problem.objective(g, plan) if value is None else value
+            trial_value = problem.objective(trial, trial_plan)
+            taken |= active & (trial_value < value)
+            value = torch.where(taken, trial_value, value)
+        else:
+            value = None
         if host.agreed(taken):
             g, plan, excess = trial, trial_plan, trial_excess
         else:
             g, plan = torch.where(taken, trial, g), torch.where(taken, trial_plan, plan)
             excess = torch.where(taken, trial_excess, excess)
         damping = torch.where(taken, damping / 4.0, damping * 4.0)
-    return g
+    return g, plan

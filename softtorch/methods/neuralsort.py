@@ -17,6 +17,9 @@ from softtorch.methods.positions import Every, Positions
 # Entries over softness stay below this over n, well inside of float32.
 _FAR = 1e30
 
+# Moderate entries over a softness above this are well inside of float32, times n too.
+TINY = 1e-12
+
 # From here on, entries along the axis, sums along the sorted line are cheaper than over all pairs.
 LINE = 512
 
@@ -52,19 +55,23 @@ class NeuralSort(ScoredMethod):
         return line.ranks(_mean_places(rows).reshape(keys.raw.shape), descending)
 
     def scores(self, keys: Keys, positions: Positions) -> Tensor:
-        place = positions.index(keys.n, keys.raw.device) - keys.below  # (..., k) among the finite entries
-        finite = keys.n - keys.below - keys.above  # (..., [1])
-        slope = (2 * place + 1 - finite).to(keys.compared.dtype)
-        # Bounded so that neither n x nor A can overflow; what is this far apart is sorted exactly long before.
-        entries = (keys.compared / keys.softness).clamp(-_FAR / keys.n, _FAR / keys.n)
-        distances = _distances(entries, keys)
-        return slope.unsqueeze(-1) * entries.unsqueeze(-2) - distances.unsqueeze(-2)
+        place = positions.index(keys.n, keys.raw.device)
+        if keys.moderate and not isinstance(keys.softness, Tensor) and keys.softness > TINY:
+            finite: Tensor | int = keys.n
+            entries = keys.compared / keys.softness
+        else:
+            place = place - keys.below  # (..., k) among the finite entries
+            finite = keys.n - keys.below - keys.above  # (..., [1])
+            # Bounded so that neither n x nor A can overflow; what is this far apart is sorted exactly long before.
+            entries = (keys.compared / keys.softness).clamp(-_FAR / keys.n, _FAR / keys.n)
+        slope = (2 * place + (1 - finite)).to(entries.dtype)
+        return slope.unsqueeze(-1) * entries.unsqueeze(-2) - _distances(entries, keys).unsqueeze(-2)
 
 
 def _distances(entries: Tensor, keys: Keys) -> Tensor:
     """A over softness, (..., [n]), of entries over softness, (..., [n])."""
     apart = keys.mode.softabs(entries.unsqueeze(-1) - entries.unsqueeze(-2), 1.0)
-    return (apart * (keys.level == 0).unsqueeze(-1)).sum(dim=-2)
+    return (apart if keys.moderate else apart * (keys.level == 0).unsqueeze(-1)).sum(dim=-2)
 
 
 def _has_line(keys: Keys) -> bool:

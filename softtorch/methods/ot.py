@@ -41,7 +41,8 @@ class OptimalTransport(Method):
         first, last = keys.below, keys.n - keys.above  # the places of finite entries, (..., 1) each
         mass = (torch.minimum(columns.end, last) - torch.maximum(columns.start, first)).clamp(min=0)
         plan = _plan(keys, accumulated(mass), (mass > 0) | columns.stays)
-        rows = columns.asked(plan).to(keys.raw.dtype)
+        rows = positions.picked(plan).mT if positions.complete else columns.asked(plan)
+        rows = rows.to(keys.raw.dtype)
         return settled(rows, keys, positions)
 
     def mask(self, keys: Keys, k: Tensor | float) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from softtorch.kernels import transport
+from softtorch.kernels.pointwise import plain_operators
 from softtorch.kernels.transport import Columns, plan
 from tests.softtorch.cases import draw, weights_like
 
@@ -69,6 +70,27 @@ def test_derivatives_equal_finite_differences(power: int) -> None:
         assert torch.autograd.gradgradcheck(loss, (x, torch.ones_like(softness).requires_grad_()), fast_mode=True)
 
 
+@pytest.mark.parametrize("power", POWERS)
+def test_the_derivatives_given_are_those_of_the_recorded_form(power: int) -> None:
+    x, softness = torch.sigmoid(draw(3, 8)), torch.tensor([[0.1], [0.3], [1.0]], dtype=torch.float64)
+    present = torch.ones_like(x)
+    present[1, 2] = 0.0
+    anchors, mass = (part.repeat(3, 1) for part in columns(8, 4))
+    mass[1, 0] -= 1.0
+    operands = [part.requires_grad_() for part in (x, anchors, mass, softness)]
+    weights = weights_like(torch.empty(3, 8, 4, dtype=torch.float64))
+
+    def slopes() -> tuple[Tensor, ...]:
+        result = plan(x, present, Columns(anchors, mass), softness, power)
+        return torch.autograd.grad((result * weights).sum(), operands)
+
+    given = slopes()
+    with plain_operators():
+        recorded = slopes()
+    for slope, want in zip(given, recorded, strict=True):
+        torch.testing.assert_close(slope, want, rtol=1e-9, atol=1e-9)  # systems of a condition of some 1e3
+
+
 def test_a_hard_plan_has_no_gradient_instead_of_an_enormous_one() -> None:
     x = torch.tensor([[0.1, 0.5, 0.9]], dtype=torch.float64, requires_grad=True)
     for power in POWERS:
@@ -121,6 +143,6 @@ def test_nan_stays_in_its_row() -> None:
 
 def test_the_operator_keeps_what_its_fake_form_promises() -> None:
     x = torch.rand(2, 5, dtype=torch.float64)
-    torch.library.opcheck(
-        transport._potentials, (x, torch.ones_like(x), *columns(5, 3), torch.ones(2, 1, 1).double(), 1)
-    )
+    anchors, mass = (part.expand(2, 3) for part in columns(5, 3))
+    scale = torch.ones(2, 1, 1).double()
+    torch.library.opcheck(transport._potentials, (x, anchors, mass, scale, torch.ones_like(x), 1))
