@@ -72,8 +72,11 @@ def spread_and_norm(rows: Rows, u: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _height(k: int, n: int) -> int:
-    """Places in a tile: finding out which entries count takes less time than they do, and a tile little more."""
-    return min(k, math.isqrt(n))
+    """Places in a tile: finding out which entries count takes less time than they do, and a tile little more.
+
+    Of few places, which may be far apart, it has fewer, for all entries between them may count.
+    """
+    return math.isqrt(min(k, n))
 
 
 def _tiled(x: Tensor, n: int) -> Tensor:

@@ -39,7 +39,7 @@ class NeuralSort(ScoredMethod):
     name = "neuralsort"
 
     def values(self, keys: Keys, positions: Positions, gated_grad: bool = True) -> Tensor:
-        if not _has_line(keys):
+        if not _has_line(keys) or positions.count(keys.n) == 0:
             return super().values(keys, positions, gated_grad)
         line = ordered(keys)
         places, back = positions.index(keys.n, keys.raw.device).sort()

@@ -128,6 +128,13 @@ def ranked(x: Tensor) -> Tensor:
     return softtorch.rank(x, dim=-1, method="neuralsort")
 
 
+@pytest.mark.parametrize("k", [0, 1, 7, 599])
+def test_few_places_have_the_values_of_all(k: int) -> None:
+    x = torch.randn(3, 600, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    got = softtorch.topk(x, k, method="neuralsort", return_indices=False).values
+    torch.testing.assert_close(got, sorted_values(x).flip(-1)[:, :k], rtol=0, atol=1e-12)  # sums of 600 terms
+
+
 def gapped(n: int, crowded: int) -> Tensor:
     """A crowd and few others far out, in random order: the matrix has rows with two humps, and columns no row wants."""
     x = torch.rand(n, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
