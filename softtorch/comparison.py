@@ -283,7 +283,9 @@ def _compared(
 
     def soft(curve: Mode, s: Softness, x: Tensor, y: Tensor) -> Tensor:
         def plain(x: Tensor, y: Tensor) -> Tensor:
-            return curve.sigmoidal(direction * (_difference(x, y) + offset) / s)
+            difference = _difference(x, y)
+            blurred = isinstance(s, float) and not curves.counts(x, s, abs(offset), 0.0)
+            return curve.step_of(difference if blurred else difference + offset, direction * s)
 
         if isinstance(s, Tensor):
             return plain(x, y)

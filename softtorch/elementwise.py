@@ -7,19 +7,19 @@ terms of a Mode, framed so.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from softtorch.errors import OptionError, message
-from softtorch.kernels.fused import Fused, run_hard, worth_passes
+from softtorch.kernels.fused import Fused, passes_possible, run_hard
 from softtorch.kernels.precision import computing_dtype, narrowed
 from softtorch.kernels.promotion import as_tensor, promoted
-from softtorch.modes import Mode
+from softtorch.modes import HARD, Mode
 from softtorch.options import check_softness, resolve_mode
-from softtorch.ramps import RAMPS, bounded, bounded_by, larger
+from softtorch.ramps import RAMPS, larger, within
 from softtorch.straight_through import differentiating, straight_through
 
 __all__ = ["abs", "clamp", "heaviside", "maximum", "minimum", "relu", "sigmoidal", "sign", "softrelu"]
@@ -239,24 +239,14 @@ def clamp(
     def hard(*_: Tensor) -> Tensor:
         return _torch_clamp(x, a, b)
 
-    def from_below(curve: Mode, s: Softness, x: Tensor, low: Tensor) -> Tensor:
-        return low + ramp.of(curve, s, x - low)
+    if x.is_floating_point() and not isinstance(low, Tensor) and not isinstance(high, Tensor):
+        return relaxed("clamp", softness, mode, hard, lambda curve, s, x: within(ramp, curve, s, x, low, high), x)
 
-    def from_above(curve: Mode, s: Softness, x: Tensor, high: Tensor) -> Tensor:
-        return high - ramp.of(curve, s, high - x)
+    def soft(curve: Mode, s: Softness, x: Tensor, *bounds: Tensor) -> Tensor:
+        given = iter(bounds)
+        return within(ramp, curve, s, x, *(None if bound is None else next(given) for bound in (low, high)))
 
-    def from_both(curve: Mode, s: Softness, x: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        if isinstance(a, Tensor) or isinstance(b, Tensor) or a is None or b is None:
-            return bounded(ramp, curve, s, x, low, high)
-        return bounded_by(ramp, curve, s, x, a, b)
-
-    if low is not None and high is not None:
-        return relaxed("clamp", softness, mode, hard, from_both, x, low, high)
-    if low is not None:
-        return relaxed("clamp", softness, mode, hard, from_below, x, low)
-    if high is not None:
-        return relaxed("clamp", softness, mode, hard, from_above, x, high)
-    return relaxed("clamp", softness, mode, hard, lambda curve, s, x: x, x)
+    return relaxed("clamp", softness, mode, hard, soft, x, *(bound for bound in (low, high) if bound is not None))
 
 
 def maximum(x: Tensor, y: Tensor | float, softness: Softness = 0.1, mode: str | Mode = "smooth") -> Tensor:
@@ -317,7 +307,7 @@ def minimum(x: Tensor, y: Tensor | float, softness: Softness = 0.1, mode: str | 
     return relaxed("minimum", softness, mode, torch.minimum, soft, x, y)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Straight:
     """What a straight-through form passes on as the mode: the hard value with the derivative of this mode."""
 
@@ -348,33 +338,34 @@ def relaxed(
     check_softness(where, softness)
     straight = isinstance(mode, Straight)
     curve = resolve_mode(where, mode.mode if isinstance(mode, Straight) else mode)
-    if len(xs) == 1 and isinstance(xs[0], Tensor):
-        tensors, dtype = [xs[0]], xs[0].dtype
-    else:
-        dtype = promoted(*xs)
-        tensors = [as_tensor(x, dtype, _device(*xs)) for x in xs]
-
-    def plainly_hard() -> Tensor:
+    tensors, dtype = _operands(xs)
+    if curve is HARD or (straight and not (differentiating() and dtype.is_floating_point)):
         return hard(*tensors)
-
-    def wide() -> Tensor:
-        computed = computing_dtype(dtype)
-        s = softness.to(computed) if isinstance(softness, Tensor) else softness
-        return narrowed(soft(curve, s, *(x.to(computed) for x in tensors)), dtype)
-
-    def joined() -> Tensor:
-        if not (differentiating() and dtype.is_floating_point):
-            return plainly_hard()
-        function = None if fused is None or isinstance(softness, Tensor) else fused(curve, softness)
-        if function is not None and worth_passes(tensors[0]):
-            return run_hard(hard, function, tensors[0])
-        return straight_through(plainly_hard(), wide())
-
-    return curve.select(plainly_hard, joined if straight else wide)()
+    if not straight:
+        return _soft(soft, curve, softness, tensors, dtype)
+    function = None if fused is None or isinstance(softness, Tensor) else fused(curve, softness)
+    if function is not None and passes_possible(tensors[0]):
+        return run_hard(hard, function, tensors[0])
+    return straight_through(hard(*tensors), _soft(soft, curve, softness, tensors, dtype))
 
 
-def _device(*xs: Tensor | float) -> torch.device:
-    return next(x.device for x in xs if isinstance(x, Tensor))
+def _operands(xs: tuple[Tensor | float, ...]) -> tuple[Sequence[Tensor], torch.dtype]:
+    """The operands as tensors, and the dtype of the result."""
+    first = xs[0]
+    if len(xs) == 1 and isinstance(first, Tensor):
+        return (first,), first.dtype
+    dtype = promoted(*xs)
+    device = next(x.device for x in xs if isinstance(x, Tensor))
+    return [as_tensor(x, dtype, device) for x in xs], dtype
+
+
+def _soft(soft: Soft, curve: Mode, softness: Softness, tensors: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    """soft(curve, softness, *tensors), computed in a dtype that is wide enough for it, in `dtype`."""
+    computed = computing_dtype(dtype)
+    s = softness.to(computed) if isinstance(softness, Tensor) else softness
+    if computed == dtype:
+        return soft(curve, s, *tensors)
+    return narrowed(soft(curve, s, *(x.to(computed) for x in tensors)), dtype)
 
 
 def _torch_clamp(x: Tensor, low: Tensor | float | None, high: Tensor | float | None) -> Tensor:

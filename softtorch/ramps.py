@@ -87,6 +87,20 @@ RAMPS: dict[bool, Ramp] = {False: Integral(), True: Gated()}
 """The ramp by the option `gated`."""
 
 
+def within(
+    ramp: Ramp, curve: Mode, s: Softness, x: Tensor, low: Tensor | float | None, high: Tensor | float | None
+) -> Tensor:
+    """x bounded by what there is of a lower and an upper bound: (...), broadcast."""
+    if low is None or high is None:
+        if high is not None:
+            return high - ramp.of(curve, s, high - x)
+        return x if low is None else low + ramp.of(curve, s, x - low)
+    if isinstance(low, Tensor) or isinstance(high, Tensor):
+        low, high = (x.new_full((), bound) if not isinstance(bound, Tensor) else bound for bound in (low, high))
+        return bounded(ramp, curve, s, x, low, high)
+    return bounded_by(ramp, curve, s, x, low, high)
+
+
 def bounded(ramp: Ramp, curve: Mode, s: Softness, x: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """low + ramp(x - low) - ramp(x - high), with the lower of the bounds for low: (...), broadcast."""
 

@@ -5,8 +5,10 @@ fused forms of the operators, each with the plain form that the mode gives. To a
 To add an operator: its passes in terms of these.
 """
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -26,8 +28,11 @@ _where_positive = torch.ops.aten.threshold_backward.grad_input
 class Curves(ABC):
     """The passes of one curve. They fill and return `out`, which may be x itself where nothing else is said.
 
-    All are of u = k x, on one axis; k is 1 / s up to its sign.
+    All are of u = k x; k is 1 / s up to its sign.
     """
+
+    short: ClassVar[bool] = False
+    """Whether the plain forms of step, sign, absolute, ramp and compared are a few operators each."""
 
     @abstractmethod
     def step(self, out: Tensor, x: Tensor, k: float, factor: float = 1.0) -> Tensor:
@@ -122,7 +127,13 @@ class Curves(ABC):
 
 def line(out: Tensor, x: Tensor, slope: float, constant: float) -> Tensor:
     """out, which may be x, becomes constant + slope x in one pass."""
-    return torch.add(torch.tensor(constant, dtype=x.dtype), x, alpha=slope, out=out)
+    return torch.add(_number(constant, x.dtype), x, alpha=slope, out=out)
+
+
+@functools.lru_cache(maxsize=4096)
+def _number(value: float, dtype: torch.dtype) -> Tensor:
+    """A number as the 0-dim tensor that torch.add wants for its first operand; to make one costs more than to add."""
+    return torch.full((), value, dtype=dtype, device="cpu")
 
 
 def step(curves: Curves, s: float, plain: Plain) -> Fused:
@@ -134,7 +145,7 @@ def step(curves: Curves, s: float, plain: Plain) -> Fused:
     def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
         curves.density(filled(outs[0]), x, 1.0 / s, grad, 1.0 / s)
 
-    return Fused(value, pull, plain)
+    return Fused(value, pull, plain, short=curves.short)
 
 
 def sign(curves: Curves, s: float, plain: Plain) -> Fused:
@@ -146,7 +157,7 @@ def sign(curves: Curves, s: float, plain: Plain) -> Fused:
     def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
         curves.density(filled(outs[0]), x, 1.0 / s, grad, 2.0 / s)
 
-    return Fused(value, pull, plain, curves.keeping_sign(s))
+    return Fused(value, pull, plain, curves.keeping_sign(s), curves.short)
 
 
 def absolute(curves: Curves, s: float, plain: Plain) -> Fused:
@@ -158,7 +169,7 @@ def absolute(curves: Curves, s: float, plain: Plain) -> Fused:
     def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
         curves.absolute_slope(filled(outs[0]), x, 1.0 / s).mul_(grad)
 
-    return Fused(value, pull, plain, curves.keeping_absolute(s))
+    return Fused(value, pull, plain, curves.keeping_absolute(s), curves.short)
 
 
 def ramp(curves: Curves, s: float, plain: Plain) -> Fused:
@@ -170,7 +181,7 @@ def ramp(curves: Curves, s: float, plain: Plain) -> Fused:
     def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
         curves.step(filled(outs[0]), x, 1.0 / s).mul_(grad)
 
-    return Fused(value, pull, plain, curves.keeping_ramp(s))
+    return Fused(value, pull, plain, curves.keeping_ramp(s), curves.short)
 
 
 def gated_ramp(curves: Curves, s: float, plain: Plain) -> Fused:
@@ -236,7 +247,8 @@ def compared(curves: Curves, s: float, direction: float, offset: float, plain: P
     k = direction / s
 
     def apart(out: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        return difference(out, x, y).add_(offset)
+        difference(out, x, y)
+        return out.add_(offset) if counts(x, s, abs(offset), 0.0) else out
 
     def value(out: Tensor, x: Tensor, y: Tensor) -> None:
         curves.step(out, apart(out, x, y), k)
@@ -247,7 +259,7 @@ def compared(curves: Curves, s: float, direction: float, offset: float, plain: P
         if outs[1] is not None:
             torch.neg(slope, out=outs[1])
 
-    return Fused(value, pull, plain, curves.keeping_step(apart, k))
+    return Fused(value, pull, plain, curves.keeping_step(apart, k), curves.short)
 
 
 def near(curves: Curves, s: float, tolerance: float, relative: float, apart: bool, plain: Plain) -> Fused:

@@ -2,8 +2,9 @@
 
 Autograd records a formula operator by operator: each is a pass over memory in either direction and keeps a tensor.
 A Fused function makes its passes by hand, in place and block by block so that what lies between stays in the cache,
-and keeps nothing but its operands. Where plain operators are needed (graphs, forward mode), for small inputs, and
-for second derivatives its plain form takes over. The functions themselves are in curves.py and its kin.
+and keeps nothing but its operands. Where plain operators are needed (graphs, forward mode), for second derivatives,
+and for small inputs where they are few, its plain form takes over. The functions themselves are in curves.py and its
+kin.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from softtorch._torch_private import is_wrapped
 from softtorch.kernels import pointwise
@@ -24,7 +26,7 @@ BLOCK = 1 << 19
 Outs = tuple[Tensor | None, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class Keeping:
     """Passes of which the forward ones leave vectors that spare the backward ones their costly functions."""
 
@@ -36,11 +38,11 @@ class Keeping:
     """pull(outs, grad, out, kept, *operands), as that of Fused; out and kept may not be written to"""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class Fused:
     """An elementwise function of one operand or more, of one dtype that is wide enough to compute in.
 
-    The passes run unrecorded on blocks, tensors of one axis. They fill what they are given to fill, and may use it on
+    The passes run unrecorded on blocks, dense tensors of one shape. They fill what they are given to fill, and may use it on
     the way; operands and the incoming gradient they leave as they are.
     """
 
@@ -53,11 +55,13 @@ class Fused:
     """plain(*operands): the same in differentiable operators, right in every derivative, at corners too; broadcasts"""
     keeping: Keeping | None = None
     """what is run in place of value and pull where there is a backward pass to come, if anything"""
+    short: bool = False
+    """whether `plain` is so few operators that small inputs are better off with it"""
 
 
 def run(function: Fused, *operands: Tensor) -> Tensor:
     """The function in its own passes, or plainly where those are of no use: (...), broadcast -> (...)."""
-    if not _suits(operands):
+    if not _suits(function, operands):
         return function.plain(*operands)
     if not torch.is_grad_enabled():
         return _filled(function, operands)
@@ -86,15 +90,17 @@ def shifted(function: Fused, by: float) -> Fused:
     return Fused(value, pull, lambda x: function.plain(x + by))
 
 
-def worth_passes(x: Tensor) -> bool:
-    """Whether passes by hand are possible here, and x large enough for them to pay."""
-    return not plain_operators_needed() and x.numel() >= pointwise.SMALL and x.device.type in ("cpu", "cuda")
+def passes_possible(x: Tensor) -> bool:
+    """Whether passes by hand are possible here."""
+    return type(x) in (Tensor, Parameter) and x.device.type in ("cpu", "cuda") and not plain_operators_needed()
 
 
-def _suits(operands: tuple[Tensor, ...]) -> bool:
-    """Whether the passes can be made: large dense operands of one shape, but for 0-dim ones."""
+def _suits(function: Fused, operands: tuple[Tensor, ...]) -> bool:
+    """Whether the passes can be made, and pay: dense operands of one shape, but for 0-dim ones."""
     first = operands[0]
-    return worth_passes(first) and all(x.is_contiguous() and (x.shape == first.shape or x.dim() == 0) for x in operands)
+    if function.short and first.numel() < pointwise.SMALL or not passes_possible(first):
+        return False
+    return all(x.is_contiguous() and (x.dim() == 0 or x.shape == first.shape) for x in operands)
 
 
 def _records(operands: tuple[Tensor, ...]) -> bool:
@@ -103,9 +109,11 @@ def _records(operands: tuple[Tensor, ...]) -> bool:
 
 
 def _blocks(*tensors: Tensor | None) -> Iterator[tuple[Any, ...]]:
-    """The tensors block by block; 0-dim ones whole, None as None. On a device with one large block all is one."""
+    """The tensors block by block; 0-dim ones whole, None as None. What is no larger than a block stays as it is."""
     first = next(x for x in tensors if x is not None)
-    size = BLOCK * torch.get_num_threads() if first.device.type == "cpu" else first.numel()
+    if first.numel() <= BLOCK or first.device.type != "cpu":
+        return iter((tensors,))
+    size = BLOCK * torch.get_num_threads()
     count = -(-first.numel() // size)
     flat = [
         [x] * count if x is None or x.dim() == 0 else x.reshape(-1).split(size)  # type: ignore[no-untyped-call]
@@ -137,7 +145,10 @@ def _pulled(function: Fused, grad: Tensor, operands: tuple[Tensor, ...], needed:
 def _summed(results: list[Tensor | None], operands: tuple[Tensor, ...]) -> Outs:
     """Derivatives summed to the shapes of their operands."""
     pairs = zip(results, operands, strict=True)
-    return tuple(None if part is None else part.sum_to_size(operand.shape) for part, operand in pairs)
+    return tuple(
+        part if part is None or part.shape == operand.shape else part.sum_to_size(operand.shape)
+        for part, operand in pairs
+    )
 
 
 class _Run(torch.autograd.Function):

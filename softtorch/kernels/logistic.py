@@ -22,6 +22,8 @@ SATURATION = 40.0
 class LogisticCurves(Curves):
     """sigmoid, tanh, softplus."""
 
+    short = True
+
     def step(self, out: Tensor, x: Tensor, k: float, factor: float = 1.0) -> Tensor:
         torch.mul(x, k, out=out).sigmoid_()
         return out if factor == 1.0 else out.mul_(factor)
