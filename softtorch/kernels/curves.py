@@ -127,12 +127,21 @@ class Curves(ABC):
 
 def line(out: Tensor, x: Tensor, slope: float, constant: float) -> Tensor:
     """out, which may be x, becomes constant + slope x in one pass."""
-    return torch.add(_number(constant, x.dtype), x, alpha=slope, out=out)
+    return torch.add(number(constant, x.dtype), x, alpha=slope, out=out)
+
+
+def horner(out: Tensor, x: Tensor, coefficients: Sequence[float]) -> Tensor:
+    """out, which is not x, becomes a polynomial of degree 1 or more, its coefficients from the constant on."""
+    *lower, second, top = coefficients
+    line(out, x, top, second)
+    for coefficient in reversed(lower):
+        torch.addcmul(number(coefficient, x.dtype), out, x, out=out)
+    return out
 
 
 @functools.lru_cache(maxsize=4096)
-def _number(value: float, dtype: torch.dtype) -> Tensor:
-    """A number as the 0-dim tensor that torch.add wants for its first operand; to make one costs more than to add."""
+def number(value: float, dtype: torch.dtype) -> Tensor:
+    """A number as the 0-dim tensor that torch wants for a first operand; to make one costs more than to add."""
     return torch.full((), value, dtype=dtype, device="cpu")
 
 

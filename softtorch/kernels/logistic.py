@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from softtorch.kernels.curves import Argument, Beyond, Curves, Passes, counts, line, near_slopes
+from softtorch.kernels.curves import Argument, Beyond, Curves, Passes, counts, horner, line, near_slopes, number
 from softtorch.kernels.fused import Keeping, Outs
 
 # aten's derivatives of sigmoid and tanh from their values, in one pass.
@@ -17,6 +17,9 @@ _where_positive = torch.ops.aten.threshold_backward.grad_input
 
 # The soft sign is exactly -1 or 1 from here on: tanh(40 / 2) rounds to 1 in float64.
 SATURATION = 40.0
+
+# atanh(z) / z as a polynomial in z^2, for z^2 <= 1/9; off by 4e-9 of its value. Interpolated at Chebyshev's nodes.
+_ATANH = (1.0, 0.33333161, 0.20012298, 0.13982579, 0.14078889)
 
 
 class LogisticCurves(Curves):
@@ -49,9 +52,7 @@ class LogisticCurves(Curves):
         return torch.add(u.sigmoid_(), _sigmoid_backward(bounded, u, grad_input=bounded), out=out)
 
     def ramp(self, out: Tensor, x: Tensor, s: float) -> Tensor:
-        # relu(x) + s log1p(e^-|x / s|), with the exponential to base 2, which is twice as fast.
-        torch.abs(x, out=out).mul_(-math.log2(math.e) / s).exp2_().log1p_().mul_(s)
-        return out.add_(x.relu())
+        return _softplus(out, _decay(torch.empty_like(x), x, s), x, s)
 
     def steps(self, inside: Tensor, s: float, offsets: Sequence[float]) -> Iterator[Tensor]:
         if max(map(abs, offsets), default=0.0) + 1.0 > 0.9 * s * math.log(torch.finfo(inside.dtype).max):
@@ -89,12 +90,11 @@ class LogisticCurves(Curves):
 
     def keeping_ramp(self, s: float) -> Keeping:
         def value(out: Tensor, kept: list[Tensor], x: Tensor) -> None:
-            power = torch.abs(x, out=kept[0]).mul_(-math.log2(math.e) / s).exp2_()  # e^-|x / s|
-            torch.log1p(power, out=out).mul_(s).add_(x.relu())
+            _softplus(out, _decay(kept[0], x, s), x, s)
 
         def pull(outs: Outs, grad: Tensor, out: Tensor, kept: list[Tensor], x: Tensor) -> None:
             over = torch.add(kept[0], 1.0, out=outs[0]).reciprocal_().sub_(0.5)  # sigmoid(|x / s|) - 1/2
-            over.copysign_(x).add_(0.5).mul_(grad)
+            torch.addcmul(number(0.5, x.dtype), over, x.sign(), out=over).mul_(grad)
 
         return Keeping(1, value, pull)
 
@@ -159,3 +159,19 @@ class LogisticCurves(Curves):
             slope.div_(kept[0] + 1.0).mul_(grad)
 
         return value, pull, Keeping(1, keep, pull_kept)
+
+
+def _decay(out: Tensor, x: Tensor, s: float) -> Tensor:
+    """out becomes e^-|x / s|, by the exponential to base 2, which is twice as fast."""
+    return torch.abs(x, out=out).mul_(-math.log2(math.e) / s).exp2_()
+
+
+def _softplus(out: Tensor, decay: Tensor, x: Tensor, s: float) -> Tensor:
+    """out becomes relu(x) + s log1p(decay), decay = e^-|x / s|."""
+    if x.dtype != torch.float32:
+        return torch.log1p(decay, out=out).mul_(s).add_(x.relu())
+    # log1p(p) = 2 atanh(p / (2 + p)), in passes that together take half of the time of torch's logarithm.
+    z = torch.div(decay, torch.add(decay, 2.0, out=out))
+    square = torch.square(z)
+    horner(out, square, [2.0 * s * coefficient for coefficient in _ATANH])
+    return torch.addcmul(torch.clamp(x, min=0.0, out=square), out, z, out=out)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from softtorch.kernels.curves import Beyond, Curves, counts, line
+from softtorch.kernels.curves import Beyond, Curves, counts, horner, line
 from softtorch.kernels.fused import Keeping, Outs
 
 # The curves run from 0 to 1 on [-5, 5], which makes them about as wide as the logistic function.
@@ -32,15 +32,11 @@ class PowerTimes:
 
     def fill(self, out: Tensor, y: Tensor, factor: float = 1.0) -> Tensor:
         """out, which is not y, becomes factor times the value at y."""
-        *lower, top = (factor * coefficient for coefficient in self.coefficients)
-        if not lower:
-            torch.mul(y, top, out=out)
+        coefficients = [factor * coefficient for coefficient in self.coefficients]
+        if len(coefficients) == 1:
+            torch.mul(y, coefficients[0], out=out)
             return self._times(out, y, self.power - 1)
-        *lower, second = lower
-        line(out, y, top, second)
-        for coefficient in reversed(lower):
-            out.mul_(y).add_(coefficient)
-        return self._times(out, y, self.power)
+        return self._times(horner(out, y, coefficients), y, self.power)
 
     def _times(self, out: Tensor, y: Tensor, power: int) -> Tensor:
         if power >= 3:  # a pass of its own, and no slower than a product
