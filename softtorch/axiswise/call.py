@@ -18,7 +18,7 @@ from softtorch.modes import Mode
 from softtorch.options import resolve_dim, resolve_method, resolve_mode, row_softness
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class Call:
     """The prepared input of one operator call. `dim` is None where the input was flattened."""
 
@@ -96,7 +96,7 @@ def open_call(where: str, x: Tensor, dim: int | None, needs: str, options: Optio
     mode = resolve_mode(where, options.mode)
     method = resolve_method(where, options.method, mode, needs, options.ot_kwargs)
     place = None if dim is None else resolve_dim(where, dim, x)
-    last = x.reshape(-1) if place is None or x.ndim == 0 else x.movedim(place, -1)
+    last = _with_last(x, place)
     if reduces and last.shape[-1] == 0:
         wrong = f"input {tuple(x.shape)} has no entries" + ("" if dim is None else f" along dim={dim}")
         raise ShapeError(message(where, wrong, "Use an axis with at least one"))
@@ -104,3 +104,10 @@ def open_call(where: str, x: Tensor, dim: int | None, needs: str, options: Optio
         method = HARD  # nothing to relax, and no method has to think of it
     softness = row_softness(where, options.softness, tuple(last.shape[:-1]))
     return Call(x, place, method, method.prepare(last, softness, mode, options.standardize))
+
+
+def _with_last(x: Tensor, place: int | None) -> Tensor:
+    """x with the axis at `place` last, (..., [n]); flattened where there is no such axis."""
+    if place is None or x.ndim == 0:
+        return x.reshape(-1)
+    return x if place == x.ndim - 1 else x.movedim(place, -1)

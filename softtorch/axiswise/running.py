@@ -170,7 +170,7 @@ def prefixes(keys: Keys, inside: Tensor, absent: int) -> Keys:
         keys,
         raw=torch.where(inside, keys.raw.unsqueeze(-2), absent * torch.inf),
         compared=torch.where(inside, keys.compared.unsqueeze(-2), edge.unsqueeze(-2)),
-        level=torch.where(inside, keys.level.unsqueeze(-2), absent),
+        levels=torch.where(inside, keys.level.unsqueeze(-2), absent),
         moderate=False,
         softness=_per_part(keys.softness),
         center=None if keys.center is None else keys.center.unsqueeze(-2),

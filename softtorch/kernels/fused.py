@@ -42,8 +42,8 @@ class Keeping:
 class Fused:
     """An elementwise function of one operand or more, of one dtype that is wide enough to compute in.
 
-    The passes run unrecorded on blocks, dense tensors of one shape. They fill what they are given to fill, and may use it on
-    the way; operands and the incoming gradient they leave as they are.
+    The passes run unrecorded on blocks, dense tensors of one shape. They fill what they are given to fill, and may use
+    it on the way; operands and the incoming gradient they leave as they are.
     """
 
     value: Callable[..., None]
@@ -98,7 +98,7 @@ def passes_possible(x: Tensor) -> bool:
 def _suits(function: Fused, operands: tuple[Tensor, ...]) -> bool:
     """Whether the passes can be made, and pay: dense operands of one shape, but for 0-dim ones."""
     first = operands[0]
-    if function.short and first.numel() < pointwise.SMALL or not passes_possible(first):
+    if (function.short and first.numel() < pointwise.SMALL) or not passes_possible(first):
         return False
     return all(x.is_contiguous() and (x.dim() == 0 or x.shape == first.shape) for x in operands)
 

@@ -20,7 +20,7 @@ class Hard(Method):
     doubly_stochastic = True
 
     def prepare(self, x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool) -> Keys:
-        return Keys(x, x, torch.zeros((), dtype=torch.int8, device=x.device), softness, mode)
+        return Keys(x, x, None, softness, mode)
 
     def rows(self, keys: Keys, positions: Positions) -> Tensor:
         return one_hot(positions.exact(keys.raw.detach())[1], keys.raw)

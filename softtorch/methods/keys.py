@@ -21,16 +21,19 @@ _FAR = 1e8  # masks are also written with -1e9; so far apart, standardizing leav
 _HUGE = 1e12  # above this the squares are taken of x / max|x|: 1e12 squared, times 2^40 entries, is below 3e38
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class Keys:
-    """One input, ready for a method. All tensors share the batch shape (...) and the last axis [n]."""
+    """One input, ready for a method, which does not change it.
+
+    All tensors share the batch shape (...) and the last axis [n].
+    """
 
     raw: Tensor
     """(..., [n]) the input as given, infinities included, half precision widened."""
     compared: Tensor
     """(..., [n]) finite numbers in the order of `raw`: what a relaxation compares, in units of `softness`."""
-    level: Tensor
-    """(..., [n]) int8: -1 where raw counts as -inf, 1 where it counts as +inf, else 0."""
+    levels: Tensor | None
+    """`level`, or None where it is known to be 0."""
     softness: Tensor | float
     """a number, or a tensor broadcastable to (..., 1)."""
     mode: Mode
@@ -40,6 +43,13 @@ class Keys:
     """(..., [1]) what it was then divided by; None when not standardized. A constant where `moderate`."""
     moderate: bool = False
     """Whether it is known that no entry counts as infinite and none is huge; where False, either may be so."""
+
+    @property
+    def level(self) -> Tensor:
+        """(..., [n]) int8: -1 where raw counts as -inf, 1 where it counts as +inf, else 0."""
+        if self.levels is None:
+            return torch.zeros((), dtype=torch.int8, device=self.raw.device).expand(self.raw.shape)
+        return self.levels
 
     @property
     def n(self) -> int:
@@ -93,7 +103,8 @@ class Keys:
         """The keys of -x. Standardizing commutes with the sign: sigmoid(-z) = 1 - sigmoid(z)."""
         compared = -self.compared if self.center is None else 1.0 - self.compared
         center = None if self.center is None else -self.center
-        return replace(self, raw=-self.raw, compared=compared, level=-self.level, center=center)
+        levels = None if self.levels is None else -self.levels
+        return replace(self, raw=-self.raw, compared=compared, levels=levels, center=center)
 
 
 def prepare(x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool) -> Keys:
@@ -120,16 +131,15 @@ def prepare(x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool) 
 
 def _moderate(x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool) -> Keys | None:
     """Keys for x, (..., [n]), where it is seen at once that no entry is so far out that it could count as infinite."""
-    level = torch.zeros((), dtype=torch.int8, device=x.device).expand(x.shape)
     # Bounds are compared so that a NaN is not moderate.
     if not standardize:
         fixed = x.detach()
         inside = float(fixed.amin()) > -_FAR / 2 and float(fixed.amax()) < _FAR / 2
-        return Keys(x, x, level, softness, mode, moderate=True) if inside else None
+        return Keys(x, x, None, softness, mode, moderate=True) if inside else None
     scores = standard(x)
     if not float(reach(scores).amax()) < _FAR / 2:
         return None
-    return Keys(x, scores.z.sigmoid(), level, softness, mode, scores.mean, scores.spread, moderate=True)
+    return Keys(x, scores.z.sigmoid(), None, softness, mode, scores.mean, scores.spread, moderate=True)
 
 
 def _bounds(x: Tensor) -> tuple[Tensor | float, Tensor | float]:
