@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import hardtanh
 
 from softtorch.elementwise import Soft, relaxed
-from softtorch.kernels import curves
+from softtorch.kernels import curves, host
 from softtorch.kernels.fused import run
 from softtorch.modes import Mode
 
@@ -284,10 +284,10 @@ def _compared(
     def soft(curve: Mode, s: Softness, x: Tensor, y: Tensor) -> Tensor:
         def plain(x: Tensor, y: Tensor) -> Tensor:
             difference = _difference(x, y)
-            blurred = isinstance(s, float) and not curves.counts(x, s, abs(offset), 0.0)
-            return curve.step_of(difference if blurred else difference + offset, direction * s)
+            beyond = difference + offset if _counts(x, s, offset) else difference
+            return curve.step_of(beyond, direction * s)
 
-        if isinstance(s, Tensor):
+        if isinstance(s, Tensor) or curve.curves.plainly(x):
             return plain(x, y)
         return run(curves.compared(curve.curves, s, direction, offset, plain), x, y)
 
@@ -299,12 +299,15 @@ def _nearness(tolerance: float, relative: float, apart: bool) -> Soft:
 
     def soft(curve: Mode, s: Softness, x: Tensor, y: Tensor) -> Tensor:
         def plain(x: Tensor, y: Tensor) -> Tensor:
-            beyond = curve.softabs(_difference(x, y), s) - tolerance
-            beyond = (beyond - relative * curve.softabs(y, s) if relative else beyond) / s
-            # hardtanh is clamp with a cheaper derivative: epsilon makes the value leave [0, 1] by a little.
-            return hardtanh(curve.sign(beyond) if apart else 2.0 * curve.sigmoidal(-beyond), 0.0, 1.0)
+            beyond = curve.softabs(_difference(x, y), s)
+            tolerant = bool(relative) or _counts(x, s, tolerance)
+            if tolerant:
+                beyond = beyond - (tolerance + relative * curve.softabs(y, s) if relative else tolerance)
+            nearness = curve.sign_of(beyond, s) if apart else 2.0 * curve.step_of(beyond, -s)
+            # hardtanh is clamp with a cheaper derivative: a tolerance makes the value leave [0, 1] by a little.
+            return hardtanh(nearness, 0.0, 1.0) if tolerant else nearness
 
-        if isinstance(s, Tensor):
+        if isinstance(s, Tensor) or curve.curves.plainly(x):
             return plain(x, y)
         return run(curves.near(curve.curves, s, tolerance, relative, apart, plain), x, y)
 
@@ -320,9 +323,15 @@ def _as_numbers(hard: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, T
     return compare
 
 
+def _counts(x: Tensor, s: Softness, tolerance: float) -> bool:
+    """Whether a tolerance is more than rounding; a softness that is no plain number is not looked at."""
+    return not isinstance(s, float) or curves.counts(x, s, abs(tolerance), 0.0)
+
+
 def _difference(x: Tensor, y: Tensor) -> Tensor:
     """x - y, and 0 for two infinities that are equal: (...), (...) -> (...)."""
-    if y.dim() > 0:  # a number is finite, or its infinity is met by chance only
-        largest = torch.finfo(x.dtype).max
-        x, y = hardtanh(x, -largest, largest), hardtanh(y, -largest, largest)
-    return x - y
+    difference = x - y
+    if y.dim() == 0 or host.finite(difference):  # a number is infinite by chance only
+        return difference
+    largest = torch.finfo(x.dtype).max
+    return hardtanh(x, -largest, largest) - hardtanh(y, -largest, largest)

@@ -239,7 +239,7 @@ def clamp(
     def hard(*_: Tensor) -> Tensor:
         return _torch_clamp(x, a, b)
 
-    if x.is_floating_point() and not isinstance(low, Tensor) and not isinstance(high, Tensor):
+    if not isinstance(low, Tensor) and not isinstance(high, Tensor):
         return relaxed("clamp", softness, mode, hard, lambda curve, s, x: within(ramp, curve, s, x, low, high), x)
 
     def soft(curve: Mode, s: Softness, x: Tensor, *bounds: Tensor) -> Tensor:
@@ -344,7 +344,7 @@ def relaxed(
     if not straight:
         return _soft(soft, curve, softness, tensors, dtype)
     function = None if fused is None or isinstance(softness, Tensor) else fused(curve, softness)
-    if function is not None and passes_possible(tensors[0]):
+    if function is not None and passes_possible(tensors[0]) and not curve.curves.plainly(tensors[0]):
         return run_hard(hard, function, tensors[0])
     return straight_through(hard(*tensors), _soft(soft, curve, softness, tensors, dtype))
 
@@ -352,8 +352,10 @@ def relaxed(
 def _operands(xs: tuple[Tensor | float, ...]) -> tuple[Sequence[Tensor], torch.dtype]:
     """The operands as tensors, and the dtype of the result."""
     first = xs[0]
-    if len(xs) == 1 and isinstance(first, Tensor):
-        return (first,), first.dtype
+    if isinstance(first, Tensor):
+        alike = [x for x in xs if isinstance(x, Tensor) and x.dtype == first.dtype and x.device == first.device]
+        if len(alike) == len(xs):
+            return alike, first.dtype
     dtype = promoted(*xs)
     device = next(x.device for x in xs if isinstance(x, Tensor))
     return [as_tensor(x, dtype, device) for x in xs], dtype

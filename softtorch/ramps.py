@@ -66,7 +66,9 @@ class Gated(Ramp):
     """x times the soft step."""
 
     def of(self, curve: Mode, s: Softness, x: Tensor) -> Tensor:
-        return _gated(curve, s, x) if isinstance(s, Tensor) else run(self.function(curve, s), x)
+        if isinstance(s, Tensor) or curve.curves.plainly(x):
+            return _gated(curve, s, x)
+        return run(self.function(curve, s), x)
 
     def function(self, curve: Mode, s: float) -> Fused:
         return curves.gated_ramp(curve.curves, s, lambda x: _gated(curve, s, x))
@@ -133,7 +135,9 @@ def bounded_by(ramp: Ramp, curve: Mode, s: Softness, x: Tensor, low: float, high
         return bounded(ramp, curve, s, x, x.new_full((), low), x.new_full((), high))
 
     fast = None if isinstance(s, Tensor) else ramp.between(curve, s, low, high, x.dtype, plain)
-    return plain(x) if fast is None else run(fast, x)
+    if fast is None:
+        return plain(x)
+    return fast.plain(x) if curve.curves.plainly(x) else run(fast, x)
 
 
 def larger(curve: Mode, s: Softness, x: Tensor, y: Tensor) -> Tensor:

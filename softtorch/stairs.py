@@ -7,6 +7,7 @@ accumulated in place, forward and backward, and keeps x alone; its plain form is
 import torch
 from torch import Tensor
 
+from softtorch.kernels import host
 from softtorch.kernels.fused import Fused, Outs, run
 from softtorch.modes import Mode
 
@@ -18,7 +19,7 @@ def stairs(curve: Mode, s: Softness, x: Tensor, radius: int, from_floor: bool = 
 
     With from_floor it is counted from floor(x), and the same for all x that are whole numbers apart: NaN at inf.
     """
-    if isinstance(s, Tensor):
+    if isinstance(s, Tensor) or curve.curves.plainly(x):
         return _plain(curve, s, x, radius, from_floor)
     return run(stairs_function(curve, s, radius, from_floor), x)
 
@@ -58,11 +59,15 @@ def _plain(curve: Mode, s: Softness, x: Tensor, radius: int, from_floor: bool) -
     """The sum as autograd can differentiate it, in every order and for the softness too. (...)"""
     places, ones = _reached(curve, s, radius, x.dtype)
     whole = x.detach().floor()
-    base = _finite(whole)
-    inside = (x - whole).nan_to_num(nan=0.0)  # in [0, 1); inf and NaN are put in by `total`
+    base = whole if host.finite(x) else _finite(whole)
+    inside = x - whole  # in [0, 1); inf and NaN are put in by `total`
+    inside = inside if base is whole else inside.nan_to_num(nan=0.0)
     unbounded = whole - base
     base = torch.zeros_like(base) if from_floor else base
     total = _begin(unbounded, base, ones, radius)
+    if {-radius, radius + 1}.isdisjoint(places):  # all steps count alike
+        offsets = torch.tensor([0.5 - place for place in places], dtype=x.dtype, device=x.device)
+        return total + curve.sigmoidal((inside.unsqueeze(-1) + offsets) / s).sum(dim=-1)  # over (..., places)
     for place in places:
         step = curve.sigmoidal((inside + (0.5 - place)) / s)
         factor = _factor(place, base, radius)

@@ -6,6 +6,7 @@ To add an operator: its passes in terms of these.
 """
 
 import functools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
@@ -13,13 +14,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from softtorch.kernels import host
+from softtorch.kernels import host, pointwise
 from softtorch.kernels.fused import Fused, Keeping, Outs
 
 Argument = Callable[[Tensor, Tensor, Tensor], Tensor]
 Beyond = Callable[[Tensor, list[Tensor], Tensor, Tensor], Tensor]
 Plain = Callable[..., Tensor]
-Passes = tuple[Callable[..., None], Callable[..., None], Keeping | None]
+Passes = tuple[Callable[..., None], Callable[..., None], Keeping | None, Plain | None]
 
 # aten's fused derivatives, which select without a bool tensor: those cost several passes each.
 _where_positive = torch.ops.aten.threshold_backward.grad_input
@@ -32,7 +33,11 @@ class Curves(ABC):
     """
 
     short: ClassVar[bool] = False
-    """Whether the plain forms of step, sign, absolute, ramp and compared are a few operators each."""
+    """Whether the plain forms are a few operators each."""
+
+    def plainly(self, x: Tensor) -> bool:
+        """Whether x, of any shape, is so small that the plain forms cost less than passes by hand."""
+        return self.short and x.numel() < pointwise.SMALL
 
     @abstractmethod
     def step(self, out: Tensor, x: Tensor, k: float, factor: float = 1.0) -> Tensor:
@@ -154,7 +159,7 @@ def step(curves: Curves, s: float, plain: Plain) -> Fused:
     def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
         curves.density(filled(outs[0]), x, 1.0 / s, grad, 1.0 / s)
 
-    return Fused(value, pull, plain, short=curves.short)
+    return Fused(value, pull, plain)
 
 
 def sign(curves: Curves, s: float, plain: Plain) -> Fused:
@@ -166,7 +171,7 @@ def sign(curves: Curves, s: float, plain: Plain) -> Fused:
     def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
         curves.density(filled(outs[0]), x, 1.0 / s, grad, 2.0 / s)
 
-    return Fused(value, pull, plain, curves.keeping_sign(s), curves.short)
+    return Fused(value, pull, plain, curves.keeping_sign(s))
 
 
 def absolute(curves: Curves, s: float, plain: Plain) -> Fused:
@@ -178,7 +183,7 @@ def absolute(curves: Curves, s: float, plain: Plain) -> Fused:
     def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
         curves.absolute_slope(filled(outs[0]), x, 1.0 / s).mul_(grad)
 
-    return Fused(value, pull, plain, curves.keeping_absolute(s), curves.short)
+    return Fused(value, pull, plain, curves.keeping_absolute(s))
 
 
 def ramp(curves: Curves, s: float, plain: Plain) -> Fused:
@@ -190,7 +195,7 @@ def ramp(curves: Curves, s: float, plain: Plain) -> Fused:
     def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
         curves.step(filled(outs[0]), x, 1.0 / s).mul_(grad)
 
-    return Fused(value, pull, plain, curves.keeping_ramp(s), curves.short)
+    return Fused(value, pull, plain, curves.keeping_ramp(s))
 
 
 def gated_ramp(curves: Curves, s: float, plain: Plain) -> Fused:
@@ -211,7 +216,7 @@ def gated_ramp(curves: Curves, s: float, plain: Plain) -> Fused:
 def between(curves: Curves, low: float, high: float, s: float, dtype: torch.dtype, plain: Plain) -> Fused | None:
     """low + ramp(x - low) - ramp(x - high), or None where no passes are precise."""
     passes = curves.between(low, high, s, dtype)
-    return Fused(passes[0], passes[1], plain, passes[2]) if passes else None
+    return Fused(passes[0], passes[1], passes[3] or plain, passes[2]) if passes else None
 
 
 def corners(curves: Curves, low: float, high: float, s: float) -> Passes:
@@ -228,7 +233,7 @@ def corners(curves: Curves, low: float, high: float, s: float) -> Passes:
         beyond = torch.abs(x - middle if middle else x, out=outs[0]).sub_(half)
         curves.step(beyond, beyond, -1.0 / s).mul_(grad)
 
-    return value, pull, None
+    return value, pull, None, None
 
 
 def larger(curves: Curves, s: float, plain: Plain) -> Fused:
@@ -268,7 +273,7 @@ def compared(curves: Curves, s: float, direction: float, offset: float, plain: P
         if outs[1] is not None:
             torch.neg(slope, out=outs[1])
 
-    return Fused(value, pull, plain, curves.keeping_step(apart, k), curves.short)
+    return Fused(value, pull, plain, curves.keeping_step(apart, k))
 
 
 def near(curves: Curves, s: float, tolerance: float, relative: float, apart: bool, plain: Plain) -> Fused:
@@ -321,7 +326,7 @@ def difference(out: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """out becomes x - y, and 0 for two infinities that are equal; y of one axis or 0-dim."""
     if y.dim() == 0:  # a number is finite, or its infinity is met by chance only
         return torch.sub(x, y, out=out)
-    if host.seen(x) and bool(torch.sub(x, y, out=out).sum().isfinite()):
+    if host.seen(x) and math.isfinite(float(torch.sub(x, y, out=out).sum())):
         return out
     largest = torch.finfo(x.dtype).max
     return torch.clamp(x, -largest, largest, out=out).sub_(y.clamp(-largest, largest))

@@ -2,9 +2,8 @@
 
 Autograd records a formula operator by operator: each is a pass over memory in either direction and keeps a tensor.
 A Fused function makes its passes by hand, in place and block by block so that what lies between stays in the cache,
-and keeps nothing but its operands. Where plain operators are needed (graphs, forward mode), for second derivatives,
-and for small inputs where they are few, its plain form takes over. The functions themselves are in curves.py and its
-kin.
+and keeps nothing but its operands. Where plain operators are needed (graphs, forward mode) and for second derivatives
+its plain form takes over. The functions themselves are in curves.py and its kin.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +15,6 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from softtorch._torch_private import is_wrapped
-from softtorch.kernels import pointwise
 from softtorch.kernels.pointwise import aligned, described, plain_operators, plain_operators_needed
 from softtorch.kernels.precision import computing_dtype
 
@@ -55,13 +53,11 @@ class Fused:
     """plain(*operands): the same in differentiable operators, right in every derivative, at corners too; broadcasts"""
     keeping: Keeping | None = None
     """what is run in place of value and pull where there is a backward pass to come, if anything"""
-    short: bool = False
-    """whether `plain` is so few operators that small inputs are better off with it"""
 
 
 def run(function: Fused, *operands: Tensor) -> Tensor:
     """The function in its own passes, or plainly where those are of no use: (...), broadcast -> (...)."""
-    if not _suits(function, operands):
+    if not _suits(operands):
         return function.plain(*operands)
     if not torch.is_grad_enabled():
         return _filled(function, operands)
@@ -95,10 +91,10 @@ def passes_possible(x: Tensor) -> bool:
     return type(x) in (Tensor, Parameter) and x.device.type in ("cpu", "cuda") and not plain_operators_needed()
 
 
-def _suits(function: Fused, operands: tuple[Tensor, ...]) -> bool:
-    """Whether the passes can be made, and pay: dense operands of one shape, but for 0-dim ones."""
+def _suits(operands: tuple[Tensor, ...]) -> bool:
+    """Whether the passes can be made: dense operands of one shape, but for 0-dim ones."""
     first = operands[0]
-    if (function.short and first.numel() < pointwise.SMALL) or not passes_possible(first):
+    if not passes_possible(first):
         return False
     return all(x.is_contiguous() and (x.dim() == 0 or x.shape == first.shape) for x in operands)
 

@@ -4,6 +4,8 @@ A branch on data costs nothing there, and saves passes over memory that most dat
 would wait for the device, in a graph it would fix the branch, and a mapped function has no one answer.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -14,6 +16,11 @@ from softtorch.kernels.pointwise import plain_operators_needed
 def seen(x: Tensor) -> bool:
     """Whether a number of x, (any shape) and no stand-in for others, can be looked at without waiting for a device."""
     return x.device.type == "cpu"
+
+
+def finite(x: Tensor) -> bool:
+    """Whether x, any shape, is seen to hold neither infinities nor NaN, and to be far from the largest number."""
+    return readable(x) and math.isfinite(float(x.detach().sum()))
 
 
 def agreed(condition: Tensor) -> bool:

@@ -158,7 +158,10 @@ class LogisticCurves(Curves):
             slope = torch.mul(kept[0], -1.0 / factor, out=outs[0]).add_(1.0).mul_(kept[0])
             slope.div_(kept[0] + 1.0).mul_(grad)
 
-        return value, pull, Keeping(1, keep, pull_kept)
+        def plain(x: Tensor) -> Tensor:
+            return low + s * torch.log1p(factor * torch.sigmoid((x - high) / s))
+
+        return value, pull, Keeping(1, keep, pull_kept), plain
 
 
 def _decay(out: Tensor, x: Tensor, s: float) -> Tensor:

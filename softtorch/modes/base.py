@@ -6,6 +6,7 @@ modes/__init__.py.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar, TypeVar
 
 from torch import Tensor
@@ -68,48 +69,62 @@ class Mode(ABC):
 
     def step_of(self, x: Tensor, softness: Tensor | float) -> Tensor:
         """sigmoidal(x / softness), any shape."""
-        if isinstance(softness, Tensor):
-            return run(self.step_function(1.0), x / softness)
-        return run(self.step_function(softness), x)
+        return self._in_units(self.step_function, self.plain_step, x, softness)
 
     def sign_of(self, x: Tensor, softness: Tensor | float) -> Tensor:
         """sign(x / softness), any shape."""
-        if isinstance(softness, Tensor):
-            return run(self.sign_function(1.0), x / softness)
-        return run(self.sign_function(softness), x)
+        return self._in_units(self.sign_function, self.plain_sign, x, softness)
 
     def softabs(self, x: Tensor, softness: Tensor | float) -> Tensor:
         """x times the soft sign of x / softness, any shape: abs(x) as softness -> 0."""
-        if isinstance(softness, Tensor):
-            return softness * run(self.absolute_function(1.0), x / softness)
-        return run(self.absolute_function(softness), x)
+        unit = self._in_units(self.absolute_function, self.plain_absolute, x, softness)
+        return softness * unit if isinstance(softness, Tensor) else unit
 
     def ramp_of(self, x: Tensor, softness: Tensor | float) -> Tensor:
         """softness * softrelu(x / softness), any shape: relu(x) as softness -> 0."""
-        if isinstance(softness, Tensor):
-            return softness * run(self.ramp_function(1.0), x / softness)
-        return run(self.ramp_function(softness), x)
+        unit = self._in_units(self.ramp_function, self.plain_ramp, x, softness)
+        return softness * unit if isinstance(softness, Tensor) else unit
+
+    def _in_units(
+        self, fused: Callable[[float], Fused], plain: Callable[[Tensor, float], Tensor], x: Tensor, s: Tensor | float
+    ) -> Tensor:
+        """The curve at x, as it is for a softness of s; at x / s, as it is for a softness of 1, where s is a tensor."""
+        if isinstance(s, Tensor):
+            x, s = x / s, 1.0
+        return plain(x, s) if self.curves.plainly(x) else run(fused(s), x)
 
     def step_function(self, s: float) -> Fused:
         """sigmoidal(x / s) in few passes."""
-        return curves.step(self.curves, s, lambda x: self.sigmoidal(x / s))
+        return curves.step(self.curves, s, lambda x: self.plain_step(x, s))
 
     def sign_function(self, s: float) -> Fused:
         """sign(x / s) in few passes."""
-        return curves.sign(self.curves, s, lambda x: self.sign(x / s))
+        return curves.sign(self.curves, s, lambda x: self.plain_sign(x, s))
 
     def absolute_function(self, s: float) -> Fused:
         """x sign(x / s) in few passes."""
-
-        def plain(x: Tensor) -> Tensor:
-            # The sign is constant far out. Bounding its argument there makes inf * 0 of the derivative a plain 0.
-            return x * self.sign(hardtanh(x / s, -SATURATION, SATURATION))
-
-        return curves.absolute(self.curves, s, plain)
+        return curves.absolute(self.curves, s, lambda x: self.plain_absolute(x, s))
 
     def ramp_function(self, s: float) -> Fused:
         """s softrelu(x / s) in few passes."""
-        return curves.ramp(self.curves, s, lambda x: s * self.softrelu(x / s))
+        return curves.ramp(self.curves, s, lambda x: self.plain_ramp(x, s))
+
+    def plain_step(self, x: Tensor, s: float) -> Tensor:
+        """sigmoidal(x / s), any shape, in torch's own operators; so the next three."""
+        return self.sigmoidal(x / s)
+
+    def plain_sign(self, x: Tensor, s: float) -> Tensor:
+        """sign(x / s), any shape."""
+        return self.sign(x / s)
+
+    def plain_absolute(self, x: Tensor, s: float) -> Tensor:
+        """x sign(x / s), any shape."""
+        # The sign is constant far out. Bounding its argument there makes inf * 0 of the derivative a plain 0.
+        return x * self.sign(hardtanh(x / s, -SATURATION, SATURATION))
+
+    def plain_ramp(self, x: Tensor, s: float) -> Tensor:
+        """s softrelu(x / s), any shape."""
+        return s * self.softrelu(x / s)
 
     def select(self, hard: T, soft: T) -> T:
         """`soft`, or `hard` in the mode of that name: how an operator brings torch's own function.

@@ -4,10 +4,10 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import hardtanh, softplus
 
 from softtorch.kernels.logistic import LogisticCurves
-from softtorch.modes.base import Mode
+from softtorch.modes.base import SATURATION, Mode
 
 # softplus(u) rounds to u in float64 from here on; torch's default of 20 is 2e-9 off.
 _IDENTITY_FROM = 40.0
@@ -36,10 +36,14 @@ class Smooth(Mode):
     def step_of(self, x: Tensor, softness: Tensor | float) -> Tensor:
         return torch.sigmoid(x / softness)  # torch's own keeps its value for backward, which ours would make again
 
-    def ramp_of(self, x: Tensor, softness: Tensor | float) -> Tensor:
-        if isinstance(softness, Tensor):
-            return softness * self.softrelu(x / softness)
-        return super().ramp_of(x, softness)
+    def plain_sign(self, x: Tensor, s: float) -> Tensor:
+        return torch.tanh(x / (2.0 * s))
+
+    def plain_absolute(self, x: Tensor, s: float) -> Tensor:
+        return x * torch.tanh(hardtanh(x / (2.0 * s), -SATURATION / 2.0, SATURATION / 2.0))
+
+    def plain_ramp(self, x: Tensor, s: float) -> Tensor:
+        return softplus(x, 1.0 / s, _IDENTITY_FROM)
 
     def project(self, z: Tensor) -> Tensor:
         return torch.softmax(z, dim=-1)
