@@ -18,8 +18,9 @@ from softtorch._torch_private import is_wrapped
 from softtorch.kernels.pointwise import aligned, described, plain_operators, plain_operators_needed
 from softtorch.kernels.precision import computing_dtype
 
-# Elements of a block for each thread: a few of them fit a cache, and Python's part in a block is small.
-BLOCK = 1 << 19
+# Elements of a block for each thread: Python's part in a block is small, and the memory that passes need on the way is
+# so little that the allocator keeps it, where larger pieces are given back and asked for again, page by page.
+BLOCK = 1 << 18
 
 Outs = tuple[Tensor | None, ...]
 
