@@ -16,7 +16,7 @@ from torch import Tensor
 
 from softtorch.errors import OptionError, ShapeError, message
 from softtorch.estimators import Estimator, resolve_estimator
-from softtorch.kernels.pointwise import aligned, forward_mode_is_open, plain_operators_needed
+from softtorch.kernels.pointwise import aligned, described, forward_mode_is_open, plain_operators_needed
 from softtorch.modes import HARD
 
 __all__ = ["grad_replace", "st", "straight_through"]
@@ -93,6 +93,7 @@ class _StraightThrough(torch.autograd.Function):
     """straight_through as one copy forward; backward masks what is not finite."""
 
     @staticmethod
+    @described
     def forward(hard: Tensor, soft: Tensor) -> Tensor:
         return hard.clone()
 
