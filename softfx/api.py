@@ -44,8 +44,8 @@ def soften(
 
     Args:
         target: an nn.Module or a function; it stays as it is.
-        policy: a preset ("gradients", "straight-through", "smooth", "keep"), a TOML file's path, a dict or a Policy;
-            None is "gradients".
+        policy: a preset ("gradients", "straight-through", "lifted", "smooth", "keep"), a TOML file's path, a dict or a
+            Policy; None is "gradients".
         example_inputs: positional arguments of one call. It is run once, leaving no trace.
         example_kwargs: keyword arguments of that call.
         capture: "auto", "eager", "dynamo" or "fx": how the call is seen.

@@ -14,6 +14,15 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "gradients": {"default": {"action": "straight_through", "families": ["discrete", "unsafe"]}},
     # The same, kinks included.
     "straight-through": {"default": {"action": "straight_through", "families": ["discrete", "kink", "unsafe"]}},
+    # The same for programs that were never meant to be differentiated: no_grad blocks and detachments are lifted.
+    "lifted": {
+        "default": {
+            "action": "straight_through",
+            "families": ["discrete", "kink", "unsafe"],
+            "lift_no_grad": True,
+            "lift_detach": True,
+        }
+    },
     # Values change: the model computes with relaxed decisions.
     "smooth": {"default": {"action": "soft", "families": ["discrete", "kink"]}},
     # Nothing is touched; the report still says what is there.

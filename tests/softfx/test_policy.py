@@ -56,6 +56,7 @@ def write(folder: Path, text: str) -> str:
         (None, "straight_through", "keep", "guard", "keep"),
         ("gradients", "straight_through", "keep", "guard", "keep"),
         ("straight-through", "straight_through", "straight_through", "guard", "keep"),
+        ("lifted", "straight_through", "straight_through", "guard", "keep"),
         ("smooth", "soft", "soft", "keep", "keep"),
         ("keep", "keep", "keep", "keep", "keep"),
     ],
@@ -272,7 +273,8 @@ temperature = 3
         ),
         (
             {"preset": "smoth"},
-            "<dict>: unknown preset 'smoth'. Legal: gradients, straight-through, smooth, keep. Did you mean 'smooth'?",
+            "<dict>: unknown preset 'smoth'. Legal: gradients, straight-through, lifted, smooth, keep. "
+            "Did you mean 'smooth'?",
         ),
     ],
 )

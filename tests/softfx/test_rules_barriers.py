@@ -170,3 +170,17 @@ def test_a_detach_that_keeps_only_a_part_of_a_site_back_stays() -> None:
 def test_a_comparison_with_none_is_no_site() -> None:
     report = softfx.check(lambda x: x if x == None else x * 2, example_inputs=(torch.ones(2),))  # noqa: E711
     assert len(report.sites) == 0
+
+
+def test_the_preset_lifted_reaches_programs_that_were_never_meant_to_be_differentiated() -> None:
+    @torch.no_grad()
+    def accuracy(scores: Tensor, labels: Tensor) -> Tensor:
+        return (scores.detach().argmax(-1) == labels).float().mean()
+
+    scores, labels = torch.rand(6, 4, requires_grad=True), torch.arange(6) % 4
+    assert not softfx.soften(accuracy, "straight-through", example_inputs=(scores, labels))(
+        scores, labels
+    ).requires_grad
+    result = softfx.soften(accuracy, "lifted", example_inputs=(scores, labels))(scores, labels)
+    assert torch.equal(result, accuracy(scores, labels))
+    assert torch.autograd.grad(result, scores)[0].ne(0).any()

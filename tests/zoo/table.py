@@ -28,7 +28,7 @@ __all__ = ["Row", "page", "row"]
 
 _PACKAGES = "site-packages/"
 LIFTED = {"preset": "straight-through", "default": {"lift_no_grad": True}}
-ATTACHED = {"preset": "straight-through", "default": {"lift_no_grad": True, "lift_detach": True}}
+ATTACHED = "lifted"
 # Entries whose results cannot depend differentiably on their inputs, and why that is so.
 DEAD = {
     "vmas_env_reward": "the reward is the way that packages move, and its inputs push agents that touch none: "
@@ -126,7 +126,7 @@ def page(rows: list[Row], missing: list[str]) -> str:
         f"- {len(dead)} entries have float results without any gradient in the original. "
         f"{sum(e.gained > 0 for e in dead)} of them have one afterwards, {sum(e.lifted > 0 for e in dead)} where the "
         "policy lifts the program's own no_grad blocks as well (lift_no_grad = true), "
-        f"{sum(e.attached > 0 for e in dead)} where it also lifts detachments (lift_detach = true).",
+        f'{sum(e.attached > 0 for e in dead)} under the preset "lifted", which lifts its detachments too.',
         f"- {sum(entry.gained for entry in rows)} leaves (parameters and float inputs) gain a gradient, "
         f"{sum(entry.lifted for entry in rows)} with no_grad lifted.",
         *([f"- Left out, their packages were missing: {', '.join(missing)}."] if missing else []),
@@ -166,7 +166,7 @@ def _remarks(dead: list[Row]) -> list[str]:
     told = []
     for entry in dead:
         if entry.attached > entry.lifted:
-            told.append(f"- {entry.name}: the program detaches its inputs; {entry.attached} leaves with lift_detach.")
+            told.append(f'- {entry.name}: the program detaches its inputs; {entry.attached} leaves under "lifted".')
         elif not entry.lifted:
             told.append(f"- {entry.name}, none: {DEAD.get(entry.name, 'See its kept sites below.')}")
         elif not entry.gained:
