@@ -146,14 +146,21 @@ def _st(fn: Callable[P, R]) -> Callable[P, R]:
     return _named(st(fn), getattr(fn, "__name__", "fn"))
 
 
-def _pointwise(fn: Callable[P, Tensor]) -> Callable[P, Tensor]:
-    """The same for elementwise operators, which take the form itself as a mode and then compute one side alone."""
+def _pointwise(fn: Callable[P, Tensor], hard: Callable[..., Tensor] | None = None) -> Callable[P, Tensor]:
+    """The same for elementwise operators, which take the form itself as a mode and then compute one side alone.
+
+    Args:
+        fn: the operator.
+        hard: torch's own function, where it is all there is to do without options and without derivatives.
+    """
     parameters = inspect.signature(fn).parameters
     place, default = list(parameters).index("mode"), parameters["mode"].default
     call: Callable[..., Tensor] = fn
 
     @functools.wraps(fn)
     def straight(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        if hard is not None and len(args) == 1 and not kwargs and not differentiating():
+            return hard(*args)
         if len(args) > place:
             return call(*args[:place], Straight(args[place]), *args[place + 1 :], **kwargs)  # type: ignore[arg-type]
         mode: Any = kwargs.pop("mode", default)
@@ -252,23 +259,23 @@ le_st = less_equal_st
 lt_st = less_st
 ne_st = not_equal_st
 
-abs_st = _pointwise(elementwise.abs)
+abs_st = _pointwise(elementwise.abs, torch.abs)
 clamp_st = _pointwise(elementwise.clamp)
 heaviside_st = _pointwise(elementwise.heaviside)
 maximum_st = _pointwise(elementwise.maximum)
 minimum_st = _pointwise(elementwise.minimum)
-relu_st = _pointwise(elementwise.relu)
+relu_st = _pointwise(elementwise.relu, torch.relu)
 sigmoidal_st = _pointwise(elementwise.sigmoidal)
-sign_st = _pointwise(elementwise.sign)
-softrelu_st = _pointwise(elementwise.softrelu)
+sign_st = _pointwise(elementwise.sign, torch.sign)
+softrelu_st = _pointwise(elementwise.softrelu, torch.relu)
 
-ceil_st = _pointwise(rounding.ceil)
-floor_st = _pointwise(rounding.floor)
+ceil_st = _pointwise(rounding.ceil, torch.ceil)
+floor_st = _pointwise(rounding.floor, torch.floor)
 fmod_st = _pointwise(rounding.fmod)
-frac_st = _pointwise(rounding.frac)
+frac_st = _pointwise(rounding.frac, torch.frac)
 remainder_st = _pointwise(rounding.remainder)
-round_st = _pointwise(rounding.round)
-trunc_st = _pointwise(rounding.trunc)
+round_st = _pointwise(rounding.round, torch.round)
+trunc_st = _pointwise(rounding.trunc, torch.trunc)
 
 argmax_st = _st(axiswise.argmax)
 argmedian_st = _st(axiswise.argmedian)

@@ -84,13 +84,10 @@ class Curves(ABC):
             yield self.density(u, torch.add(inside, offset, out=u), 1.0 / s, grad, 1.0)
 
     def keeping_sign(self, s: float) -> Keeping | None:
-        """Passes of the sign that keep something, if that is cheaper; so the next three."""
+        """Passes of the sign that keep something, if that is cheaper; so the next."""
         return None
 
     def keeping_absolute(self, s: float) -> Keeping | None:
-        return None
-
-    def keeping_ramp(self, s: float) -> Keeping | None:
         return None
 
     def keeping_step(self, argument: Argument, k: float) -> Keeping | None:
@@ -195,7 +192,7 @@ def ramp(curves: Curves, s: float, plain: Plain) -> Fused:
     def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
         curves.step(filled(outs[0]), x, 1.0 / s).mul_(grad)
 
-    return Fused(value, pull, plain, curves.keeping_ramp(s))
+    return Fused(value, pull, plain)
 
 
 def gated_ramp(curves: Curves, s: float, plain: Plain) -> Fused:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from softtorch.kernels.curves import Argument, Beyond, Curves, Passes, counts, horner, line, near_slopes, number
+from softtorch.kernels.curves import Argument, Beyond, Curves, Passes, counts, horner, line, near_slopes
 from softtorch.kernels.fused import Keeping, Outs
 
 # aten's derivatives of sigmoid and tanh from their values, in one pass.
@@ -85,16 +85,6 @@ class LogisticCurves(Curves):
             bounded = torch.clamp(x, -SATURATION * s, SATURATION * s, out=outs[0])  # or inf * 0 far out
             of_sign = _tanh_backward(bounded, kept[0], grad_input=bounded)  # x (1 - sign^2)
             torch.add(kept[0], of_sign, alpha=0.5 / s, out=outs[0]).mul_(grad)
-
-        return Keeping(1, value, pull)
-
-    def keeping_ramp(self, s: float) -> Keeping:
-        def value(out: Tensor, kept: list[Tensor], x: Tensor) -> None:
-            _softplus(out, _decay(kept[0], x, s), x, s)
-
-        def pull(outs: Outs, grad: Tensor, out: Tensor, kept: list[Tensor], x: Tensor) -> None:
-            over = torch.add(kept[0], 1.0, out=outs[0]).reciprocal_().sub_(0.5)  # sigmoid(|x / s|) - 1/2
-            torch.addcmul(number(0.5, x.dtype), over, x.sign(), out=over).mul_(grad)
 
         return Keeping(1, value, pull)
 

@@ -7,6 +7,7 @@ import torch
 
 import softtorch
 from softtorch import operators_st
+from softtorch.errors import SoftTorchError
 from tests.softtorch.pointwise_table import FLOATS, INF, NAN, edges, same
 
 POINTWISE_HARD = {
@@ -291,3 +292,17 @@ def test_compile_takes_a_selection_whole():
     p, x = torch.rand(3, 5), torch.randn(3, 5)
     compiled = torch.compile(softtorch.where_st, fullgraph=True, backend="aot_eager")
     assert torch.equal(compiled(p, x, -x), torch.where(p > 0.5, x, -x))
+
+
+@pytest.mark.parametrize("name", ["abs", "ceil", "floor", "frac", "relu", "round", "sign", "softrelu", "trunc"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64])
+def test_without_derivatives_and_options_the_value_is_that_of_mode_hard(name: str, dtype: torch.dtype) -> None:
+    x = torch.tensor([-2.5, -0.5, -0.0, 0.5, 1.5, 7.0]).to(dtype)
+    with torch.no_grad():
+        results = []
+        for function, options in ((f"{name}_st", {}), (f"{name}_st", {"softness": 0.2}), (name, {"mode": "hard"})):
+            try:
+                results.append(getattr(softtorch, function)(x, **options))
+            except SoftTorchError as error:
+                results.append(torch.tensor([len(type(error).__name__)]))  # what torch does not know for integers
+    assert all(same(result, results[0]) and result.dtype == results[0].dtype for result in results)
