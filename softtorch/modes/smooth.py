@@ -6,11 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import hardtanh, softplus
 
-from softtorch.kernels.logistic import LogisticCurves
+from softtorch.kernels.logistic import IDENTITY_FROM, LogisticCurves
 from softtorch.modes.base import SATURATION, Mode
-
-# softplus(u) rounds to u in float64 from here on; torch's default of 20 is 2e-9 off.
-_IDENTITY_FROM = 40.0
 
 
 class Smooth(Mode):
@@ -31,10 +28,15 @@ class Smooth(Mode):
         return torch.tanh(u / 2.0)  # 2 sigmoid - 1 would cancel near 0
 
     def softrelu(self, u: Tensor) -> Tensor:
-        return softplus(u, threshold=_IDENTITY_FROM)
+        return softplus(u, threshold=IDENTITY_FROM)
 
     def step_of(self, x: Tensor, softness: Tensor | float) -> Tensor:
         return torch.sigmoid(x / softness)  # torch's own keeps its value for backward, which ours would make again
+
+    def ramp_of(self, x: Tensor, softness: Tensor | float) -> Tensor:
+        if isinstance(softness, Tensor):
+            return softness * self.softrelu(x / softness)
+        return self.plain_ramp(x, softness)  # one pass either way, which no passes of ours undercut
 
     def plain_sign(self, x: Tensor, s: float) -> Tensor:
         return torch.tanh(x / (2.0 * s))
@@ -43,7 +45,7 @@ class Smooth(Mode):
         return x * torch.tanh(hardtanh(x / (2.0 * s), -SATURATION / 2.0, SATURATION / 2.0))
 
     def plain_ramp(self, x: Tensor, s: float) -> Tensor:
-        return softplus(x, 1.0 / s, _IDENTITY_FROM)
+        return softplus(x, 1.0 / s, IDENTITY_FROM)
 
     def project(self, z: Tensor) -> Tensor:
         return torch.softmax(z, dim=-1)
