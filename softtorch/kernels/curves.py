@@ -137,7 +137,10 @@ def horner(out: Tensor, x: Tensor, coefficients: Sequence[float]) -> Tensor:
     *lower, second, top = coefficients
     line(out, x, top, second)
     for coefficient in reversed(lower):
-        torch.addcmul(number(coefficient, x.dtype), out, x, out=out)
+        if x.device.type == "cpu":
+            torch.addcmul(number(coefficient, x.dtype), out, x, out=out)
+        else:  # where addcmul takes no number of the CPU's, and one made on the device would be a launch more
+            out.mul_(x).add_(coefficient)
     return out
 
 
