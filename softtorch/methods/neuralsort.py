@@ -65,7 +65,8 @@ class NeuralSort(ScoredMethod):
             # Bounded so that neither n x nor A can overflow; what is this far apart is sorted exactly long before.
             entries = (keys.compared / keys.softness).clamp(-_FAR / keys.n, _FAR / keys.n)
         slope = (2 * place + (1 - finite)).to(entries.dtype)
-        return slope.unsqueeze(-1) * entries.unsqueeze(-2) - _distances(entries, keys).unsqueeze(-2)
+        distances = _distances(entries, keys)
+        return slope.unsqueeze(-1) * entries.unsqueeze(-2) - distances.unsqueeze(-2)
 
 
 def _distances(entries: Tensor, keys: Keys) -> Tensor:
