@@ -287,9 +287,9 @@ def _compared(
             beyond = difference + offset if _counts(x, s, offset) else difference
             return curve.step_of(beyond, direction * s)
 
-        if isinstance(s, Tensor) or curve.curves.plainly(x):
-            return plain(x, y)
-        return run(curves.compared(curve.curves, s, direction, offset, plain), x, y)
+        if curve.by_passes(s, x):
+            return run(curves.compared(curve.curves, s, direction, offset, plain), x, y)
+        return plain(x, y)
 
     return relaxed(where, softness, mode, _as_numbers(hard), soft, x, y)
 
@@ -307,9 +307,9 @@ def _nearness(tolerance: float, relative: float, apart: bool) -> Soft:
             # hardtanh is clamp with a cheaper derivative: a tolerance makes the value leave [0, 1] by a little.
             return hardtanh(nearness, 0.0, 1.0) if tolerant else nearness
 
-        if isinstance(s, Tensor) or curve.curves.plainly(x):
-            return plain(x, y)
-        return run(curves.near(curve.curves, s, tolerance, relative, apart, plain), x, y)
+        if curve.by_passes(s, x):
+            return run(curves.near(curve.curves, s, tolerance, relative, apart, plain), x, y)
+        return plain(x, y)
 
     return soft
 

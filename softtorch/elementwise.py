@@ -343,9 +343,10 @@ def relaxed(
         return hard(*tensors)
     if not straight:
         return _soft(soft, curve, softness, tensors, dtype)
-    function = None if fused is None or isinstance(softness, Tensor) else fused(curve, softness)
-    if function is not None and passes_possible(tensors[0]) and not curve.curves.plainly(tensors[0]):
-        return run_hard(hard, function, tensors[0])
+    if fused is not None and curve.by_passes(softness, tensors[0]):
+        function = fused(curve, softness)
+        if function is not None and passes_possible(tensors[0]):
+            return run_hard(hard, function, tensors[0])
     return straight_through(hard(*tensors), _soft(soft, curve, softness, tensors, dtype))
 
 

@@ -66,9 +66,7 @@ class Gated(Ramp):
     """x times the soft step."""
 
     def of(self, curve: Mode, s: Softness, x: Tensor) -> Tensor:
-        if isinstance(s, Tensor) or curve.curves.plainly(x):
-            return _gated(curve, s, x)
-        return run(self.function(curve, s), x)
+        return run(self.function(curve, s), x) if curve.by_passes(s, x) else _gated(curve, s, x)
 
     def function(self, curve: Mode, s: float) -> Fused:
         return curves.gated_ramp(curve.curves, s, lambda x: _gated(curve, s, x))
@@ -137,7 +135,7 @@ def bounded_by(ramp: Ramp, curve: Mode, s: Softness, x: Tensor, low: float, high
     fast = None if isinstance(s, Tensor) else ramp.between(curve, s, low, high, x.dtype, plain)
     if fast is None:
         return plain(x)
-    return fast.plain(x) if curve.curves.plainly(x) else run(fast, x)
+    return run(fast, x) if curve.by_passes(s, x) else fast.plain(x)
 
 
 def larger(curve: Mode, s: Softness, x: Tensor, y: Tensor) -> Tensor:

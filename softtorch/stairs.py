@@ -19,9 +19,9 @@ def stairs(curve: Mode, s: Softness, x: Tensor, radius: int, from_floor: bool = 
 
     With from_floor it is counted from floor(x), and the same for all x that are whole numbers apart: NaN at inf.
     """
-    if isinstance(s, Tensor) or curve.curves.plainly(x):
-        return _plain(curve, s, x, radius, from_floor)
-    return run(stairs_function(curve, s, radius, from_floor), x)
+    if curve.by_passes(s, x):
+        return run(stairs_function(curve, s, radius, from_floor), x)
+    return _plain(curve, s, x, radius, from_floor)
 
 
 def stairs_function(curve: Mode, s: float, radius: int, from_floor: bool = False) -> Fused:

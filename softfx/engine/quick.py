@@ -134,9 +134,10 @@ class Quick(Thorough):
     def _meet(self, func: Callable[..., Any]) -> Habit | None:
         """The habit of a function that is called for the first time."""
         try:
-            return self._habits.meet(func, self._engine.sites.policy)
-        except TypeError:  # it cannot be hashed
+            hash(func)
+        except TypeError:  # nothing can be found of it again
             return None
+        return self._habits.meet(func, self._engine.sites.policy)
 
     def _goes_on(self, args: tuple[Any, ...]) -> bool:
         """Whether a sum may continue something that is followed: straight-through code, or an update."""

@@ -7,7 +7,7 @@ modes/__init__.py.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, TypeVar
+from typing import ClassVar, TypeGuard, TypeVar
 
 from torch import Tensor
 from torch.nn.functional import hardtanh
@@ -85,13 +85,17 @@ class Mode(ABC):
         unit = self._in_units(self.ramp_function, self.plain_ramp, x, softness)
         return softness * unit if isinstance(softness, Tensor) else unit
 
+    def by_passes(self, softness: Tensor | float, x: Tensor) -> TypeGuard[float]:
+        """Whether passes by hand are for this softness, a number, and pay for this x, any shape."""
+        return not isinstance(softness, Tensor) and not self.curves.plainly(x)
+
     def _in_units(
         self, fused: Callable[[float], Fused], plain: Callable[[Tensor, float], Tensor], x: Tensor, s: Tensor | float
     ) -> Tensor:
         """The curve at x, as it is for a softness of s; at x / s, as it is for a softness of 1, where s is a tensor."""
         if isinstance(s, Tensor):
             x, s = x / s, 1.0
-        return plain(x, s) if self.curves.plainly(x) else run(fused(s), x)
+        return run(fused(s), x) if self.by_passes(s, x) else plain(x, s)
 
     def step_function(self, s: float) -> Fused:
         """sigmoidal(x / s) in few passes."""
