@@ -133,7 +133,7 @@ class Bench:
         if call.library in self.missing:
             raise Failure(self.missing[call.library])
         # torch alone is measured in the process of ours: what memory one process has at hand another has to ask for.
-        home = "ours" if call.library == "torch" else call.library
+        home = call.library if call.library in PEERS else "ours"
         worker = self._start(home) if fresh else self.workers.get(home)
         if worker is None or worker.process.poll() is not None:
             worker = self.workers[home] = self._start(home)

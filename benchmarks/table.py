@@ -154,8 +154,9 @@ def _lapsum() -> Iterator[Case]:
 def _argmax() -> Iterator[Case]:
     for shape in ROWS:
         softmax = Call("torch", "torch.softmax", shape, {"dim": -1})
+        chain = Call("torch, the definition", "standardized_softmax", shape, {"softness": 0.1})
         for name in ("argmax", "max"):
-            yield Case("P9", f"{name} smooth", ours(name, shape, dim=-1), ((softmax, 2.5),))
+            yield Case("P9", f"{name} smooth", ours(name, shape, dim=-1), ((softmax, 2.5), (chain, None)))
         for mode, function in (("c0", "entmax.sparsemax"), ("c1", "entmax.entmax15")):
             call = ours("argmax", shape, dim=-1, mode=mode, standardize=False)
             yield Case("P10", f"argmax {mode}", call, ((Call("entmax", function, shape, {"dim": -1}), 1.0),))
@@ -164,13 +165,15 @@ def _argmax() -> Iterator[Case]:
 def _elementwise() -> Iterator[Case]:
     shape = (1_000_000,)
     gelu = Call("torch", "torch.nn.functional.gelu", shape)
+    softplus = Call("torch's softplus", "torch.nn.functional.softplus", shape, {"beta": 10.0, "threshold": 40.0})
     tight = ("abs", "relu", "sign", "clamp")
     for mode in SOFT_MODES:
         for name in ("sigmoidal", "softrelu", "heaviside", *tight, "eq", "greater", "isclose", "round"):
             bound = {"eq": 2.5, "isclose": 2.5, "round": 6.0}.get(
                 name, 1.2 if mode == "smooth" and name in tight else 1.5
             )
-            yield Case("P11", f"{name} {mode}", _pointwise(name, shape, mode=mode), ((gelu, bound),))
+            floor = ((softplus, None),) if mode == "smooth" and name in ("softrelu", "relu") else ()
+            yield Case("P11", f"{name} {mode}", _pointwise(name, shape, mode=mode), ((gelu, bound), *floor))
 
 
 def _pointwise(name: str, shape: tuple[int, ...], library: str = "ours", **options: Any) -> Call:
