@@ -6,6 +6,7 @@ were none; `check` finds and explains without changing; the command line does bo
 
 from softfx import callbacks, schedules
 from softfx.api import check, diff, soften, source
+from softfx.decisions.policy import Policy
 from softfx.errors import (
     BlockedError,
     CaptureError,
@@ -16,10 +17,10 @@ from softfx.errors import (
     TargetError,
 )
 from softfx.patching import Patch, patched
-from softfx.policy import Policy
-from softfx.report import Report
+from softfx.pipeline.softened import harden
+from softfx.report.record import Report
 from softfx.rules.register import register_rule
-from softfx.schedules import (
+from softfx.training.schedules import (
     CosineSoftness,
     EntropySoftness,
     ExponentialSoftness,
@@ -27,8 +28,7 @@ from softfx.schedules import (
     SequentialSoftness,
     SoftnessSchedule,
 )
-from softfx.softened import harden
-from softfx.softness import set_softness
+from softfx.training.softness import set_softness
 
 __all__ = [
     "BlockedError",

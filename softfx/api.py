@@ -9,21 +9,21 @@ from typing import Any
 import torch
 from torch import nn
 
-from softfx import diffing
-from softfx.capture import choose
+from softfx.capture import frontends as choose
 from softfx.capture.program import Program
+from softfx.code import diff as diffing
+from softfx.decisions.policy import Policy
+from softfx.decisions.sites import Sites
 from softfx.errors import CaptureError, PolicyError, TargetError
-from softfx.execute import Eager, Graph, signature
-from softfx.packing import graph_module
-from softfx.plan import plan
-from softfx.policy import Policy
-from softfx.report import Report
-from softfx.reporting import make_report
-from softfx.rewrite import rewrite
-from softfx.sites import Sites
-from softfx.softened import Softened, SoftFunction, soft_module, softened
-from softfx.source import Place, caller, resolve
-from softfx.verify import SpecError, check_spec, difference
+from softfx.locations import Place, caller, resolve
+from softfx.pipeline.execute import Eager, Graph, signature
+from softfx.pipeline.plan import plan
+from softfx.pipeline.rewrite import rewrite
+from softfx.pipeline.serialize import graph_module
+from softfx.pipeline.softened import Softened, SoftFunction, soft_module, softened
+from softfx.pipeline.verify import SpecError, check_spec, difference
+from softfx.report.build import make_report
+from softfx.report.record import Report
 
 __all__ = ["check", "diff", "soften", "source", "written"]
 

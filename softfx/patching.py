@@ -17,9 +17,9 @@ from typing import Any
 from torch import nn
 
 from softfx.api import soften
+from softfx.decisions.policy import Policy
 from softfx.errors import TargetError, did_you_mean
-from softfx.policy import Policy
-from softfx.report import Report
+from softfx.report.record import Report
 
 __all__ = ["Patch", "patched", "resolve_name"]
 

@@ -20,22 +20,22 @@ MODULE = pytest.mark.parametrize("name", MODULES)
 # From low to high; a module imports from its own level or a lower one. What is not named is a stage.
 SOFTFX_LEVELS = {
     "softfx.errors": 0,
-    "softfx._torch_private": 0,
-    "softfx.domains": 1,
-    "softfx.spelling": 1,
+    "softfx.torch_private": 0,
+    "softfx.ops": 1,
+    "softfx.values": 1,
+    "softfx.runtime": 1,
     "softfx.functions": 1,
     "softfx.rules": 2,
-    "softfx.policy": 3,
-    "softfx.source": 3,
-    "softfx.formats": 3,
+    "softfx.decisions.policy": 3,
+    "softfx.locations": 3,
     "softfx.report": 3,
+    "softfx.report.build": 4,
     "softfx.api": 5,
     "softfx.patching": 5,
-    "softfx.callbacks": 5,
     "softfx.plots.curves": 5,
     "softfx.plots.metering": 5,
     "softfx.plots.pictures": 6,
-    "softfx.formats.render": 6,
+    "softfx.report.terminal": 6,
     "softfx.cli": 6,
     "softfx": 5,
     "softfx.__main__": 7,
@@ -128,7 +128,7 @@ def is_private(part: str) -> bool:
 
 @MODULE
 def test_private_interfaces_of_torch_are_used_in_one_place(name: str) -> None:
-    if name in ("softtorch._torch_private", "softfx._torch_private", "softfx.capture.dynamo"):
+    if name in ("softtorch._torch_private", "softfx.torch_private", "softfx.capture.cross_check.dynamo"):
         return
     assert private_torch(name) == set()
 
@@ -136,9 +136,9 @@ def test_private_interfaces_of_torch_are_used_in_one_place(name: str) -> None:
 @pytest.mark.parametrize(
     ("package", "home"),
     [
-        ("rich", "softfx.formats.render"),
+        ("rich", "softfx.report.terminal"),
         ("matplotlib", "softfx.plots.pictures"),
-        ("torch._dynamo", "softfx.capture.dynamo"),
+        ("torch._dynamo", "softfx.capture.cross_check.dynamo"),
     ],
 )
 def test_a_package_is_known_in_one_place(package: str, home: str) -> None:

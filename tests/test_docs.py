@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from softfx.formats.pages import rules_page
-from softfx.policy import Policy
-from softfx.policy.schema import FAMILIES, OPTIONS, SELECTORS, SETTINGS
+from softfx.decisions.policy import Policy
+from softfx.decisions.policy.schema import FAMILIES, OPTIONS, SELECTORS, SETTINGS
+from softfx.report.rule_pages import rules_page
 from softfx.rules import RULES
 from softtorch.estimators import ESTIMATORS
 

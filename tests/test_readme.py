@@ -13,8 +13,8 @@ import pytest
 from softfx import api
 from softfx.cli.arguments import make_parser
 from softfx.cli.commands import run
-from softfx.formats import render
-from softfx.policy import PRESETS, Policy
+from softfx.decisions.policy import PRESETS, Policy
+from softfx.report import terminal as render
 from softtorch.methods import METHODS, Method
 
 ROOT = Path(__file__).parents[1]

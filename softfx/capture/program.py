@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from softfx import _torch_private as private
-from softfx.report import Break
+from softfx import torch_private as private
+from softfx.report.record import Break
 
 __all__ = ["GraphBuilder", "Program", "Seen", "number", "shares"]
 

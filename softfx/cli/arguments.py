@@ -7,8 +7,8 @@ import math
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from softfx.policy import PRESETS
-from softfx.policy.schema import FAMILIES
+from softfx.decisions.policy import PRESETS
+from softfx.decisions.policy.schema import FAMILIES
 
 __all__ = ["make_parser"]
 

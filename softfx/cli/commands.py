@@ -13,24 +13,24 @@ from typing import Any
 import torch
 
 from softfx import api
-from softfx.baseline import read_baseline, since
 from softfx.cli import output
 from softfx.cli.inputs import load_inputs, make_inputs
 from softfx.cli.policy_file import policy_text
 from softfx.cli.script import prepare_path, run_script
 from softfx.cli.target import Target, check_call, load_target
+from softfx.decisions.policy import Policy
+from softfx.decisions.policy.schema import FAMILIES
 from softfx.errors import SoftfxError, TargetError
-from softfx.formats.render import progress
-from softfx.formats.words import counts_line, plural
+from softfx.locations import Place, handed_over_at
 from softfx.patching import patched
 from softfx.plots import pictures
 from softfx.plots.curves import curves, operator_of
 from softfx.plots.metering import site_gradients
-from softfx.policy import Policy
-from softfx.policy.schema import FAMILIES
-from softfx.report import Report
+from softfx.report.baseline import read_baseline, since
+from softfx.report.record import Report
+from softfx.report.terminal import progress
+from softfx.report.words import counts_line, plural
 from softfx.rules import RULES, find
-from softfx.source import Place, handed_over_at
 
 __all__ = ["COMMANDS", "run"]
 

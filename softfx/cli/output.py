@@ -1,6 +1,6 @@
 """Where things are printed, and in which format: stdout the result, stderr the notes.
 
-To add a report format, write it under `softfx.formats` and name it in `_REPORTS` and in `arguments`.
+To add a report format, write it under `softfx.report` and name it in `_REPORTS` and in `arguments`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 
-from softfx.formats import render
-from softfx.formats.markdown import report_markdown
-from softfx.formats.pages import page_text, rule_data, rule_facts, rules_markdown, rules_text
-from softfx.formats.sarif import report_sarif
-from softfx.formats.text import report_text
-from softfx.formats.words import ACTION_WORDS, settings, visible_path
 from softfx.plots.metering import Passed
-from softfx.report import Report, Site
+from softfx.report import terminal as render
+from softfx.report.markdown import report_markdown
+from softfx.report.record import Report, Site
+from softfx.report.rule_pages import page_text, rule_data, rule_facts, rules_markdown, rules_text
+from softfx.report.sarif import report_sarif
+from softfx.report.text import report_text
+from softfx.report.words import ACTION_WORDS, settings, visible_path
 from softfx.rules.rule import Rule
 
 __all__ = [

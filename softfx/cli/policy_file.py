@@ -6,9 +6,9 @@ import glob
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from softfx.formats.words import Group, by_file, settings
-from softfx.policy.toml import write_pairs
-from softfx.report import Report, Site
+from softfx.decisions.policy.toml import write_pairs
+from softfx.report.record import Report, Site
+from softfx.report.words import Group, by_file, settings
 
 __all__ = ["policy_text"]
 

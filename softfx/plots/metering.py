@@ -15,18 +15,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from softfx import _torch_private as private
+from softfx import torch_private as private
 from softfx.api import soften
-from softfx.domains import map_tensors, tensors_in
-from softfx.engine.behind import version
-from softfx.engine.calls import Engine
-from softfx.engine.context import Call, Direct
-from softfx.execute import Eager
-from softfx.policy import Policy
-from softfx.report import Report, Site
-from softfx.sites import Key, Sites
-from softfx.softened import softened
-from softfx.state import Preserved
+from softfx.capture.preserve import Preserved
+from softfx.decisions.policy import Policy
+from softfx.decisions.sites import Key, Sites
+from softfx.interpreter.backends import Call, Direct
+from softfx.interpreter.hard_values import version
+from softfx.interpreter.interpreter import Engine
+from softfx.pipeline.execute import Eager
+from softfx.pipeline.softened import softened
+from softfx.report.record import Report, Site
+from softfx.values.domains import map_tensors, tensors_in
 
 __all__ = ["Passed", "site_gradients"]
 

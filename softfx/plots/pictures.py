@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from softfx.errors import MissingPackageError, SoftfxError
-from softfx.formats.words import ACTION_WORDS, short_path
 from softfx.plots.curves import Curve, Operator
 from softfx.plots.metering import Passed
+from softfx.report.words import ACTION_WORDS, short_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Callable
 from typing import Any
 
+from softfx.ops.spelling import Spelled, Spelling
 from softfx.rules import (
     arithmetic,
     axiswise,
@@ -17,7 +18,6 @@ from softfx.rules import (
     casts,
     comparison,
     elementwise,
-    existing,
     indexing,
     logic,
     normalization,
@@ -26,11 +26,11 @@ from softfx.rules import (
     reductions,
     selection,
     shapes,
+    straight_through_idiom,
     unsafe,
     writing,
 )
 from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.spelling import Spelled, Spelling
 
 __all__ = ["RULES", "SPELLING", "Cut", "Rule", "RuleContext", "find", "rule_of"]
 
@@ -51,7 +51,7 @@ _TABLES = (
     shapes,
     random,
     unsafe,
-    existing,
+    straight_through_idiom,
     barriers,
 )
 

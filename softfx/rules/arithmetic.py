@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.domains import Domain, Soft
-from softfx.functions import distributions
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import as_number, as_probability, as_real, counted, is_discrete, moved, on_points, points
+from softfx.runtime import distributions
+from softfx.values.domains import Domain, Soft
 
 __all__ = ["DIV", "POW", "RULES", "joint", "on_integers"]
 

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.domains import Domain, Soft
-from softfx.functions import distributions, draws, places
 from softfx.rules.arithmetic import on_integers
 from softfx.rules.estimators import drawn, reinmax
 from softfx.rules.rule import Cut, Estimate, Rule, RuleContext
 from softfx.rules.values import is_discrete, through_real, truth
+from softfx.runtime import distributions, draws, places
+from softfx.values.domains import Domain, Soft
 
 __all__ = ["RULES"]
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.domains import Soft
-from softfx.functions import places
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import as_number, is_discrete, points, through_real
+from softfx.runtime import places
+from softfx.values.domains import Soft
 
 __all__ = ["RULES"]
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.domains import Domain, Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import is_discrete, points, truth
+from softfx.values.domains import Domain, Soft
 
 __all__ = ["RULES"]
 

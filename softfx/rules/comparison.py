@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.domains import Domain, Soft
-from softfx.functions import distributions, draws
 from softfx.rules.estimators import difference, drawn, identity
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import as_real, is_discrete, points
+from softfx.runtime import distributions, draws
+from softfx.values.domains import Domain, Soft
 
 __all__ = ["RULES"]
 
@@ -149,7 +149,7 @@ RULES = (
         "Whether an index is in a list; of a soft one it is a probability.",
         "It follows what reaches it.",
         "",
-        soft="softfx.functions.distributions.weighted",
+        soft="softfx.runtime.distributions.weighted",
         carry=_isin,
         options=(),
     ),

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.domains import Soft
-from softfx.functions import distributions
 from softfx.rules.arithmetic import on_integers
 from softfx.rules.estimators import first, identity
 from softfx.rules.rule import Cut, Family, Rule, RuleContext
 from softfx.rules.values import counted, is_discrete, on_points, through_real
+from softfx.runtime import distributions
+from softfx.values.domains import Soft
 
 __all__ = ["RULES"]
 

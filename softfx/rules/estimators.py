@@ -2,7 +2,7 @@
 
 An estimator is called in place of a rule's own function, with that function and the operands, and returns a shadow as
 that one would. A rule names those that fit it (`Rule.estimators`). To add one: a function here, its name in
-softfx.policy.schema, and a place in the rules that it fits.
+softfx.decisions.policy.schema, and a place in the rules that it fits.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.domains import Domain, Soft
-from softfx.functions import distributions
 from softfx.rules.rule import Cut, Estimate, RuleContext
 from softfx.rules.values import as_real, harden, is_discrete
+from softfx.runtime import distributions
+from softfx.values.domains import Domain, Soft
 
 __all__ = ["difference", "drawn", "first", "identity", "reinmax"]
 

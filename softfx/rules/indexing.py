@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.domains import Domain, Soft
-from softfx.functions import distributions
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.selection import MOST_POINTS, excluded, excludes, look_up, plain, positions, shape_of
 from softfx.rules.values import (
@@ -25,6 +23,8 @@ from softfx.rules.values import (
     moved,
 )
 from softfx.rules.writing import put
+from softfx.runtime import distributions
+from softfx.values.domains import Domain, Soft
 
 __all__ = ["RULES"]
 

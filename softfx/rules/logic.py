@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.domains import Domain, Soft
 from softfx.rules.arithmetic import joint
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import as_probability, is_discrete, on_points, points, truth
+from softfx.values.domains import Domain, Soft
 
 __all__ = ["RULES"]
 

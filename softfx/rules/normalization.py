@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from softfx.functions import normalized
 from softfx.rules.rule import Rule, RuleContext
 from softfx.rules.values import through_real
+from softfx.runtime import normalized
 
 __all__ = ["RULES"]
 

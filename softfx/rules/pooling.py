@@ -11,10 +11,10 @@ from typing import Any
 from torch import Tensor
 
 import softtorch
-from softfx.domains import Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import as_real, is_discrete, through_real
 from softfx.rules.writing import reduced
+from softfx.values.domains import Soft
 
 __all__ = ["RULES"]
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.functions import draws
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import through_real
+from softfx.runtime import draws
 
 __all__ = ["RULES"]
 

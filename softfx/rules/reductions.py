@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.domains import Soft
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import as_real, counted, is_discrete
+from softfx.values.domains import Soft
 
 __all__ = ["RULES"]
 

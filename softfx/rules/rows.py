@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import softtorch
-from softfx.domains import Domain, Soft, map_tensors, tensors_in
-from softfx.functions import selections
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import as_real, is_discrete
+from softfx.runtime import selections
+from softfx.values.domains import Domain, Soft, map_tensors, tensors_in
 
 __all__ = ["ROWS", "RowRule", "selected"]
 

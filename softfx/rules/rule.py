@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
-from softfx.domains import Soft
+from softfx.values.domains import Soft
 
 __all__ = ["Barrier", "Cut", "Estimate", "Family", "Rule", "RuleContext"]
 

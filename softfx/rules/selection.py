@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import softtorch
-from softfx.domains import Domain, Soft
-from softfx.functions import distributions
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import as_index, as_number, as_probability, as_real, counted, moved, points
+from softfx.runtime import distributions
+from softfx.values.domains import Domain, Soft
 
 __all__ = ["MOST_POINTS", "RULES", "excluded", "excludes", "look_up", "plain", "positions", "selecting", "shape_of"]
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from softfx.domains import Domain, Soft
-from softfx.functions import distributions
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import as_indices, as_number, as_probability, counted, integer_domain, moved, points
+from softfx.runtime import distributions
+from softfx.values.domains import Domain, Soft
 
 __all__ = ["RULES"]
 

@@ -14,10 +14,10 @@ from typing import Any
 from torch import Tensor
 
 import softtorch
-from softfx.functions import guards
 from softfx.rules.arithmetic import DIV, POW
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.values import is_discrete, through_real
+from softfx.runtime import guards
 
 __all__ = ["RULES"]
 
@@ -107,12 +107,12 @@ def _safe(code: str, op: str, function: Callable[..., Tensor], edge: str, *alias
 
 
 def _guard(code: str, op: str, function: Callable[..., Tensor], edge: str, *aliases: str) -> Rule:
-    return _rule(code, op, _unary(function), f"softfx.functions.guards.{op}", edge, *aliases)
+    return _rule(code, op, _unary(function), f"softfx.runtime.guards.{op}", edge, *aliases)
 
 
 def _arithmetic(code: str, known: Rule, function: Callable[..., Tensor], edge: str, site: Site) -> Rule:
     """An operation of arithmetic that goes on carrying soft values as it does."""
-    soft = f"softfx.functions.guards.{known.op}"
+    soft = f"softfx.runtime.guards.{known.op}"
     rule = _rule(code, known.op, _binary(function), soft, edge, *known.aliases, site=site)
     return replace(rule, carry=known.carry, becomes=known.becomes)
 
@@ -124,7 +124,7 @@ RULES = (
     _safe("SX904", "acos", softtorch.arccos, "-1 and 1", "arccos"),
     replace(_arithmetic("SX905", DIV, guards.div, "a divisor of 0", _by_reals), preserves=True),
     _arithmetic("SX906", POW, guards.pow, "0, for exponents below 1", _of_roots),
-    _rule("SX907", "norm", _norm, "softfx.functions.guards.norm", "the zero vector, from its second on", "vector_norm",
+    _rule("SX907", "norm", _norm, "softfx.runtime.guards.norm", "the zero vector, from its second on", "vector_norm",
           site=_of_vectors),
     replace(_guard("SX908", "reciprocal", guards.reciprocal, "0"), preserves=True),
     replace(_guard("SX909", "rsqrt", guards.rsqrt, "0"), preserves=True),
@@ -133,5 +133,5 @@ RULES = (
     _guard("SX912", "log1p", guards.log1p, "-1"),
     _guard("SX913", "acosh", guards.acosh, "1", "arccosh"),
     _guard("SX914", "atanh", guards.atanh, "-1 and 1", "arctanh"),
-    _rule("SX915", "hypot", _binary(guards.hypot), "softfx.functions.guards.hypot", "(0, 0)"),
+    _rule("SX915", "hypot", _binary(guards.hypot), "softfx.runtime.guards.hypot", "(0, 0)"),
 )  # fmt: skip

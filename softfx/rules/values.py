@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softfx.domains import Domain, Soft
-from softfx.functions import distributions
 from softfx.rules.rule import RuleContext
+from softfx.runtime import distributions
+from softfx.values.domains import Domain, Soft
 
 __all__ = [
     "as_index",

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.domains import Domain, Soft
-from softfx.functions import distributions, places
 from softfx.rules.rule import Cut, Rule, RuleContext
 from softfx.rules.selection import MOST_POINTS, plain, positions, selecting
 from softfx.rules.values import as_number, counted, is_discrete
+from softfx.runtime import distributions, places
+from softfx.values.domains import Domain, Soft
 
 __all__ = ["RULES", "put", "reduced"]
 

@@ -193,7 +193,7 @@ def test_a_missing_package_is_named_with_what_to_install(
 ) -> None:
     for module in modules:
         monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.delitem(vars(softfx.callbacks), name, raising=False)
+    monkeypatch.delitem(vars(softfx.training.callbacks), name, raising=False)
     with pytest.raises(softfx.MissingPackageError, match=rf"is not installed.*callback of .*pip install {package}"):
         getattr(softfx.callbacks, name)
 

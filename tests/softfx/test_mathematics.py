@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 import softtorch
-from softfx.formats.mathematics import FORMULAS, formula
+from softfx.report.mathematics import FORMULAS, formula
 from softfx.rules import RULES
 
 S = 0.3

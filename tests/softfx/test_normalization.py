@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import softfx
 import softtorch
-from softfx.functions.normalized import softpick, softpick_attention
+from softfx.runtime.normalized import softpick, softpick_attention
 from tests.packages import imported
 
 EXECUTOR = pytest.mark.parametrize("executor", ["graph", "eager"])

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from softfx.decisions.policy import PRESETS, Policy, Resolved
+from softfx.decisions.policy.toml import Lines
 from softfx.errors import PolicyError
-from softfx.policy import PRESETS, Policy, Resolved
-from softfx.policy.toml import Lines
 from softfx.rules import RULES
 
 

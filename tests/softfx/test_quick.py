@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import softfx
-from softfx.domains import Facts, Known, Values
-from softfx.engine.calls import Engine
-from softfx.engine.context import Direct
-from softfx.engine.habits import Habits
+from softfx.interpreter.backends import Direct
+from softfx.interpreter.fast_path import Habits
+from softfx.interpreter.interpreter import Engine
+from softfx.values.domains import Facts, Known, Values
 
 
 def own_straight_through(x: Tensor, y: Tensor) -> Tensor:

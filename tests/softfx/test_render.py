@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from softfx.formats import render
-from softfx.formats.pages import rule_facts
-from softfx.policy import Policy
+from softfx.decisions.policy import Policy
+from softfx.report import terminal as render
+from softfx.report.rule_pages import rule_facts
 from softfx.rules import RULES
 from tests.softfx.fakes import empty_report, full_report
 

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from softfx.formats.markdown import report_markdown
-from softfx.formats.sarif import report_sarif
-from softfx.formats.text import report_text
-from softfx.formats.words import by_file, short_path
-from softfx.report import ACTIONS, Report
+from softfx.report.markdown import report_markdown
+from softfx.report.record import ACTIONS, Report
+from softfx.report.sarif import report_sarif
+from softfx.report.text import report_text
+from softfx.report.words import by_file, short_path
 from softfx.rules import RULES
 from tests.softfx.fakes import LAYER, ROUTER, empty_report, full_report
 

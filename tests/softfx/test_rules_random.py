@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import softfx
-from softfx.functions.draws import drawn_from
+from softfx.runtime.draws import drawn_from
 
 EXECUTOR = pytest.mark.parametrize("executor", ["graph", "eager"])
 VALUES = torch.tensor([1.0, -2.0, 4.0])

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor, fx
 
-from softfx.capture import choose
+from softfx.capture import frontends as choose
 from softfx.capture.program import Program
-from softfx.plan import plan
-from softfx.policy import Policy
-from softfx.rewrite import Rewritten, rewrite
-from softfx.source import Place
-from softfx.verify import SpecError, check_spec, difference
+from softfx.decisions.policy import Policy
+from softfx.locations import Place
+from softfx.pipeline.plan import plan
+from softfx.pipeline.rewrite import Rewritten, rewrite
+from softfx.pipeline.verify import SpecError, check_spec, difference
 
 
 def program(x: Tensor) -> tuple[Tensor, int]:

@@ -1,0 +1,1 @@
+"""Frontends that check the recorder: dynamo, fx, and the replay that both share."""

@@ -1,0 +1,1 @@
+"""Policies, and the decision about each site."""

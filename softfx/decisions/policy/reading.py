@@ -1,0 +1,231 @@
+"""Data to entries, with every mistake collected before one error is raised.
+
+A mistake is told as `policy.toml:14: what. What is legal. What to do.`; for a dict the place is the entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from softfx.decisions.policy.entry import Entry
+from softfx.decisions.policy.methods import misfit
+from softfx.decisions.policy.presets import DEFAULT_PRESET, PRESETS
+from softfx.decisions.policy.schema import FAMILIES, SELECTORS, SETTINGS, legal_option, wrong
+from softfx.decisions.policy.toml import Lines
+from softfx.errors import PolicyError, did_you_mean, listed
+from softfx.rules.rule import Rule
+
+__all__ = ["read_entries"]
+
+_TOP_LEVEL = ("version", "preset", "default", "rule")
+_ALWAYS = ("softness", "mode", "method")
+
+
+def read_entries(
+    data: Mapping[str, Any], name: str, lines: Lines | None, known: Mapping[str, Rule], titled: bool = True
+) -> tuple[str, list[Entry]]:
+    """The preset that the policy starts from and its own entries, in order.
+
+    titled: without line numbers, entries are told apart by their titles ("<dict> [[rule]] 2").
+    """
+    reader = _Reader(name, lines, known, titled)
+    preset = reader.top_level(data)
+    entries = [entry for entry in (reader.default(data.get("default", {})), *reader.rules(data)) if entry]
+    reader.check_guards(preset, entries)
+    if reader.mistakes:
+        raise PolicyError("\n".join(text for _, text in sorted(reader.mistakes, key=lambda item: item[0])))
+    return preset, entries
+
+
+class _Reader:
+    def __init__(self, name: str, lines: Lines | None, known: Mapping[str, Rule], titled: bool) -> None:
+        self.name, self.lines, self.known, self.titled = name, lines, known, titled
+        self.mistakes: list[tuple[int, str]] = []  # with the line, by which they are told
+        self.by_name = {alias: rule.op for rule in known.values() for alias in rule.aliases if "." not in alias}
+        self.by_name |= {rule.code: op for op, rule in known.items()} | {op: op for op in known}
+        self.options = {option for rule in known.values() for option in rule.options} | set(_ALWAYS)
+
+    # -- places ----------------------------------------------------------------------------------------------
+
+    def where(self, table: str, index: int = 0, key: str = "") -> str:
+        if self.lines is not None:
+            return f"{self.name}:{self.lines.of(table, index, key)}"
+        return f"{self.name} {_title(table, index)}".rstrip() if self.titled else self.name
+
+    def label(self, table: str, index: int = 0) -> str:
+        where = self.where(table, index)
+        return where if self.lines is None else f"{where} {_title(table, index)}"
+
+    def mistake(self, text: str, table: str = "", index: int = 0, key: str = "") -> None:
+        line = 0 if self.lines is None else self.lines.of(table, index, key)
+        self.mistakes.append((line, f"{self.where(table, index, key)}: {text}"))
+
+    # -- parts -----------------------------------------------------------------------------------------------
+
+    def top_level(self, data: Mapping[str, Any]) -> str:
+        for key in data:
+            if key not in _TOP_LEVEL:
+                self.mistake(_unknown("key", key, _TOP_LEVEL), key=key)
+        if data.get("version", 1) != 1 or isinstance(data.get("version"), bool):
+            self.mistake(f"version = {data['version']!r} is not known. This softfx reads version = 1.", key="version")
+        preset = data.get("preset", DEFAULT_PRESET)
+        if preset not in PRESETS:
+            self.mistake(_unknown("preset", preset, PRESETS), key="preset")
+            return DEFAULT_PRESET
+        return str(preset)
+
+    def default(self, table: Any) -> Entry | None:
+        if not isinstance(table, Mapping):
+            self.mistake(f"[default] is {table!r}. It is a table of fields.", key="default")
+            return None
+        if not table:
+            return None
+        fields = self.fields(table, "default", 0)
+        families = table.get("families")
+        if families is not None:
+            if isinstance(families, list | tuple) and all(family in FAMILIES for family in families):
+                fields["families"] = tuple(families)
+            else:
+                self.mistake(_families(families), "default", 0, "families")
+        return Entry(self.label("default"), self.where("default"), fields, is_default=True)
+
+    def rules(self, data: Mapping[str, Any]) -> Iterable[Entry | None]:
+        tables = data.get("rule", [])
+        if not isinstance(tables, list | tuple):
+            self.mistake("rule is a single table. Write each entry as [[rule]], with two brackets.", "rule")
+            return
+        for index, table in enumerate(tables):
+            if isinstance(table, Mapping):
+                yield self.rule(table, index)
+            else:
+                self.mistake(f"[[rule]] is {table!r}. It is a table of selectors and fields.", "rule", index)
+
+    def rule(self, table: Mapping[str, Any], index: int) -> Entry:
+        for key, legal in SELECTORS.items():
+            if key in table and (text := wrong(key, table[key], legal)):
+                self.mistake(text, "rule", index, key)
+        written = _texts(table.get("op", "*")) or ("*",)
+        operations, families = self.operations(written, index)
+        fields = self.fields(table, "rule", index)
+        self.check_options(fields, written, operations, families, index)
+        if not set(table) - set(SELECTORS):
+            self.mistake("this [[rule]] sets nothing. Give it an action or an option such as softness.", "rule", index)
+        return Entry(
+            self.label("rule", index),
+            self.where("rule", index),
+            fields,
+            written,
+            operations,
+            families,
+            _texts(table["module"]) if "module" in table else None,
+            _texts(table["source"]) if "source" in table else None,
+        )
+
+    def operations(self, written: tuple[str, ...], index: int) -> tuple[frozenset[str], frozenset[str]]:
+        operations, families = set(), set()
+        for name in written:
+            if name.startswith("@"):
+                families.add(name[1:])
+                if name[1:] not in FAMILIES:
+                    known = ["@" + family for family in FAMILIES]
+                    self.mistake(_unknown("family", name, known), "rule", index, "op")
+            elif name in self.by_name:
+                operations |= {self.by_name[name], *self.known[self.by_name[name]].stands_for}
+            elif name not in ("*", ""):  # "" has been told of as a value that is not legal
+                near = did_you_mean(name, (known for known in self.by_name if not known.startswith("SX")))
+                text = f"unknown operation {name!r}.{near} `softfx rules` lists all."
+                self.mistake(text, "rule", index, "op")
+        return frozenset(operations), frozenset(families)
+
+    def fields(self, table: Mapping[str, Any], name: str, index: int) -> dict[str, Any]:
+        """What the entry sets, each value checked."""
+        fields: dict[str, Any] = {}
+        own = ("families",) if name == "default" else tuple(SELECTORS)
+        legal_keys = (*own, *SETTINGS, *sorted(self.options))
+        for key, value in table.items():
+            if key in own:
+                continue
+            if key not in legal_keys:
+                self.mistake(_unknown("key", key, legal_keys) + _misplaced(key, name), name, index, key)
+            elif text := wrong(key, value, SETTINGS.get(key) or legal_option(key)):
+                self.mistake(text, name, index, key)
+            else:
+                fields[key] = value
+        if name == "default":
+            self.check_method(fields, ("",), name, index)
+        return fields
+
+    # -- checks across fields --------------------------------------------------------------------------------
+
+    def check_options(
+        self,
+        fields: Mapping[str, Any],
+        written: tuple[str, ...],
+        operations: frozenset[str],
+        families: frozenset[str],
+        index: int,
+    ) -> None:
+        """An option must be taken by at least one of the operations that the entry names."""
+        self.check_method(fields, sorted(operations) or [""], "rule", index)
+        rules = [rule for rule in self.known.values() if rule.op in operations or rule.family in families]
+        if "*" in written or not rules:
+            return
+        taken = sorted({option for rule in rules for option in rule.options})
+        for key in fields:
+            if key not in SETTINGS and key not in taken:
+                text = f"{listed(written)} takes no {key}. It takes {', '.join(taken) or 'no options'}."
+                self.mistake(f"{text} `softfx explain {written[0].lstrip('@')}` says more.", "rule", index, key)
+
+    def check_method(self, fields: Mapping[str, Any], ops: Iterable[str], table: str, index: int) -> None:
+        """A method must serve the operations named and the mode beside it."""
+        texts = [misfit(op, fields.get("method"), fields.get("mode")) for op in ops]
+        for text in dict.fromkeys(filter(None, texts)):
+            self.mistake(text, table, index, "method")
+
+    def check_guards(self, preset: str, entries: list[Entry]) -> None:
+        """`guard` is for unsafe operations: elsewhere there is nothing to guard."""
+        base = dict(PRESETS[preset]["default"])
+        default = next((entry for entry in entries if entry.is_default), None)
+        base |= default.fields if default else {}
+        if base["action"] == "guard" and (others := [f for f in base["families"] if f != "unsafe"]):
+            text = f"a guard cannot act on {listed(others)} operations: it mends infinite and NaN gradients."
+            self.mistake(f'{text} Write families = ["unsafe"], or action = "straight_through".', "default", 0, "action")
+        rules = [entry for entry in entries if not entry.is_default]
+        for index, entry in enumerate(rules):
+            if entry.fields.get("action", "guard" if base["action"] == "guard" else "") != "guard":
+                continue
+            named = {self.known[op].family for op in entry.operations} | set(entry.families)
+            if "*" in entry.written or named - {"unsafe"}:
+                text = f"action = 'guard' is only for unsafe operations, not for {listed(entry.written)}."
+                hint = 'Use "soft" or "straight_through", or name unsafe operations such as op = "@unsafe".'
+                self.mistake(f"{text} {hint}", "rule", index, "action")
+
+
+def _title(table: str, index: int) -> str:
+    return {"default": "[default]", "rule": f"[[rule]] {index + 1}"}.get(table, "")
+
+
+def _unknown(what: str, name: object, known: Iterable[str]) -> str:
+    known = list(known)
+    return f"unknown {what} {name!r}. Legal: {', '.join(known)}.{did_you_mean(name, known)}"
+
+
+def _families(value: object) -> str:
+    strange = [part for part in value if part not in FAMILIES] if isinstance(value, list | tuple) else []
+    hint = did_you_mean(strange[0], FAMILIES) if strange else ""
+    return f"families = {value!r} is not legal. Use a list of {', '.join(FAMILIES)}.{hint}"
+
+
+def _misplaced(key: str, table: str) -> str:
+    if table == "default" and key in SELECTORS:
+        return " [default] holds for every site; selectors belong in a [[rule]]."
+    if table == "rule" and key == "families":
+        return ' A [[rule]] names families as op = "@discrete".'
+    return ""
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(str(item) for item in value) if isinstance(value, list | tuple) else ()

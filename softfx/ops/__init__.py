@@ -1,0 +1,1 @@
+"""torch's operations as softfx knows them, without softness."""

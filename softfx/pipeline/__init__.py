@@ -1,0 +1,1 @@
+"""The stages from a captured program to a softened one."""

@@ -1,0 +1,73 @@
+"""The report as markdown: for an issue, a pull request or a page of documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from softfx.report.words import (
+    ACTION_WORDS,
+    Group,
+    by_file,
+    capture_lines,
+    counts_line,
+    details,
+    explanations,
+    short_path,
+)
+
+if TYPE_CHECKING:
+    from softfx.report.record import Report
+
+__all__ = ["report_markdown"]
+
+
+def report_markdown(report: Report) -> str:
+    """The whole report, without a newline at the end."""
+    return "\n".join(_lines(report))
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield f"# softfx report for {_code(report.target)}"
+    yield from ("", " ".join(capture_lines(report)), "", counts_line(report))
+    for file, groups in by_file(report.sites).items():
+        yield from ("", f"## {_code(short_path(file))}", "")
+        yield "| line | code | operation | decision | source | details |"
+        yield "|---:|---|---|---|---|---|"
+        yield from map(_row, groups)
+    if report.breaks:
+        yield from ("", "## Breaks: what no single graph holds", "")
+        yield from (f"- {_code(f'{short_path(b.file)}:{b.line}')}: {_escape(b.reason)}" for b in report.breaks)
+    if report.starved:
+        yield from ("", "## No gradient at all in the original", "")
+        yield from (f"- {_code(name)}" for name in report.starved)
+    if found := explanations(report):
+        yield from ("", "## What the operations do to the gradient", "")
+        yield from (f"- **{code} {op}**: {_escape(why)}" for code, op, why in found)
+
+
+def _row(group: Group) -> str:
+    site = group.first
+    times = f" ({len(group.sites)} sites)" if len(group.sites) > 1 else ""
+    cells = (
+        str(site.line),
+        site.code,
+        site.op,
+        ACTION_WORDS[site.action] + times,
+        _code(site.source.strip()),
+        _escape("; ".join(details(group))),
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+def _code(text: str) -> str:
+    """Code that survives backticks and the bars of a table."""
+    if not text:
+        return ""
+    fence = "``" if "`" in text else "`"
+    pad = " " if "`" in text else ""
+    return f"{fence}{pad}{text.replace('|', chr(92) + '|')}{pad}{fence}"
+
+
+def _escape(text: str) -> str:
+    return "".join("\\" + c if c in "|*_<>`[]\\" else c for c in text).replace("\n", " ")

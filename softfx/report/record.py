@@ -1,0 +1,128 @@
+"""The report: every site, where it is, what was decided and why. Plain data.
+
+How it is shown is elsewhere: `formats` (text, markdown, sarif), `render` (a terminal). `to_dict` is the
+documented format of `--format json`; new keys go at the end of their object.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from softfx.report.text import report_text
+
+__all__ = ["ACTIONS", "Break", "Consumer", "Report", "Site", "SiteAction"]
+
+SiteAction = Literal["soft", "straight_through", "guard", "keep", "blocked"]
+ACTIONS: tuple[SiteAction, ...] = ("soft", "straight_through", "guard", "keep", "blocked")
+
+
+@dataclass
+class Consumer:
+    """An operation that uses a site's result, and whether it gets the soft value or only the hard one."""
+
+    op: str
+    file: str
+    line: int
+    takes: Literal["soft", "hard"]
+
+
+@dataclass
+class Site:
+    """One non-differentiable operation at one place, and the one decision about it."""
+
+    id: int
+    code: str
+    op: str
+    module: str
+    file: str
+    line: int
+    source: str
+    family: str
+    action: SiteAction
+    mode: str | None = None
+    method: str | None = None
+    softness: float | None = None
+    region: int | None = None
+    decided_by: str = ""
+    reason: str = ""
+    consumers: list[Consumer] = field(default_factory=list)
+    estimator: str | None = None  # what gives the derivative instead of the soft form
+
+
+@dataclass
+class Break:
+    """A place where one captured graph ends and another begins."""
+
+    reason: str
+    file: str
+    line: int
+
+
+@dataclass
+class Report:
+    """What was found in a target and what was done about it.
+
+    static: operations that depend on no float input or parameter, left alone and not listed.
+    starved: parameters and inputs that get no gradient at all in the original.
+    """
+
+    target: str
+    frontend: str
+    why_frontend: str = ""
+    graphs: int = 0
+    breaks: list[Break] = field(default_factory=list)
+    executor: str = "eager"
+    static: int = 0
+    sites: list[Site] = field(default_factory=list)
+    starved: list[str] = field(default_factory=list)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many sites were found, and how many got each decision; the second sum to the first."""
+        by_action = Counter(site.action for site in self.sites)
+        return {"found": len(self.sites)} | {action: by_action[action] for action in ACTIONS}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON-ready data."""
+        capture = {
+            "frontend": self.frontend,
+            "graphs": self.graphs,
+            "breaks": [asdict(item) for item in self.breaks],
+            "why": self.why_frontend,
+        }
+        return {
+            "version": 1,
+            "target": self.target,
+            "capture": capture,
+            "executor": self.executor,
+            "static": self.static,
+            "sites": [asdict(site) for site in self.sites],
+            "counts": self.counts,
+            "starved": list(self.starved),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Report:
+        """The report that `to_dict` gave `data`."""
+        capture = data["capture"]
+        sites = [
+            Site(**{**site, "consumers": [Consumer(**consumer) for consumer in site["consumers"]]})
+            for site in data["sites"]
+        ]
+        return cls(
+            data["target"],
+            capture["frontend"],
+            capture.get("why", ""),
+            capture["graphs"],
+            [Break(**item) for item in capture["breaks"]],
+            data["executor"],
+            data["static"],
+            sites,
+            list(data.get("starved", ())),
+        )
+
+    def __str__(self) -> str:
+        return report_text(self)

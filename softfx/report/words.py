@@ -1,0 +1,185 @@
+"""What every format says in the same words: decisions, settings, counts, hints, and which sites go together.
+
+Sites that differ only in their module (the layers of a network) are one group.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from softfx.errors import listed
+from softfx.rules import RULES
+
+if TYPE_CHECKING:
+    from softfx.report.record import Report, Site
+
+__all__ = [
+    "ACTION_WORDS",
+    "Group",
+    "by_file",
+    "capture_lines",
+    "counts_line",
+    "details",
+    "explanations",
+    "hints",
+    "plural",
+    "settings",
+    "short_path",
+    "visible_path",
+]
+
+ACTION_WORDS = {
+    "soft": "soft",
+    "straight_through": "straight-through",
+    "guard": "guarded",
+    "keep": "kept",
+    "blocked": "blocked",
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Sites with one place, one operation and one decision, in one or many modules."""
+
+    sites: tuple[Site, ...]
+
+    @property
+    def first(self) -> Site:
+        return self.sites[0]
+
+    @property
+    def modules(self) -> list[str]:
+        return list(dict.fromkeys(site.module for site in self.sites if site.module))
+
+    @property
+    def title(self) -> str:
+        times = f" ({len(self.sites)} sites)" if len(self.sites) > 1 else ""
+        return f"{self.first.code} {self.first.op}: {ACTION_WORDS[self.first.action]}{times}"
+
+
+def by_file(sites: Iterable[Site]) -> dict[str, list[Group]]:
+    """Groups by file in the order of first appearance, by line inside a file."""
+    found: dict[str, dict[object, list[Site]]] = {}
+    for site in sites:
+        consumers = tuple((c.op, c.file, c.line) for c in site.consumers if c.takes == "hard")
+        decision = (
+            site.action,
+            site.mode,
+            site.method,
+            site.softness,
+            site.estimator,
+            site.decided_by,
+            site.reason,
+            consumers,
+        )
+        found.setdefault(site.file, {}).setdefault((site.line, site.op, decision), []).append(site)
+    groups = {file: [Group(tuple(sites)) for sites in places.values()] for file, places in found.items()}
+    return {file: sorted(members, key=lambda group: group.first.line) for file, members in groups.items()}
+
+
+def settings(site: Site) -> str:
+    """'mode smooth, method softsort, softness 0.1', as far as they apply."""
+    if site.action not in ("soft", "straight_through"):
+        return ""
+    parts = [("estimator", site.estimator), ("mode", site.mode), ("method", site.method)]
+    words = [f"{name} {value}" for name, value in parts if value is not None]
+    if site.softness is not None:
+        words.append(f"softness {site.softness:g}")
+    return ", ".join(words)
+
+
+def details(group: Group) -> list[str]:
+    """Lines about one group: where in the model, with what settings, decided by what, why, and what cuts it off."""
+    site, lines = group.first, []
+    if group.modules:
+        lines.append(f"in {listed(group.modules, 4)}")
+    decided = f"decided by {site.decided_by}" if site.decided_by else ""
+    lines += [line for line in ("; ".join(filter(None, (settings(site), decided))),) if line]
+    if site.reason:
+        lines.append(f"why: {site.reason.strip()}")
+    for op, file, line_number in dict.fromkeys((c.op, c.file, c.line) for c in site.consumers if c.takes == "hard"):
+        lines.append(f"cut: {op} at {short_path(file)}:{line_number} takes only the hard value")
+    return lines
+
+
+def capture_lines(report: Report) -> list[str]:
+    """How the target was seen and how it runs."""
+    breaks = f", {plural(len(report.breaks), 'break')}" if report.breaks else ""
+    seen = f"Seen by {report.frontend} ({plural(report.graphs, 'graph')}{breaks})"
+    seen += f", run by the {report.executor} executor."
+    return [seen, _sentence(report.why_frontend)] if report.why_frontend else [seen]
+
+
+def counts_line(report: Report) -> str:
+    """'7 sites: 3 soft, 4 kept. 12 static operations were left alone.'"""
+    counts = report.counts
+    parts = [f"{counts[action]} {word}" for action, word in ACTION_WORDS.items() if counts[action]]
+    text = plural(counts["found"], "site") + (": " + ", ".join(parts) if parts else "") + "."
+    if report.static:
+        verb = "was" if report.static == 1 else "were"
+        static = plural(report.static, "static operation")
+        text += f" {static} (on constants, integers or shapes) {verb} left alone."
+    return text
+
+
+def explanations(report: Report) -> list[tuple[str, str, str]]:
+    """(code, operation, why it matters) for each operation in the report, by code."""
+    ops = {site.op for site in report.sites}
+    return sorted((RULES[op].code, op, RULES[op].why) for op in ops if op in RULES)
+
+
+def hints(report: Report) -> list[str]:
+    """What to do next, for what is in this report."""
+    if not report.sites:
+        return ["Nothing to act on: no operation here stands between a float and its gradient."]
+    lines = []
+    blocked = [site for site in report.sites if site.action == "blocked"]
+    if blocked:
+        lines.append(
+            "A blocked site runs as it always did; its reason says what stands in the way. "
+            f"`softfx explain {blocked[0].code}` says what the operation can flow into."
+        )
+    kept = {
+        site.family for site in report.sites if site.action == "keep" and not site.decided_by.startswith("preset keep")
+    }
+    if "kink" in kept:
+        lines.append(
+            "Kinks (relu, clamp, abs ...) have a gradient almost everywhere and are kept unless named: "
+            'op = "@kink" in a [[rule]], or --policy straight-through.'
+        )
+    if "random" in kept:
+        lines.append('Random draws are kept unless named: op = "@random" in a [[rule]].')
+    lines.append("`softfx policy init TARGET` writes a policy to edit; `softfx diff TARGET` shows the code changes.")
+    return lines
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def visible_path(file: str) -> str:
+    """The path as one would type it: relative below the current folder, whole elsewhere."""
+    try:
+        relative = Path(file).relative_to(Path.cwd())
+    except ValueError:
+        return file
+    return str(relative)
+
+
+def short_path(file: str) -> str:
+    """The path for people: without what leads to an installed package."""
+    for folder in ("site-packages", "dist-packages"):
+        head, found, tail = file.rpartition(f"{os.sep}{folder}{os.sep}")
+        if found and head:
+            return tail
+    return visible_path(file)
+
+
+def _sentence(text: str) -> str:
+    """Capital letter and full stop, without touching names inside."""
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

@@ -1,0 +1,113 @@
+"""Places along an axis, softly: the first that is true, the place of a number among the distinct ones.
+
+Beside `distributions`, whose functions are arithmetic on distributions. Tensors in, tensors out; differentiable,
+batched where the operation is, any device.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from softfx.runtime.distributions import excluding
+
+__all__ = ["binned", "distinct", "first", "gathered_extreme", "gathered_mean", "located", "place_of"]
+
+
+def first(b: Tensor, dim: int | None = None) -> Tensor:
+    """The place of the first soft bool that is true along `dim` (of all, flattened); 0 where none is.
+
+    # (..., n, ...) -> (..., [n])
+
+    >>> first(torch.tensor([0.0, 0.5, 1.0]))
+    tensor([0.0000, 0.5000, 0.5000])
+    """
+    b = b.flatten() if dim is None else b.movedim(dim, -1)
+    none = (1 - b).cumprod(-1)  # none up to and with each
+    weights = b * torch.cat([torch.ones_like(none[..., :1]), none[..., :-1]], -1)
+    start = (torch.arange(b.shape[-1], device=b.device) == 0).to(b.dtype)
+    return weights + none[..., -1:] * start
+
+
+def distinct(x: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """The distinct numbers of x, each the mean of those equal to it, and which of them each element is.
+
+    # (...), (u) in ascending order, none missing -> (u), (...) int64
+
+    >>> distinct(torch.tensor([2.0, 1.0, 2.0]), torch.tensor([1.0, 2.0]))
+    (tensor([1., 2.]), tensor([1, 0, 1]))
+    """
+    place = torch.searchsorted(values.detach().contiguous(), x.detach().contiguous()).clamp(max=len(values) - 1)
+    zeros = torch.zeros_like(values)
+    counts = zeros.index_add(0, place.flatten(), torch.ones_like(x).flatten())
+    return zeros.index_add(0, place.flatten(), x.flatten()) / counts.clamp(min=1), place
+
+
+def place_of(ranks: Tensor, place: Tensor) -> Tensor:
+    """Where elements stand among the distinct numbers that they are, from 0 on.  # (u), (...) -> (...)
+
+    >>> place_of(torch.tensor([1.0, 2.0]), torch.tensor([1, 0, 1]))
+    tensor([1., 0., 1.])
+    """
+    return ranks[place] - 1
+
+
+def binned(p: Tensor, points: Tensor, bins: int, low: float, high: float) -> Tensor:
+    """How many integers fall into each of equal bins, each spread over what it may be, as torch.histc counts.
+
+    # (..., [n]), broadcastable to (..., [n]) -> (bins)
+
+    >>> binned(torch.tensor([[0.5, 0.5], [0.0, 1.0]]), torch.tensor([0, 1]), 2, 0, 2)
+    tensor([0.5000, 1.5000])
+    """
+    points = points.expand(p.shape).to(p.dtype)
+    inside = (points >= low) & (points <= high)
+    place = ((points - low) * bins / (high - low)).floor().clamp(0, bins - 1)
+    return p.new_zeros(bins).index_add(0, place.long().flatten(), (p * inside).flatten())
+
+
+def located(edges: Tensor, numbers: Tensor, right: bool) -> Tensor:
+    """torch.searchsorted of numbers of another type.  # (m), (...) -> (...) int64
+
+    >>> located(torch.tensor([0.5, 1.5]), torch.tensor([0, 1, 2]), False)
+    tensor([0, 1, 2])
+    """
+    dtype = torch.promote_types(edges.dtype, numbers.dtype)
+    return torch.searchsorted(edges.to(dtype), numbers.to(dtype).contiguous(), right=right)
+
+
+def _brought(p: Tensor, src: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Weights and values of what is brought to each place.  # (..., [n]), (...) -> both (..., n, ..., [k])"""
+    src = src[tuple(slice(size) for size in p.shape[:-1])]
+    weights = p.transpose(dim, -1)
+    return weights, src.unsqueeze(-1).transpose(dim, -1).expand(weights.shape)
+
+
+def gathered_extreme(base: Tensor, dim: int, p: Tensor, src: Tensor, include_self: bool, *, largest: bool) -> Tensor:
+    """torch.scatter_reduce "amax" or "amin" by a soft index: what is hardly brought to a place hardly counts.
+
+    # (..., n, ...), (..., k, ..., [n]), (..., k, ...) -> (..., n, ...)
+
+    >>> gathered_extreme(torch.zeros(2), 0, torch.eye(2), torch.tensor([3.0, -4.0]), True, largest=True)
+    tensor([3., 0.])
+    """
+    weights, values = _brought(p, src, dim)
+    far = torch.finfo(values.dtype).min if largest else torch.finfo(values.dtype).max
+    left = torch.where(weights > 0, excluding(values, weights, -1.0 if largest else 1.0), far)
+    found = left.amax(-1) if largest else left.amin(-1)
+    if not include_self:
+        return torch.where(weights.sum(-1) > 0.5, found, base)
+    return torch.maximum(base, found) if largest else torch.minimum(base, found)
+
+
+def gathered_mean(base: Tensor, dim: int, p: Tensor, src: Tensor, include_self: bool) -> Tensor:
+    """torch.scatter_reduce "mean" by a soft index.  # (..., n, ...), (..., k, ..., [n]), (..., k, ...) -> (..., n, ...)
+
+    >>> gathered_mean(torch.zeros(2), 0, torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([3.0, 5.0]), False)
+    tensor([4., 0.])
+    """
+    weights, values = _brought(p, src, dim)
+    total, mass = (weights * values).sum(-1), weights.sum(-1)
+    if include_self:
+        return (base + total) / (1 + mass)
+    return torch.where(mass > 0, total / torch.where(mass > 0, mass, 1.0), base)

@@ -1,0 +1,1 @@
+"""Softness while a model trains: schedules, callbacks, and setting it by hand."""

@@ -1,0 +1,21 @@
+"""Softness schedules, with the habits of torch.optim.lr_scheduler: step, state_dict, load_state_dict, last_epoch.
+
+A schedule drives what `soften` returned, all of its sites or those of a pattern, or a 0-dim tensor that plain
+softtorch operators are called with. To add one that is a function of time: subclass `SoftnessSchedule` in a module
+here, write `softness_at`, and name it below and in `softfx`.
+"""
+
+from softfx.training.schedules.base import SoftnessSchedule
+from softfx.training.schedules.entropy import EntropySoftness, normalized_entropy
+from softfx.training.schedules.sequential import SequentialSoftness
+from softfx.training.schedules.timed import CosineSoftness, ExponentialSoftness, LinearSoftness
+
+__all__ = [
+    "CosineSoftness",
+    "EntropySoftness",
+    "ExponentialSoftness",
+    "LinearSoftness",
+    "SequentialSoftness",
+    "SoftnessSchedule",
+    "normalized_entropy",
+]

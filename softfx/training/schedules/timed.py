@@ -1,0 +1,97 @@
+"""Schedules that are a function of time, between a start and an end."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any
+
+from softfx.training.schedules.base import SoftnessSchedule, check_positive
+
+__all__ = ["CosineSoftness", "ExponentialSoftness", "LinearSoftness"]
+
+
+class _Timed(SoftnessSchedule):
+    """From `start` to `end` in `total_iters` steps, and `end` from then on."""
+
+    def __init__(self, target: Any, start: float, end: float, total_iters: int, pattern: str = "*") -> None:
+        super().__init__(target, pattern)
+        check_positive(type(self).__name__, start=start, end=end, total_iters=total_iters)
+        self.start, self.end, self.total_iters = float(start), float(end), total_iters
+        self.restart()
+
+    def softness_at(self, epoch: int) -> float:
+        """The softness after `epoch` steps; both ends exact."""
+        if epoch <= 0:
+            return self.start
+        return self.end if epoch >= self.total_iters else self.between(epoch / self.total_iters)
+
+    @abstractmethod
+    def between(self, t: float) -> float:
+        """The softness when the part t of the way, 0 < t < 1, is gone."""
+
+
+class ExponentialSoftness(_Timed):
+    """The same factor at every step: start * (end / start) ** (epoch / total_iters).
+
+    Args:
+        target: what `softfx.soften` returned, or a 0-dim floating tensor that is filled in place.
+        start: the softness at first.
+        end: the softness after `total_iters` steps and from then on.
+        total_iters: how many steps it takes.
+        pattern: which sites of a softened target, as `softfx.set_softness` takes it.
+
+    Raises:
+        ScheduleError: a target without softness, or numbers that are not above 0.
+
+    Example:
+        >>> import torch
+        >>> softness = torch.tensor(0.0)
+        >>> schedule = ExponentialSoftness(softness, start=1.0, end=0.01, total_iters=2)
+        >>> for _ in range(3):
+        ...     print(f"{softness:.2f}")
+        ...     schedule.step()
+        1.00
+        0.10
+        0.01
+    """
+
+    def between(self, t: float) -> float:
+        """Linear in the logarithm."""
+        return float(self.start * (self.end / self.start) ** t)
+
+
+class LinearSoftness(_Timed):
+    """The same difference at every step. Arguments as for `ExponentialSoftness`.
+
+    Example:
+        >>> import torch
+        >>> softness = torch.tensor(0.0)
+        >>> schedule = LinearSoftness(softness, start=1.0, end=0.5, total_iters=2)
+        >>> schedule.step()
+        >>> softness
+        tensor(0.7500)
+    """
+
+    def between(self, t: float) -> float:
+        """Linear."""
+        return self.start + (self.end - self.start) * t
+
+
+class CosineSoftness(_Timed):
+    """Half a wave of the cosine: slow at both ends. Arguments as for `ExponentialSoftness`.
+
+    Source: Loshchilov and Hutter 2017, arXiv 1608.03983, equation 5, for the learning rate.
+
+    Example:
+        >>> import torch
+        >>> softness = torch.tensor(0.0)
+        >>> schedule = CosineSoftness(softness, start=1.0, end=0.5, total_iters=4)
+        >>> schedule.step()
+        >>> softness
+        tensor(0.9268)
+    """
+
+    def between(self, t: float) -> float:
+        """(1 + cos(pi t)) / 2 of the way back from the end."""
+        return self.end + (self.start - self.end) * (1.0 + math.cos(math.pi * t)) / 2.0

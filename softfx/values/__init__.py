@@ -1,0 +1,1 @@
+"""What tensors of a program stand for, and the facts known of them."""
