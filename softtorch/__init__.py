@@ -1,35 +1,35 @@
 """Soft, differentiable drop-ins for torch's non-differentiable functions.
 
-Every name here has torch's name and argument order, plus `softness` and `mode`. Each module lists its own
-public names; this file only gathers them, and puts their errors into one form (boundary.py).
+Every name here has torch's name and argument order, plus `softness` and `mode`. Each module lists its own public names;
+this file only gathers them, and puts their errors into one form (boundary.py).
 """
 
-from softtorch.activations import *  # noqa: F403
-from softtorch.aggregation import *  # noqa: F403
-from softtorch.attention import *  # noqa: F403
-from softtorch.axiswise import *  # noqa: F403
 from softtorch.boundary import guard as _guard
-from softtorch.chance import *  # noqa: F403
-from softtorch.comparison import *  # noqa: F403
-from softtorch.elementwise import *  # noqa: F403
-from softtorch.estimators import *  # noqa: F403
-from softtorch.gates import *  # noqa: F403
-from softtorch.implicit import *  # noqa: F403
-from softtorch.indexing import *  # noqa: F403
 from softtorch.layers import *  # noqa: F403
-from softtorch.logic import *  # noqa: F403
-from softtorch.normalize import *  # noqa: F403
-from softtorch.operators_st import *  # noqa: F403
-from softtorch.perturbed import *  # noqa: F403
-from softtorch.pooling import *  # noqa: F403
-from softtorch.random import *  # noqa: F403
-from softtorch.rounding import *  # noqa: F403
-from softtorch.safe import *  # noqa: F403
-from softtorch.scatter import *  # noqa: F403
-from softtorch.selection import *  # noqa: F403
-from softtorch.shrinkage import *  # noqa: F403
-from softtorch.straight_through import *  # noqa: F403
-from softtorch.surrogates import *  # noqa: F403
+from softtorch.operators.activations import *  # noqa: F403
+from softtorch.operators.aggregation import *  # noqa: F403
+from softtorch.operators.attention import *  # noqa: F403
+from softtorch.operators.axiswise import *  # noqa: F403
+from softtorch.operators.comparison import *  # noqa: F403
+from softtorch.operators.elementwise import *  # noqa: F403
+from softtorch.operators.gates import *  # noqa: F403
+from softtorch.operators.implicit import *  # noqa: F403
+from softtorch.operators.indexing import *  # noqa: F403
+from softtorch.operators.logic import *  # noqa: F403
+from softtorch.operators.normalize import *  # noqa: F403
+from softtorch.operators.perturbed import *  # noqa: F403
+from softtorch.operators.pooling import *  # noqa: F403
+from softtorch.operators.rounding import *  # noqa: F403
+from softtorch.operators.safe import *  # noqa: F403
+from softtorch.operators.sampling.binary import *  # noqa: F403
+from softtorch.operators.sampling.categories import *  # noqa: F403
+from softtorch.operators.scatter import *  # noqa: F403
+from softtorch.operators.selection import *  # noqa: F403
+from softtorch.operators.shrinkage import *  # noqa: F403
+from softtorch.straight_through.estimators import *  # noqa: F403
+from softtorch.straight_through.joining import *  # noqa: F403
+from softtorch.straight_through.operators_st import *  # noqa: F403
+from softtorch.straight_through.reinmax_and_rotation import *  # noqa: F403
 
 # Last, so that what these modules call of each other is not wrapped.
 _guard(globals())

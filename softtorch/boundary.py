@@ -1,9 +1,9 @@
 """The public boundary: how a call of a public function that cannot work comes out as one kind of error.
 
-`softtorch.__init__` wraps every public function in `guarded`; inside the package functions call each other without
-it. What an operator checks by itself is raised under the name that the caller used. What torch or Python raise where
-an argument has the wrong type, or tensors do not fit together, is explained by `_explained`; any other exception is
-a bug and stays what it is. To add an explanation: a function of the arguments in `_EXPLANATIONS`.
+`softtorch.__init__` wraps every public function in `guarded`; inside the package functions call each other without it.
+What an operator checks by itself is raised under the name that the caller used. What torch or Python raise where an
+argument has the wrong type, or tensors do not fit together, is explained by `_explained`; any other exception is a bug
+and stays what it is. To add an explanation: a function of the arguments in `_EXPLANATIONS`.
 """
 
 import functools
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from softtorch.errors import DimensionError, OptionError, ShapeError, SoftTorchError, message
+from softtorch.shared import completed
 
 # What torch and Python raise for arguments that do not fit.
 _RAW = (TypeError, AttributeError, RuntimeError, ValueError, IndexError, StopIteration, ZeroDivisionError)
@@ -30,8 +31,8 @@ def guarded(name: str, function: Callable[P, R], soft: Callable[..., Any] | None
     Args:
         name: what callers know it by.
         function: a public function.
-        soft: for a straight-through form the operator it is made from, whose checks are asked where torch's own
-            hard function fails first.
+        soft: for a straight-through form the operator it is made from, whose checks are asked where torch's own hard
+            function fails first.
     """
 
     @functools.wraps(function)
@@ -49,18 +50,34 @@ def guarded(name: str, function: Callable[P, R], soft: Callable[..., Any] | None
                 raise
             raise explained from error
 
-    public: Any = call  # a plain function, which the type of functools.wraps does not say
-    public.__module__, public.__name__, public.__qualname__ = "softtorch", name, name
-    # torch.compile keeps and limits what it has compiled by code object: each function has its own, and its own name
-    # in a traceback.
-    public.__code__ = public.__code__.replace(co_name=name, co_qualname=name)
+    call.__doc__ = completed(function, soft)
+    _name(call, name)
     return call
 
 
+def _name(function: Any, name: str) -> None:
+    """Give a wrapper its public name, and a code object of its own.
+
+    All wrappers that `guarded` makes would share one code object. torch.compile stores what it has compiled by code
+    object and stops after `recompile_limit` entries for one (8 by default), so the ninth operator compiled by itself,
+    as in torch.compile(softtorch.argmax), would run uncompiled or fail. A copy under the public name keeps them apart,
+    and is what a traceback shows.
+    """
+    function.__module__, function.__name__, function.__qualname__ = "softtorch", name, name
+    function.__code__ = function.__code__.replace(co_name=name, co_qualname=name)
+
+
 def guard(names: dict[str, Any]) -> None:
-    """Put `guarded` around every public function of a namespace but those that run functions of the caller."""
+    """Put `guarded` around every public function of a namespace but those that run functions of the caller.
+
+    Docstrings of the others are completed like those of all.
+    """
     for name, value in list(names.items()):
-        if inspect.isfunction(value) and not name.startswith("_") and name not in _OF_FUNCTIONS:
+        if name.startswith("_"):
+            continue
+        if name in _OF_FUNCTIONS or (inspect.isclass(value) and issubclass(value, torch.nn.Module)):
+            value.__doc__ = completed(value)
+        elif inspect.isfunction(value):
             soft = names.get(name.removesuffix("_st")) if name.endswith("_st") else None
             names[name] = guarded(name, value, soft)
 
@@ -78,7 +95,7 @@ def _renamed(name: str, error: SoftTorchError) -> SoftTorchError:
 def _refusal(
     name: str, soft: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> SoftTorchError | None:
-    """What the soft operator has against these arguments."""
+    """The error of the soft operator for these arguments, if it refuses them."""
     if soft is not None:
         try:
             soft(*args, **kwargs)
@@ -109,7 +126,7 @@ def _bound(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str
 def _explained(
     name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> SoftTorchError | None:
-    """What is wrong with the arguments, if it can be said."""
+    """The error that explains these arguments, if one does."""
     given = _bound(function, args, kwargs)
     return next((error for explanation in _EXPLANATIONS for error in explanation(name, function, given)), None)
 

@@ -1,9 +1,8 @@
-"""What softtorch raises, and how the messages are built.
+"""The exceptions of softtorch, and the form of their messages.
 
-Every error is a ValueError whose text reads `where: what is wrong, with the value. What is legal. What to
-do.` Errors are raised once, at the public boundary, before anything is computed and without reading a
-tensor's contents. Checks that several operators share are in options.py. To add a kind of error, subclass
-SoftTorchError here.
+Every error is a ValueError whose text reads `where: what is wrong, with the value. What is legal. What to do.` Errors
+are raised once, at the public boundary, before anything is computed and without reading a tensor's contents. Checks
+that several operators share are in options.py. To add a kind of error, subclass SoftTorchError here.
 """
 
 from collections.abc import Iterable

@@ -1,15 +1,15 @@
 """Operators as layers, where a module is expected: Softpick, Entmax, SoftSort.
 
-LogicLayer is with the gates in gates.py, SoftpickAttention in attention.py. A layer holds the options of one
-operator and computes nothing itself. To add one: its options in __init__, the operator in forward.
+LogicLayer is with the gates in gates.py, SoftpickAttention in attention.py. A layer holds the options of one operator
+and computes nothing itself. To add one: its options in __init__, the operator in forward.
 """
 
 from torch import Tensor, nn
 
-from softtorch.axiswise import argsort
 from softtorch.methods import Method
 from softtorch.modes import Mode
-from softtorch.normalize import entmax, softpick
+from softtorch.operators.axiswise import argsort
+from softtorch.operators.normalize import entmax, softpick
 
 __all__ = ["Entmax", "SoftSort", "Softpick"]
 

@@ -1,11 +1,12 @@
 """The checks that operators share: each resolves one option to an object, or raises with what would be legal.
 
-Nothing here computes on a tensor or reads its contents. An operator calls these once, at its public boundary.
-To add an option: one `resolve_` or `check_` function that takes the operator's name first.
+Nothing here computes on a tensor or reads its contents. An operator calls these once, at its public boundary. To add an
+option: one `resolve_` or `check_` function that takes the operator's name first.
 """
 
 import math
 import operator
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from softtorch.errors import DimensionError, MethodError, OptionError, ShapeError, message, nearest
 from softtorch.methods import HARD, METHODS, Method
+from softtorch.methods.ot import OT_KWARGS
 from softtorch.modes import MODES, Mode
 
 
@@ -83,8 +85,10 @@ def resolve_method(
         method: a name in METHODS, or an instance with options of its own.
         mode: what the method will run in; "hard" selects the exact method, whatever is named.
         needs: the capability asked for, a key of `NEEDS`.
-        ot_kwargs: SoftTorch's options for optimal transport.
+        ot_kwargs: options of the solver of method "ot", checked whatever the method.
     """
+    if ot_kwargs is not None:
+        check_ot_kwargs(where, ot_kwargs)
     if not isinstance(method, Method):
         if method not in METHODS:
             legal = f"Methods: {', '.join(METHODS)}"
@@ -102,6 +106,21 @@ def resolve_method(
     return chosen.with_ot_kwargs(ot_kwargs)
 
 
+def check_ot_kwargs(where: str, ot_kwargs: dict[str, Any]) -> None:
+    """SoftTorch's options of the transport solver: `sinkhorn_max_iter`, an integer, and `sinkhorn_tol`, a number."""
+    if not isinstance(ot_kwargs, Mapping):
+        wrong = f"ot_kwargs is of type {type(ot_kwargs).__name__}"
+        raise OptionError(message(where, wrong, f"Use a dict of {', '.join(OT_KWARGS)}"))
+    for name, value in ot_kwargs.items():
+        legal = f"Options: {', '.join(OT_KWARGS)}"
+        if name not in OT_KWARGS:
+            raise OptionError(message(where, f"ot_kwargs has no option {name!r}", legal, nearest(name, OT_KWARGS)))
+        whole = name == "sinkhorn_max_iter"
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not value > 0:
+            legal = "Use an integer of at least 1" if whole else "Use a number above 0"
+            raise OptionError(message(where, f"ot_kwargs has {name}={value!r}", legal))
+
+
 # What an operator may need: the flag of Method that says so, what a method without it lacks, what to call
 # the others.
 NEEDS = {
@@ -110,6 +129,18 @@ NEEDS = {
     "rank": ("has_rank", "gives no ranks", "ranks"),
     "mask": ("has_mask", "gives no top-k mask", "top-k masks"),
 }
+
+
+def check_pair(where: str, hard: Tensor, soft: Tensor) -> None:
+    """Two sides of a straight-through result, (...) each, have one shape, and the soft one has a derivative."""
+    if hard.shape != soft.shape:
+        wrong = f"hard has shape {tuple(hard.shape)} and soft has shape {tuple(soft.shape)}"
+        remedy = "Expand or reduce one of them first"
+        raise ShapeError(message(where, wrong, "Both must have the same shape", remedy))
+    if not (soft.is_floating_point() or soft.is_complex()):
+        wrong = f"soft has dtype {soft.dtype}, which has no derivative"
+        remedy = "Convert what it is computed from, not the result"
+        raise ShapeError(message(where, wrong, "soft must be of a floating type", remedy))
 
 
 def resolve_dim(where: str, dim: int, x: Tensor) -> int:

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from softtorch.kernels import host
-from softtorch.kernels.sizes import doublings
+from softtorch.kernels.numeric import host
+from softtorch.kernels.numeric.sizes import doublings
 
 # A step whose Newton decrement was this small has squared an error of about 1e-9 already.
 TOLERANCE = 1e-18
@@ -105,7 +105,7 @@ class _Dual(NamedTuple):
         return torch.where(self.pair, -torch.diff(self.z, dim=-1) + _second_difference(beta), 0.0)
 
     def slack(self, beta: Tensor) -> Tensor:
-        """How far each bound is from being met, (..., n - 1)."""
+        """The slack of each bound, (..., n - 1)."""
         return torch.where(self.pair, torch.exp(-self.alpha(beta)), 0.0)
 
     def gaps(self, beta: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class _Dual(NamedTuple):
         return torch.where(self.pair, torch.exp(-beta), 0.0)
 
     def objective(self, beta: Tensor) -> Tensor:
-        """What beta minimizes, (...)."""
+        """The objective, which beta minimizes, (...)."""
         linear = self.alpha(beta) * self.bound[..., :-1] - beta * self._total()
         return (linear + self.slack(beta) + self.gaps(beta)).sum(dim=-1)
 
@@ -135,7 +135,7 @@ class _Dual(NamedTuple):
         return torch.where(self.pair.unsqueeze(-1) & self.pair.unsqueeze(-2), full, identity)
 
     def start(self) -> Tensor:
-        """Where the gaps are those of slacks that are all 0: second differences of the bounds.
+        """The starting point: the gaps of slacks that are all 0, second differences of the bounds.
 
         Scaled down where that makes slacks enormous, as beside gaps of very different size.
         """

@@ -1,15 +1,15 @@
 """Projection onto the capped simplex {0 <= y <= 1, sum y = k} with a power link (arXiv 2302.01425).
 
 y_i = min(1, (x_i - threshold)_+^r), r = 1, 2, 3. The threshold's piece is found by bisection over the sorted
-breakpoints x_i and x_i - 1, with the sum itself evaluated at each (running moments would cancel), then solved in
-closed form. A fixed number of operators, so every transform and compiler takes it.
+breakpoints x_i and x_i - 1, with the sum itself evaluated at each (running moments would cancel), then solved in closed
+form. A fixed number of operators, so every transform and compiler takes it.
 """
 
 import torch
 from torch import Tensor
 from torch.nn.functional import hardtanh
 
-from softtorch.kernels.sizes import doublings
+from softtorch.kernels.numeric.sizes import doublings
 
 
 def capped_project(x: Tensor, k: Tensor, power: int) -> Tensor:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from softtorch.kernels.scan import decayed_sums, decayed_sums_behind, together
+from softtorch.kernels.sorted_line.scan import decayed_sums, decayed_sums_behind, together
 
 # Where the argument of S^-1 touches 0 or n the inverse is infinite; this close it stands for the border. e^-|t| and
 # 1 / w then stay finite, and their product, the derivative of a probability, has its true limit.

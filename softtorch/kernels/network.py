@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from softtorch.kernels.sizes import doublings
+from softtorch.kernels.numeric.sizes import doublings
 
 Swap = Callable[[Tensor], Tensor]
 

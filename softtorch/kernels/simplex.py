@@ -1,9 +1,8 @@
 """Projection onto the simplex with a power link: p_i = (z_i - threshold)_+^r and sum p = 1, for r = 1, 2, 3.
 
-r = 1 is sparsemax (arXiv 1602.02068), r = 2 and r = 3 are the entmax members 3/2 and 4/3 (arXiv 1905.05702)
-in the scaling where the sum itself is 1. One sort finds the support, a closed form on its central moments
-the threshold. The eager path saves only its output; while compiling or exporting a composite of plain torch
-operators takes over.
+r = 1 is sparsemax (arXiv 1602.02068), r = 2 and r = 3 are the entmax members 3/2 and 4/3 (arXiv 1905.05702) in the
+scaling where the sum itself is 1. One sort finds the support, a closed form on its central moments the threshold. The
+eager path saves only its output; while compiling or exporting a composite of plain torch operators takes over.
 """
 
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softtorch.kernels.pointwise import described
+from softtorch.torch_private import Function
 
 
 def project(z: Tensor, power: int) -> Tensor:
@@ -25,7 +24,7 @@ def project(z: Tensor, power: int) -> Tensor:
         return z
     if torch.compiler.is_compiling():
         return _composite(z, power)
-    result: Tensor = _Projection.apply(z, power)  # type: ignore[no-untyped-call]
+    result: Tensor = _Projection.apply(z, power)
     return result
 
 
@@ -125,11 +124,10 @@ def _jacobian_times(p: Tensor, v: Tensor, power: int) -> Tensor:
     return g * (v - (g * v).sum(dim=-1, keepdim=True) / g.sum(dim=-1, keepdim=True))
 
 
-class _Projection(torch.autograd.Function):
+class _Projection(Function):
     """`project` with a derivative that needs nothing but the output."""
 
     @staticmethod
-    @described
     def forward(z: Tensor, power: int) -> Tensor:
         return _forward(z, power)
 

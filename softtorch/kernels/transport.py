@@ -2,8 +2,8 @@
 
 Every row of the plan is a projection onto the simplex of (g - cost) / scale, so the column potentials g are the only
 unknowns. They are found by damped Newton steps inside one opaque operator (the number of steps depends on the data);
-what it returns is then differentiated through the optimality conditions. Costs O(n m) memory and O(m^3) time a step
-for n entries and m columns. To add a link: its projection, its objective and its derivative, below.
+what it returns is then differentiated through the optimality conditions. For n entries and m columns it costs O(n m)
+memory and O(n m^2 + m^3) time a step. To add a link: its projection, its objective and its derivative, below.
 """
 
 from typing import Any, NamedTuple
@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from softtorch.kernels import host, simplex
-from softtorch.kernels.pointwise import described, plain_operators, plain_operators_needed
-from softtorch.kernels.sizes import doublings
+from softtorch.kernels import simplex
+from softtorch.kernels.numeric import host
+from softtorch.kernels.numeric.sizes import doublings
+from softtorch.kernels.numeric.tracing import plain_operators, plain_operators_needed
+from softtorch.torch_private import Function
 
 # Column sums are met to this part of an entry's mass; below it the rounding of the sums themselves decides.
 TOLERANCE = 1e-12
@@ -29,7 +31,7 @@ LINKED = 1e-10
 
 
 class Columns(NamedTuple):
-    """Where mass may go, (..., m) each; a column of mass 0 is as good as absent."""
+    """The columns that mass may go to, (..., m) each; a column of mass 0 is as good as absent."""
 
     anchors: Tensor
     """Places in rising order; the cost is the squared distance to them."""
@@ -37,7 +39,15 @@ class Columns(NamedTuple):
     """How many entries each takes, real numbers that sum to the number of present entries."""
 
 
-def plan(x: Tensor, present: Tensor, columns: Columns, softness: Tensor, power: int) -> Tensor:
+def plan(
+    x: Tensor,
+    present: Tensor,
+    columns: Columns,
+    softness: Tensor,
+    power: int,
+    max_steps: int | None = None,
+    tolerance: float | None = None,
+) -> Tensor:
     """The transport plan (..., n, [m]): rows of present entries sum to 1, columns to their mass.
 
     Args:
@@ -46,20 +56,23 @@ def plan(x: Tensor, present: Tensor, columns: Columns, softness: Tensor, power: 
         columns: anchors and masses.
         softness: strength of the regularizer, broadcastable to (..., 1); gradients reach it.
         power: 0 for the exponential link, else the power p of (f + g - C)_+^p, one of 1, 2, 3.
+        max_steps: the solver stops after so many steps; MAX_STEPS by default.
+        tolerance: it stops where column sums are met to this part of an entry's mass; TOLERANCE by default.
     """
+    stop = (MAX_STEPS if max_steps is None else max_steps, TOLERANCE if tolerance is None else tolerance)
     batch = x.shape[:-1]
     scale = (softness * _spread(present, power)).expand(*batch, 1).unsqueeze(-1)
     anchors, mass = (part.expand(*batch, part.shape[-1]) for part in columns)
     present = present.expand(x.shape)
     if plain_operators_needed():
         fixed = (part.detach() for part in (x, anchors, mass, scale, present))
-        return _composite(x, anchors, mass, scale, present, power, _Solved(*_potentials(*fixed, power)))
-    result: Tensor = _Plan.apply(x, anchors, mass, scale, present, power)[0]  # type: ignore[no-untyped-call]
+        return _composite(x, anchors, mass, scale, present, power, _Solved(*_potentials(*fixed, power, *stop)))
+    result: Tensor = _Plan.apply(x, anchors, mass, scale, present, power, *stop)[0]
     return result  # torch has no types there
 
 
 class _Solved(NamedTuple):
-    """What the solver found; constants."""
+    """The result of the solver; constants."""
 
     plan: Tensor
     """(..., n, m)"""
@@ -89,7 +102,7 @@ def _composite(
     return rows(g)
 
 
-class _Plan(torch.autograd.Function):
+class _Plan(Function):
     """`_composite`, whose backward needs the plan that was found and solves one system for each row of the batch.
 
     Beside the plan it gives what else was found.
@@ -98,16 +111,24 @@ class _Plan(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    @described
     def forward(
-        x: Tensor, anchors: Tensor, mass: Tensor, scale: Tensor, present: Tensor, power: int
+        x: Tensor,
+        anchors: Tensor,
+        mass: Tensor,
+        scale: Tensor,
+        present: Tensor,
+        power: int,
+        max_steps: int,
+        tolerance: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        found: tuple[Tensor, Tensor, Tensor] = _potentials(x, anchors, mass, scale, present, power)
+        found: tuple[Tensor, Tensor, Tensor] = _potentials(
+            x, anchors, mass, scale, present, power, max_steps, tolerance
+        )
         return found
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        *operands, ctx.power = inputs
+        *operands, ctx.power, _, _ = inputs
         ctx.mark_non_differentiable(*output[1:])
         ctx.save_for_backward(*operands, *output)
 
@@ -115,13 +136,13 @@ class _Plan(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         x, anchors, mass, scale, present, *found = ctx.saved_tensors
         if not torch.is_grad_enabled():
-            return *_slopes(x, anchors, scale, grad, ctx.power, _Solved(*found)), None, None
+            return *_slopes(x, anchors, scale, grad, ctx.power, _Solved(*found)), None, None, None, None
 
         def value(x: Tensor, anchors: Tensor, mass: Tensor, scale: Tensor) -> Tensor:
             return _composite(x, anchors, mass, scale, present, ctx.power, _Solved(*(part.detach() for part in found)))
 
         with plain_operators():  # a second derivative may be asked for
-            return *torch.func.vjp(value, x, anchors, mass, scale)[1](grad), None, None
+            return *torch.func.vjp(value, x, anchors, mass, scale)[1](grad), None, None, None, None
 
 
 def _slopes(
@@ -150,16 +171,16 @@ def _weights(plan: Tensor, power: int) -> Tensor:
 
 
 def _links(plan: Tensor, power: int) -> Tensor:
-    """Which entries of a plan (..., n, m) count as more than 0.
+    """True for the entries of a plan (..., n, m) that count as more than 0.
 
-    For p = 1 the derivative counts a share in full however small it is, and so shares that are rounding alone, where
-    a solution lies at a kink.
+    For p = 1 the derivative counts a share in full however small it is, and so shares that are rounding alone, where a
+    solution lies at a kink.
     """
     return ~(plan <= LINKED) if power == 1 else torch.ones_like(plan, dtype=torch.bool)  # true of NaN, which stays
 
 
 def _spread(present: Tensor, power: int) -> Tensor:
-    """What the link turns an entry's mass of 1 / n into, (..., 1): the softness is meant for total mass 1."""
+    """The factor on the softness, (..., 1), by which entries have mass 1 here and 1 / n in the published problem."""
     count = present.sum(dim=-1, keepdim=True).clamp(min=1.0)
     return torch.ones_like(count) if power == 0 else count.pow(-1.0 / power)
 
@@ -170,9 +191,16 @@ def _project(z: Tensor, power: int) -> Tensor:
 
 @torch.library.custom_op("softtorch::transport_potentials", mutates_args=())
 def _potentials(
-    x: Tensor, anchors: Tensor, mass: Tensor, scale: Tensor, present: Tensor, power: int
+    x: Tensor,
+    anchors: Tensor,
+    mass: Tensor,
+    scale: Tensor,
+    present: Tensor,
+    power: int,
+    max_steps: int,
+    tolerance: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What is found, as in `_Solved`, for operands as of `_composite`."""
+    """The solution, as in `_Solved`, for operands as of `_composite`."""
     batch, n, m = x.shape[:-1], x.shape[-1], anchors.shape[-1]
     x, present = x.reshape(-1, n, 1), present.reshape(-1, n, 1)
     anchors, mass, scale = anchors.reshape(-1, 1, m), mass.reshape(-1, 1, m), scale.reshape(-1, 1, 1)
@@ -180,7 +208,7 @@ def _potentials(
     if not host.agreed(mass > 0):
         cost = cost.masked_fill_(mass <= 0, torch.inf)
     problem = _Dual(x, present, anchors, mass, scale, power, host.agreed(present > 0), cost)
-    g, plan = _solve(problem, problem.hard_potentials())
+    g, plan = _solve(problem, problem.hard_potentials(), max_steps, tolerance)
     if power == 1:  # without what is rounding alone
         plan = problem._replace(cost=cost.masked_fill_(~_links(plan, power), torch.inf)).plan(g)
     root = torch.linalg.cholesky_ex(problem.regular(problem.derivative(plan))).L
@@ -190,7 +218,14 @@ def _potentials(
 
 @_potentials.register_fake
 def _(
-    x: Tensor, anchors: Tensor, mass: Tensor, scale: Tensor, present: Tensor, power: int
+    x: Tensor,
+    anchors: Tensor,
+    mass: Tensor,
+    scale: Tensor,
+    present: Tensor,
+    power: int,
+    max_steps: int,
+    tolerance: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     batch, n, m = x.shape[:-1], x.shape[-1], anchors.shape[-1]
     return x.new_empty(*batch, n, m), x.new_empty(*batch, 1, m), x.new_empty(*batch, m, m)
@@ -202,9 +237,9 @@ def _(
 ) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[int, int, int]]:
     moved = (
         part.expand(info.batch_size, *part.shape) if dim is None else part.movedim(dim, 0)
-        for part, dim in zip(args[:-1], in_dims, strict=False)
+        for part, dim in zip(args[:5], in_dims, strict=False)
     )
-    return _potentials(*moved, args[-1]), (0, 0, 0)
+    return _potentials(*moved, *args[5:]), (0, 0, 0)
 
 
 class _Dual(NamedTuple):
@@ -247,11 +282,11 @@ class _Dual(NamedTuple):
         return plan if self.whole else plan.mul_(self.present)
 
     def excess(self, plan: Tensor) -> Tensor:
-        """How far the columns are from their masses, (rows, 1, m)."""
+        """The difference between column sums and masses, (rows, 1, m)."""
         return plan.sum(dim=-2, keepdim=True) - self.mass
 
     def objective(self, g: Tensor, plan: Tensor) -> Tensor:
-        """What the potentials minimize, (rows, 1, 1); its derivative by g / scale is the excess."""
+        """The objective, which the potentials minimize, (rows, 1, 1); its derivative by g / scale is the excess."""
         z = self.scores(g)
         if self.power == 0:
             value = self.present * torch.logsumexp(z, dim=-1, keepdim=True)
@@ -288,7 +323,7 @@ class _Dual(NamedTuple):
         return derivative + group / group.sum(dim=-1, keepdim=True)
 
 
-def _solve(problem: _Dual, g: Tensor) -> tuple[Tensor, Tensor]:
+def _solve(problem: _Dual, g: Tensor, max_steps: int, tolerance: float) -> tuple[Tensor, Tensor]:
     """Newton's method with a damping that follows the excess, so that it is quadratic near the solution.
 
     Returns the potentials and their plan.
@@ -297,9 +332,9 @@ def _solve(problem: _Dual, g: Tensor) -> tuple[Tensor, Tensor]:
     excess = problem.excess(plan)
     damping = torch.ones_like(excess[..., :1])
     value: Tensor | None = None  # the objective at g, where it is known
-    for _ in range(MAX_STEPS if host.seen(g) else UNSEEN_STEPS):
+    for _ in range(max_steps if host.seen(g) else min(max_steps, UNSEEN_STEPS)):
         size = excess.abs().amax(dim=-1, keepdim=True)
-        active = (size > TOLERANCE) & (damping < 1e10)
+        active = (size > tolerance) & (damping < 1e10)
         if host.agreed(~active):
             break
         matrix = problem.derivative(plan)

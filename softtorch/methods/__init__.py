@@ -13,7 +13,7 @@ from softtorch.methods.sorting_network import SortingNetwork as SortingNetwork
 from softtorch.methods.sparse_topk import SparseTopK as SparseTopK
 
 HARD = Hard()
-"""What mode="hard" uses, whatever method is named; not a choice of its own."""
+"""The method of mode="hard", whatever method is named; not a choice of its own."""
 
 METHODS: dict[str, Method] = {
     method.name: method

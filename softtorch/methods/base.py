@@ -1,11 +1,12 @@
 """The protocol of a relaxation method: one file, one class, one relaxation of sorting.
 
-An operator hands over `Keys` (the input, prepared) and `Positions` (the order statistics it wants) and gets
-back rows, values or ranks. No operator knows a method, no method knows an operator; shapes are (..., [n])
-with the operator's dim last. To add a method: a file with a subclass of Method, and one line in
-methods/__init__.py. The flags say what it cannot do; options.py turns them into error messages.
+An operator hands over `Keys` (the input, prepared) and `Positions` (the order statistics it wants) and gets back rows,
+values or ranks. No operator knows a method, no method knows an operator; shapes are (..., [n]) with the operator's dim
+last. To add a method: a file with a subclass of Method, its flags and its contract in it, and one line in
+methods/__init__.py. options.py turns the flags into error messages.
 """
 
+import inspect
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple, NoReturn, Self
 
@@ -13,7 +14,8 @@ import torch
 from torch import Tensor
 
 from softtorch.errors import MethodError, message
-from softtorch.kernels.precision import log_probability
+from softtorch.kernels.numeric.precision import log_probability
+from softtorch.methods.contract import LAWS, NO, YES, Contract, Law
 from softtorch.methods.keys import Keys, prepare
 from softtorch.methods.positions import Every, Positions
 from softtorch.modes import Mode
@@ -32,13 +34,12 @@ class Method(ABC):
     """One relaxation. A subclass that has options is a frozen dataclass; equal options mean equal behaviour.
 
     Laws, for every method and x (..., [n]):
-    - each row of `rows` lies on the simplex, and tends to the one-hot place of the exact order statistic as
-      softness tends to 0, wherever that is unique;
+    - each row of `rows` lies on the simplex, and tends to the one-hot place of the exact order statistic as softness
+      tends to 0, wherever that is unique;
     - `values` tends to the exact order statistics; with `has_rows` and no override it is rows @ x;
-    - permuting the entries of x permutes the columns of `rows` and the entries of `rank`, and leaves
-      `values`;
-    - the first place belongs to entries of level -1 and the last to those of level 1 (see `Keys`), if there
-      are any: rows of finite places give such entries exactly 0.
+    - permuting the entries of x permutes the columns of `rows` and the entries of `rank`, and leaves `values`;
+    - the first place belongs to entries of level -1 and the last to those of level 1 (see `Keys`), if there are any:
+      rows of finite places give such entries exactly 0.
     """
 
     name: ClassVar[str]
@@ -54,15 +55,34 @@ class Method(ABC):
     """`rank` works."""
     has_mask: ClassVar[bool] = False
     """`mask` works: soft top-k membership with sum exactly k."""
-    doubly_stochastic: ClassVar[bool] = False
-    """The n rows of all places form a matrix whose columns sum to 1 too."""
+    contract: ClassVar[Contract]
+    """The laws that its results keep, and what it costs."""
+
+    def __init_subclass__(cls) -> None:
+        """Add the contract to the docstring of the class that states it."""
+        super().__init_subclass__()
+        if "contract" in vars(cls) and cls.__doc__:
+            cls.__doc__ = f"{inspect.cleandoc(cls.__doc__)}\n\n{_described(cls)}"
+
+    @classmethod
+    def law(cls, name: str) -> Law | None:
+        """A law of LAWS as this method keeps it; None where it gives nothing that the law is about."""
+        if not any(getattr(cls, flag) for flag in LAWS[name]):
+            return None
+        law: Law = getattr(cls.contract, name, YES)  # those that every method keeps are not stated
+        return law
+
+    @property
+    def doubly_stochastic(self) -> bool:
+        """True if the n rows of all places form a matrix whose columns sum to 1 too."""
+        return self.law("doubly_stochastic") not in (None, NO)
 
     def prepare(self, x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool) -> Keys:
         """Keys for x, (..., [n]); a method that never standardizes overrides this."""
         return prepare(x, softness, mode, standardize)
 
     def with_ot_kwargs(self, ot_kwargs: dict[str, Any] | None) -> Self:
-        """This method with SoftTorch's `ot_kwargs` applied; they mean nothing to any method but ot."""
+        """This method with SoftTorch's `ot_kwargs`, checked, applied; they mean something to method ot alone."""
         return self
 
     def rows(self, keys: Keys, positions: Positions) -> Tensor:
@@ -76,8 +96,8 @@ class Method(ABC):
     def values(self, keys: Keys, positions: Positions, gated_grad: bool = True) -> Tensor:
         """Order statistics (..., k) in the units of the input.
 
-        A method that has a cheaper way than rows @ x, or no rows, overrides this. gated_grad=False stops the
-        gradient through the weights and leaves the one through the entries that they weigh.
+        A method that has a cheaper way than rows @ x, or no rows, overrides this. gated_grad=False stops the gradient
+        through the weights and leaves the one through the entries that they weigh.
         """
         rows = self.rows(keys, positions)
         return weighted(rows if gated_grad else rows.detach(), keys, positions)
@@ -92,8 +112,7 @@ class Method(ABC):
     def rank(self, keys: Keys, descending: bool) -> Tensor:
         """Soft ranks 1 .. n, (..., [n]); descending gives the largest entry rank 1.
 
-        The default is the mean place of each column of the matrix of all rows, the column normalized to sum
-        1.
+        The default is the mean place of each column of the matrix of all rows, the column normalized to sum 1.
         """
         columns = self.rows(keys, Every())
         places = torch.arange(1, keys.n + 1, device=columns.device, dtype=columns.dtype)
@@ -109,6 +128,17 @@ class Method(ABC):
 
     def _cannot(self, why: str) -> NoReturn:
         raise MethodError(message("softtorch", f"method {self.name!r} {why}"))
+
+
+def _described(method: type[Method]) -> str:
+    """The contract as the last part of a docstring."""
+    contract = method.contract
+    laws = {name.replace("_", " "): law for name in LAWS if (law := method.law(name)) is not None}
+    costs = {"time": contract.time, "memory": contract.memory}
+    rest = {"ties": contract.ties, "infinities": contract.infinities, "NaN": contract.nan, "limit": contract.limit}
+    facts = {"modes": ", ".join(method.modes), **laws, "smoothness": contract.smoothness, **costs, **rest}
+    lines = [f"    {fact}: {text}" for fact, text in {**facts, "source": contract.source}.items()]
+    return "\n".join(["Contract, for n entries and k places asked for:", *lines])
 
 
 class ScoredMethod(Method):
@@ -158,8 +188,8 @@ def with_extremes(values: Tensor, keys: Keys, positions: Positions) -> Tensor:
 def settled(rows: Tensor, keys: Keys, positions: Positions) -> Tensor:
     """Rows (..., k, [n]) cut to entries of the level of their place and renormalized.
 
-    For methods that cannot keep infinite entries out by themselves. Where nothing is left the entries of
-    that level share the row evenly.
+    For methods that cannot keep infinite entries out by themselves. Where nothing is left the entries of that level
+    share the row evenly.
     """
     if keys.moderate:
         return rows

@@ -1,18 +1,16 @@
-"""The contract of every method: which laws its results keep, what it costs, what becomes of ties and NaN.
+"""The words in which a method states its contract: the laws that its results keep, its costs, the fate of ties.
 
-One record for each method in METHODS. The tables of README.md and softtorch/docs/methods.md are printed from them, and
-tests/softtorch/methods/test_contracts.py tries every law, also those that are said not to hold. To add a method, add
-its record.
+Each class states its own, once (`Method.contract`); its docstring, the table of README.md and softtorch/docs/methods.md
+are written from it. tests/softtorch/methods/test_contracts.py tries every law, also those that are said not to hold,
+and test_costs.py measures the costs.
 """
 
 from dataclasses import dataclass
 
-_ALL = ("smooth", "c0", "c1", "c2")
-
 
 @dataclass(frozen=True)
 class Law:
-    """Where a law holds.
+    """The modes in which a law holds, and its conditions.
 
     >>> print(Law()), print(Law(())), print(Law(("c0",), plain=True))
     yes
@@ -21,187 +19,109 @@ class Law:
     (None, None, None)
     """
 
-    modes: tuple[str, ...] = _ALL
-    """the modes; none where it does not hold"""
+    modes: tuple[str, ...] | None = None
+    """The modes it holds in: None for all modes of the method, () for none."""
     plain: bool = False
-    """whether it needs standardize=False"""
+    """True if it needs standardize=False."""
     note: str = ""
-    """what else it needs"""
+    """Further conditions."""
+
+    def holds_in(self, mode: str) -> bool:
+        """Return True if it holds in a mode of the method."""
+        return self.modes is None or mode in self.modes
 
     def __str__(self) -> str:
-        if not self.modes:
+        if self.modes == ():
             return f"no{self.note and ', but ' + self.note}"
-        where = "" if self.modes == _ALL else ", ".join(self.modes)
-        parts = [where, "without standardizing" if self.plain else "", self.note]
+        parts = [", ".join(self.modes or ()), "without standardizing" if self.plain else "", self.note]
         return ", ".join(part for part in parts if part) or "yes"
 
 
 YES, NO = Law(), Law(())
+PIECEWISE = Law(("c0", "c1", "c2"))
+
+
+@dataclass(frozen=True)
+class Except:
+    """Results whose cost is another than the usual one."""
+
+    growth: str
+    results: tuple[str, ...]
+    """Some of "values", "ranks", "indices" and "masks"."""
+    modes: tuple[str, ...] | None = None
+    """The modes in which this is so; None for all."""
+
+    def __str__(self) -> str:
+        where = f" in mode {', '.join(self.modes)}" if self.modes else ""
+        return f"{self.growth} for {' and '.join(self.results)}{where}"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The growth of time or memory with n entries and k places asked for.
+
+    >>> print(Cost("n log n", (Except("k n", ("indices",)),)))
+    n log n, k n for indices
+    """
+
+    usual: str
+    """A sum of products such as "n log n"; "a step" behind it where a solver takes steps until it has converged."""
+    special: tuple[Except, ...] = ()
+
+    def growth(self, result: str, mode: str) -> str:
+        """The growth for one kind of result in one mode; "k times" and "n times" are of the usual one."""
+        fitting = (
+            special
+            for special in self.special
+            if result in special.results and (special.modes is None or mode in special.modes)
+        )
+        return next((special.growth for special in fitting), self.usual)
+
+    def __str__(self) -> str:
+        return ", ".join([self.usual, *map(str, self.special)])
 
 
 @dataclass(frozen=True)
 class Contract:
-    """What a method keeps. A law is None where the method has nothing that it could hold for."""
+    """The laws that the results of a method keep, and its costs; its flags say which results it gives.
 
-    rows: Law | None
-    """each soft index sums to 1 over the entries"""
-    columns: Law | None
-    """the soft indices of all places sum to 1 for each entry, too"""
-    sums: Law | None
-    """all order statistics sum to what the entries sum to"""
-    rank_sums: Law | None
-    """all ranks sum to n (n + 1) / 2"""
-    masks: Law | None
-    """a top-k mask sums to k exactly"""
-    ordered: Law | None
-    """the order statistics come out in order"""
-    monotone: Law | None
-    """no order statistic falls where an entry rises"""
-    equivariant: Law
-    """permuted entries give permuted indices, ranks and masks, and the same values"""
+    That each soft index sums to 1 and each mask to k is a law of every method that gives them. Laws about what a method
+    does not give are left at their defaults.
+    """
+
     smoothness: str
-    sparse: Law | None
-    """soft indices, or masks, have exact zeros"""
-    time: str
-    memory: str
-    ties: str
+    time: Cost
+    memory: Cost
     source: str
+    doubly_stochastic: Law = NO
+    """The soft indices of all places sum to 1 for each entry, too."""
+    keeps_sum: Law = NO
+    """All order statistics sum to what the entries sum to."""
+    keeps_rank_sum: Law = NO
+    """All ranks sum to n (n + 1) / 2."""
+    ordered: Law = YES
+    """The order statistics come out in order."""
+    monotone: Law = NO
+    """No order statistic falls where an entry rises."""
+    equivariant: Law = YES
+    """Permuted entries give permuted indices, ranks and masks, and the same values."""
+    sparse: Law = PIECEWISE
+    """Soft indices, or masks, have exact zeros."""
+    ties: str = "share evenly"
     limit: str = "exact"
     infinities: str = "keep the first and last places"
     nan: str = "its row is NaN"
 
 
-_SPARSE = Law(("c0", "c1", "c2"))
-_SMOOTH = Law(("smooth",))
-
-CONTRACTS: dict[str, Contract] = {
-    "softsort": Contract(
-        rows=YES,
-        columns=NO,
-        sums=NO,
-        rank_sums=NO,
-        masks=None,
-        ordered=YES,
-        monotone=NO,
-        equivariant=YES,
-        smoothness="the mode's, C^0 at ties",
-        sparse=_SPARSE,
-        time="n log n + k n",
-        memory="k n",
-        ties="share evenly",
-        source="arXiv 2006.16038",
-    ),
-    "neuralsort": Contract(
-        rows=YES,
-        columns=NO,
-        sums=NO,
-        rank_sums=NO,
-        masks=None,
-        ordered=YES,
-        monotone=NO,
-        equivariant=YES,
-        smoothness="the mode's",
-        sparse=_SPARSE,
-        time="n^2",
-        memory="n^2",
-        ties="share evenly",
-        source="arXiv 1903.08850",
-    ),
-    "ot": Contract(
-        rows=YES,
-        columns=YES,
-        sums=YES,
-        rank_sums=YES,
-        masks=YES,
-        ordered=YES,
-        monotone=NO,
-        equivariant=YES,
-        smoothness="the mode's",
-        sparse=_SPARSE,
-        time="n k^2 + k^3 a step",
-        memory="k n",
-        ties="share evenly",
-        source="arXiv 1905.11885",
-    ),
-    "sorting_network": Contract(
-        rows=YES,
-        columns=NO,
-        sums=NO,
-        rank_sums=NO,
-        masks=None,
-        ordered=NO,
-        monotone=Law((), note="with the swaps reciprocal, cauchy, optimal without standardizing"),
-        equivariant=NO,
-        smoothness="the swap's",
-        sparse=_SPARSE,
-        time="n log^2 n, k times for indices",
-        memory="n log^2 n, k times for indices",
-        ties="split evenly in each swap",
-        source="arXiv 2105.04019",
-    ),
-    "fast_soft_sort": Contract(
-        rows=None,
-        columns=None,
-        sums=Law(("c0", "c1", "c2"), plain=True),
-        rank_sums=_SPARSE,
-        masks=None,
-        ordered=YES,
-        monotone=Law(plain=True),
-        equivariant=YES,
-        smoothness="C^0",
-        sparse=None,
-        time="n log n",
-        memory="n",
-        ties="have equal ranks",
-        source="arXiv 2002.08871",
-    ),
-    "smooth_sort": Contract(
-        rows=None,
-        columns=None,
-        sums=_SMOOTH,
-        rank_sums=_SMOOTH,
-        masks=None,
-        ordered=_SMOOTH,
-        monotone=NO,
-        equivariant=_SMOOTH,
-        smoothness="C^inf; ranks jump at ties",
-        sparse=None,
-        time="n^3 a step",
-        memory="n^2",
-        ties="have ranks apart, by place",
-        source="the smooth variant of fast_soft_sort",
-    ),
-    "lapsum": Contract(
-        rows=_SMOOTH,
-        columns=_SMOOTH,
-        sums=_SMOOTH,
-        rank_sums=_SMOOTH,
-        masks=_SMOOTH,
-        ordered=_SMOOTH,
-        monotone=NO,
-        equivariant=_SMOOTH,
-        smoothness="C^1",
-        sparse=NO,
-        time="n log n, k n for indices",
-        memory="n, k n for indices",
-        ties="share evenly",
-        source="arXiv 2503.06242",
-    ),
-    "sparse_topk": Contract(
-        rows=None,
-        columns=None,
-        sums=None,
-        rank_sums=None,
-        masks=_SPARSE,
-        ordered=None,
-        monotone=None,
-        equivariant=_SPARSE,
-        smoothness="C^0",
-        sparse=_SPARSE,
-        time="n log n",
-        memory="n",
-        ties="share evenly",
-        source="arXiv 2302.01425",
-    ),
+LAWS: dict[str, tuple[str, ...]] = {
+    "rows_sum_to_one": ("has_rows",),
+    "doubly_stochastic": ("has_rows",),
+    "keeps_sum": ("has_values",),
+    "masks_sum_to_k": ("has_mask",),
+    "ordered": ("has_values",),
+    "monotone": ("has_values",),
+    "equivariant": ("has_values", "has_rows", "has_rank", "has_mask"),
+    "sparse": ("has_rows", "has_mask"),
+    "keeps_rank_sum": ("has_rank",),
 }
-"""The contracts by the name of the method; n entries, k places asked for."""
+"""Every law, with the flags of Method of which one at least has to be set for the law to mean something."""

@@ -1,15 +1,16 @@
 """FastSoftSort (Blondel et al., arXiv 2002.08871): values and ranks by projection onto a permutahedron.
 
-Q(z, w) projects z / softness onto the permutahedron of w, by isotonic regression (kernels/isotonic.py). Sorted values
-are Q of evenly spaced places with the entries as vertex, ranks Q of the entries with evenly spaced places as vertex.
+Q(z, w) projects z / softness onto the permutahedron of w, by isotonic regression (kernels/isotonic). Sorted values are
+Q of evenly spaced places with the entries as vertex, ranks Q of the entries with evenly spaced places as vertex.
 """
 
 import torch
 from torch import Tensor
 
-from softtorch.kernels.isotonic import permutahedron
-from softtorch.kernels.scan import accumulated, together
+from softtorch.kernels.isotonic.project import permutahedron
+from softtorch.kernels.sorted_line.scan import accumulated, together
 from softtorch.methods.base import middle_rank, with_extremes
+from softtorch.methods.contract import PIECEWISE, Contract, Cost, Law
 from softtorch.methods.keys import Keys
 from softtorch.methods.mirrored import Mirrored
 from softtorch.methods.positions import Positions
@@ -19,15 +20,22 @@ from softtorch.methods.scaled import wide_softness
 class FastSoftSort(Mirrored):
     """Near-linear sorted values and ranks, without soft indices.
 
-    Contract: before standardizing is undone, values keep the sum (mode smooth: the sum of exponentials), and so do
-    ranks; monotone likewise; values invariant and ranks equivariant under permutations; continuous, differentiable
-    almost everywhere, in every mode; O(n log n) time and O(n) memory; ties keep equal ranks; infinite entries keep the
-    first and last places to themselves; a NaN makes its whole row NaN. As softness -> 0: the exact values and ranks.
+    In mode smooth it is the sum of exponentials that values and ranks keep.
     """
 
     name = "fast_soft_sort"
     has_rows = False
     pairs_index = False
+    contract = Contract(
+        smoothness="C^0",
+        time=Cost("n log n"),
+        memory=Cost("n"),
+        source="arXiv 2002.08871",
+        keeps_sum=Law(("c0", "c1", "c2"), plain=True),
+        keeps_rank_sum=PIECEWISE,
+        monotone=Law(plain=True),
+        ties="have equal ranks",
+    )
 
     def _values(self, keys: Keys, positions: Positions) -> Tensor:
         w = accumulated(keys.compared.sort(dim=-1, descending=True).values)
@@ -57,7 +65,7 @@ def _falling_places(like: Tensor) -> Tensor:
 
 
 def _within(keys: Keys) -> tuple[Tensor | int, Tensor | int]:
-    """How many entries count as -inf, and the steps from the first to the last of those that do not, (..., 1)."""
+    """The number of entries that count as -inf, and the steps from the first to the last of the others, (..., 1)."""
     if keys.moderate:
         return 0, max(keys.n - 1, 1)
     below = keys.below

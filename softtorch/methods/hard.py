@@ -1,23 +1,33 @@
-"""Method of mode="hard": torch's own values and one-hot rows at torch's own indices, whatever method is
-named.
-"""
+"""The method of mode="hard": torch's own values, and one-hot rows at torch's own indices."""
 
 import torch
 from torch import Tensor
 
-from softtorch.kernels.precision import computing_dtype
+from softtorch.kernels.numeric.precision import computing_dtype
 from softtorch.methods.base import Method, Selection
+from softtorch.methods.contract import YES, Contract, Cost, Except
 from softtorch.methods.keys import Keys
 from softtorch.methods.positions import Every, Positions
 from softtorch.modes import Mode
 
 
 class Hard(Method):
-    """The exact order statistics; ties and NaN fall as they do in the torch function of each `Positions`."""
+    """The exact order statistics."""
 
     name = "hard"
     has_mask = True
-    doubly_stochastic = True
+    contract = Contract(
+        smoothness="values C^0, the rest steps",
+        time=Cost("n log n", (Except("k n", ("indices",)),)),
+        memory=Cost("n", (Except("k n", ("indices",)),)),
+        source="torch",
+        doubly_stochastic=YES,
+        keeps_sum=YES,
+        keeps_rank_sum=YES,
+        monotone=YES,
+        sparse=YES,
+        ties="fall as in the torch function of each kind of Positions",
+    )
 
     def prepare(self, x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool) -> Keys:
         return Keys(x, x, None, softness, mode)

@@ -1,10 +1,10 @@
-"""What a method is given: the input of one operator call, prepared for comparing.
+"""Keys: the input of one operator call, prepared for comparing, as methods are given it.
 
-Preparation widens half precision, splits infinite entries off and standardizes (METHODS: z = (x - mean) /
-sqrt(var + 1e-6), u = sigmoid(z)). Entries at or beyond half of the dtype's range count as infinite, because
-masks are written with finfo.min as often as with -inf; so do a row's extremes where they are so far from its
-other end that its other entries would be all but equal beside them. An operator on entries with infinities acts on the
-finite ones as if the others were absent; the infinite ones keep the first and the last places to themselves.
+Preparation widens half precision, splits infinite entries off and standardizes (METHODS: z = (x - mean) / sqrt(var +
+1e-6), u = sigmoid(z)). Entries at or beyond half of the dtype's range count as infinite, because masks are written with
+finfo.min as often as with -inf; so do a row's extremes where they are so far from its other end that its other entries
+would be all but equal beside them. An operator on entries with infinities acts on the finite ones as if the others were
+absent; the infinite ones keep the first and the last places to themselves.
 """
 
 from dataclasses import dataclass, replace
@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from softtorch.kernels.host import readable
-from softtorch.kernels.precision import widened
-from softtorch.kernels.standardize import VARIANCE_FLOOR, moments, reach, standard
+from softtorch.kernels.numeric.host import readable
+from softtorch.kernels.numeric.precision import widened
+from softtorch.kernels.numeric.standardize import VARIANCE_FLOOR, moments, reach, standard
 from softtorch.modes import Mode
 
 _FAR = 1e8  # masks are also written with -1e9; so far apart, standardizing leaves the rest one number in float32
@@ -42,7 +42,7 @@ class Keys:
     spread: Tensor | None = None
     """(..., [1]) what it was then divided by; None when not standardized. A constant where `moderate`."""
     moderate: bool = False
-    """Whether it is known that no entry counts as infinite and none is huge; where False, either may be so."""
+    """True if it is known that no entry counts as infinite and none is huge; where False, either may be so."""
 
     @property
     def level(self) -> Tensor:
@@ -53,7 +53,7 @@ class Keys:
 
     @property
     def n(self) -> int:
-        """How many entries there are along the axis."""
+        """The number of entries along the axis."""
         return self.raw.shape[-1]
 
     @property

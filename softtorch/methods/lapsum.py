@@ -1,15 +1,16 @@
 """LapSum (arXiv 2503.06242): order statistics from sums of Laplace distribution functions, in near-linear time.
 
-With S(b) = sum_j F((b - x_j) / softness), row p is F at S^-1(p + 1) minus F at S^-1(p). Values, ranks and masks
-never form the rows. The sums and their inverse are in kernels/laplace.py.
+With S(b) = sum_j F((b - x_j) / softness), row p is F at S^-1(p + 1) minus F at S^-1(p). Values, ranks and masks never
+form the rows. The sums and their inverse are in kernels/laplace.py.
 """
 
 import torch
 from torch import Tensor
 
 from softtorch.kernels import laplace
-from softtorch.kernels.scan import accumulated
+from softtorch.kernels.sorted_line.scan import accumulated
 from softtorch.methods.base import Method, with_extremes
+from softtorch.methods.contract import NO, YES, Contract, Cost, Except
 from softtorch.methods.keys import Keys
 from softtorch.methods.positions import Positions
 from softtorch.methods.scaled import count_like, scaled, wide_softness
@@ -18,16 +19,22 @@ from softtorch.methods.scaled import count_like, scaled, wide_softness
 class LapSum(Method):
     """The doubly stochastic relaxation without n x n memory.
 
-    Contract: rows and columns sum to 1; values keep the sum; masks sum to k exactly; values in order; equivariant under
-    permutations; once continuously differentiable, twice almost everywhere; dense; sort, rank and masks
-    O(n log n) time and O(n) memory, rows O(k n); ties share evenly; infinite entries keep their places to themselves;
-    a NaN makes its whole row NaN. As softness -> 0: the exact order statistics.
+    It is twice differentiable almost everywhere.
     """
 
     name = "lapsum"
     modes = ("smooth",)
     has_mask = True
-    doubly_stochastic = True
+    contract = Contract(
+        smoothness="C^1",
+        time=Cost("n log n", (Except("k n", ("indices",)),)),
+        memory=Cost("n", (Except("k n", ("indices",)),)),
+        source="arXiv 2503.06242",
+        doubly_stochastic=YES,
+        keeps_sum=YES,
+        keeps_rank_sum=YES,
+        sparse=NO,
+    )
 
     def rows(self, keys: Keys, positions: Positions) -> Tensor:
         y = scaled(keys)
@@ -58,7 +65,7 @@ class LapSum(Method):
         return laplace.top_mask(y, count_like(k, y)).to(keys.raw.dtype)
 
     def crossing(self, keys: Keys, share: Tensor | float) -> Tensor:
-        """Where S reaches `share` of the finite entries, (..., 1), in units of the keys; share is in (0, 1)."""
+        """The point, (..., 1), in units of the keys, where S reaches a share in (0, 1) of the finite entries."""
         y = scaled(keys)
         level = keys.below + count_like(share, y) * (keys.n - keys.below - keys.above)
         softness = wide_softness(keys)

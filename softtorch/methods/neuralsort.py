@@ -6,10 +6,11 @@ A_j = sum_i softabs(x_i - x_j) in the same mode and softness; both over the fini
 import torch
 from torch import Tensor
 
-from softtorch.kernels import exponential_rows
-from softtorch.kernels.distances import distance_sums
-from softtorch.kernels.exponential_rows import Rows
+from softtorch.kernels.sorted_line import softmax_rows
+from softtorch.kernels.sorted_line.distances import distance_sums
+from softtorch.kernels.sorted_line.softmax_rows import Rows
 from softtorch.methods.base import ScoredMethod
+from softtorch.methods.contract import Contract, Cost, Except
 from softtorch.methods.keys import Keys
 from softtorch.methods.ordered import Ordered, ordered
 from softtorch.methods.positions import Every, Positions
@@ -23,27 +24,31 @@ TINY = 1e-12
 # From here on, entries along the axis, sums along the sorted line are cheaper than over all pairs.
 LINE = 512
 
-# Columns of this sum lose nothing by the weights that do not count for their rows: 1e-22 each (exponential_rows.py).
+# Columns of this sum lose nothing by the weights that do not count for their rows: 1e-22 each (softmax_rows.py).
 LEAST = 1e-6
 
 
 class NeuralSort(ScoredMethod):
     """The relaxation whose rows are unimodal.
 
-    Contract: rows sum to 1, columns do not; values do not keep the sum; equivariant under permutations; as smooth as
-    its mode, at ties too; sparse in the modes c0, c1, c2; O(n^2) time and memory, but in mode smooth, for values and
-    ranks of finite entries, O(n) memory and about O(n^1.5) time; ties share evenly; infinite entries keep their places
-    to themselves; a NaN makes its whole row NaN. As softness -> 0: the exact order statistics.
+    In mode smooth, values and ranks of LINE finite entries or more are summed along the sorted line, where about
+    sqrt(n) entries count for a place. Everything else is made of all pairs of entries.
     """
 
     name = "neuralsort"
+    contract = Contract(
+        smoothness="the mode's",
+        time=Cost("n^2", (Except("n^1.5", ("values", "ranks"), ("smooth",)),)),
+        memory=Cost("n^2", (Except("n", ("values", "ranks"), ("smooth",)),)),
+        source="arXiv 1903.08850",
+    )
 
     def values(self, keys: Keys, positions: Positions, gated_grad: bool = True) -> Tensor:
         if not _has_line(keys) or positions.count(keys.n) == 0:
             return super().values(keys, positions, gated_grad)
         line = ordered(keys)
         places, back = positions.index(keys.n, keys.raw.device).sort()
-        means = exponential_rows.average(_line_rows(line, places, gated_grad), line.entries.reshape(-1, 1, keys.n))
+        means = softmax_rows.average(_line_rows(line, places, gated_grad), line.entries.reshape(-1, 1, keys.n))
         means = means.reshape(*keys.raw.shape[:-1], -1)
         return torch.zeros_like(means).index_copy(-1, back, means).to(keys.raw.dtype)
 
@@ -76,7 +81,7 @@ def _distances(entries: Tensor, keys: Keys) -> Tensor:
 
 
 def _has_line(keys: Keys) -> bool:
-    """Whether there are sums along the sorted line for these keys, and enough of them to pay."""
+    """Return True if there are sums along the sorted line for these keys, and enough entries for them to pay."""
     return keys.moderate and keys.mode.power == 0 and keys.n >= LINE
 
 
@@ -85,7 +90,7 @@ def _line_rows(line: Ordered, places: Tensor, gated_grad: bool) -> Rows:
     y = line.y.reshape(-1, line.y.shape[-1])
     y = y if gated_grad else y.detach()
     slopes = (2 * places + 1 - y.shape[-1]).to(y.dtype).expand(y.shape[0], -1)
-    return exponential_rows.rows_of(slopes, y, distance_sums(y))
+    return softmax_rows.rows_of(slopes, y, distance_sums(y))
 
 
 def _mean_places(rows: Rows) -> Tensor:
@@ -93,7 +98,7 @@ def _mean_places(rows: Rows) -> Tensor:
     n = rows.y.shape[-1]
     number = torch.arange(1, n + 1, dtype=rows.y.dtype, device=rows.y.device)
     both = torch.stack([torch.ones_like(number), number]).expand(len(rows.y), 2, n)
-    spreads, norm = exponential_rows.spread_and_norm(rows, both)
+    spreads, norm = softmax_rows.spread_and_norm(rows, both)
     mass, total = spreads.unbind(1)
     enough = mass > LEAST
     means = total / torch.where(enough, mass, 1.0)
@@ -102,5 +107,5 @@ def _mean_places(rows: Rows) -> Tensor:
         return means
     # What counts for no row may count for a column, which is a row of the same kind, entries and places exchanged:
     # what its entry adds to the logits is the same for all places.
-    columns = exponential_rows.rows_of(rows.y.index_select(-1, thin), rows.a, norm)
-    return means.index_copy(-1, thin, exponential_rows.average(columns, both[:, 1:]).squeeze(1))
+    columns = softmax_rows.rows_of(rows.y.index_select(-1, thin), rows.a, norm)
+    return means.index_copy(-1, thin, softmax_rows.average(columns, both[:, 1:]).squeeze(1))

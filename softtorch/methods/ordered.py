@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from softtorch.kernels.scan import accumulated
+from softtorch.kernels.sorted_line.scan import accumulated
 from softtorch.methods.keys import Keys
 from softtorch.methods.positions import Positions
 from softtorch.methods.scaled import BEYOND, wide_softness

@@ -1,8 +1,7 @@
-"""Which order statistics an operator asks for. Position p is the place in ascending order, 0 .. n-1.
+"""Positions: the order statistics that an operator asks for. Position p is the place in ascending order, 0 .. n-1.
 
-Each kind knows the places, and torch's own function for them: `exact` is what mode="hard" returns (so ties
-fall as they do in torch) and where a method takes its anchors from. To add a kind: one frozen dataclass with
-the two.
+Each kind knows the places, and torch's own function for them: `exact` is what mode="hard" returns (so ties fall as they
+do in torch) and where a method takes its anchors from. To add a kind: one frozen dataclass with the two.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +16,7 @@ class Positions(ABC):
     """k places in the ascending order of n entries, the same for every row."""
 
     complete: ClassVar[bool] = False
-    """Whether these are all the places there are, each once."""
+    """True if these are all the places there are, each once."""
 
     @abstractmethod
     def places(self, n: int) -> tuple[int, ...] | Tensor:
@@ -49,7 +48,7 @@ class Positions(ABC):
         return len(self.places(n))
 
     def picked(self, ascending: Tensor) -> Tensor:
-        """What belongs to the places, (..., k), of something given for all in ascending order, (..., [n])."""
+        """The entries at the places, (..., k), of something given for all places in ascending order, (..., [n])."""
         return ascending.index_select(-1, self.index(ascending.shape[-1], ascending.device))
 
     def picked_falling(self, descending: Tensor) -> Tensor:

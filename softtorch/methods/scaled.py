@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from softtorch.kernels.scan import accumulated
+from softtorch.kernels.sorted_line.scan import accumulated
 from softtorch.methods.keys import Keys
 
 # Infinite entries are put this many softnesses beyond the finite ones: e^-1000, halfway, is 0 in float64.
@@ -27,5 +27,5 @@ def scaled(keys: Keys) -> Tensor:
 
 
 def count_like(k: Tensor | float, y: Tensor) -> Tensor:
-    """How many, a number or (..., 1), as a tensor like y, (..., [n]), without its last axis: (..., 1)."""
+    """A count, a number or (..., 1), as a tensor like y, (..., [n]), without its last axis: (..., 1)."""
     return k.to(y.dtype) if isinstance(k, Tensor) else torch.full_like(y[..., :1], k)

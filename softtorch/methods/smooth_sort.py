@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from softtorch.kernels.barrier import smooth_bounds, smooth_permutahedron
-from softtorch.kernels.scan import accumulated
+from softtorch.kernels.sorted_line.scan import accumulated
 from softtorch.methods.base import middle_rank, with_extremes
+from softtorch.methods.contract import YES, Contract, Cost
 from softtorch.methods.keys import Keys
 from softtorch.methods.mirrored import Mirrored
 from softtorch.methods.positions import Positions
@@ -21,16 +22,22 @@ from softtorch.modes import Mode
 class SmoothSort(Mirrored):
     """Sorted values and ranks that have all derivatives; `standardize` does not apply to it.
 
-    Contract: values keep the sum, ranks sum to n (n + 1) / 2; values in order, and ranks in that of the entries;
-    values invariant and ranks equivariant under permutations; infinitely differentiable; O(n^2) memory and O(n^3)
-    time; ties get ranks apart, by place, so that ranks jump there; infinite entries keep the first and last places to
-    themselves; a NaN makes its whole row NaN. As softness -> 0: the exact values and ranks.
+    Ranks are in the order of the entries.
     """
 
     name = "smooth_sort"
     modes = ("smooth",)
     has_rows = False
     pairs_index = False
+    contract = Contract(
+        smoothness="C^inf; ranks jump at ties",
+        time=Cost("n^3 a step"),
+        memory=Cost("n^2"),
+        source="the smooth variant of fast_soft_sort",
+        keeps_sum=YES,
+        keeps_rank_sum=YES,
+        ties="have ranks apart, by place",
+    )
 
     def prepare(self, x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool) -> Keys:
         return super().prepare(x, softness, mode, False)
@@ -62,7 +69,7 @@ def _slots(keys: Keys) -> tuple[Tensor, Tensor]:
 
 
 def _steps(finite: Tensor) -> Tensor:
-    """How many steps there are between that many places, at least 1."""
+    """The number of steps between that many places, at least 1."""
     return (finite - 1.0).clamp(min=1.0)
 
 

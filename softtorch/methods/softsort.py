@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from softtorch.kernels import compact, kernel_sums
+from softtorch.kernels.sorted_line import compact, sums
 from softtorch.methods.base import Method
+from softtorch.methods.contract import Contract, Cost, Except
 from softtorch.methods.keys import Keys
 from softtorch.methods.ordered import ordered
 from softtorch.methods.positions import Every, Positions
@@ -22,13 +23,16 @@ _TINY = 1e-12
 class SoftSort(Method):
     """The simplest relaxation: every place weighs the entries by their distance from its exact order statistic.
 
-    Contract: rows sum to 1, columns do not; values do not keep the sum but are in order; equivariant under
-    permutations; as smooth as its mode away from ties, continuous there; sparse in the modes c0, c1, c2; O(k n) time
-    and memory for k places; ties share evenly; infinite entries keep their places to themselves; a NaN makes its
-    whole row NaN. As softness -> 0: the exact order statistics.
+    Few places are averaged over all pairs, others by sums along the sorted line.
     """
 
     name = "softsort"
+    contract = Contract(
+        smoothness="the mode's, C^0 at ties",
+        time=Cost("n log n", (Except("k n", ("indices",)),)),
+        memory=Cost("n", (Except("k n", ("indices",)),)),
+        source="arXiv 2006.16038",
+    )
 
     def values(self, keys: Keys, positions: Positions, gated_grad: bool = True) -> Tensor:
         if _few(positions.count(keys.n), keys):
@@ -56,14 +60,14 @@ class SoftSort(Method):
 
 
 def _few(k: int, keys: Keys) -> bool:
-    """Whether all k x n pairs cost less than sorting and summing along the line."""
+    """Return True if all k x n pairs cost less than sorting and summing along the line."""
     return k <= 4 or k * keys.raw.numel() <= PAIRS
 
 
 def _line_averages(y: Tensor, v: Tensor, positions: Positions, power: int) -> Tensor:
     """Averages of v around k of the places y, both (..., n) in the order of y: (..., k)."""
     if power == 0:
-        return positions.picked(kernel_sums.average(y, v))
+        return positions.picked(sums.average(y, v))
     if positions.complete:
         return positions.picked(compact.average(y, v, None, power))
     return compact.average(y, v, positions.index(y.shape[-1], y.device), power)

@@ -14,6 +14,7 @@ from torch.nn.functional import pad
 from softtorch.errors import OptionError, message, nearest
 from softtorch.kernels import network
 from softtorch.methods.base import settled, with_extremes
+from softtorch.methods.contract import NO, Contract, Cost, Except, Law
 from softtorch.methods.keys import Keys
 from softtorch.methods.mirrored import Mirrored
 from softtorch.methods.positions import Positions
@@ -34,16 +35,15 @@ NETWORKS: dict[str, tuple[Callable[[int, torch.device], Iterator[network.Layer]]
 """The layers of each network, and the size that it needs for n entries."""
 
 
+_COST = Cost("n log^2 n", (Except("k times", ("indices",)), Except("n times", ("ranks",))))
+
+
 @dataclass(frozen=True)
 class SortingNetwork(Mirrored):
     """Order statistics by soft swaps.
 
-    Contract: rows sum to 1; values keep the sum up to padding (n not a power of two: constants, which without
-    standardizing are taken from the whole batch); not monotone with the logistic swap, monotone with
-    reciprocal, cauchy and optimal; values not exactly invariant under permutations; as smooth as the swap function;
-    O(n log^2 n) time and memory for values and for each row (bitonic), O(n^2) (odd_even); ties split evenly in each
-    swap; infinite entries keep the first and last places to themselves; a NaN spreads along its row. As softness -> 0:
-    the exact values.
+    Where n is no power of two, the bitonic network is padded with constants, which without standardizing are taken from
+    the whole batch. The odd-even network has no padding, and n layers instead of log^2 n.
 
     Args:
         swap: "logistic" (the mode's step), or the monotone "reciprocal", "cauchy", "optimal" (arXiv 2203.09630).
@@ -63,6 +63,16 @@ class SortingNetwork(Mirrored):
 
     name = "sorting_network"
     pairs_index = False
+    contract = Contract(
+        smoothness="the swap's",
+        time=_COST,
+        memory=_COST,
+        source="arXiv 2105.04019",
+        ordered=NO,
+        monotone=Law((), note="with the swaps reciprocal, cauchy, optimal without standardizing"),
+        equivariant=NO,
+        ties="split evenly in each swap",
+    )
 
     def __post_init__(self) -> None:
         for option, value, legal in (("swap", self.swap, SWAPS), ("layout", self.layout, NETWORKS)):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from softtorch.kernels.capped_simplex import capped_project
 from softtorch.methods.base import Method
+from softtorch.methods.contract import YES, Contract, Cost
 from softtorch.methods.keys import Keys
 from softtorch.methods.scaled import count_like, scaled
 
@@ -15,10 +16,8 @@ from softtorch.methods.scaled import count_like, scaled
 class SparseTopK(Method):
     """Top-k membership with exact zeros and ones; it has no order statistics.
 
-    Contract: the mask sums to k exactly; monotone; equivariant under permutations; continuous, its derivative is not
-    (where an entry reaches 1, and in mode c0 where it reaches 0); sparse; O(n log n) time and O(n) memory; ties share
-    evenly; infinite entries are in or out before any finite one; a NaN makes its whole row NaN. As softness -> 0: the
-    exact membership.
+    The derivative jumps where an entry reaches 1, and in mode c0 where it reaches 0. Infinite entries are in or out
+    before any finite one.
     """
 
     name = "sparse_topk"
@@ -27,6 +26,13 @@ class SparseTopK(Method):
     has_rows = False
     has_rank = False
     has_mask = True
+    contract = Contract(
+        smoothness="C^0",
+        time=Cost("n log n"),
+        memory=Cost("n"),
+        source="arXiv 2302.01425",
+        sparse=YES,
+    )
 
     def mask(self, keys: Keys, k: Tensor | float) -> Tensor:
         y = scaled(keys)

@@ -6,6 +6,7 @@ from softtorch.modes.c1 import C1 as _C1
 from softtorch.modes.c2 import C2 as _C2
 from softtorch.modes.hard import Hard as _Hard
 from softtorch.modes.smooth import Smooth as _Smooth
+from softtorch.modes.straight_through import StraightThrough as StraightThrough
 
 HARD = _Hard()
 SMOOTH = _Smooth()

@@ -1,8 +1,7 @@
 """The protocol of a mode: the one family of curves that every relaxation of that smoothness is built from.
 
-A mode answers for a single number (`sigmoidal`, `softrelu`) and for a vector (`project`, onto the simplex).
-Nothing here knows an operator or a method. To add a mode: one file with one subclass, one line in
-modes/__init__.py.
+A mode answers for a single number (`sigmoidal`, `softrelu`) and for a vector (`project`, onto the simplex). Nothing
+here knows an operator or a method. To add a mode: one file with one subclass, one line in modes/__init__.py.
 """
 
 from abc import ABC, abstractmethod
@@ -12,13 +11,14 @@ from typing import ClassVar, TypeGuard, TypeVar
 from torch import Tensor
 from torch.nn.functional import hardtanh
 
-from softtorch.kernels import curves, simplex
-from softtorch.kernels.curves import Curves
-from softtorch.kernels.fused import Fused, run
-from softtorch.kernels.logistic import SATURATION as SATURATION
-from softtorch.kernels.pointwise import with_slopes
-from softtorch.kernels.polynomial import HALF_WIDTH as HALF_WIDTH
-from softtorch.kernels.precision import log_probability
+from softtorch.kernels import simplex
+from softtorch.kernels.numeric.precision import log_probability
+from softtorch.kernels.pointwise import curves
+from softtorch.kernels.pointwise.curves import Curves
+from softtorch.kernels.pointwise.fused import Fused, run
+from softtorch.kernels.pointwise.logistic import SATURATION as SATURATION
+from softtorch.kernels.pointwise.polynomial import HALF_WIDTH as HALF_WIDTH
+from softtorch.kernels.pointwise.slopes import with_slopes
 
 T = TypeVar("T")
 
@@ -29,9 +29,9 @@ class Mode(ABC):
     Laws, for every mode:
     - sigmoidal is nondecreasing from 0 to 1 with sigmoidal(-u) = 1 - sigmoidal(u);
     - softrelu is its antiderivative, 0 far to the left and u far to the right;
-    - project(z) lies on the simplex, is equivariant under permutations and unchanged by z + constant, never
-      orders two entries otherwise than z does, gives entries of -inf exactly 0, and tends to the one-hot
-      argmax of z as z is scaled up;
+    - project(z) lies on the simplex, is equivariant under permutations and unchanged by z + constant, never orders two
+      entries otherwise than z does, gives entries of -inf exactly 0, and tends to the one-hot argmax of z as z is
+      scaled up;
     - each is `continuity` times continuously differentiable.
     """
 
@@ -86,7 +86,7 @@ class Mode(ABC):
         return softness * unit if isinstance(softness, Tensor) else unit
 
     def by_passes(self, softness: Tensor | float, x: Tensor) -> TypeGuard[float]:
-        """Whether passes by hand are for this softness, a number, and pay for this x, any shape."""
+        """Return True if the softness is a number, which passes by hand need, and they pay for this x, any shape."""
         return not isinstance(softness, Tensor) and not self.curves.plainly(x)
 
     def _in_units(

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import threshold
 
-from softtorch.kernels.polynomial import C0_CURVES, HALF_WIDTH
+from softtorch.kernels.pointwise.polynomial import C0_CURVES, HALF_WIDTH
 from softtorch.modes.base import Piecewise
 
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from softtorch.kernels.polynomial import C2_CURVES
+from softtorch.kernels.pointwise.polynomial import C2_CURVES
 from softtorch.modes.base import Piecewise
 
 

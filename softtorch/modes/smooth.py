@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import hardtanh, softplus
 
-from softtorch.kernels.logistic import IDENTITY_FROM, LogisticCurves
+from softtorch.kernels.pointwise.logistic import IDENTITY_FROM, LogisticCurves
 from softtorch.modes.base import SATURATION, Mode
 
 

@@ -84,15 +84,6 @@ CASES = [
 ]
 
 
-def same(a: Tensor, b: Tensor) -> bool:
-    """Equal values, dtypes and signs of zero, NaN where NaN (its payload is nobody's)."""
-    if a.dtype != b.dtype or a.shape != b.shape or not a.is_floating_point():
-        return a.dtype == b.dtype and torch.equal(a, b)
-    number = ~b.isnan()
-    signs = torch.equal(a.signbit()[number], b.signbit()[number])
-    return signs and torch.equal(a.isnan(), ~number) and torch.equal(a[number], b[number])
-
-
 def edges(arity: int, dtype: torch.dtype) -> list[Tensor]:
     """Every combination of the edge values, one tensor for each operand."""
     x = torch.tensor(EDGES).to(dtype)

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softtorch.gates import GATES
 from softtorch.methods import METHODS
 from softtorch.modes import MODES
+from softtorch.operators.gates import GATES
 from tests.softtorch.sweep import Entry, Operator
 
 # The logarithm of a probability that reaches 0 has a jump there. Relative errors are its absolute ones: methods that

@@ -18,7 +18,7 @@ from softtorch.errors import (
 
 X = torch.zeros(2, 5)
 MODES = "Modes: hard, smooth, c0, c1, c2."
-METHODS = "Methods: softsort, neuralsort, ot, sorting_network, fast_soft_sort, smooth_sort, lapsum, sparse_topk."
+METHODS = f"Methods: {', '.join(softtorch.methods.METHODS)}."
 BATCH = "The batch shape is the input's without the operator's dim."
 
 CASES: list[tuple[Callable[[], object], type[SoftTorchError], str]] = [

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from softtorch.kernels import transport
-from softtorch.kernels.pointwise import plain_operators
+from softtorch.kernels.numeric.tracing import plain_operators
 from softtorch.kernels.transport import Columns, plan
 from tests.softtorch.cases import draw, weights_like
 
@@ -145,4 +145,4 @@ def test_the_operator_keeps_what_its_fake_form_promises() -> None:
     x = torch.rand(2, 5, dtype=torch.float64)
     anchors, mass = (part.expand(2, 3) for part in columns(5, 3))
     scale = torch.ones(2, 1, 1).double()
-    torch.library.opcheck(transport._potentials, (x, anchors, mass, scale, torch.ones_like(x), 1))
+    torch.library.opcheck(transport._potentials, (x, anchors, mass, scale, torch.ones_like(x), 1, 200, 1e-12))

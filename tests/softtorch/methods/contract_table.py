@@ -1,16 +1,14 @@
 """The contracts of the methods as the tables of README.md and softtorch/docs/methods.md."""
 
-from dataclasses import replace
-
-from softtorch.methods import METHODS
-from softtorch.methods.contract import CONTRACTS, Law
+from softtorch.methods import METHODS, Method
+from softtorch.methods.contract import Law
 
 BEGIN, END = "<!-- methods: begin -->\n", "<!-- methods: end -->"
 
 _LAWS = {
-    "doubly stochastic": "columns",
-    "values keep the sum": "sums",
-    "masks sum to k": "masks",
+    "doubly stochastic": "doubly_stochastic",
+    "values keep the sum": "keeps_sum",
+    "masks sum to k": "masks_sum_to_k",
     "values in order": "ordered",
     "values monotone": "monotone",
     "equivariant": "equivariant",
@@ -20,8 +18,9 @@ _LAWS = {
 _INTRODUCTION = """# Methods and what they keep
 
 How sorting, choosing and ranking are relaxed. Written by
-`UPDATE_DOCS=1 pytest tests/softtorch/methods/test_contracts.py` from softtorch/methods/contract.py; every law is tried
-in the tests of that file, with random entries, softness and sizes, and every "no" has a counterexample there.
+`UPDATE_DOCS=1 pytest tests/softtorch/methods/test_contracts.py` from the contracts that the classes in
+softtorch/methods state; every law is tried in the tests of that file, with random entries, softness and sizes, and
+every "no" has a counterexample there. Costs are measured in test_costs.py beside it.
 
 ## Laws
 
@@ -47,29 +46,30 @@ def summary() -> str:
     head.insert(5, head.pop(head.index("doubly stochastic")))
     rows = []
     for name, method in METHODS.items():
-        contract = CONTRACTS[name]
         flags = [
             _word(flag) for flag in (method.has_values, method.has_rows, method.has_rank, method.doubly_stochastic)
         ]
-        laws = [_cell(name, field) for column, field in _LAWS.items() if column != "doubly stochastic"]
+        laws = [_cell(method, field) for column, field in _LAWS.items() if column != "doubly stochastic"]
+        contract = method.contract
         rows.append([f"`{name}`", ", ".join(method.modes), *flags, *laws, contract.smoothness, contract.source])
     return _table(head, rows)
 
 
 def document() -> str:
     """softtorch/docs/methods.md."""
-    fields = {"rows sum to 1": "rows", **_LAWS, "ranks keep the sum": "rank_sums"}
-    laws = [[f"`{n}`", *(_cell(n, field) for field in fields.values()), c.smoothness] for n, c in CONTRACTS.items()]
-    costs = [[f"`{n}`", c.time, c.memory, c.limit, c.ties, c.infinities, c.nan, c.source] for n, c in CONTRACTS.items()]
+    fields = {"rows sum to 1": "rows_sum_to_one", **_LAWS, "ranks keep the sum": "keeps_rank_sum"}
+    laws, costs = [], []
+    for name, method in METHODS.items():
+        c = method.contract
+        laws.append([f"`{name}`", *(_cell(method, field) for field in fields.values()), c.smoothness])
+        costs.append([f"`{name}`", str(c.time), str(c.memory), c.limit, c.ties, c.infinities, c.nan, c.source])
     columns = ["method", "time", "memory", "limit", "ties", "infinities", "NaN", "source"]
     first = _table(["method", *fields, "smooth"], laws)
     return "\n".join([_INTRODUCTION, first, _COSTS, _table(columns, costs)])
 
 
-def _cell(name: str, field: str) -> str:
-    law: Law | None = getattr(CONTRACTS[name], field)
-    if law is not None and set(METHODS[name].modes) <= {*law.modes}:
-        law = replace(law, modes=Law().modes)  # every mode that it has
+def _cell(method: Method, field: str) -> str:
+    law: Law | None = method.law(field)
     return "-" if law is None else str(law)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import softtorch
-from softtorch.kernels.isotonic import permutahedron
+from softtorch.kernels.isotonic.project import permutahedron
 from tests.softtorch.cases import SOFT_MODES, draw, integers, weights_like
 
 POWER = {"smooth": 0, "c0": 1, "c1": 2, "c2": 3}

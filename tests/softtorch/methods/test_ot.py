@@ -1,12 +1,15 @@
 """Optimal transport as a method: its columns, masks, infinite entries, derivatives through the operators."""
 
+import functools
 import math
+import re
 
 import pytest
 import torch
 from torch import Tensor
 
 import softtorch
+from softtorch.errors import OptionError
 from softtorch.methods import OptimalTransport
 from softtorch.methods.positions import At, Every
 from softtorch.modes import MODES
@@ -72,11 +75,62 @@ def test_the_plan_of_all_places_is_doubly_stochastic_in_float32_and_half() -> No
         torch.testing.assert_close(rows.sum(dim=-2), torch.ones(40), rtol=0, atol=tolerance)
 
 
-def test_ot_kwargs_are_taken_and_change_nothing() -> None:
-    x = draw(5)
-    torch.testing.assert_close(
-        softtorch.argmax(x, method="ot", ot_kwargs={"max_iter": 3}), softtorch.argmax(x, method="ot")
-    )
+def column_error(x: Tensor, mode: str, **ot_kwargs: float) -> float:
+    rows = softtorch.argsort(x, softness=1.0, mode=mode, method="ot", ot_kwargs=ot_kwargs)
+    return float((rows.sum(dim=-1) - 1.0).abs().max())
+
+
+@pytest.mark.parametrize("mode", SOFT_MODES)
+def test_ot_kwargs_end_the_solver(mode: str) -> None:
+    x = draw(6)
+    errors = [column_error(x, mode, sinkhorn_max_iter=steps) for steps in (1, 2, 200)]
+    assert errors[0] > 1e-3  # one step is not enough
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] <= 1e-11
+    loose = column_error(x, mode, sinkhorn_tol=0.1)
+    assert errors[2] < loose <= 0.1
+    assert column_error(x, mode) == column_error(x, mode, sinkhorn_max_iter=200, sinkhorn_tol=1e-12) == errors[2]
+
+
+@pytest.mark.parametrize("ot_kwargs", [{"sinkhorn_max_iter": 1}, {"sinkhorn_tol": 0.1}])
+def test_ot_kwargs_reach_every_operator_and_transform(ot_kwargs: dict[str, float]) -> None:
+    x = draw(3, 6)
+    for name in ("argsort", "rank", "topk_mask"):
+        extra = {"k": 2} if name == "topk_mask" else {"dim": -1}
+        call = functools.partial(getattr(softtorch, name), softness=1.0, method="ot", **extra)
+        ended = call(x, ot_kwargs=ot_kwargs)
+        assert not torch.equal(ended, call(x))
+        mapped = torch.func.vmap(lambda row, call=call: call(row, ot_kwargs=ot_kwargs))(x)
+        torch.testing.assert_close(mapped, ended)
+        assert torch.autograd.grad(call(x.requires_grad_(), ot_kwargs=ot_kwargs).square().sum(), x)[0].isfinite().all()
+        x = x.detach()
+
+
+def test_ot_kwargs_have_no_effect_on_other_methods() -> None:
+    x, ot_kwargs = draw(5), {"sinkhorn_max_iter": 1}
+    assert torch.equal(softtorch.argsort(x, ot_kwargs=ot_kwargs), softtorch.argsort(x))
+
+
+@pytest.mark.parametrize("method", ["ot", "softsort"])
+@pytest.mark.parametrize("mode", ["smooth", "hard"])
+@pytest.mark.parametrize(
+    ("ot_kwargs", "text"),
+    [
+        (
+            {"max_iter": 3},
+            "ot_kwargs has no option 'max_iter'. Options: sinkhorn_max_iter, sinkhorn_tol. "
+            "Did you mean 'sinkhorn_max_iter'?",
+        ),
+        ({"sinkhorn_max_iter": 0}, "ot_kwargs has sinkhorn_max_iter=0. Use an integer of at least 1."),
+        ({"sinkhorn_max_iter": 2.0}, "ot_kwargs has sinkhorn_max_iter=2.0. Use an integer of at least 1."),
+        ({"sinkhorn_tol": -1.0}, "ot_kwargs has sinkhorn_tol=-1.0. Use a number above 0."),
+    ],
+)
+def test_an_unknown_or_illegal_option_is_an_error(
+    method: str, mode: str, ot_kwargs: dict[str, object], text: str
+) -> None:
+    with pytest.raises(OptionError, match=f"^argmax: {re.escape(text)}$"):
+        softtorch.argmax(draw(5), method=method, mode=mode, ot_kwargs=ot_kwargs)
 
 
 def sinkhorn(x: Tensor, mass: list[float], softness: float) -> Tensor:

@@ -1,0 +1,44 @@
+"""The surroundings of a call: may derivatives be asked for, and are torch's own operators needed."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
+
+from softtorch.torch_private import forward_mode_is_open
+
+
+def differentiating() -> bool:
+    """Return True if derivatives can be asked for here: gradients are enabled, or a forward-mode level is open.
+
+    `torch.no_grad` does not stop forward-mode derivatives, so both are looked at.
+    """
+    return torch.is_grad_enabled() or forward_mode_is_open()
+
+
+def plain_operators_needed() -> bool:
+    """Return True if a computation has to consist of torch's own operators here, rather than of a custom Function.
+
+    A graph that is recorded (compile, export, make_fx) would lose the derivative of a Function, or could not fuse it;
+    forward mode loses what is beyond the first derivative.
+    """
+    return torch.compiler.is_compiling() or _asked.plain or forward_mode_is_open() or get_proxy_mode() is not None
+
+
+class _Asked(threading.local):
+    plain = False
+
+
+_asked = _Asked()
+
+
+@contextmanager
+def plain_operators() -> Iterator[None]:
+    """Within this context, and in this thread, plain operators are needed: Functions do not nest in derivatives."""
+    before, _asked.plain = _asked.plain, True
+    try:
+        yield
+    finally:
+        _asked.plain = before

@@ -1,0 +1,1 @@
+"""Elementwise functions in few passes over memory, with their derivatives."""
