@@ -1,8 +1,7 @@
-"""What softfx raises for a user's mistake or a model it cannot take.
+"""The errors that softfx raises for a mistake of the user or for a model that it cannot take.
 
-Every message reads `where: what is wrong, with the value. What is legal. What to do.` The command line prints
-it and exits with status 2. Errors of the model itself are not wrapped unless softfx can say more than they
-do.
+Every message reads `where: what is wrong, with the value. What is legal. What to do.` The command line prints it and
+exits with status 2. Errors of the model itself are not wrapped, unless softfx can add something to them.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ __all__ = [
     "PolicyError",
     "ScheduleError",
     "SoftfxError",
+    "SpecError",
     "TargetError",
     "did_you_mean",
     "listed",
@@ -24,41 +24,51 @@ __all__ = [
 
 
 class SoftfxError(Exception):
-    """Base of all errors that softfx raises on purpose."""
+    """The base of all errors that softfx raises on purpose."""
 
 
 class PolicyError(SoftfxError, ValueError):
-    """A policy that cannot be read, or whose entries contradict each other or match nothing."""
+    """The policy cannot be read, or its entries contradict each other or match nothing."""
 
 
 class MissingPackageError(SoftfxError, ImportError):
-    """An optional package that is asked for and not installed."""
+    """An optional package is needed and not installed."""
 
 
 class ScheduleError(SoftfxError, ValueError):
-    """A softness schedule that drives nothing, or whose numbers or saved state do not fit."""
+    """A softness schedule has no target to drive, or its numbers or its saved state do not fit."""
 
 
 class TargetError(SoftfxError, ValueError):
-    """A target or an input of the command line that cannot be found, built or read."""
+    """A target or an input of the command line cannot be found, built or read."""
 
 
 class CaptureError(SoftfxError, RuntimeError):
-    """A model that could not be captured or run on its example inputs."""
+    """The model could not be captured, or it could not be run on its example inputs."""
 
 
 class BlockedError(SoftfxError, RuntimeError):
-    """A site that the policy wants softened, cannot be, and may not be kept (`on_blocked = "error"`)."""
+    """A site cannot be softened as the policy asks, and may not be kept either (`on_blocked = "error"`)."""
+
+
+class SpecError(SoftfxError, RuntimeError):
+    """A rewrite that breaks its specification (softfx.pipeline.verify): a defect of softfx, never of the model."""
+
+    def __str__(self) -> str:
+        return (
+            f"{super().__str__()}\nThis is a defect of softfx, not of the model. Please report it with this message; "
+            "until it is mended take executor='eager', which runs the original Python softly and rewrites no graph."
+        )
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """' Did you mean ...?' with the nearest of the known names, or nothing."""
+    """The sentence ' Did you mean ...?' with the nearest of the known names, or nothing."""
     near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def listed(names: Iterable[str], limit: int = 12) -> str:
-    """The names after each other, cut off with a count where there are too many to read."""
+    """The names joined by commas; names beyond the limit are only counted."""
     names = list(names)
     if len(names) > limit:
         return ", ".join(names[:limit]) + f" and {len(names) - limit} more"

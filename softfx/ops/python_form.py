@@ -1,90 +1,63 @@
-"""The form in which a recorded call reads best in generated code: x - y rather than torch.Tensor.sub(x, y).
+"""The form in which a recorded call reads best in written code: x - y rather than torch.Tensor.sub(x, y).
 
-torch's function protocol hands over method descriptors and wrapped dunders, some of which have no importable name;
-Python's operators do the same and print as operators.
+torch's function protocol hands over method descriptors and wrapped double-underscore methods, some of which have no
+importable name; the functions of `operator` do the same and print as operators. Which operation has which operator is a
+fact of its record.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
-__all__ = ["readable"]
+from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.operation import Infix, Operation
+from softfx.ops.spelling import INDEX, OLD_NAMES
 
-_BINARY = {
-    "add": operator.add,
-    "sub": operator.sub,
-    "mul": operator.mul,
-    "true_divide": operator.truediv,
-    "div": operator.truediv,
-    "floordiv": operator.floordiv,
-    "mod": operator.mod,
-    "pow": operator.pow,
-    "matmul": operator.matmul,
-    "and": operator.and_,
-    "or": operator.or_,
-    "xor": operator.xor,
-    "gt": operator.gt,
-    "ge": operator.ge,
-    "lt": operator.lt,
-    "le": operator.le,
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "getitem": operator.getitem,
-}
-_PLAIN_METHODS = ("add", "sub", "mul", "div", "true_divide", "pow", "matmul", "gt", "ge", "lt", "le", "eq", "ne")
-_REFLECTED = {
-    "sub": operator.sub,
-    "truediv": operator.truediv,
-    "div": operator.truediv,
-    "floordiv": operator.floordiv,
-    "mod": operator.mod,
-    "pow": operator.pow,
-    "matmul": operator.matmul,
-}
+__all__ = ["INFIX", "IN_PLACE", "PREFIX", "python_form"]
 
 
-def _tables() -> tuple[dict[Any, Callable[..., Any]], dict[Any, Callable[..., Any]]]:
-    straight: dict[Any, Callable[..., Any]] = {}
-    reflected: dict[Any, Callable[..., Any]] = {}
-    for name, function in _BINARY.items():
-        for method in (f"__{name}__", *((name,) if name in _PLAIN_METHODS else ())):
-            if hasattr(Tensor, method):
-                straight[getattr(Tensor, method)] = function
-    straight[Tensor.__truediv__] = operator.truediv
-    for name, function in _REFLECTED.items():
-        if hasattr(Tensor, f"__r{name}__"):
-            reflected[getattr(Tensor, f"__r{name}__")] = function
-    return straight, reflected
+class _Form(NamedTuple):
+    """The function of `operator` that a method stands for, and how many operands it then has."""
+
+    function: Function
+    operands: int
+    reflected: bool = False
 
 
-_STRAIGHT, _SWAPPED = _tables()
-_UNARY: dict[Any, Callable[..., Any]] = {
-    Tensor.__neg__: operator.neg,
-    Tensor.__invert__: operator.invert,
-    Tensor.__setitem__: operator.setitem,
-}
+def _forms(operations: Iterable[Operation]) -> dict[Any, _Form]:
+    found: dict[Any, _Form] = {}
+    for operation in operations:
+        if (python := operation.python) is None:
+            continue
+        names = [f"__{name}__" for name in (python.name, *OLD_NAMES.get(python.name, ()))]
+        for name in (*names, *python.methods):
+            if (method := getattr(Tensor, name, None)) is not None:
+                found[method] = _Form(python.function, python.operands)
+        reflected = [f"__r{name.strip('_')}__" for name in names] if isinstance(python, Infix) else []
+        for name in [] if operation.commutes else reflected:
+            if (method := getattr(Tensor, name, None)) is not None:
+                found[method] = _Form(python.function, python.operands, reflected=True)
+    return found
 
 
-def readable(
-    func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+_FORMS = _forms(INDEX)
+# The functions of `operator` and the symbols that they are written with.
+INFIX = {o.python.function: o.python.symbol for o in INDEX if isinstance(o.python, Infix)}
+PREFIX = {o.python.function: o.python.symbol for o in INDEX if o.python is not None and o.python.operands == 1}
+IN_PLACE = {o.python.in_place: o.python.symbol + "=" for o in INDEX if isinstance(o.python, Infix)}
+
+
+def python_form(func: Function, args: Args, kwargs: Kwargs) -> tuple[Function, tuple[Any, ...]]:
     """A function and arguments that do the same and print well.
 
     >>> import torch
-    >>> readable(torch.Tensor.gt, (torch.ones(1), 0), {})[0]
+    >>> python_form(torch.Tensor.gt, (torch.ones(1), 0), {})[0]
     <built-in function gt>
     """
-    written: Callable[..., Any] = func
-    if kwargs:
-        return written, args
-    if func in _SWAPPED and len(args) == 2:
-        return _SWAPPED[func], (args[1], args[0])
-    if func in _UNARY:
-        written = _UNARY[func]
-    elif func in _STRAIGHT and len(args) == 2:
-        written = _STRAIGHT[func]
-    return written, args
+    form = None if kwargs else _FORMS.get(func)
+    if form is None or len(args) != form.operands:
+        return func, args
+    return form.function, (args[1], args[0]) if form.reflected else args

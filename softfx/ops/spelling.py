@@ -1,147 +1,216 @@
-"""One canonical name for every way to write an operation.
+"""One canonical operation for every way to write it.
 
-`torch.topk`, `x.topk`, `torch.Tensor.topk`, `operator.gt`, `x > y`, `F.relu`, `x.clamp_`, `1 - x` and the aten
-overloads all come here; the answer is the operation, whether it writes in place, and the arguments under torch's
-own names. To teach a new spelling of a known operation, add it to the rule's `aliases`.
+`torch.topk`, `x.topk`, `torch.Tensor.topk`, `operator.gt`, `x > y`, `F.relu`, `x.clamp_`, `1 - x` and the overloads of
+aten all come here. The answer is the record of the operation, whether the spelling writes in place, and whether it
+exchanges its operands. An operation that the table lacks gets a record made of what torch's dispatcher declares of it.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from softfx.torch_private import OpOverload, OpOverloadPacket
+from softfx.ops import table
+from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.operation import Effect, Infix, Operation, PythonOperator, Rows
+from softfx.ops.verbs import computes, draws, metadata
+from softfx.torch_private import OpOverload, OpOverloadPacket, library_operator
 
-__all__ = ["Spelled", "Spelling"]
+__all__ = ["INDEX", "OLD_NAMES", "Attribute", "Spelled", "SpellingIndex", "arguments", "attribute_of"]
 
-_NAMESPACES: tuple[Any, ...] = (torch, Tensor, F, torch.special, torch.linalg, operator)
-# Python's operators under torch's names; the reflected ones swap their operands.
-_DUNDER = {
-    "add": ("__add__", "__iadd__", "__radd__"),
-    "sub": ("__sub__", "__isub__"),
-    "mul": ("__mul__", "__imul__", "__rmul__"),
-    "div": ("__truediv__", "__itruediv__", "__div__", "__idiv__"),
-    "floor_divide": ("__floordiv__", "__ifloordiv__"),
-    "remainder": ("__mod__", "__imod__"),
-    "logical_and": ("__and__", "__iand__", "__rand__"),
-    "logical_or": ("__or__", "__ior__", "__ror__"),
-    "logical_xor": ("__xor__", "__ixor__", "__rxor__"),
-    "logical_not": ("__invert__", "invert"),
-    "gt": ("__gt__",),
-    "ge": ("__ge__",),
-    "lt": ("__lt__",),
-    "le": ("__le__",),
-    "eq": ("__eq__",),
-    "ne": ("__ne__",),
-    "neg": ("__neg__",),
-    "abs": ("__abs__",),
-    "pow": ("__pow__", "__ipow__"),
-    "getitem": ("__getitem__",),
-    "setitem": ("__setitem__",),
-    "matmul": ("__matmul__", "__imatmul__"),
-}
-_REFLECTED = {
-    "sub": ("__rsub__",),
-    "div": ("__rtruediv__", "__rdiv__"),
-    "floor_divide": ("__rfloordiv__",),
-    "remainder": ("__rmod__",),
-    "pow": ("__rpow__",),
-    "matmul": ("__rmatmul__",),
-}
-_OPERATOR = {
-    "div": ("truediv", "itruediv"),
-    "floor_divide": ("floordiv", "ifloordiv"),
-    "remainder": ("mod", "imod"),
-    "logical_and": ("and_", "iand"),
-    "logical_or": ("or_", "ior"),
-    "logical_xor": ("xor", "ixor"),
-    "logical_not": ("inv", "invert"),
-    "add": ("iadd",),
-    "sub": ("isub",),
-    "mul": ("imul",),
-}
+_WRITING = Effect.WRITES_FIRST | Effect.WRITES_OTHERS
+_SPACES: tuple[Any, ...] = (torch, Tensor, F, torch.special, torch.linalg, operator)
+# Python's older names for operators, which Tensor or `operator` still has.
+OLD_NAMES = {"truediv": ("div",), "invert": ("inv",)}
 _ARGUMENTS = {"axis": "dim", "keepdims": "keepdim", "self": "input", "x": "input", "tensor": "input"}
-
-
-def _writes(python_operator: str) -> bool:
-    """Whether one of Python's operators, named as the operator module does, writes in place."""
-    return python_operator == "setitem" or (python_operator[0] == "i" and python_operator not in ("inv", "invert"))
 
 
 @dataclass(frozen=True)
 class Spelled:
     """One way to write an operation."""
 
-    op: str
+    operation: Operation
     in_place: bool = False
     reflected: bool = False
 
+    def writes(self, kwargs: Mapping[str, Any]) -> bool:
+        """Return True if a call of it writes one of its operands."""
+        in_place = self.in_place or bool(kwargs.get("inplace"))
+        return in_place or kwargs.get("out") is not None or bool(self.operation.effect & _WRITING)
 
-class Spelling:
-    """The index from callables to operations, built from operation names and their aliases."""
 
-    def __init__(self, operations: Mapping[str, Iterable[str]]) -> None:
-        self._index: dict[Any, Spelled] = {}
-        self._names: dict[str, str] = {}
-        self.taught = 0  # how many operations were added since
-        for op, aliases in operations.items():
-            for name in (op, *aliases):
-                self._names[name] = op
-                self._add(op, name)
+class Attribute(NamedTuple):
+    """An attribute of a tensor that is read or set."""
 
-    def _add(self, op: str, name: str) -> None:
-        for namespace in _NAMESPACES:
-            self._put(getattr(namespace, name, None), Spelled(op, in_place=op == "setitem"))
-            if namespace is not operator:
-                self._put(getattr(namespace, name + "_", None), Spelled(op, in_place=True))
-        for dunder in _DUNDER.get(op, ()):
-            self._put(getattr(Tensor, dunder, None), Spelled(op, in_place=_writes(dunder.strip("_"))))
-        for dunder in _REFLECTED.get(op, ()):
-            self._put(getattr(Tensor, dunder, None), Spelled(op, reflected=True))
-        for spelled in _OPERATOR.get(op, ()):
-            self._put(getattr(operator, spelled), Spelled(op, in_place=_writes(spelled)))
-        descriptor = getattr(Tensor, name, None)
-        if descriptor is not None and not callable(descriptor):  # x.T, x.mT, x.real
-            self._put(descriptor.__get__, Spelled(op))
+    name: str
+    is_set: bool
+
+
+class SpellingIndex:
+    """The index from callables to operations."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        self._operations: dict[str, Operation] = {}
+        self._by_function: dict[Any, Spelled] = {}
+        self._by_name: dict[str, Operation] = {}
+        self._derived: dict[Any, Spelled] = {}
+        self._added: set[str] = set()
+        self.changes = 0  # how often an operation was added or removed since
+        for operation in operations:
+            if operation.name in self._operations:
+                raise ValueError(f"ops.table: {operation.name!r} has two records. A name is unique. Join them.")
+            self._operations[operation.name] = operation
+            self._index(operation)
+
+    def __iter__(self) -> Iterator[Operation]:
+        return iter(self._operations.values())
+
+    def named(self, name: str) -> Operation:
+        """The record of a canonical name."""
+        return self._operations[name]
+
+    def of(self, function: Function) -> Spelled:
+        """The operation that a call of `function` is, described by torch's dispatcher where the table has none."""
+        try:
+            return self._by_function.get(function) or self._derived[function]
+        except KeyError:
+            found = self._derived[function] = self._overload(function) or _derived(function)
+            return found
+        except TypeError:  # an unhashable callable
+            return _derived(function)
+
+    def _index(self, operation: Operation) -> None:
+        for name in (operation.name, *operation.spellings):
+            if "." in name:
+                self._put(operator.attrgetter(name)(torch), Spelled(operation))
+                continue
+            self._by_name[name] = operation
+            for space in _SPACES:
+                self._put(getattr(space, name, None), _in_every_spelling(operation))
+                if space is not operator:
+                    self._put(getattr(space, name + "_", None), Spelled(operation, in_place=True))
+            descriptor = getattr(Tensor, name, None)
+            if descriptor is not None and not callable(descriptor):  # x.T, x.mT, x.data
+                self._put(descriptor.__get__, Spelled(operation))
+        if hasattr(operator, operation.name):  # abs(x)
+            self._put(getattr(Tensor, f"__{operation.name}__", None), _in_every_spelling(operation))
+        if operation.python is not None:
+            self._index_python(operation, operation.python)
+
+    def _index_python(self, operation: Operation, python: PythonOperator) -> None:
+        """The double-underscore methods and the functions of `operator` that Python's operator stands for."""
+        for name in (python.name, *OLD_NAMES.get(python.name, ())):
+            self._put(getattr(operator, name, None), _in_every_spelling(operation))
+            if isinstance(python, Infix):
+                self._put(getattr(Tensor, f"__i{name}__", None), Spelled(operation, in_place=True))
+                reflected = Spelled(operation, reflected=not operation.commutes)
+                self._put(getattr(Tensor, f"__r{name}__", None), reflected)
+            self._put(getattr(Tensor, f"__{name}__", None), _in_every_spelling(operation))
+        self._put(python.function, _in_every_spelling(operation))
+        if isinstance(python, Infix):
+            self._put(python.in_place, Spelled(operation, in_place=True))
 
     def _put(self, function: Any, spelled: Spelled) -> None:
         if callable(function):
-            self._index.setdefault(function, spelled)
+            self._by_function.setdefault(function, spelled)
 
-    def add(self, op: str, function: Callable[..., Any]) -> None:
-        """Teach one more spelling of an operation."""
-        overloads = [getattr(function, name) for name in function.overloads()] if hasattr(function, "overloads") else []
-        for spelling in (function, *overloads):
-            self._index[spelling] = Spelled(op)
-        self.taught += 1
-
-    def find(self, function: Callable[..., Any]) -> Spelled | None:
-        """What `function` is, or None for an operation without a rule."""
-        try:
-            found = self._index.get(function)
-        except TypeError:  # an unhashable callable has no rule
+    def _overload(self, function: Any) -> Spelled | None:
+        """The operation of an overload such as torch.ops.aten.topk.default."""
+        if not isinstance(function, OpOverload | OpOverloadPacket):
             return None
-        if found is None and isinstance(function, OpOverload | OpOverloadPacket):
-            space, _, name = str(function).partition(".")
-            name = name.partition(".")[0]
-            op = self._names.get(name) or self._names.get(name.rstrip("_"))
-            if space == "aten" and op is not None:
-                return Spelled(op, in_place=name.endswith("_") and not name.endswith("__"))
-        return found
+        space, _, name = str(function).partition(".")
+        name = name.partition(".")[0]
+        operation = self._by_name.get(name) or self._by_name.get(name.rstrip("_"))
+        if space != "aten" or operation is None:
+            return None
+        return Spelled(operation, in_place=name.endswith("_") and not name.endswith("__"))
 
-    @staticmethod
-    def arguments(
-        spelled: Spelled, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The call's arguments, unswapped and under torch's own names."""
-        if spelled.reflected:
-            args = (args[1], args[0], *args[2:])
-        return args, {
-            _ARGUMENTS.get(key, key): value for key, value in kwargs.items() if key != "out" or value is not None
-        }
+    # -- operations of the user's own ------------------------------------------------------------------------------
+
+    def names(self) -> frozenset[str]:
+        """Every canonical name and every other name of an operation."""
+        return frozenset(self._operations) | frozenset(self._by_name)
+
+    def knows(self, function: Function) -> bool:
+        """Return True if `function` spells an operation of the table, or one that was added."""
+        return function in self._by_function or self._overload(function) is not None
+
+    def add(self, operation: Operation, function: Function) -> None:
+        """Teach an operation that `function` calls, and all of its overloads; both are new to the index."""
+        if operation.name in self.names() or self.knows(function):
+            raise ValueError(
+                f"SpellingIndex.add: {operation.name!r} or {function!r} is known. Both are new. Look first."
+            )
+        self._operations[operation.name] = operation
+        self._added.add(operation.name)
+        for spelling in _overloads(library_operator(function)):
+            self._by_function[spelling] = Spelled(operation)
+        self._changed()
+
+    def remove(self, operation: Operation) -> None:
+        """Forget an operation that was added."""
+        del self._operations[operation.name]
+        self._added.discard(operation.name)
+        for function in [f for f, spelled in self._by_function.items() if spelled.operation is operation]:
+            del self._by_function[function]
+        self._changed()
+
+    def was_added(self, operation: Operation) -> bool:
+        """Return True for an operation that `add` taught, and not for one of the table."""
+        return operation.name in self._added
+
+    def _changed(self) -> None:
+        self._derived.clear()
+        self.changes += 1
+
+
+def attribute_of(function: Function) -> Attribute | None:
+    """The attribute of a tensor that a call of `function` reads or sets, or None for a call of another kind.
+
+    >>> attribute_of(torch.Tensor.shape.__get__)
+    Attribute(name='shape', is_set=False)
+    """
+    name = getattr(function, "__name__", "")
+    if name not in ("__get__", "__set__"):
+        return None
+    return Attribute(str(getattr(getattr(function, "__self__", None), "__name__", name)), name == "__set__")
+
+
+def arguments(spelled: Spelled, args: Args, kwargs: Kwargs) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call, its operands in order and its keywords under torch's own names."""
+    if spelled.reflected:
+        args = (args[1], args[0], *args[2:])
+    return args, {_ARGUMENTS.get(key, key): value for key, value in kwargs.items() if key != "out" or value is not None}
+
+
+def _in_every_spelling(operation: Operation) -> Spelled:
+    """A spelling without a trailing underscore, which writes only where the operation does so in any case."""
+    return Spelled(operation, in_place=bool(operation.effect & Effect.WRITES_FIRST))
+
+
+def _overloads(function: Any) -> list[Any]:
+    overloads = [getattr(function, name) for name in function.overloads()] if hasattr(function, "overloads") else []
+    return [function, *overloads]
+
+
+def _derived(function: Any) -> Spelled:
+    """A record for an operation that the table lacks, by its name and by what torch's dispatcher declares."""
+    if (attribute := attribute_of(function)) is not None:
+        return Spelled(metadata(attribute.name))
+    name = str(getattr(function, "__name__", function))
+    packet = getattr(torch.ops.aten, name, None)
+    overloads = _overloads(packet)[1:] if isinstance(packet, OpOverloadPacket) else []
+    verb = draws if any(torch.Tag.nondeterministic_seeded in overload.tags for overload in overloads) else computes
+    operation = replace(verb(name), rows=Rows.TOGETHER)
+    return Spelled(operation, in_place=name.endswith("_") and not name.endswith("__"))
+
+
+_RECORDS = [record for record in vars(table).values() if isinstance(record, Operation)]
+_GROUPS = (table.SHAPE_QUESTIONS, table.QUESTIONS, table.HISTORY, table.AUTOGRAD)
+INDEX = SpellingIndex([*_RECORDS, *(record for group in _GROUPS for record in group)])

@@ -1,0 +1,14 @@
+"""Names for the parts of a call, which are anything that a program passes to torch: torch's own border."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+__all__ = ["Args", "Function", "Kwargs"]
+
+# A function of torch, of a program, or of another library.
+Function: TypeAlias = Callable[..., Any]
+# The positional arguments of a call, and those by keyword: tensors in nested containers, numbers, anything else.
+Args: TypeAlias = tuple[Any, ...]
+Kwargs: TypeAlias = dict[str, Any]

@@ -1,0 +1,235 @@
+"""The verbs that register operations: each gives the facts that all operations of its kind share.
+
+`moves("flip")` says in one word that the result of flip holds elements of its operand and nothing else, so that whole
+numbers stay whole, and that selected rows have to be there at once. The optional arguments of a verb are the facts in
+which operations of one kind differ. To describe a further kind of operation, add a verb.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from softfx.ops.operation import Effect, Integral, Operation, PythonOperator, Reads, Rows
+from softfx.ops.shapes_from_data import always, never
+
+__all__ = [
+    "acts_on_autograd",
+    "allocates",
+    "branches",
+    "compares",
+    "computes",
+    "contracts",
+    "creates",
+    "decomposes",
+    "draws",
+    "keeps",
+    "loses",
+    "metadata",
+    "moves",
+    "orders",
+    "reads_history",
+    "reads_number",
+    "reduces",
+    "rounds",
+    "runs_along",
+    "selects",
+    "shapes_by_data",
+    "shifts",
+    "stops_gradient",
+    "writes_into",
+]
+
+ShapedByData = Callable[[tuple[Any, ...], Mapping[str, Any]], bool]
+
+
+def _plain(
+    name: str,
+    spellings: tuple[str, ...],
+    integral: Integral,
+    rows: Rows,
+    *,
+    effect: Effect = Effect.NONE,
+    reads: Reads = Reads.ALL,
+    fills: int | None = None,
+    keeps_fill: bool = False,
+    uninitialized: bool = False,
+    dim: int | None = None,
+    commutes: bool = False,
+    python: PythonOperator | None = None,
+    shaped_by_data: ShapedByData = never,
+) -> Operation:
+    """A record of an operation that is unusual in nothing but what is given."""
+    return Operation(
+        name, spellings, effect, integral, reads, fills, keeps_fill, uninitialized, rows, dim, commutes, python,
+        shaped_by_data,
+    )  # fmt: skip
+
+
+# -- elementwise -------------------------------------------------------------------------------------------------------
+
+
+def computes(
+    name: str, *spellings: str, python: PythonOperator | None = None, commutes: bool = False, rows: Rows = Rows.EACH
+) -> Operation:
+    """An elementwise operation whose results are real numbers, of whole operands too: exp, division."""
+    return _plain(name, spellings, Integral.NEVER, rows, python=python, commutes=commutes)
+
+
+def keeps(name: str, *spellings: str, python: PythonOperator | None = None, commutes: bool = False) -> Operation:
+    """An elementwise operation that gives whole numbers for whole operands: addition, clamp."""
+    return _plain(name, spellings, Integral.OF_INTEGRAL_OPERANDS, Rows.EACH, python=python, commutes=commutes)
+
+
+def rounds(name: str, *spellings: str, python: PythonOperator | None = None) -> Operation:
+    """An elementwise operation whose results are whole whatever its operands are."""
+    return _plain(name, spellings, Integral.ALWAYS, Rows.EACH, python=python)
+
+
+def compares(
+    name: str, *spellings: str, python: PythonOperator | None = None, commutes: bool = False, rows: Rows = Rows.EACH
+) -> Operation:
+    """An elementwise operation that gives bools."""
+    return computes(name, *spellings, python=python, commutes=commutes, rows=rows)
+
+
+def shifts(name: str, *spellings: str, python: PythonOperator | None = None) -> Operation:
+    """An elementwise operation that shifts the bits of integers."""
+    return computes(name, *spellings, python=python)
+
+
+def decomposes(name: str, *, integral: Integral = Integral.NEVER, rows: Rows = Rows.TOGETHER) -> Operation:
+    """An operation that no function spells: a call with certain arguments is one, or several calls are."""
+    return _plain(name, (), integral, rows)
+
+
+# -- along axes --------------------------------------------------------------------------------------------------------
+
+
+def runs_along(
+    name: str, *spellings: str, dim: int | None = None, effect: Effect = Effect.NONE, rows: Rows = Rows.OWN_AXES
+) -> Operation:
+    """An operation along axes that gives real numbers: softmax, a norm, a linear layer."""
+    return _plain(name, spellings, Integral.NEVER, rows, dim=dim, effect=effect)
+
+
+def contracts(
+    name: str, *spellings: str, python: PythonOperator | None = None, rows: Rows = Rows.TOGETHER
+) -> Operation:
+    """Sums of products of operands, or of differences of one operand: matmul, diff."""
+    return _plain(name, spellings, Integral.OF_INTEGRAL_OPERANDS, rows, python=python)
+
+
+def reduces(
+    name: str, *spellings: str, rows: Rows = Rows.TOGETHER, integral: Integral = Integral.OF_INTEGRAL_OPERANDS
+) -> Operation:
+    """An operation whose results are made of many elements along axes: sum, max, cumsum."""
+    return _plain(name, spellings, integral, rows, dim=1)
+
+
+def orders(
+    name: str, *spellings: str, rows: Rows = Rows.TOGETHER, integral: Integral = Integral.OF_INTEGRAL_OPERANDS,
+    shaped_by_data: ShapedByData = never,
+) -> Operation:  # fmt: skip
+    """An operation that returns some of its elements, or their places, by their order."""
+    return _plain(name, spellings, integral, rows, shaped_by_data=shaped_by_data)
+
+
+# -- moving, selecting, writing ----------------------------------------------------------------------------------------
+
+
+def moves(
+    name: str, *spellings: str, rows: Rows = Rows.TOGETHER, reads: Reads = Reads.ALL, keeps_fill: bool = False,
+    effect: Effect = Effect.NONE, shaped_by_data: ShapedByData = never,
+) -> Operation:  # fmt: skip
+    """An operation whose result holds elements of its operands, each as it was, and padding at most."""
+    return _plain(
+        name, spellings, Integral.OF_INTEGRAL_OPERANDS, rows, reads=reads, keeps_fill=keeps_fill, effect=effect,
+        shaped_by_data=shaped_by_data,
+    )  # fmt: skip
+
+
+def selects(
+    name: str, *spellings: str, rows: Rows = Rows.TOGETHER, python: PythonOperator | None = None,
+    shaped_by_data: ShapedByData = never,
+) -> Operation:  # fmt: skip
+    """An operation that looks up elements by a bool or an index."""
+    integral = Integral.OF_INTEGRAL_OPERANDS
+    return _plain(name, spellings, integral, rows, python=python, shaped_by_data=shaped_by_data)
+
+
+def writes_into(
+    name: str, *spellings: str, rows: Rows = Rows.TOGETHER, effect: Effect = Effect.NONE,
+    integral: Integral = Integral.OF_INTEGRAL_OPERANDS, python: PythonOperator | None = None,
+    shaped_by_data: ShapedByData = never,
+) -> Operation:  # fmt: skip
+    """An operation that puts elements into places, of a copy of its operand unless its effect says otherwise."""
+    return _plain(name, spellings, integral, rows, effect=effect, python=python, shaped_by_data=shaped_by_data)
+
+
+def stops_gradient(name: str, *spellings: str) -> Operation:
+    """The same tensor, from which no derivative goes on."""
+    return moves(name, *spellings, rows=Rows.EACH, effect=Effect.STOPS_GRADIENT)
+
+
+# -- making ------------------------------------------------------------------------------------------------------------
+
+
+def creates(
+    name: str, *spellings: str, fills: int | None = None, integral: Integral = Integral.OF_WHOLE_ARGUMENTS,
+    reads: Reads = Reads.ALL,
+) -> Operation:  # fmt: skip
+    """An operation that fills a new tensor with numbers among its arguments, or with 0 or 1."""
+    return _plain(name, spellings, integral, Rows.TOGETHER, fills=fills, reads=reads)
+
+
+def allocates(name: str, *, reads: Reads = Reads.ALL) -> Operation:
+    """An operation that makes a tensor of arbitrary elements."""
+    return _plain(name, (), Integral.NEVER, Rows.TOGETHER, reads=reads, uninitialized=True)
+
+
+def draws(name: str, *spellings: str, reads: Reads = Reads.ALL, effect: Effect = Effect.NONE) -> Operation:
+    """An operation with a random result."""
+    return _plain(name, spellings, Integral.NEVER, Rows.TOGETHER, effect=effect | Effect.DRAWS, reads=reads)
+
+
+# -- losses ------------------------------------------------------------------------------------------------------------
+
+
+def loses(name: str, *spellings: str) -> Operation:
+    """A loss: of inputs and targets, with a `reduction`."""
+    return _plain(name, spellings, Integral.NEVER, Rows.LOSS)
+
+
+# -- leaving torch -----------------------------------------------------------------------------------------------------
+
+
+def reads_number(name: str, *spellings: str, effect: Effect = Effect.NONE) -> Operation:
+    """An operation that makes a Python number, or an array of another library, of a tensor."""
+    return _plain(name, spellings, Integral.NEVER, Rows.TOGETHER, effect=effect | Effect.READS_NUMBER)
+
+
+def branches(name: str, *spellings: str) -> Operation:
+    """An operation that returns a Python bool, by which Python takes one way or the other."""
+    return _plain(name, spellings, Integral.NEVER, Rows.TOGETHER, effect=Effect.BRANCHES)
+
+
+def shapes_by_data(name: str, *spellings: str, rows: Rows = Rows.TOGETHER) -> Operation:
+    """An operation whose result has a shape that depends on the elements of its operands."""
+    effect, integral = Effect.SHAPE_FROM_DATA, Integral.NEVER
+    return _plain(name, spellings, integral, rows, effect=effect, shaped_by_data=always)
+
+
+def metadata(name: str, *spellings: str, reads: Reads = Reads.ALL) -> Operation:
+    """A question about a tensor, or about torch, whose answer does not depend on elements."""
+    return _plain(name, spellings, Integral.NEVER, Rows.TOGETHER, effect=Effect.METADATA, reads=reads)
+
+
+def reads_history(name: str) -> Operation:
+    """A question about a tensor's place in the autograd graph."""
+    return _plain(name, (), Integral.NEVER, Rows.TOGETHER, effect=Effect.HISTORY)
+
+
+def acts_on_autograd(name: str, *spellings: str) -> Operation:
+    """A call that runs or changes the autograd graph."""
+    return _plain(name, spellings, Integral.NEVER, Rows.TOGETHER, effect=Effect.AUTOGRAD)
