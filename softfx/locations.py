@@ -1,7 +1,7 @@
-"""Where in the user's code a call was made: file, line, text, module path.
+"""The place in the user's code where a call was made: file, line, source text, module path.
 
-The user's frame is the innermost one outside torch and softfx. Where there is none between the operation and
-softfx itself (a torch.nn.Sequential of torch's own modules), the place where the target was handed over stands in.
+The user's frame is the innermost one outside torch and softfx. If there is none between the operation and softfx itself
+(as in a torch.nn.Sequential of torch's own modules), the place where the target was handed over stands for it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import torch
 
 import softtorch
+from softfx import torch_private as private
 
 __all__ = [
     "Location",
@@ -54,20 +55,22 @@ class Location(NamedTuple):
     line: int
     module: str = ""
     position: tuple[int, ...] = ()
-    function: str = ""  # the custom autograd.Function it is inside of, if any
+    function: str = ""  # the custom autograd.Function around it, if any
 
 
 def is_user_file(file: str) -> bool:
+    """Return True for a file outside torch, softtorch and softfx that holds source text."""
     return not file.startswith(_HIDDEN) and not file.startswith("<")
 
 
 def source_line(file: str, line: int) -> str:
+    """The source text of a line, or nothing where it cannot be read."""
     return linecache.getline(file, line).strip()
 
 
 @contextmanager
 def handed_over_at(place: Place | None) -> Iterator[None]:
-    """Let `caller` answer `place`: the command line hands over what is defined there."""
+    """Let `caller` return `place` inside the block, for the command line hands over what is defined there."""
     token = _HANDED_OVER.set(place)
     try:
         yield
@@ -76,7 +79,7 @@ def handed_over_at(place: Place | None) -> Iterator[None]:
 
 
 def caller() -> Place:
-    """The innermost user frame that led here, or the place that was declared to be it."""
+    """The innermost frame of the user that led here, or the place that `handed_over_at` declares."""
     if (declared := _HANDED_OVER.get()) is not None:
         return declared
     frame: FrameType | None = sys._getframe(1)
@@ -89,7 +92,7 @@ def caller() -> Place:
     return Place(last.f_code.co_filename, last.f_lineno)
 
 
-# What frames of a file are to `locate`.
+# The kinds of files that `locate` tells apart.
 _TORCHS, _MODULES, _FUNCTIONS, _USERS, _OWN = range(5)
 _kinds: dict[str, int] = {_MODULE_FILE: _MODULES, _FUNCTION_FILE: _FUNCTIONS}
 
@@ -100,15 +103,18 @@ def _kind(file: str) -> int:
 
 
 def _is_call(frame: FrameType) -> bool:
-    """Whether it is a module's call; of the two that follow each other the one with few locals, to get at them soon."""
+    """Return True for the frame of a module's call.
+
+    Each call has two such frames; this is the one with few locals, which are quick to get at.
+    """
     name = frame.f_code.co_name
-    if name == "_call_impl" and frame.f_back is not None:
-        return frame.f_back.f_code.co_name != "_wrapped_call_impl"
-    return name == "_wrapped_call_impl"
+    if name == private.CALL_FRAME and frame.f_back is not None:
+        return frame.f_back.f_code.co_name != private.WRAPPED_CALL_FRAME
+    return name == private.WRAPPED_CALL_FRAME
 
 
 def locate(boundary: CodeType, paths: Mapping[int, str], default: Place) -> Location:
-    """The user's call that is running now, looking no further out than the frame that runs `boundary`."""
+    """The user's call that is running now; frames beyond the one that runs `boundary` are not looked at."""
     frame: FrameType | None = sys._getframe(1)
     user: FrameType | None = None
     inner: tuple[int, ...] = ()
@@ -131,15 +137,15 @@ def locate(boundary: CodeType, paths: Mapping[int, str], default: Place) -> Loca
     return Location(user.f_code.co_filename, user.f_lineno, module or "", (user.f_lasti, *inner), function)
 
 
-def module_paths(root: Any) -> dict[int, str]:
-    """Dotted paths of a module's submodules by identity; nothing for a function."""
+def module_paths(root: object) -> dict[int, str]:
+    """The dotted paths of a module's submodules by the identity of each; none for a function."""
     if not isinstance(root, torch.nn.Module):
         return {}
     return {id(module): path for path, module in root.named_modules()}
 
 
 def resolve(root: Any, path: str) -> Any:
-    """What stands at a dotted path under a module."""
+    """The attribute at a dotted path under a module."""
     for name in path.split("."):
         root = getattr(root, name)
     return root

@@ -1,7 +1,8 @@
-"""The small functions that rewritten code calls beside softtorch's: arithmetic on distributions.
+"""Arithmetic on distributions: the small functions that rewritten code calls beside softtorch's.
 
-Tensors in, tensors out; differentiable, batched, any device. A soft index is p (..., [n]) over points (..., [n]);
-without points it ranges over 0..n-1. They appear by name in the code that `softfx diff` and `soften --out` show.
+All take and return tensors, on any device, batched and differentiable. A soft index is a distribution p (..., [n]) over
+points (..., [n]); without points it ranges over 0..n-1. The functions appear by name in the code that `softfx diff` and
+`soften --out` show.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softtorch.kernels.surrogate import second_order
-from softtorch.methods.sorting_network import SortingNetwork
+from softtorch.methods import SortingNetwork
+from softtorch.straight_through import second_order
 
 __all__ = [
     "blend",
@@ -50,12 +51,12 @@ __all__ = [
 
 
 def support_of(p: Tensor, support: Tensor | None) -> Tensor:
-    """The points a soft index ranges over.  # (..., [n]) -> broadcastable to (..., [n])"""
+    """The points that a soft index ranges over.  # (..., [n]) -> broadcastable to (..., [n])"""
     return torch.arange(p.shape[-1], device=p.device) if support is None else support
 
 
 def weighted(p: Tensor, values: Tensor) -> Tensor:
-    """sum_j p_j values_j, where a weight of zero silences an infinite value.  # (..., [n]) x2 -> (...)"""
+    """sum_j p_j values_j, to which an infinite value of weight 0 adds nothing.  # (..., [n]) x2 -> (...)"""
     return softtorch.choose(p, values.to(p.dtype).movedim(-1, 0))
 
 
@@ -75,7 +76,7 @@ def index_points(hard: Tensor, p: Tensor, support: Tensor | None = None) -> Tens
     tensor([0., 0., 1.])
     """
     hit = (support_of(p, support) == hard.unsqueeze(-1)).expand(*hard.shape, p.shape[-1])
-    first = hit & (hit.cumsum(-1) == 1)  # the same number may stand more than once
+    first = hit & (hit.cumsum(-1) == 1)  # the points may hold the same number more than once
     return first.to(p.dtype)
 
 
@@ -85,7 +86,7 @@ def bool_points(b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def count_points(count: Tensor) -> tuple[Tensor, Tensor]:
-    """A count as a distribution over its two neighbouring integers.  # (...) -> (..., [2]), (..., [2])"""
+    """A count as a distribution over the two integers next to it.  # (...) -> (..., [2]), (..., [2])"""
     below = count.detach().floor()
     above = count - below
     points = torch.stack([below, below + 1], -1).to(torch.int64)
@@ -100,7 +101,7 @@ def probability(
     q_points: Any = None,
     reflected: bool = False,
 ) -> Tensor:
-    """The expectation of func(x, y), x ~ p over its points and y ~ q over its own (or y the given number).
+    """The expectation of func(x, y) with x ~ p over its points, and y ~ q over its points or y the given number.
 
     # (..., [n]), (..., [n]), (..., [m]), (..., [m]) -> (...)
     """
@@ -151,7 +152,10 @@ def joint_points(
 
 
 def mixture(b: Tensor, p: Tensor, p_support: Tensor, q: Tensor, q_support: Tensor) -> tuple[Tensor, Tensor]:
-    """The soft index that is p's with probability b, else q's.  # (...), (..., [n]), (..., [m]) -> (..., [n + m]) x2"""
+    """The soft index that is p's with probability b and q's otherwise.
+
+    # (...), (..., [n]), (..., [m]) -> (..., [n + m]) x2
+    """
     b = b.unsqueeze(-1)
     batch = torch.broadcast_shapes(b.shape[:-1], p.shape[:-1], q.shape[:-1])  # type: ignore[no-untyped-call]
     weights = [(b * p).expand(*batch, p.shape[-1]), ((1 - b) * q).expand(*batch, q.shape[-1])]
@@ -170,7 +174,7 @@ def move(func: Callable[..., Any], value: Tensor, *args: Any, **kwargs: Any) -> 
 
 
 def spread(p: Tensor, points: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """A soft index over `size` points: the missing ones repeat its last, with no weight.
+    """A soft index over `size` points; missing points repeat the last one and have no weight.
 
     # (..., [n]), (..., [n]) -> (..., [size]) x2
     """
@@ -185,16 +189,16 @@ def spread(p: Tensor, points: Tensor, size: int) -> tuple[Tensor, Tensor]:
 def padded(p: Tensor, points: Tensor, pad: list[int], value: int) -> tuple[Tensor, Tensor]:
     """torch.nn.functional.pad of a soft index with a number.  # (..., [n]) -> weights, points: (..., [n])"""
     points, pad = points.expand(p.shape), [0, 0, *pad]
-    first = (torch.arange(p.shape[-1], device=p.device) == 0).to(p.dtype)  # what is padded is certain
+    first = (torch.arange(p.shape[-1], device=p.device) == 0).to(p.dtype)  # padding is certain
     inside = torch.nn.functional.pad(torch.ones_like(p), pad)
     weights = torch.nn.functional.pad(p, pad)
     return weights + (1 - inside) * first, torch.nn.functional.pad(points, pad, value=value)
 
 
 def legal_points(points: Tensor, size: int) -> Tensor:
-    """Points as positions on an axis of `size`: negative ones count from its end, the others stop at its ends.
+    """Points as positions on an axis of `size`: negative ones count from its end, others are clamped to it.
 
-    A point beyond an end was never meant: it is the far neighbour of a count, or a corner of an index's arithmetic.
+    No program means a point beyond an end: it is the far neighbour of a count, or comes of the arithmetic on an index.
 
     >>> legal_points(torch.tensor([-1, 0, 4]), 4)
     tensor([3, 0, 3])
@@ -203,7 +207,7 @@ def legal_points(points: Tensor, size: int) -> Tensor:
 
 
 def count_positions(count: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """A count as positions on an axis of `size`: its two neighbours, on the side of zero that it is on itself.
+    """A count as positions on an axis of `size`: the two integers next to it, both on its own side of zero.
 
     # (...) -> weights (..., [2]), positions (..., [2])
     """
@@ -218,8 +222,8 @@ def look_up(
 ) -> tuple[Tensor, Tensor]:
     """`func(*arguments)`, which indexes by an integer tensor, at every point of a soft index.
 
-    The integer tensor's place among the arguments (or inside a tuple there) is held by the string "index". Its own
-    axes stand at `block` in the result; axes of what it selects may stand on either side.
+    The string "index" marks the place of the integer tensor among the arguments, or inside a tuple there. The axes of
+    the index begin at `block` in the result; axes of the selected elements may lie on either side of them.
     # (..., [n]), (..., [n]) legal positions -> weights, values: both (before, ..., after, [n])
     """
 
@@ -242,9 +246,9 @@ def _filled(arguments: Any, value: Tensor, place: str = "index") -> Any:
 def compose(
     func: Callable[..., Tensor], arguments: tuple[Any, ...], p: Tensor, points: Tensor, data: Tensor, block: int
 ) -> Tensor:
-    """`look_up` in soft indices: the joint weights of where to look and what is there.
+    """`look_up` in soft indices: the joint weights of the place looked up and the index found there.
 
-    data's place among the arguments is held by the string "data".
+    The string "data" marks the place of the data among the arguments.
     # (..., [m]), (..., [m]), (..., [n]) -> (..., [m], [n])
     """
 
@@ -271,16 +275,16 @@ def found_points(
 def put(
     base: Tensor, key: tuple[Any, ...], p: Tensor, points: Tensor, value: Any, block: int, accumulate: bool
 ) -> Tensor:
-    """base[key] = value (or += value) at a soft index, whose place in the key is held by the string "index".
+    """base[key] = value, or += value, at a soft index, whose place in the key the string "index" marks.
 
-    What is left of an element is its weight that no write has taken. `block` is the axis of base[key] at which the
-    index's own axes begin.
+    An element keeps the part of its weight that no write has taken. `block` is the axis of base[key] at which the axes
+    of the index begin.
     # (...), key with (..., [n]), (..., [n]) legal positions -> (...)
     """
     points = points.expand(p.shape)
     wide = tuple(part.unsqueeze(-1) if isinstance(part, Tensor) and part.dim() else part for part in key)
     places = torch.arange(base.numel(), device=base.device).reshape(base.shape)[_filled(wide, points)]
-    axis = block + p.dim() - 1  # where the points stand in what is written
+    axis = block + p.dim() - 1  # the axis of the points
     after = places.dim() - 1 - axis
     weights = p.reshape(*p.shape[:-1], p.shape[-1], *(1,) * after).expand(places.shape)
     value = torch.as_tensor(value, dtype=base.dtype, device=base.device)
@@ -295,7 +299,7 @@ def put(
 
 
 def blend(p: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """softtorch.where, but where a branch is infinite or NaN the likelier one alone: no average is of use there.
+    """softtorch.where, but the likelier branch alone where one is infinite or NaN and an average would be too.
 
     # (...), (...), (...) -> (...)
 
@@ -307,9 +311,9 @@ def blend(p: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 def excluding(x: Tensor, left: Tensor, fill: float) -> Tensor:
-    """x where it is certainly left in, further towards `fill` the less likely it is.  # (...), (...) -> (...)
+    """x, moved towards the infinity of the sign of `fill` the less likely it is left in.  # (...), (...) -> (...)
 
-    What is certainly excluded keeps a derivative of the size that 1e-6 left would have, not an infinite one.
+    An element that is certainly excluded has the derivative of one that is left in with 1e-6, not an infinite one.
     """
     penalty = torch.log(left.clamp(min=1e-6))
     return x + penalty if fill < 0 else x - penalty
@@ -323,7 +327,7 @@ def histogram(p: Tensor, points: Tensor, classes: int) -> Tensor:
 
 
 def rearranged(base: Tensor, dim: int, p: Tensor, src: Tensor) -> tuple[Tensor, Tensor]:
-    """torch.scatter of integers by a soft index: a soft index over the integers written and the one that was there.
+    """torch.scatter of integers by a soft index: a soft index over the integers written and the one there before.
 
     # (..., n, ...), (..., k, ..., [n]), (..., k, ...) -> weights, points: (..., n, ..., [k + 1])
     """
@@ -378,7 +382,7 @@ def real_clamp(
 
 
 def by_network(name: str, network: dict[str, Any], *args: Any, method: str, **kwargs: Any) -> Any:
-    """softtorch's operator of that name by a sorting network with these settings: swap, error_free, layout.
+    """The softtorch operator of that name by a sorting network with the given swap, error_free and layout.
 
     >>> by_network("sort", {"error_free": True}, torch.tensor([2.0, 1.0]), method="sorting_network")[0]
     tensor([1., 2.])

@@ -1,6 +1,6 @@
-"""Random choices in rewritten code: noise for draws, and the distribution that a draw was taken from.
+"""Random choices in rewritten code: noise for draws, and the distribution from which a draw was taken.
 
-These appear by name in rewritten code, as those of `distributions` do.
+The functions appear by name in rewritten code, as those of `distributions` do.
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from softtorch.kernels.noise import gumbel_like, logistic_like
+from softtorch.operators.sampling import gumbel_like, logistic_like
 
 __all__ = ["drawn_from", "with_gumbel_noise", "with_logistic_noise"]
 
 
 def with_gumbel_noise(x: Tensor) -> Tensor:
-    """x and standard Gumbel noise: the largest is then a draw by softmax(x).  # (...) -> (...)"""
+    """x plus standard Gumbel noise, the largest of which is a draw with probabilities softmax(x).  # (...) -> (...)"""
     return x + gumbel_like(x.detach())
 
 
 def with_logistic_noise(x: Tensor) -> Tensor:
-    """x and standard logistic noise: above 0 it is then with probability sigmoid(x).  # (...) -> (...)"""
+    """x plus standard logistic noise, which is above 0 with probability sigmoid(x).  # (...) -> (...)"""
     return x + logistic_like(x.detach())
 
 

@@ -1,8 +1,8 @@
-"""torch's functions with infinite derivatives, bit for bit, with derivative 0 where they have none that is finite.
+"""torch's functions with infinite derivatives: the same values bit for bit, and derivatives that are always finite.
 
-An operand is detached, element by element, where the function's derivative there is infinite or NaN; the value is the
-function's own everywhere. So no infinity meets the 0 that comes back from the other branch of a `where`. To add one:
-say where it is irregular.
+An operand is detached, element by element, where the derivative is infinite or NaN or the value is NaN; the derivative
+there is 0. So no infinity meets the 0 that comes back from the other branch of a `where`. To add a function, give the
+elements at which it is irregular.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ __all__ = ["acosh", "atanh", "div", "hypot", "log1p", "log2", "log10", "norm", "
 
 
 def _held(x: Any, irregular: Tensor) -> Any:
-    """x, without its derivative where `irregular`: (...) both, broadcast."""
+    """x, detached where it is irregular: (...) both, broadcast."""
     return torch.where(irregular, x.detach(), x) if isinstance(x, Tensor) and x.is_floating_point() else x
 
 
 def _held_both(x: Any, y: Any, irregular: Tensor) -> tuple[Any, Any]:
-    """Two operands that broadcast with each other, each in its own shape where it can stay so."""
+    """Two operands, detached where they are irregular; an operand of another shape is expanded."""
     shape = irregular.shape
     return tuple(_held(v if _fits(v, shape) else v.expand(shape), irregular) for v in (x, y))
 
@@ -109,7 +109,7 @@ def hypot(x: Tensor, y: Tensor) -> Tensor:
 
 
 def norm(x: Tensor, ord: Any = 2, dim: Any = None, **options: Any) -> Tensor:
-    """The norm of the vectors along `dim`: derivatives of any order are 0 at the zero vector.  # (..., n, ...)
+    """The norm of the vectors along `dim`, with derivatives of 0 of any order at the zero vector.  # (..., n, ...)
 
     >>> x = torch.zeros(2, requires_grad=True)
     >>> torch.autograd.grad(norm(x), x)[0]

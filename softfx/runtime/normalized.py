@@ -1,6 +1,6 @@
-"""Softpick where a model normalizes with softmax: torch's arguments, and masks as models write them.
+"""Softpick in place of softmax, with the arguments of torch and with masks as models write them.
 
-These appear by name in rewritten code, as those of `distributions` do; the mathematics is softtorch's.
+The functions appear by name in rewritten code, as those of `distributions` do; the mathematics is softtorch's.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import softtorch
 __all__ = ["softpick", "softpick_attention"]
 
 # Models mask scores with -inf, with the lowest number of a type, or with -10000. Softmax gives all of these weight 0
-# and so must softpick, which would otherwise divide by them. No score that is meant as one is as low.
+# and softpick must do so too, or it would divide by them. No real score is as low.
 MASKED = -1000.0
 
 
 def softpick(x: Tensor, dim: int | None = None, dtype: torch.dtype | None = None, variant: str = "abs") -> Tensor:
-    """Softpick under the arguments of torch.softmax; scores of -1000 or less are masked.  # (..., n, ...) -> same
+    """Softpick with the arguments of torch.softmax; scores of -1000 or less are masked.  # (..., n, ...) -> same
 
     >>> softpick(torch.tensor([1.0, 0.0, -10000.0]), -1).count_nonzero()
     tensor(1)

@@ -1,7 +1,7 @@
-"""Places along an axis, softly: the first that is true, the place of a number among the distinct ones.
+"""Soft places along an axis: of the first bool that is true, of a number among the distinct ones.
 
-Beside `distributions`, whose functions are arithmetic on distributions. Tensors in, tensors out; differentiable,
-batched where the operation is, any device.
+All functions take and return tensors, on any device, differentiable, and batched if the operation is. `distributions`
+holds the arithmetic on distributions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["binned", "distinct", "first", "gathered_extreme", "gathered_mean", "
 
 
 def first(b: Tensor, dim: int | None = None) -> Tensor:
-    """The place of the first soft bool that is true along `dim` (of all, flattened); 0 where none is.
+    """The place of the first soft bool that is true along `dim` (of all, flattened), and 0 if none is.
 
     # (..., n, ...) -> (..., [n])
 
@@ -30,7 +30,7 @@ def first(b: Tensor, dim: int | None = None) -> Tensor:
 
 
 def distinct(x: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """The distinct numbers of x, each the mean of those equal to it, and which of them each element is.
+    """The distinct numbers of x, each the mean of the elements equal to it, and the number that each element is.
 
     # (...), (u) in ascending order, none missing -> (u), (...) int64
 
@@ -44,7 +44,7 @@ def distinct(x: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def place_of(ranks: Tensor, place: Tensor) -> Tensor:
-    """Where elements stand among the distinct numbers that they are, from 0 on.  # (u), (...) -> (...)
+    """The places of elements among the distinct numbers, from 0 on.  # (u), (...) -> (...)
 
     >>> place_of(torch.tensor([1.0, 2.0]), torch.tensor([1, 0, 1]))
     tensor([1., 0., 1.])
@@ -53,7 +53,7 @@ def place_of(ranks: Tensor, place: Tensor) -> Tensor:
 
 
 def binned(p: Tensor, points: Tensor, bins: int, low: float, high: float) -> Tensor:
-    """How many integers fall into each of equal bins, each spread over what it may be, as torch.histc counts.
+    """The number of soft integers in each of equal bins as torch.histc counts them, each by its probabilities.
 
     # (..., [n]), broadcastable to (..., [n]) -> (bins)
 
@@ -77,14 +77,14 @@ def located(edges: Tensor, numbers: Tensor, right: bool) -> Tensor:
 
 
 def _brought(p: Tensor, src: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Weights and values of what is brought to each place.  # (..., [n]), (...) -> both (..., n, ..., [k])"""
+    """The weights and values that a scatter brings to each place.  # (..., [n]), (...) -> both (..., n, ..., [k])"""
     src = src[tuple(slice(size) for size in p.shape[:-1])]
     weights = p.transpose(dim, -1)
     return weights, src.unsqueeze(-1).transpose(dim, -1).expand(weights.shape)
 
 
 def gathered_extreme(base: Tensor, dim: int, p: Tensor, src: Tensor, include_self: bool, *, largest: bool) -> Tensor:
-    """torch.scatter_reduce "amax" or "amin" by a soft index: what is hardly brought to a place hardly counts.
+    """torch.scatter_reduce "amax" or "amin" by a soft index: a value of little weight at a place hardly counts.
 
     # (..., n, ...), (..., k, ..., [n]), (..., k, ...) -> (..., n, ...)
 

@@ -1,6 +1,6 @@
-"""Reductions of rows that a soft mask selects, each row weighted by its probability: x[mask].sum(), .mean() ...
+"""Reductions of the rows that a soft mask selects, each weighted by its probability: x[mask].sum(), .mean() ...
 
-Tensors in, tensors out. rows (n, ...), p (n), chosen (n) bool: what the hard mask selects.
+All functions take and return tensors: rows (n, ...), probabilities p (n), and chosen (n), the hard mask.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["alongside", "deviation", "left_out", "mean", "placed", "total", "var
 
 
 def _weighted(rows: Tensor, p: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows and their weights; what a row that is not selected has of infinity or NaN is 0."""
+    """The rows and their weights; infinite and NaN elements of rows that are not selected become 0."""
     rows = rows if rows.is_floating_point() else rows.to(p.dtype)
     weights = p.to(rows.dtype).reshape(-1, *(1,) * (rows.dim() - 1))
     spoilt = ~torch.isfinite(rows.detach()) & ~chosen.reshape(weights.shape)
@@ -29,7 +29,7 @@ def _axes(rows: Tensor, dims: Sequence[int] | None) -> list[int]:
 
 
 def total(rows: Tensor, p: Tensor, chosen: Tensor, dims: Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
-    """Their sum.  # (n, ...), (n), (n) -> (...)
+    """The sum of the selected rows.  # (n, ...), (n), (n) -> (...)
 
     >>> total(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 0.5]), torch.tensor([True, False]))
     tensor(2.)
@@ -39,7 +39,7 @@ def total(rows: Tensor, p: Tensor, chosen: Tensor, dims: Sequence[int] | None = 
 
 
 def mean(rows: Tensor, p: Tensor, chosen: Tensor, dims: Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
-    """Their mean.  # (n, ...), (n), (n) -> (...)"""
+    """The mean of the selected rows.  # (n, ...), (n), (n) -> (...)"""
     axes = _axes(rows, dims)
     rows, weights = _weighted(rows, p, chosen)
     return softtorch.div((weights * rows).sum(axes, keepdim), weights.sum(axes, keepdim))
@@ -48,7 +48,7 @@ def mean(rows: Tensor, p: Tensor, chosen: Tensor, dims: Sequence[int] | None = N
 def variance(
     rows: Tensor, p: Tensor, chosen: Tensor, dims: Sequence[int] | None = None, keepdim: bool = False
 ) -> Tensor:
-    """Their variance, with Bessel's correction.  # (n, ...), (n), (n) -> (...)"""
+    """The variance of the selected rows, with Bessel's correction.  # (n, ...), (n), (n) -> (...)"""
     axes = _axes(rows, dims)
     rows, weights = _weighted(rows, p, chosen)
     mass = weights.sum(axes, True)
@@ -60,12 +60,12 @@ def variance(
 def deviation(
     rows: Tensor, p: Tensor, chosen: Tensor, dims: Sequence[int] | None = None, keepdim: bool = False
 ) -> Tensor:
-    """Their standard deviation.  # (n, ...), (n), (n) -> (...)"""
+    """The standard deviation of the selected rows.  # (n, ...), (n), (n) -> (...)"""
     return softtorch.sqrt(variance(rows, p, chosen, dims, keepdim))
 
 
 def alongside(values: Tensor, p: Tensor) -> Tensor:
-    """What stands beside the rows that the hard mask selects, in their order, for all rows: by how many come before.
+    """Values in the order of the rows that the hard mask selects, for all rows, by the number of selected rows before.
 
     # (k, ...), (n) -> (n, ...)
 
@@ -80,11 +80,11 @@ def alongside(values: Tensor, p: Tensor) -> Tensor:
 
 
 def left_out(rows: Tensor, p: Tensor, chosen: Tensor, largest: bool) -> Tensor:
-    """All rows, those further from an extreme that are less likely to be selected.  # (n, ...), (n), (n) -> (n, ...)"""
+    """All rows, the less likely ones moved away from the extreme asked for.  # (n, ...), (n), (n) -> (n, ...)"""
     rows, weights = _weighted(rows, p, chosen)
     return excluding(rows, weights, -1.0 if largest else 1.0)
 
 
 def placed(p: Tensor, rows: Tensor, base: Tensor, like: Tensor) -> Tensor:
-    """The rows where they were selected, else `base`, in the type of `like`.  # (n, ...) each"""
+    """The rows where the mask selects them and `base` elsewhere, in the dtype of `like`.  # (n, ...) each"""
     return blend(p.to(like.dtype), rows.to(like.dtype), base.to(like.dtype))

@@ -1,1 +1,20 @@
-"""What tensors of a program stand for, and the facts known of them."""
+"""Values of a program: the kinds of soft value, the facts of a tensor, and the environment of a run."""
+
+from softfx.values.domains import Emit, SelectedRows, Soft, SoftBool, SoftCount, SoftIndex, SoftReal
+from softfx.values.environment import Environment, TensorTable
+from softfx.values.facts import FactStore, HardHandle, ValueFacts
+
+__all__ = [
+    "Emit",
+    "Environment",
+    "FactStore",
+    "HardHandle",
+    "SelectedRows",
+    "Soft",
+    "SoftBool",
+    "SoftCount",
+    "SoftIndex",
+    "SoftReal",
+    "TensorTable",
+    "ValueFacts",
+]

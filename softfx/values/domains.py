@@ -1,221 +1,225 @@
-"""What a tensor of the program stands for once something upstream has been softened.
+"""The kinds of soft value, a class each: what a hard tensor of the program is worth to the derivative.
 
-The program keeps seeing its own hard tensors; beside a tensor that is discrete (or was a moment ago) lives a
-`Soft`, its shadow. `Values` is the side table that ties the two together, by identity and without keeping
-tensors alive. How shadows flow through operations is the rules' business (softfx.rules), not this file's.
+The program keeps seeing its own hard tensors; beside a tensor that is discrete (or was a moment ago) lives a `Soft`,
+its shadow. A shadow holds tensors and says how to read them: as a real number, as the probability of being true, as
+weights over integers. Its methods compute with `emit`, which makes a call as one visible step of rewritten code. To add
+a kind, write its class here; which operations hand it on is a matter of their rules (softfx.rules).
 """
 
 from __future__ import annotations
 
-import enum
-import weakref
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 
-__all__ = ["ATOMS", "Beside", "Domain", "Facts", "Known", "Soft", "Values", "map_tensors", "rebuilt", "tensors_in"]
+from softfx.ops.calls import Function
+from softfx.runtime import distributions
 
-_T = TypeVar("_T")
+__all__ = ["Emit", "Kind", "SelectedRows", "Soft", "SoftBool", "SoftCount", "SoftIndex", "SoftReal"]
 
-
-_SEQUENCES = (tuple, list)
-# Types that hold no tensors.
-ATOMS = frozenset(
-    {int, float, complex, bool, str, type(None), type(...), torch.Size, torch.dtype, torch.device, torch.layout}
-)
+Kind = Literal["real", "count", "soft_bool", "soft_index", "selected_rows"]
+# emit(function, *args, **kwargs): the result of a call that softening adds.
+Emit = Function
 
 
-class Domain(enum.Enum):
-    """The meaning of a shadow."""
-
-    REAL = "real"  # a real number running beside its hard value (scope = "model")
-    COUNT = "count"  # a real number standing for an integer
-    SOFT_BOOL = "soft_bool"  # a probability standing for a bool
-    SOFT_INDEX = "soft_index"  # a distribution over [n], last axis, standing for an integer
-    SELECTED = "selected"  # the rows that a soft mask selects, standing for them as all rows and their probabilities
-
-
-@dataclass(eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Soft:
-    """The shadow of a hard tensor: what it is worth to the derivative. It is never changed.
+    """The shadow of a hard tensor. It is never changed. Each kind is a subclass, which says how to read it.
 
-    value: REAL, COUNT, SOFT_BOOL: shaped like the hard tensor; SOFT_INDEX: (..., [n]); SELECTED: all rows (n, ...).
-    support: the numbers a SOFT_INDEX ranges over, broadcastable to (..., [n]); None stands for 0..n-1.
-        Of SELECTED the probabilities (n).
     exact: every softened operation behind it is straight-through, so the hard value is the value.
-    sites: the sites it comes from.
-    distinct: no two integers along an axis are the same one, as in what argsort returns.
+    sites: the sites that it comes from.
     """
 
-    domain: Domain
-    value: Tensor
-    support: Tensor | None = None
-    exact: bool = True
-    sites: frozenset[int] = frozenset()
-    distinct: bool = False
-    mask: Tensor | None = None  # of SELECTED, what the original selects (n)
+    exact: bool = field(default=True, kw_only=True)
+    sites: frozenset[int] = field(default=frozenset(), kw_only=True)
 
-
-@dataclass(eq=False, slots=True)
-class Known:
-    """What is known of one tensor object: does it depend on a differentiable source, what shadows it.
-
-    A real tensor has a discrete shadow while it goes on standing for integers or bools: cast to float, summed, rounded.
-    Tensors of which the same is known share one of these, see `Facts`: it is never changed.
-    """
-
-    tainted: bool
-    soft: Soft | None = None
-    carries: frozenset[int] = frozenset()  # sites whose derivative reaches this real number
-    whole: bool = False  # a tensor of whole numbers; integers and bools are
-    hard: Any = None  # what a soft real tensor would be without softening: a tensor, or a Follow
-    version: int = 0  # of the tensor, when `hard` was found
-    fill: float | None = None  # the one number that a constant is filled with
-    stops: frozenset[Any] = frozenset()  # the source.Location of each place that detached all that it depends on
+    kind: ClassVar[Kind]
+    """The name of its kind, as written code and reports give it."""
+    integral: ClassVar[bool] = True
+    """True if it stands for whole numbers."""
 
     @property
-    def plain(self) -> bool:
-        """Whether it holds no tensors: what a call leaves of it can be looked up."""
-        return self.soft is None and self.hard is None
+    def tensor(self) -> Tensor:
+        """The tensor that carries its derivative."""
+        raise NotImplementedError
+
+    def with_tensor(self, tensor: Tensor) -> Self:
+        """The same with another tensor of the same meaning."""
+        raise NotImplementedError
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the hard tensor that it stands for."""
+        return self.tensor.shape
+
+    def real(self, emit: Emit) -> Tensor:
+        """The real number that it is worth.  # -> (...)"""
+        raise NotImplementedError
+
+    def truth(self, emit: Emit) -> Tensor:
+        """The probability that it is not zero.  # -> (...)"""
+        magnitude = emit(torch.abs, self.real(emit))
+        result: Tensor = emit(torch.clamp, magnitude, max=1.0)
+        return result
+
+    def finite(self, emit: Emit) -> tuple[Tensor, Tensor]:
+        """Its weights over finitely many integers.  # -> (..., [n]), broadcastable to (..., [n])"""
+        weights, support = emit(distributions.count_points, self.real(emit))
+        return weights, support
+
+    def hardened(self, emit: Emit, hard: Tensor) -> Tensor:
+        """The hard tensor in the form of `tensor`: 0 or 1, a one-hot, or the number."""
+        result: Tensor = emit(torch.Tensor.to, hard, self.tensor.dtype)
+        return result
+
+    def moved(self, emit: Emit, func: Function, *args: Any, **kwargs: Any) -> Self | list[Self]:
+        """`func`, which only moves elements: a Soft, or a list of them where it returns several tensors."""
+        result = emit(func, self.tensor, *args, **kwargs)
+        return self.with_tensor(result) if isinstance(result, Tensor) else [self.with_tensor(item) for item in result]
 
 
-_SOURCE, _CONSTANT, _INTEGERS = Known(True), Known(False), Known(False, whole=True)
+@dataclass(frozen=True, eq=False, slots=True)
+class _SoftNumber(Soft):
+    """A shadow that is one real number for each element."""
+
+    value: Tensor
+
+    @property
+    def tensor(self) -> Tensor:
+        return self.value
+
+    def with_tensor(self, tensor: Tensor) -> Self:
+        return replace(self, value=tensor)
+
+    def real(self, emit: Emit) -> Tensor:
+        return self.value
 
 
-def by_flag(tensor: Tensor) -> Known:
-    """What is known of a tensor of which nothing is remembered."""
-    if tensor.requires_grad:
-        return _SOURCE
-    return _CONSTANT if tensor.is_floating_point() or tensor.is_complex() else _INTEGERS
+@dataclass(frozen=True, eq=False, slots=True)
+class SoftReal(_SoftNumber):
+    """A real number that runs beside its hard value (scope = "model")."""
+
+    kind: ClassVar[Kind] = "real"
+    integral: ClassVar[bool] = False
 
 
-class Facts:
-    """One `Known` for all tensors of which the same is known, so that what calls make of it can be looked up.
+@dataclass(frozen=True, eq=False, slots=True)
+class SoftCount(_SoftNumber):
+    """A real number that stands for an integer: a sum of soft bools, a rounded number."""
 
-    Those that hold tensors (a shadow, a hard value) are nobody else's and not kept here.
+    kind: ClassVar[Kind] = "count"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SoftBool(Soft):
+    """A probability that stands for a bool."""
+
+    probability: Tensor
+
+    kind: ClassVar[Kind] = "soft_bool"
+
+    @property
+    def tensor(self) -> Tensor:
+        return self.probability
+
+    def with_tensor(self, tensor: Tensor) -> Self:
+        return replace(self, probability=tensor)
+
+    def real(self, emit: Emit) -> Tensor:
+        return self.probability
+
+    def truth(self, emit: Emit) -> Tensor:
+        return self.probability
+
+    def finite(self, emit: Emit) -> tuple[Tensor, Tensor]:
+        weights, support = emit(distributions.bool_points, self.probability)
+        return weights, support
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SoftIndex(Soft):
+    """A distribution that stands for an integer.
+
+    weights: the probability of each number.  # (..., [n])
+    support: the numbers that it ranges over, broadcastable to (..., [n]); None stands for 0..n-1.
+    distinct: no two integers along an axis are the same one, as in the result of argsort.
     """
 
-    _MOST = 4096  # a program that fills a tensor with another number at each step makes ever more of them
+    weights: Tensor
+    support: Tensor | None = None
+    distinct: bool = False
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[Any, ...], Known] = {}
-        self._begin()
+    kind: ClassVar[Kind] = "soft_index"
 
-    def __reduce__(self) -> tuple[type[Facts], tuple[()]]:
-        return Facts, ()  # a copy finds its own
+    @property
+    def tensor(self) -> Tensor:
+        return self.weights
 
-    def of(self, known: Known) -> Known:
-        """The one that stands for all that are like `known`."""
-        if not known.plain:
-            return known
-        if len(self._known) > self._MOST:
-            self._begin()
-        key = (known.tainted, known.whole, known.carries, known.fill, known.stops)
-        return self._known.setdefault(key, known)
+    def with_tensor(self, tensor: Tensor) -> Self:
+        return replace(self, weights=tensor)
 
-    def _begin(self) -> None:
-        self._known.clear()
-        for known in (_SOURCE, _CONSTANT, _INTEGERS):
-            self.of(known)
+    @property
+    def shape(self) -> torch.Size:
+        return self.weights.shape[:-1]
 
+    @property
+    def size(self) -> int:
+        """How many numbers it ranges over."""
+        return self.weights.shape[-1]
 
-class Beside(Generic[_T]):
-    """Side table from tensor objects to something, by identity; an entry goes when its tensor goes."""
+    def real(self, emit: Emit) -> Tensor:
+        result: Tensor = emit(distributions.expectation, self.weights, self.support)
+        return result
 
-    def __init__(self) -> None:
-        self.entries: dict[int, tuple[weakref.ref[Tensor], _T]] = {}
+    def truth(self, emit: Emit) -> Tensor:
+        weights, support = self.finite(emit)
+        result: Tensor = emit(distributions.probability, torch.ne, weights, support, None, 0, False)
+        return result
 
-    def get(self, tensor: Tensor) -> _T | None:
-        entry = self.entries.get(id(tensor))
-        return entry[1] if entry is not None and entry[0]() is tensor else None
+    def finite(self, emit: Emit) -> tuple[Tensor, Tensor]:
+        return self.weights, emit(distributions.support_of, self.weights, self.support)
 
-    def set(self, tensor: Tensor, value: _T) -> None:
-        key = id(tensor)
-        self.entries[key] = (weakref.ref(tensor, lambda dead: self._forget(key, dead)), value)
+    def hardened(self, emit: Emit, hard: Tensor) -> Tensor:
+        result: Tensor = emit(distributions.index_points, hard, self.weights, self.support)
+        return result
 
-    def discard(self, tensor: Tensor) -> None:
-        if self.entries:
-            self.entries.pop(id(tensor), None)
-
-    def _forget(self, key: int, dead: weakref.ref[Tensor]) -> None:
-        entry = self.entries.get(key)
-        if entry is not None and entry[0] is dead:
-            del self.entries[key]
-
-
-class Values(Beside[Known]):
-    """What is known of tensors. Nothing is remembered of those of which their flag says all."""
-
-    def __init__(self, facts: Facts | None = None) -> None:
-        super().__init__()
-        self.facts = Facts() if facts is None else facts
-
-    def known(self, tensor: Tensor) -> Known:
-        """What is known; where nothing is remembered (a parameter, constant, opaque output) what its flag says."""
-        entry = self.entries.get(id(tensor))
-        if entry is not None and entry[0]() is tensor:
-            return entry[1]
-        return by_flag(tensor)
-
-    def set(self, tensor: Tensor, value: Known) -> None:
-        if not value.plain:
-            super().set(tensor, value)
-            return
-        if not value.whole and not (tensor.is_floating_point() or tensor.is_complex()):
-            value = replace(value, whole=True)
-        self.share(tensor, self.facts.of(value))
-
-    def share(self, tensor: Tensor, value: Known) -> None:
-        """The same of one of `Facts`, which holds no tensors: it may stay when its tensor has gone."""
-        if value is by_flag(tensor):
-            self.entries.pop(id(tensor), None)
-        else:
-            self.entries[id(tensor)] = (weakref.ref(tensor), value)
+    def moved(self, emit: Emit, func: Function, *args: Any, **kwargs: Any) -> Self | list[Self]:
+        weights = emit(distributions.move, func, self.weights, *args, **kwargs)
+        support: Any = self.support
+        if support is not None and support.dim() > 1:
+            full = emit(Tensor.expand, support, self.weights.shape)
+            support = emit(distributions.move, func, full, *args, **kwargs)
+        if isinstance(weights, Tensor):
+            return replace(self, weights=weights, support=support, distinct=False)
+        supports = support if isinstance(support, tuple | list) else [support] * len(weights)
+        pairs = zip(weights, supports, strict=True)
+        return [replace(self, weights=piece, support=part, distinct=False) for piece, part in pairs]
 
 
-def tensors_in(tree: Any) -> list[Tensor]:
-    """The tensors in nested tuples, lists, dicts and slices, in order."""
-    found: list[Tensor] = []
-    _collect(tree, found)
-    return found
+@dataclass(frozen=True, eq=False, slots=True)
+class SelectedRows(Soft):
+    """The rows that a soft mask selects: all rows, with the probability of each.
 
+    rows: all rows, selected or not.  # (n, ...)
+    probabilities: of each row being selected.  # (n)
+    mask: the rows that the original selects.  # (n)
+    """
 
-def _collect(tree: Any, found: list[Tensor]) -> None:
-    if isinstance(tree, Tensor):
-        found.append(tree)
-    elif isinstance(tree, _SEQUENCES):
-        for item in tree:
-            if type(item) not in ATOMS:
-                _collect(item, found)
-    elif isinstance(tree, dict):
-        for item in tree.values():
-            _collect(item, found)
-    elif isinstance(tree, slice):
-        _collect((tree.start, tree.stop, tree.step), found)
+    rows: Tensor
+    probabilities: Tensor
+    mask: Tensor
 
+    kind: ClassVar[Kind] = "selected_rows"
+    integral: ClassVar[bool] = False
 
-def rebuilt(like: Any, items: list[Any]) -> Any:
-    """`items` in the sequence type of `like`: list, tuple, named tuple or torch's own (torch.return_types.topk)."""
-    if isinstance(like, tuple) and hasattr(like, "_fields"):
-        return type(like)(*items)
-    return type(like)(items)
+    @property
+    def tensor(self) -> Tensor:
+        return self.rows
 
+    def with_tensor(self, tensor: Tensor) -> Self:
+        return replace(self, rows=tensor)
 
-def map_tensors(function: Callable[[Tensor], Any], tree: Any) -> Any:
-    """`tree` with `function` applied to each tensor; named tuples and dict types keep their kind."""
-    if type(tree) in ATOMS:
-        return tree
-    if type(tree) is tuple:
-        return tuple([item if type(item) in ATOMS else map_tensors(function, item) for item in tree])
-    if isinstance(tree, Tensor):
-        return function(tree)
-    if isinstance(tree, tuple | list):
-        return rebuilt(tree, [map_tensors(function, item) for item in tree])
-    if isinstance(tree, dict):
-        return {key: map_tensors(function, item) for key, item in tree.items()}
-    if isinstance(tree, slice):
-        return slice(*(map_tensors(function, item) for item in (tree.start, tree.stop, tree.step)))
-    return tree
+    def real(self, emit: Emit) -> Tensor:
+        return self.rows

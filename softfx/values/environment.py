@@ -1,0 +1,73 @@
+"""The environment of a run: the facts of each tensor object, by identity and without keeping tensors alive."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import replace
+from typing import Generic, TypeVar
+
+from torch import Tensor
+
+from softfx.values.facts import FactStore, ValueFacts, facts_by_flag
+
+__all__ = ["Environment", "TensorTable"]
+
+_T = TypeVar("_T")
+
+
+class TensorTable(Generic[_T]):
+    """A table from tensor objects to something, by identity; an entry goes when its tensor goes."""
+
+    def __init__(self) -> None:
+        self.entries: dict[int, tuple[weakref.ref[Tensor], _T]] = {}
+
+    def get(self, tensor: Tensor) -> _T | None:
+        """The entry of a tensor, or None."""
+        entry = self.entries.get(id(tensor))
+        return entry[1] if entry is not None and entry[0]() is tensor else None
+
+    def set(self, tensor: Tensor, value: _T) -> None:
+        """Remember `value` of a tensor for as long as the tensor lives."""
+        key = id(tensor)
+        self.entries[key] = (weakref.ref(tensor, lambda dead: self._forget(key, dead)), value)
+
+    def discard(self, tensor: Tensor) -> None:
+        """Forget the entry of a tensor, if there is one."""
+        if self.entries:
+            self.entries.pop(id(tensor), None)
+
+    def _forget(self, key: int, dead: weakref.ref[Tensor]) -> None:
+        entry = self.entries.get(key)
+        if entry is not None and entry[0] is dead:
+            del self.entries[key]
+
+
+class Environment(TensorTable[ValueFacts]):
+    """The facts of tensors. Nothing is remembered of a tensor whose requires_grad flag and dtype say everything."""
+
+    def __init__(self, store: FactStore | None = None) -> None:
+        super().__init__()
+        self.store = FactStore() if store is None else store
+
+    def facts(self, tensor: Tensor) -> ValueFacts:
+        """The facts of a tensor; where nothing is remembered, those that its flag and dtype give."""
+        entry = self.entries.get(id(tensor))
+        if entry is not None and entry[0]() is tensor:
+            return entry[1]
+        return facts_by_flag(tensor)
+
+    def set(self, tensor: Tensor, value: ValueFacts) -> None:
+        """Remember the facts of a tensor; one of integers or bools is integral in any case."""
+        if value.holds_tensors:
+            super().set(tensor, value)
+            return
+        if not value.integral and not (tensor.is_floating_point() or tensor.is_complex()):
+            value = replace(value, integral=True)
+        self.share(tensor, self.store.shared(value))
+
+    def share(self, tensor: Tensor, facts: ValueFacts) -> None:
+        """`set` for a record of the store, which holds no tensors: the entry may outlive its tensor."""
+        if facts is facts_by_flag(tensor):
+            self.entries.pop(id(tensor), None)
+        else:
+            self.entries[id(tensor)] = (weakref.ref(tensor), facts)

@@ -1,0 +1,92 @@
+"""The facts known of one tensor, in one immutable record, and the store by which equal records are one object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from softfx.locations import Location
+from softfx.values.domains import Soft
+
+__all__ = ["CONSTANT", "INTEGERS", "SOURCE", "FactStore", "HardHandle", "ValueFacts", "facts_by_flag"]
+
+
+class HardHandle(Protocol):
+    """A hard value that is computed when something asks for it (softfx.interpreter.hard_values)."""
+
+    def value(self, backend: Any) -> Tensor | None:
+        """The tensor, or None where it can no longer be known."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ValueFacts:
+    """Everything that is known of one tensor object.
+
+    A real tensor has a discrete shadow while it goes on standing for integers or bools: cast to float, summed, rounded.
+    Tensors of which the same is known share one record, see `FactStore`.
+
+    depends_on_source: it depends on a differentiable source.
+    soft: its shadow.
+    gradient_sites: the sites whose derivative reaches this real number.
+    integral: it holds whole numbers only; tensors of integers and bools do.
+    hard: the tensor that a softened real tensor would be without softening, or a handle to compute it.
+    version: of the tensor, when `hard` was found.
+    fill: the one number that a constant is filled with.
+    detached_at: the places that detached everything it depends on.
+    """
+
+    depends_on_source: bool
+    soft: Soft | None = None
+    gradient_sites: frozenset[int] = frozenset()
+    integral: bool = False
+    hard: Tensor | HardHandle | None = None
+    version: int = 0
+    fill: float | None = None
+    detached_at: frozenset[Location] = frozenset()
+
+    @property
+    def holds_tensors(self) -> bool:
+        """True if it holds tensors, so that it belongs to one tensor object alone."""
+        return self.soft is not None or self.hard is not None
+
+
+SOURCE, CONSTANT, INTEGERS = ValueFacts(True), ValueFacts(False), ValueFacts(False, integral=True)
+
+
+def facts_by_flag(tensor: Tensor) -> ValueFacts:
+    """The facts of a tensor of which nothing is remembered: a parameter, a constant, the output of unseen code."""
+    if tensor.requires_grad:
+        return SOURCE
+    return CONSTANT if tensor.is_floating_point() or tensor.is_complex() else INTEGERS
+
+
+class FactStore:
+    """One record for all tensors of which the same is known, so that the outcome of calls can be looked up by it.
+
+    Records that hold tensors belong to one tensor each and are not kept here.
+    """
+
+    _MOST = 4096  # a program that fills a tensor with another number at each step makes ever more of them
+
+    def __init__(self) -> None:
+        self._records: dict[tuple[Any, ...], ValueFacts] = {}
+        self._begin()
+
+    def __reduce__(self) -> tuple[type[FactStore], tuple[()]]:
+        return FactStore, ()  # a copy finds its own
+
+    def shared(self, facts: ValueFacts) -> ValueFacts:
+        """The record that stands for all that are equal to `facts`."""
+        if facts.holds_tensors:
+            return facts
+        if len(self._records) > self._MOST:
+            self._begin()
+        key = (facts.depends_on_source, facts.integral, facts.gradient_sites, facts.fill, facts.detached_at)
+        return self._records.setdefault(key, facts)
+
+    def _begin(self) -> None:
+        self._records.clear()
+        for facts in (SOURCE, CONSTANT, INTEGERS):
+            self.shared(facts)
