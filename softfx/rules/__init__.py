@@ -1,15 +1,15 @@
-"""The rule table: every operation softfx knows, one record each, and the two ways to look one up.
+"""The rule table: every operation that is relaxed or hands soft values on, one record each, and how to look one up.
 
-To add an operation, append one `Rule` to the file of its family here; everything else reads this table.
+To add a rule, append one `Rule` to the file of its family here; everything else reads this table.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
-from typing import Any
 
-from softfx.ops.spelling import Spelled, Spelling
+from softfx.ops.calls import Args, Kwargs
+from softfx.ops.operation import Operation
+from softfx.ops.spelling import Spelled
 from softfx.rules import (
     arithmetic,
     axiswise,
@@ -30,9 +30,11 @@ from softfx.rules import (
     unsafe,
     writing,
 )
-from softfx.rules.rule import Cut, Rule, RuleContext
+from softfx.rules.context import RuleContext
+from softfx.rules.refusals import CannotSoften
+from softfx.rules.rule import Rule
 
-__all__ = ["RULES", "SPELLING", "Cut", "Rule", "RuleContext", "find", "rule_of"]
+__all__ = ["RULES", "CannotSoften", "Rule", "RuleContext", "find", "rule_of", "rule_of_call"]
 
 _TABLES = (
     elementwise,
@@ -55,28 +57,31 @@ _TABLES = (
     barriers,
 )
 
-RULES: dict[str, Rule] = {rule.op: rule for table in _TABLES for rule in table.RULES}
-SPELLING = Spelling({rule.op: rule.aliases for rule in RULES.values()})
+RULES: dict[str, Rule] = {rule.name: rule for table in _TABLES for rule in table.RULES}
 
 
-def rule_of(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Spelled, Rule] | None:
-    """How a call is spelled and the rule for it, or None for an operation without one."""
-    spelled = SPELLING.find(func)
-    if spelled is None:
-        return None
-    rule = RULES[spelled.op]
-    other = rule.becomes(args, kwargs) if rule.becomes is not None else None
-    return spelled, rule if other is None else RULES[other]
+def rule_of(operation: Operation) -> Rule | None:
+    """The rule of an operation, or None for one that is neither relaxed nor hands soft values on."""
+    return RULES.get(operation.name)
+
+
+def rule_of_call(spelled: Spelled, args: Args, kwargs: Kwargs) -> Rule | None:
+    """The rule of a call, whose arguments may make it another operation than its function's."""
+    rule = RULES.get(spelled.operation.name)
+    if rule is None or rule.becomes is None:
+        return rule
+    other = rule.becomes(args, kwargs)
+    return rule if other is None else RULES[other.name]
 
 
 def find(name: str) -> Rule:
-    """The rule of a code or a canonical name.
+    """The rule of a code or of any name of an operation.
 
-    >>> find("SX206").op
+    >>> find("SX206").name
     'topk'
     """
     for rule in RULES.values():
-        if name in (rule.code, rule.op) or name in rule.aliases:
+        if name in (rule.code, rule.name) or name in rule.aliases:
             return rule
     known = [*RULES, *(rule.code for rule in RULES.values())]
     near = difflib.get_close_matches(name, known, 1)

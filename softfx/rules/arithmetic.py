@@ -1,13 +1,15 @@
-"""Arithmetic on what stands for integers and bools: masks times numbers, index // width, counts plus one.
+"""Arithmetic on tensors that stand for integers and bools: masks times numbers, index // width, counts plus one.
 
-On a soft index it is arithmetic on the numbers the index ranges over; on counts it is mean-field; a mask times a
-mask stays a mask. Floor division and remainder of real numbers are sites.
+On a soft index it is arithmetic on the numbers that the index ranges over; on counts it is mean-field; a mask times a
+mask stays a mask. Floor division and remainder of real numbers are sites. To add an operation, append one record to
+RULES: `_smooth` for one that needs no decision, `_following` for one with a propagation of its own, `_stepping` for one
+that jumps.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +17,15 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.values import as_number, as_probability, as_real, counted, is_discrete, moved, on_points, points
+from softfx import ops
+from softfx.ops.calls import Args, Kwargs
+from softfx.ops.operation import Operation
+from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow
+from softfx.rules.readings import as_number, as_probability, as_real, counted, on_points, softs_in
+from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
+from softfx.rules.rule import Rule
 from softfx.runtime import distributions
-from softfx.values.domains import Domain, Soft
+from softfx.values import Soft, SoftBool, SoftIndex
 
 __all__ = ["DIV", "POW", "RULES", "joint", "on_integers"]
 
@@ -26,12 +33,17 @@ __all__ = ["DIV", "POW", "RULES", "joint", "on_integers"]
 # expectation only.
 _MOST_POINTS = 1024
 _MOST_NUMBERS = 1 << 24
+# Functions that give integers for integers.
+_CLOSED = (torch.add, torch.sub, torch.mul, torch.minimum, torch.maximum)
 
 
-def _binary(exact: Callable[..., Tensor]) -> Callable[..., Any]:
-    """The carry of an operation that is smooth in real operands."""
+# -- operations of two operands ----------------------------------------------------------------------------------------
 
-    def carry(context: RuleContext, input: Any, other: Any, *, alpha: Any = 1) -> Any:
+
+def _binary(exact: Callable[..., Tensor]) -> RuleFunction:
+    """The propagation of an operation that is smooth in real operands."""
+
+    def propagate(context: RuleContext, input: Operand, other: Operand, *, alpha: float = 1) -> Shadow:
         if alpha != 1:
             other = _scaled(context, other, alpha)
         for reading in (_as_bool, on_integers):
@@ -39,216 +51,242 @@ def _binary(exact: Callable[..., Tensor]) -> Callable[..., Any]:
                 return shadow
         return _mean_field(context, exact, input, other)
 
-    return carry
+    return propagate
 
 
-def _scaled(context: RuleContext, other: Any, alpha: Any) -> Any:
+def _scaled(context: RuleContext, other: Operand, alpha: float) -> Tensor | float:
     if not isinstance(other, Soft):
         return context.call(torch.mul, other, alpha) if isinstance(other, Tensor) else other * alpha
     return context.call(torch.mul, as_real(context, other), alpha)
 
 
-def _as_bool(context: RuleContext, exact: Callable[..., Tensor], input: Any, other: Any) -> Soft | None:
-    """Products of masks, and one minus a mask, are masks."""
-    softs = [operand for operand in (input, other) if isinstance(operand, Soft)]
-    if any(soft.domain is not Domain.SOFT_BOOL for soft in softs):
+def _as_bool(context: RuleContext, exact: Callable[..., Tensor], input: Operand, other: Operand) -> SoftBool | None:
+    """Products of masks, and one minus a mask, which are masks; None for anything else."""
+    softs = [soft for soft in softs_in((input, other)) if isinstance(soft, SoftBool)]
+    if len(softs) != len(softs_in((input, other))):
         return None
     if exact is torch.mul and (len(softs) == 2 or _is_bool(input) or _is_bool(other)):
-        return context.soft(context.call(exact, _value(input), _value(other)), "soft_bool")
+        return context.soft_bool(context.call(exact, _tensor_of(input), _tensor_of(other)))
     if exact is torch.add and context.hard.dtype is torch.bool:  # True + True is True
-        values = [as_probability(context, operand, softs[0].value) for operand in (input, other)]
-        return context.soft(context.call(softtorch.logical_or, *values), "soft_bool")
+        values = [as_probability(context, operand, softs[0].probability) for operand in (input, other)]
+        return context.soft_bool(context.call(softtorch.logical_or, *values))
     if exact is torch.sub and not isinstance(input, Soft | Tensor) and input == 1:
-        return context.soft(context.call(torch.rsub, softs[0].value, 1), "soft_bool")
+        return context.soft_bool(context.call(torch.rsub, softs[0].probability, 1))
     return None
 
 
-def _is_bool(operand: Any) -> bool:
+def _is_bool(operand: Operand) -> bool:
     return isinstance(operand, Tensor) and operand.dtype is torch.bool
 
 
-def _value(operand: Any) -> Any:
-    return operand.value if isinstance(operand, Soft) else operand
+def _tensor_of(operand: Operand) -> Tensor | float:
+    return operand.tensor if isinstance(operand, Soft) else operand
 
 
-_WHOLE = (torch.add, torch.sub, torch.mul, torch.minimum, torch.maximum)  # of integers, integers
-_INDICES = (Domain.SOFT_INDEX, Domain.SOFT_BOOL)
-
-
-def on_integers(context: RuleContext, exact: Callable[..., Tensor], input: Any, other: Any) -> Soft | None:
-    """An index and a number, an integer tensor or another index: the same arithmetic on the points."""
-    softs = [operand for operand in (input, other) if isinstance(operand, Soft)]
-    if context.hard.dtype is torch.bool or any(soft.domain not in _INDICES for soft in softs):
+def on_integers(context: RuleContext, exact: Callable[..., Tensor], input: Operand, other: Operand) -> Soft | None:
+    """`exact` of an index and a number, an integer tensor or another index, on the points; None where it has none."""
+    softs = softs_in((input, other))
+    if context.hard.dtype is torch.bool or not all(isinstance(soft, SoftIndex | SoftBool) for soft in softs):
         return None
-    if context.hard.is_floating_point() and (
-        exact not in _WHOLE or all(soft.domain is Domain.SOFT_BOOL for soft in softs)
-    ):
+    if context.hard.is_floating_point() and (exact not in _CLOSED or all(isinstance(soft, SoftBool) for soft in softs)):
         return None  # no integer, or a number will do
     if len(softs) == 2:
         return joint(context, exact, *softs)
     return on_points(context, exact, input, other)
 
 
-def joint(context: RuleContext, exact: Callable[..., Tensor], p: Soft, q: Soft) -> Soft | None:
+def joint(context: RuleContext, exact: Callable[..., Tensor], p: Soft, q: Soft) -> SoftIndex | None:
     """`exact` of two indices, on every pair of the numbers that they range over; None where these are too many."""
-    (p_weights, p_points), (q_weights, q_points) = points(context, p), points(context, q)
+    (p_weights, p_points), (q_weights, q_points) = p.finite(context.call), q.finite(context.call)
     size = p_weights.shape[-1] * q_weights.shape[-1]
     if size > _MOST_POINTS or context.hard.numel() * size > _MOST_NUMBERS:
         return None
-    if exact is torch.add and p.support is None and q.support is None:
-        return context.soft(context.call(distributions.summed, p_weights, q_weights), "soft_index")
+    if exact is torch.add and not _has_support(p) and not _has_support(q):
+        return context.soft_index(context.call(distributions.summed, p_weights, q_weights))
     weights = context.call(distributions.joint, p_weights, q_weights)
     support = context.call(distributions.joint_points, exact, p_weights, p_points, q_weights, q_points)
-    return context.soft(weights, "soft_index", support)
+    return context.soft_index(weights, support)
 
 
-def _mean_field(context: RuleContext, exact: Callable[..., Tensor], input: Any, other: Any) -> Any:
+def _has_support(soft: Soft) -> bool:
+    """Return True if the integers that it ranges over are given, and are not 0..n-1."""
+    return isinstance(soft, SoftIndex) and soft.support is not None
+
+
+def _mean_field(context: RuleContext, exact: Callable[..., Tensor], input: Operand, other: Operand) -> Shadow:
     x, y = as_real(context, input), as_real(context, other)
     if not isinstance(x, Tensor):
         x = context.call(torch.full_like, y, x)
     result = context.call(exact, x, y)
-    return counted(context, result, input, other) if exact in _WHOLE else result
+    return counted(context, result, input, other) if exact in _CLOSED else result
 
 
-def _power(context: RuleContext, input: Any, exponent: Any) -> Any:
+def _power(context: RuleContext, input: Operand, exponent: Operand) -> Shadow:
     """A power of real numbers, whose integer exponents need no more than the powers they lie between."""
     if not isinstance(input, Tensor) or input.dtype.is_complex or not isinstance(exponent, Soft):
         return _binary(torch.pow)(context, input, exponent)
     if is_discrete(input) and (index := on_integers(context, torch.pow, input, exponent)) is not None:
         return index
-    weights, support = points(context, exponent)
+    weights, support = exponent.finite(context.call)
     return context.call(distributions.probability, torch.pow, weights, support, None, input, True)
 
 
-def _stepped(exact: Callable[..., Tensor], relax: Callable[..., Any]) -> Callable[..., Any]:
-    """The carry of // and %: on the points of an index, between the neighbours of a count."""
+# -- division and remainder --------------------------------------------------------------------------------------------
 
-    def carry(context: RuleContext, input: Any, other: Any, *, rounding_mode: Any = None) -> Any:
+
+def _stepped(exact: Callable[..., Tensor], relax: RuleFunction) -> RuleFunction:
+    """The propagation of // and %: on the points of an index, between the neighbours of a count."""
+
+    def propagate(context: RuleContext, input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Shadow:
         shadow = on_integers(context, exact, input, other)
         if shadow is not None:
             return shadow
-        if not (context.whole(input) and context.whole(other)):
+        if not (context.is_integral(input) and context.is_integral(other)):
             return relax(context, as_real(context, input), as_real(context, other))
         if isinstance(input, Soft) and isinstance(other, Soft):
-            return context.call(distributions.probability, exact, *points(context, input), *points(context, other))
+            pairs = (*input.finite(context.call), *other.finite(context.call))
+            return context.call(distributions.probability, exact, *pairs)
         soft, fixed, reflected = (input, other, False) if isinstance(input, Soft) else (other, input, True)
-        weights, support = points(context, soft)
+        assert isinstance(soft, Soft)  # one of the two is
+        weights, support = soft.finite(context.call)
         return context.call(distributions.probability, exact, weights, support, None, fixed, reflected)
 
-    return carry
+    return propagate
 
 
-def _trunc_divide(input: Any, other: Any) -> Tensor:
+def _trunc_divide(input: Tensor, other: Tensor) -> Tensor:
     return torch.div(input, other, rounding_mode="trunc")
 
 
-def _divide(rounded: Callable[..., Tensor]) -> Callable[..., Any]:
-    def relax(context: RuleContext, input: Any, other: Any, *, rounding_mode: Any = None) -> Any:
-        _refuse(input, other)
+def _divide(rounded: Callable[..., Tensor]) -> RuleFunction:
+    """The relaxation of a division that is rounded afterwards."""
+
+    def relax(context: RuleContext, input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Shadow:
+        refuse_discrete(input, other)
         return context.call(rounded, context.call(torch.div, *_tensors(context, input, other)), **context.options)
 
     return relax
 
 
-def _rounded(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+def _by_rounding_mode(args: Args, kwargs: Kwargs) -> Operation | None:
     """The operation that a division with a rounding mode is."""
-    return {"floor": "floor_divide", "trunc": "trunc_divide"}.get(kwargs.get("rounding_mode") or "")
+    return {"floor": ops.floor_divide, "trunc": ops.trunc_divide}.get(kwargs.get("rounding_mode") or "")
 
 
-def _remainder(context: RuleContext, input: Any, other: Any) -> Any:
-    _refuse(input, other)
+def _remainder(context: RuleContext, input: Operand, other: Operand) -> Shadow:
+    refuse_discrete(input, other)
     input, other = _tensors(context, input, other)
     return context.call(softtorch.remainder, input, other, **context.options)
 
 
-def _refuse(*operands: Any) -> None:
-    if all(is_discrete(operand) for operand in operands if isinstance(operand, Tensor)):
-        raise Cut("its operand arrives as a hard integer or bool: the gradient was cut upstream")
-
-
-def _tensors(context: RuleContext, input: Any, other: Any) -> tuple[Any, Any]:
+def _tensors(context: RuleContext, input: Operand, other: Operand) -> tuple[Operand, Operand]:
+    """The operands, the first as a tensor."""
     if not isinstance(input, Tensor):
         input = context.call(torch.full_like, other, input)
     return input, other
 
 
-def _neg(context: RuleContext, input: Soft) -> Any:
+# -- further operations ------------------------------------------------------------------------------------------------
+
+
+def _neg(context: RuleContext, input: Soft) -> Shadow:
     index = on_points(context, torch.neg, input)
     return index if index is not None else counted(context, context.call(torch.neg, as_real(context, input)), input)
 
 
-def _product(exact: Callable[..., Tensor]) -> Callable[..., Any]:
-    """Products of matrices of masks and counts: those of the numbers they are worth."""
-
-    def carry(context: RuleContext, input: Any, other: Any) -> Any:
-        like = next(operand.value for operand in (input, other) if isinstance(operand, Soft))
-        return context.call(exact, as_number(context, input, like), as_number(context, other, like))
-
-    return carry
+def _matmul(context: RuleContext, input: Operand, other: Operand) -> Shadow:
+    """A product of matrices of masks and counts: that of the numbers that they are worth."""
+    like = softs_in((input, other))[0].tensor
+    return context.call(torch.matmul, as_number(context, input, like), as_number(context, other, like))
 
 
-def _einsum(context: RuleContext, equation: str, *operands: Any) -> Any:
+def _einsum(context: RuleContext, equation: str, *operands: Any) -> Shadow:
     tensors = operands[0] if len(operands) == 1 and isinstance(operands[0], tuple | list) else operands
-    like = next(operand.value for operand in tensors if isinstance(operand, Soft))
+    like = softs_in(tensors)[0].tensor
     return context.call(torch.einsum, equation, *(as_number(context, tensor, like) for tensor in tensors))
 
 
-def _smooth(code: str, op: str, exact: Callable[..., Tensor], *aliases: str) -> Rule:
-    return _following(code, op, _binary(exact), *aliases)
-
-
-def _unravel_index(context: RuleContext, indices: Soft, shape: Any) -> list[Soft]:
-    """Rows, columns ...: floor division and remainder on the numbers an index ranges over."""
-    weights, support = points(context, indices)
-    sizes = list(shape) if isinstance(shape, tuple | list | torch.Size) else [shape]
+def _unravel_index(context: RuleContext, indices: Soft, shape: int | Sequence[int]) -> list[SoftIndex]:
+    """Rows, columns ...: floor division and remainder on the numbers that an index ranges over."""
+    weights, support = indices.finite(context.call)
+    sizes = list(shape) if isinstance(shape, Sequence) else [shape]
     found = []
     for axis, size in enumerate(sizes):
         quotient = context.call(torch.floor_divide, support, math.prod(sizes[axis + 1 :]))
-        found.append(context.soft(weights, "soft_index", context.call(torch.remainder, quotient, size)))
+        found.append(context.soft_index(weights, context.call(torch.remainder, quotient, size)))
     return found
 
 
-def _diff(context: RuleContext, input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
+def _diff(
+    context: RuleContext, input: Operand, n: int = 1, dim: int = -1, prepend: Operand | None = None,
+    append: Operand | None = None,
+) -> Shadow:  # fmt: skip
     if n != 1 or prepend is not None or append is not None or not isinstance(input, Soft):
-        raise Cut("diff of a higher order, or with ends given, has no rule for a soft value")
+        raise CannotSoften("diff of a higher order, or with ends given, has no rule for a soft value")
     length = context.hard.shape[dim]
-    later = moved(context, torch.narrow, input, dim, 1, length)
-    return _binary(torch.sub)(context, later, moved(context, torch.narrow, input, dim, 0, length))
+    later = input.moved(context.call, torch.narrow, dim, 1, length)
+    return _binary(torch.sub)(context, later, input.moved(context.call, torch.narrow, dim, 0, length))
 
 
-def _following(code: str, op: str, carry: Callable[..., Any], *aliases: str, discrete_only: bool = False) -> Rule:
-    return Rule(code, op, "selection", "Arithmetic follows what reaches it.", "It follows what reaches it.", "",
-                soft=f"torch.{op}", carry=carry, aliases=aliases, options=(), discrete_only=discrete_only)  # fmt: skip
+# -- records -----------------------------------------------------------------------------------------------------------
 
 
-def _stepping(code: str, op: str, relax: Callable[..., Any], exact: Callable[..., Tensor], soft: str) -> Rule:
+def _following(code: str, operation: Operation, propagate: RuleFunction, *, only_discrete: bool = False) -> Rule:
+    """The record of an operation that is never decided on."""
     return Rule(
         code,
-        op,
+        operation,
+        "selection",
+        "Arithmetic follows what reaches it.",
+        "It follows what reaches it.",
+        "",
+        soft=f"torch.{operation.name}",
+        propagate=propagate,
+        options=(),
+        only_discrete=only_discrete,
+    )
+
+
+def _smooth(code: str, operation: Operation) -> Rule:
+    """The record of an operation of two operands that is smooth in both."""
+    return _following(code, operation, _binary(operation.function))
+
+
+def _stepping(
+    code: str, operation: Operation, relax: RuleFunction, exact: Callable[..., Tensor], soft: str, formula: str
+) -> Rule:
+    """The record of an operation of two operands that jumps."""
+    return Rule(
+        code,
+        operation,
         "discrete",
         "Constant, or sawtooth, between its jumps: the derivative misses what the quotient's floor decides.",
         "Keep it where it computes a position from a size.",
         "arXiv 2504.19026",
+        formula=formula,
         soft=soft,
         relax=relax,
-        carry=_stepped(exact, relax),
+        propagate=_stepped(exact, relax),
     )
 
 
 # These two are in unsafe.py's table: of real numbers they have infinite derivatives.
-DIV = replace(_smooth("SX614", "div", torch.div, "divide", "true_divide"), becomes=_rounded)
-POW = _following("SX615", "pow", _power)
+DIV = replace(_smooth("SX614", ops.div), becomes=_by_rounding_mode)
+POW = _following("SX615", ops.pow, _power)
 
 RULES = (
-    _smooth("SX611", "add", torch.add),
-    _smooth("SX612", "sub", torch.sub, "subtract"),
-    _smooth("SX613", "mul", torch.mul, "multiply"),
-    _following("SX619", "matmul", _product(torch.matmul), "mm", "bmm", "mv", "dot", discrete_only=True),
-    _following("SX620", "einsum", _einsum, discrete_only=True),
-    _following("SX631", "unravel_index", _unravel_index),
-    _following("SX632", "diff", _diff),
-    _following("SX616", "neg", _neg, "negative"),
-    _stepping("SX617", "floor_divide", _divide(softtorch.floor), torch.floor_divide, "softtorch.floor"),
-    _stepping("SX630", "trunc_divide", _divide(softtorch.trunc), _trunc_divide, "softtorch.trunc"),
-    _stepping("SX618", "remainder", _remainder, torch.remainder, "softtorch.remainder"),
+    _smooth("SX611", ops.add),
+    _smooth("SX612", ops.sub),
+    _smooth("SX613", ops.mul),
+    _following("SX619", ops.matmul, _matmul, only_discrete=True),
+    _following("SX620", ops.einsum, _einsum, only_discrete=True),
+    _following("SX631", ops.unravel_index, _unravel_index),
+    _following("SX632", ops.diff, _diff),
+    _following("SX616", ops.neg, _neg),
+    _stepping("SX617", ops.floor_divide, _divide(softtorch.floor), torch.floor_divide, "softtorch.floor",
+              "floor(x / y), floor soft"),
+    _stepping("SX630", ops.trunc_divide, _divide(softtorch.trunc), _trunc_divide, "softtorch.trunc",
+              "trunc(x / y), trunc soft"),
+    _stepping("SX618", ops.remainder, _remainder, torch.remainder, "softtorch.remainder",
+              "x - y floor(x / y), floor soft"),
 )  # fmt: skip

@@ -1,167 +1,100 @@
 """Operations that choose or order along an axis: argmax, topk, sort and their kin.
 
-Indices come back as soft indices, values as real numbers; on a shadow they act on the number it is worth.
+Indices come back as soft indices, values as real numbers; on a shadow they act on the number that it is worth. To add
+an operation, write its relaxation and append a record to RULES: `_values` for one that returns elements, `_indices` for
+one that returns places alone.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
 
 import softtorch
+from softfx import ops
+from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.operation import Operation
 from softfx.rules.arithmetic import on_integers
+from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow
 from softfx.rules.estimators import drawn, reinmax
-from softfx.rules.rule import Cut, Estimate, Rule, RuleContext
-from softfx.rules.values import is_discrete, through_real, truth
+from softfx.rules.readings import checked_as, softs_in, through_real
+from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
+from softfx.rules.rule import Estimate, Family, Rule
 from softfx.runtime import distributions, draws, places
-from softfx.values.domains import Domain, Soft
+from softfx.values import Soft, SoftBool, SoftIndex
 
 __all__ = ["RULES"]
 
+_Result = TypeVar("_Result")
+# The values along an axis and their places, if the method gives these; a tensor where there is no axis.
+_ValuesAndPlaces: TypeAlias = Tensor | tuple[Tensor, Tensor | None]
 
-def _refuse(input: Any) -> None:
-    if is_discrete(input):
-        raise Cut("its operand arrives as a hard integer or bool: the gradient was cut upstream")
+_NETWORK = ("swap", "error_free", "layout")  # the options of a sorting network
+_OPTIONS = ("softness", "mode", "method", "standardize", "ot_kwargs", *_NETWORK)
+
+# -- relaxations -------------------------------------------------------------------------------------------------------
 
 
-def _ordered(context: RuleContext, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _ordered(context: RuleContext, function: Callable[..., _Result], *args: object, **kwargs: object) -> _Result:
     """A call with the policy's options; those of a sorting network make one of the method's name."""
     network = {key: context.options[key] for key in _NETWORK if key in context.options}
     options = {key: value for key, value in context.options.items() if key not in network}
     if not network or options.get("method") != "sorting_network":
         return context.call(function, *args, **kwargs, **options)
-    return context.call(distributions.by_network, function.__name__, network, *args, **kwargs, **options)
+    result: _Result = context.call(distributions.by_network, function.__name__, network, *args, **kwargs, **options)
+    return result
 
 
-def _index(context: RuleContext, value: Tensor) -> Any:
-    return context.soft(value, "soft_index")
+def _pair(context: RuleContext, pair: _ValuesAndPlaces) -> tuple[Tensor, SoftIndex | None]:
+    """Values and their places, which a method without soft indices does not give."""
+    values, index = pair
+    return values, None if index is None else context.soft_index(index)
 
 
-def _arg(function: Callable[..., Tensor]) -> Callable[..., Any]:
-    def relax(context: RuleContext, input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-        _refuse(input)
-        return _index(context, _ordered(context, function, input, dim=dim, keepdim=keepdim))
+def _permutation(context: RuleContext, index: Tensor | None) -> SoftIndex | None:
+    """Places of which no two are the same."""
+    return None if index is None else context.soft_index(index, distinct=True)
+
+
+def _arg(function: Callable[..., Tensor]) -> RuleFunction:
+    """The relaxation of argmax or argmin."""
+
+    def relax(context: RuleContext, input: Tensor, dim: int | None = None, keepdim: bool = False) -> SoftIndex:
+        refuse_discrete(input)
+        return context.soft_index(_ordered(context, function, input, dim=dim, keepdim=keepdim))
 
     return relax
 
 
-def _extreme(function: Callable[..., Any], pairwise: Callable[..., Tensor]) -> Callable[..., Any]:
-    def relax(context: RuleContext, input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-        _refuse(input)
+def _extreme(function: Callable[..., _ValuesAndPlaces], pairwise: Callable[..., Tensor]) -> RuleFunction:
+    """The relaxation of max or min: of all elements, along an axis, or of two tensors elementwise."""
+
+    def relax(context: RuleContext, input: Tensor, dim: Tensor | int | None = None, keepdim: bool = False, *,
+              other: Tensor | None = None) -> Shadow:  # fmt: skip
+        refuse_discrete(input)
         other = dim if isinstance(dim, Tensor) else other
         if other is not None:
-            _refuse(other)
+            refuse_discrete(other)
             options = {key: context.options[key] for key in ("softness", "mode") if key in context.options}
             return context.call(pairwise, input, other, **options)
         if dim is None:
             return _ordered(context, function, input)
-        values, index = _pair(context, _ordered(context, function, input, dim=dim, keepdim=keepdim))
-        return values, index
+        return _pair(context, _ordered(context, function, input, dim=dim, keepdim=keepdim))
 
     return relax
 
 
-def _pair(context: RuleContext, pair: Any) -> tuple[Tensor, Any]:
-    values, index = pair
-    return values, None if index is None else _index(context, index)
+def _amax(function: Callable[..., _ValuesAndPlaces]) -> RuleFunction:
+    """The relaxation of amax or amin: one axis after the other, the last first."""
 
-
-def _permutation(context: RuleContext, index: Tensor | None) -> Soft | None:
-    return None if index is None else replace(context.soft(index, "soft_index"), distinct=True)
-
-
-def _topk(context: RuleContext, input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
-    _refuse(input)
-    source = input if largest else context.call(torch.neg, input)
-    values, index = _pair(context, _ordered(context, softtorch.topk, source, k, dim=dim))
-    return values if largest else context.call(torch.neg, values), index
-
-
-def _sort(context: RuleContext, input: Any, dim: int = -1, descending: bool = False, stable: bool | None = None) -> Any:
-    _refuse(input)
-    values, index = _ordered(context, softtorch.sort, input, dim=dim, descending=descending)
-    return values, _permutation(context, index)
-
-
-def _msort(context: RuleContext, input: Any) -> Any:
-    _refuse(input)
-    values, _ = _pair(context, _ordered(context, softtorch.sort, input, dim=0))
-    return values
-
-
-def _argsort(context: RuleContext, input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
-    _refuse(input)
-    index = _ordered(context, softtorch.argsort, input, dim=dim, descending=descending)
-    return _permutation(context, index)
-
-
-def _median(context: RuleContext, input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-    _refuse(input)
-    if dim is None:
-        return _ordered(context, softtorch.median, input)
-    return _pair(context, _ordered(context, softtorch.median, input, dim=dim, keepdim=keepdim))
-
-
-def _kthvalue(context: RuleContext, input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
-    _refuse(input)
-    return _pair(context, _ordered(context, softtorch.kthvalue, input, k, dim=dim, keepdim=keepdim))
-
-
-def _cumulative(function: Callable[..., Any]) -> Callable[..., Any]:
-    def relax(context: RuleContext, input: Any, dim: int) -> Any:
-        _refuse(input)
-        return _pair(context, _ordered(context, function, input, dim=dim))
-
-    return relax
-
-
-def _unique(
-    context: RuleContext, input: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
-    dim: int | None = None,
-) -> Any:  # fmt: skip
-    """The distinct numbers, and which of them each element is: its soft rank among them."""
-    _refuse(input)
-    if dim is not None or not sorted:
-        raise Cut("unique along an axis, or unsorted, has no rule")
-    hard = context.hard[0] if isinstance(context.hard, tuple) else context.hard
-    values, place = context.call(places.distinct, input, hard)
-    if not isinstance(context.hard, tuple):
-        return values
-    inverse: tuple[Any, ...] = ()
-    if return_inverse:
-        ranks = _ordered(context, softtorch.rank, values, descending=False)  # from 1 on
-        inverse = (context.soft(context.call(places.place_of, ranks, place), "count"),)
-    return (values, *inverse, *((None,) if return_counts else ()))
-
-
-def _not_unique(context: RuleContext, *args: Any, **kwargs: Any) -> Any:
-    raise Cut("unique has a shape that depends on data")
-
-
-def _of_reals(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    input = args[0] if args else kwargs.get("input")
-    return isinstance(input, Tensor) and not is_discrete(input)
-
-
-def _quantile(
-    context: RuleContext, input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *,
-    interpolation: str = "linear",
-) -> Any:  # fmt: skip
-    _refuse(input)
-    return _ordered(context, softtorch.quantile, input, q, dim=dim, keepdim=keepdim, interpolation=interpolation)
-
-
-def _amax(largest: bool) -> Callable[..., Any]:
-    def relax(context: RuleContext, input: Any, dim: Any = (), keepdim: bool = False) -> Any:
-        _refuse(input)
+    def relax(context: RuleContext, input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False) -> Tensor:
+        refuse_discrete(input)
         axes = (dim,) if isinstance(dim, int) else tuple(dim) or tuple(range(input.dim()))
         value = input
-        function = softtorch.max if largest else softtorch.min
         for axis in sorted((axis % max(input.dim(), 1) for axis in axes), reverse=True):
             value = _ordered(context, function, value, dim=axis, keepdim=keepdim)[0]
         return value
@@ -169,111 +102,299 @@ def _amax(largest: bool) -> Callable[..., Any]:
     return relax
 
 
-_NETWORK = ("swap", "error_free", "layout")
-_OPTIONS = ("softness", "mode", "method", "standardize", "ot_kwargs", *_NETWORK)
-_GATED = ("max", "min", "sort", "topk", "median", "kthvalue", "quantile", "cummax", "cummin", "msort", "amax", "amin")
-_INDEX_WHY = "An index is an integer: the numbers it was chosen from receive no gradient from what it selects."
-_VALUE_WHY = "Only the chosen elements receive a gradient; the others never learn that they were close."
-_KEEP = "Keep it where the choice is not to be learned, or where another term already trains the scores."
+def _cumulative(function: Callable[..., _ValuesAndPlaces]) -> RuleFunction:
+    """The relaxation of cummax or cummin."""
+
+    def relax(context: RuleContext, input: Tensor, dim: int) -> Shadow:
+        refuse_discrete(input)
+        return _pair(context, _ordered(context, function, input, dim=dim))
+
+    return relax
 
 
-def _are_bools(context: RuleContext, operand: Any) -> bool:
-    """Whether a shadow ranges over 0 and 1 alone."""
-    if not isinstance(operand, Soft) or operand.domain is Domain.SOFT_BOOL:
-        return isinstance(operand, Soft)
-    return operand.domain is Domain.SOFT_INDEX and operand.support is None and operand.value.shape[-1] <= 2
+def _topk(context: RuleContext, input: Tensor, k: int, dim: int = -1, largest: bool = True,
+          sorted: bool = True) -> Shadow:  # fmt: skip
+    refuse_discrete(input)
+    source = input if largest else context.call(torch.neg, input)
+    values, index = _pair(context, _ordered(context, softtorch.topk, source, k, dim=dim))
+    return values if largest else context.call(torch.neg, values), index
 
 
-def _first(largest: bool) -> Callable[..., Any]:
-    """argmax of bools: the first that is true, or the first of all; argmin: the first that is false."""
-
-    def carry(context: RuleContext, input: Soft, dim: int | None = None, keepdim: bool = False) -> Any:
-        chance = truth(context, input) if largest else context.call(torch.rsub, truth(context, input), 1)
-        weights = context.call(places.first, chance, dim)
-        if keepdim:
-            axis = dim if dim is not None else 0
-            weights = context.call(torch.unsqueeze, weights, axis % context.hard.dim())
-        return context.soft(weights, "soft_index")
-
-    return carry
+def _sort(context: RuleContext, input: Tensor, dim: int = -1, descending: bool = False,
+          stable: bool | None = None) -> Shadow:  # fmt: skip
+    refuse_discrete(input)
+    values, index = _ordered(context, softtorch.sort, input, dim=dim, descending=descending)
+    return values, _permutation(context, index)
 
 
-_OF_TWO = {"max": torch.maximum, "min": torch.minimum}
+def _msort(context: RuleContext, input: Tensor) -> Shadow:
+    refuse_discrete(input)
+    values, _ = _ordered(context, softtorch.sort, input, dim=0)
+    return values
 
 
-def _through_ties(op: str, relax: Callable[..., Any]) -> Callable[..., Any]:
-    """The carry of an operation that orders: values come through, the places of integers that tie do not.
+def _argsort(context: RuleContext, input: Tensor, dim: int = -1, descending: bool = False,
+             stable: bool = False) -> Shadow:  # fmt: skip
+    refuse_discrete(input)
+    index = _ordered(context, softtorch.argsort, input, dim=dim, descending=descending)
+    return _permutation(context, index)
 
-    Where numbers tie torch takes the first of them; a relaxation shares the place among them at any softness. Bools and
-    indices that are sorted tie as a rule, so only distinct ones (an argsort's) keep soft places; of the largest alone a
-    bool's place is the first that is true, and any other's a place like that of a real number.
-    """
+
+def _median(context: RuleContext, input: Tensor, dim: int | None = None, keepdim: bool = False) -> Shadow:
+    refuse_discrete(input)
+    if dim is None:
+        return _ordered(context, softtorch.median, input)
+    return _pair(context, _ordered(context, softtorch.median, input, dim=dim, keepdim=keepdim))
+
+
+def _kthvalue(context: RuleContext, input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Shadow:
+    refuse_discrete(input)
+    return _pair(context, _ordered(context, softtorch.kthvalue, input, k, dim=dim, keepdim=keepdim))
+
+
+def _quantile(
+    context: RuleContext, input: Tensor, q: Tensor | float, dim: int | None = None, keepdim: bool = False, *,
+    interpolation: str = "linear",
+) -> Shadow:  # fmt: skip
+    refuse_discrete(input)
+    return _ordered(context, softtorch.quantile, input, q, dim=dim, keepdim=keepdim, interpolation=interpolation)
+
+
+def _unique(
+    context: RuleContext, input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
+    dim: int | None = None,
+) -> Shadow:  # fmt: skip
+    """The distinct numbers, and which of them each element is: its soft rank among them."""
+    refuse_discrete(input)
+    if dim is not None or not sorted:
+        raise CannotSoften("unique along an axis, or unsorted, has no rule")
+    hard = context.hard[0] if isinstance(context.hard, tuple) else context.hard
+    values, place = context.call(places.distinct, input, hard)
+    if not isinstance(context.hard, tuple):
+        return values
+    inverse: tuple[Soft, ...] = ()
+    if return_inverse:
+        ranks = _ordered(context, softtorch.rank, values, descending=False)  # from 1 on
+        inverse = (context.soft_count(context.call(places.place_of, ranks, place)),)
+    return (values, *inverse, *((None,) if return_counts else ()))
+
+
+# -- propagation: functions from a rule's `relax` to its `propagate` ---------------------------------------------------
+#
+# Where numbers tie torch takes the first of them; a relaxation shares the place among them at any softness. Bools and
+# indices that are sorted tie as a rule, so only distinct ones (an argsort's) keep soft places; of the largest alone a
+# bool's place is the first that is true, and any other's a place like that of a real number.
+
+_Propagation = Callable[[RuleFunction], RuleFunction]
+
+
+def _may_tie(args: Args, kwargs: Kwargs) -> bool:
+    """Return True if integers among the operands may be equal."""
+    softs = softs_in([*args, *kwargs.values()])
+    return any(isinstance(s, SoftBool) or (isinstance(s, SoftIndex) and not s.distinct) for s in softs)
+
+
+def _without_tied_places(relax: RuleFunction) -> RuleFunction:
+    """The propagation of an operation that returns elements: values are soft, the places of integers that tie hard."""
     through = through_real(relax)
-    first = {"argmax": _first(True), "argmin": _first(False)}.get(op)
 
-    def carry(context: RuleContext, *args: Any, **kwargs: Any) -> Any:
-        softs = [operand for operand in (*args, *kwargs.values()) if isinstance(operand, Soft)]
-        ties = any(s.domain in (Domain.SOFT_INDEX, Domain.SOFT_BOOL) and not s.distinct for s in softs)
-        if op in _OF_TWO and len(args) == 2 and isinstance(args[1], Tensor | Soft):
-            index = on_integers(context, _OF_TWO[op], *args)
-            if index is not None:
-                return index
-        if ties and op == "argsort":
-            raise Cut("it orders integers, whose ties a relaxation would share out")
-        if ties and first is not None and _are_bools(context, args[0]):
-            return first(context, *args, **kwargs)
+    def propagate(context: RuleContext, *args: object, **kwargs: object) -> Shadow:
         shadow = through(context, *args, **kwargs)
-        if ties and isinstance(shadow, tuple) and op not in ("max", "min"):
+        if isinstance(shadow, tuple) and _may_tie(args, kwargs):
             return (shadow[0], *(None for _ in shadow[1:]))
         return shadow
 
-    carry.__signature__ = inspect.signature(relax)  # type: ignore[attr-defined]  # arguments are checked as relax's
-    return carry
+    return checked_as(relax, propagate)
 
 
-def _axiswise(
-    code: str, op: str, relax: Callable[..., Any], why: str, soft: str = "", *aliases: str, **kind: Any
+def _refusing_ties(relax: RuleFunction) -> RuleFunction:
+    """The propagation of an operation that returns all places in order."""
+    through = through_real(relax)
+
+    def propagate(context: RuleContext, *args: object, **kwargs: object) -> Shadow:
+        if _may_tie(args, kwargs):
+            raise CannotSoften("it orders integers, whose ties a relaxation would share out")
+        return through(context, *args, **kwargs)
+
+    return checked_as(relax, propagate)
+
+
+def _pairwise_exactly(pairwise: Callable[..., Tensor]) -> _Propagation:
+    """The propagation of max or min, which on two operands is `pairwise` on the numbers that they range over."""
+
+    def propagation(relax: RuleFunction) -> RuleFunction:
+        through = through_real(relax)
+
+        def propagate(context: RuleContext, *args: Operand, **kwargs: object) -> Shadow:
+            if len(args) == 2 and isinstance(args[1], Tensor | Soft):
+                index = on_integers(context, pairwise, *args)
+                if index is not None:
+                    return index
+            return through(context, *args, **kwargs)
+
+        return checked_as(relax, propagate)
+
+    return propagation
+
+
+def _first_of_bools(largest: bool) -> _Propagation:
+    """The propagation of argmax or argmin, which of bools is the first that is true, or false, or the first of all."""
+
+    def first(context: RuleContext, input: Soft, dim: int | None = None, keepdim: bool = False) -> SoftIndex:
+        true = input.truth(context.call)
+        weights = context.call(places.first, true if largest else context.call(torch.rsub, true, 1), dim)
+        if keepdim:
+            axis = dim if dim is not None else 0
+            weights = context.call(torch.unsqueeze, weights, axis % context.hard.dim())
+        return context.soft_index(weights)
+
+    def propagation(relax: RuleFunction) -> RuleFunction:
+        through = through_real(relax)
+
+        def propagate(context: RuleContext, *args: Any, **kwargs: Any) -> Shadow:
+            if _may_tie(args, kwargs) and _are_bools(args[0]):
+                return first(context, *args, **kwargs)
+            return through(context, *args, **kwargs)
+
+        return checked_as(relax, propagate)
+
+    return propagation
+
+
+def _are_bools(operand: object) -> bool:
+    """Return True if a shadow ranges over 0 and 1 alone."""
+    index = isinstance(operand, SoftIndex) and operand.support is None and operand.size <= 2
+    return index or isinstance(operand, SoftBool)
+
+
+def _refusing(relax: RuleFunction) -> RuleFunction:
+    """The propagation of unique: none, because equal integers are one."""
+
+    def propagate(context: RuleContext, *args: object, **kwargs: object) -> Shadow:
+        raise CannotSoften("unique has a shape that depends on data")
+
+    return propagate
+
+
+# -- the records -------------------------------------------------------------------------------------------------------
+
+_INDEX_WHY = "An index is an integer: the numbers it was chosen from receive no gradient from what it selects."
+_VALUE_WHY = "Only the chosen elements receive a gradient; the others never learn that they were close."
+_KEEP = "Keep it where the choice is not to be learned, or where another term already trains the scores."
+_SOURCE = "arXiv 2006.16038 (softsort), arXiv 1903.08850 (neuralsort)"
+
+# The clauses that formulas share.
+_U = "u_j = sigmoid((x_j - mean(x)) / sqrt(var(x) + 1e-6))"
+_LARGEST = f"p_j = softmax_j(u_j / s), {_U}"
+_SMALLEST = f"p_j = softmax_j(-u_j / s), {_U}"
+_RISING = f"P_ij = softmax_j(((2 i - n - 1) u_j - sum_l |u_j - u_l|) / s), i from the smallest on, |.| soft, {_U}"
+_FALLING = f"P_ij = softmax_j(((n + 1 - 2 i) u_j - sum_l |u_j - u_l|) / s), i from the largest on, |.| soft, {_U}"
+
+
+def _values(
+    code: str,
+    operation: Operation,
+    relax: RuleFunction,
+    formula: str,
+    *,
+    soft: str = "",
+    family: Family = "discrete",
+    propagating: _Propagation = _without_tied_places,
+    drop_in: bool = False,
+    estimators: Mapping[str, Estimate] | None = None,
 ) -> Rule:
+    """A rule of an operation that returns elements, and perhaps their places."""
     return Rule(
         code,
-        op,
-        kind.get("family", "discrete"),
-        why,
+        operation,
+        family,
+        _VALUE_WHY,
         _KEEP,
-        kind.get("source", "arXiv 2006.16038 (softsort), arXiv 1903.08850 (neuralsort)"),
-        soft=f"softtorch.{soft or op}",
+        _SOURCE,
+        formula=formula,
+        soft=soft or f"softtorch.{operation.name}",
         relax=relax,
-        carry=_through_ties(op, relax),
-        aliases=aliases,
-        options=(*_OPTIONS, "gated_grad") if op in _GATED else _OPTIONS,
-        drop_in=kind.get("drop_in", False),
-        estimators=_estimators(op),
+        propagate=propagating(relax),
+        options=(*_OPTIONS, "gated_grad"),
+        drop_in=drop_in,
+        estimators=estimators or {},
     )
 
 
-def _estimators(op: str) -> dict[str, Estimate]:
-    """Draws for what chooses by place; ReinMax for the choice of one."""
-    if op not in ("argmax", "argmin", "topk", "sort", "argsort"):
-        return {}
-    noise: dict[str, Estimate] = {"gumbel": drawn(getattr(torch, op), draws.with_gumbel_noise)}
-    return noise | ({"reinmax": reinmax} if op in ("argmax", "argmin") else {})
+def _indices(
+    code: str,
+    operation: Operation,
+    relax: RuleFunction,
+    formula: str,
+    propagating: _Propagation,
+    *,
+    soft: str = "",
+    estimators: Mapping[str, Estimate] | None = None,
+) -> Rule:
+    """A rule of an operation for whose places softness matters."""
+    return Rule(
+        code,
+        operation,
+        "discrete",
+        _INDEX_WHY,
+        _KEEP,
+        _SOURCE,
+        formula=formula,
+        soft=soft or f"softtorch.{operation.name}",
+        relax=relax,
+        propagate=propagating(relax),
+        options=_OPTIONS,
+        estimators=estimators or {},
+    )
+
+
+def _gumbel(operation: Operation) -> dict[str, Estimate]:
+    """Draws for an operation that chooses by place."""
+    return {"gumbel": drawn(operation.function, draws.with_gumbel_noise)}
+
+
+def _of_reals(func: Function, args: Args, kwargs: Kwargs) -> bool:
+    """Return True if the operand of a call is a tensor of real numbers."""
+    input = args[0] if args else kwargs.get("input")
+    return isinstance(input, Tensor) and not is_discrete(input)
 
 
 RULES = (
-    _axiswise("SX201", "argmax", _arg(softtorch.argmax), _INDEX_WHY),
-    _axiswise("SX202", "argmin", _arg(softtorch.argmin), _INDEX_WHY),
-    _axiswise("SX203", "max", _extreme(softtorch.max, softtorch.maximum), _VALUE_WHY),
-    _axiswise("SX204", "min", _extreme(softtorch.min, softtorch.minimum), _VALUE_WHY),
-    _axiswise("SX205", "sort", _sort, _VALUE_WHY),
-    _axiswise("SX206", "topk", _topk, _VALUE_WHY),
-    _axiswise("SX207", "argsort", _argsort, _INDEX_WHY),
-    _axiswise("SX208", "median", _median, _VALUE_WHY),
-    _axiswise("SX209", "kthvalue", _kthvalue, _VALUE_WHY),
-    _axiswise("SX210", "quantile", _quantile, _VALUE_WHY, drop_in=True),
-    _axiswise("SX211", "cummax", _cumulative(softtorch.cummax), _VALUE_WHY),
-    _axiswise("SX212", "cummin", _cumulative(softtorch.cummin), _VALUE_WHY),
-    _axiswise("SX213", "msort", _msort, _VALUE_WHY, "sort", drop_in=True),
-    replace(_axiswise("SX214", "unique", _unique, _INDEX_WHY, "rank"), carry=_not_unique, site=_of_reals),
-    _axiswise("SX221", "amax", _amax(True), _VALUE_WHY, "max", family="kink", drop_in=True),
-    _axiswise("SX222", "amin", _amax(False), _VALUE_WHY, "min", family="kink", drop_in=True),
-)
+    _indices("SX201", ops.argmax, _arg(softtorch.argmax), f"softsort: {_LARGEST}", _first_of_bools(largest=True),
+             estimators=_gumbel(ops.argmax) | {"reinmax": reinmax}),
+    _indices("SX202", ops.argmin, _arg(softtorch.argmin), f"softsort: {_SMALLEST}", _first_of_bools(largest=False),
+             estimators=_gumbel(ops.argmin) | {"reinmax": reinmax}),
+    _values("SX203", ops.max, _extreme(softtorch.max, softtorch.maximum),
+            f"softsort: sum_j p_j x_j, {_LARGEST}; of two tensors: maximum(x, y), maximum soft",
+            propagating=_pairwise_exactly(torch.maximum)),
+    _values("SX204", ops.min, _extreme(softtorch.min, softtorch.minimum),
+            f"softsort: sum_j p_j x_j, {_SMALLEST}; of two tensors: minimum(x, y), minimum soft",
+            propagating=_pairwise_exactly(torch.minimum)),
+    _values("SX205", ops.sort, _sort, f"neuralsort: values sum_j P_ij x_j, indices P_ij, {_RISING}",
+            estimators=_gumbel(ops.sort)),
+    _values("SX206", ops.topk, _topk, f"neuralsort: values sum_j P_ij x_j, indices P_ij, i up to k, {_FALLING}",
+            estimators=_gumbel(ops.topk)),
+    _indices("SX207", ops.argsort, _argsort, f"neuralsort: {_RISING}", _refusing_ties,
+             estimators=_gumbel(ops.argsort)),
+    _values("SX208", ops.median, _median,
+            f"neuralsort: values sum_j P_mj x_j, indices P_mj, m the lower of the middle places, {_RISING}"),
+    _values("SX209", ops.kthvalue, _kthvalue, f"neuralsort: values sum_j P_kj x_j, indices P_kj, {_RISING}"),
+    _values("SX210", ops.quantile, _quantile,
+            f"neuralsort: (1 - w) v_m + w v_(m+1), m + w = 1 + q (n - 1), v_i = sum_j P_ij x_j, {_RISING}",
+            drop_in=True),
+    _values("SX211", ops.cummax, _cumulative(softtorch.cummax),
+            f"softsort: values sum_j P_ij x_j, indices P_ij, P_ij = softmax_(j <= i)(u_j / s), {_U}"),
+    _values("SX212", ops.cummin, _cumulative(softtorch.cummin),
+            f"softsort: values sum_j P_ij x_j, indices P_ij, P_ij = softmax_(j <= i)(-u_j / s), {_U}"),
+    _values("SX213", ops.msort, _msort, f"neuralsort: sum_j P_ij x_j, {_RISING}", soft="softtorch.sort", drop_in=True),
+    replace(_indices("SX214", ops.unique, _unique,
+                     "neuralsort: values x_j as they are, inverse sum_i i P_ij / sum_i P_ij - 1, x the distinct "
+                     f"numbers, {_RISING}", _refusing, soft="softtorch.rank"),
+            is_site=_of_reals),
+    _values("SX221", ops.amax, _amax(softtorch.max),
+            f"softsort, along each dim, the last first: sum_j p_j x_j, {_LARGEST}",
+            soft="softtorch.max", family="kink", drop_in=True),
+    _values("SX222", ops.amin, _amax(softtorch.min),
+            f"softsort, along each dim, the last first: sum_j p_j x_j, {_SMALLEST}",
+            soft="softtorch.min", family="kink", drop_in=True),
+)  # fmt: skip

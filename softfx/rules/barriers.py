@@ -1,33 +1,35 @@
-"""Where no soft value can pass: Python reads the value, or the result's shape depends on it."""
+"""Operations that no soft value can pass: Python reads the value, or the shape of the result depends on it.
+
+Which of these an operation does is a fact of its record (`Operation.effect`, read by `Rule.barrier`). To add one,
+append a record to RULES.
+"""
 
 from __future__ import annotations
 
-from softfx.rules.rule import Barrier, Rule
+from softfx import ops
+from softfx.ops.operation import Operation
+from softfx.rules.rule import Rule
 
 __all__ = ["RULES"]
 
-
-def _rule(code: str, op: str, barrier: Barrier, *aliases: str) -> Rule:
-    return Rule(
-        code, op, "selection", _WHY[barrier], "Always hard.", "", aliases=aliases, options=(), barrier=barrier
-    )  # fmt: skip
+_BRANCH = "Python takes one way or the other by the value: a branch has no derivative."
+_NUMBER = "Python reads the value: the number it becomes has no derivative."
+_SHAPE = "The shape of the result depends on data."
 
 
-_WHY: dict[Barrier, str] = {
-    "branch": "Python takes one way or the other by the value: a branch has no derivative.",
-    "number": "Python reads the value: the number it becomes has no derivative.",
-    "shape": "The shape of the result depends on data.",
-}
+def _rule(code: str, operation: Operation, why: str) -> Rule:
+    return Rule(code, operation, "selection", why, "Always hard.", "", options=())
+
 
 RULES = (
-    _rule("SX951", "item", "number", "__int__", "__float__", "__index__", "__complex__"),
-    _rule("SX952", "tolist", "number"),
-    _rule("SX953", "numpy", "number", "__array__"),
-    _rule("SX954", "is_nonzero", "branch", "__bool__"),
-    _rule("SX955", "equal", "branch"),
-    _rule("SX956", "allclose", "branch"),
-    _rule("SX961", "nonzero", "shape"),
-    _rule("SX962", "argwhere", "shape"),
-    _rule("SX964", "unique_consecutive", "shape"),
-    _rule("SX965", "masked_select", "shape"),
+    _rule("SX951", ops.item, _NUMBER),
+    _rule("SX952", ops.tolist, _NUMBER),
+    _rule("SX953", ops.numpy, _NUMBER),
+    _rule("SX954", ops.is_nonzero, _BRANCH),
+    _rule("SX955", ops.equal, _BRANCH),
+    _rule("SX956", ops.allclose, _BRANCH),
+    _rule("SX961", ops.nonzero, _SHAPE),
+    _rule("SX962", ops.argwhere, _SHAPE),
+    _rule("SX964", ops.unique_consecutive, _SHAPE),
+    _rule("SX965", ops.masked_select, _SHAPE),
 )

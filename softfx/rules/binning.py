@@ -1,104 +1,123 @@
-"""searchsorted, bucketize and histc: between which boundaries a number lies."""
+"""searchsorted, bucketize and histc: between which boundaries a number lies.
+
+Places among boundaries are soft indices, numbers of elements in bins are counts. To add an operation, append a record
+to RULES; one that locates numbers among boundaries propagates by `_among`.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 import softtorch
-from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.values import as_number, is_discrete, points, through_real
+from softfx import ops
+from softfx.ops.operation import Operation
+from softfx.rules.context import RuleContext, RuleFunction, Shadow, TensorOrSoft
+from softfx.rules.readings import as_number, checked_as, through_real
+from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
+from softfx.rules.rule import Rule
 from softfx.runtime import places
-from softfx.values.domains import Soft
+from softfx.values import Soft, SoftCount, SoftIndex
 
 __all__ = ["RULES"]
 
 
-def _refuse(*operands: Any) -> None:
-    tensors = [operand for operand in operands if isinstance(operand, Tensor)]
-    if all(is_discrete(tensor) for tensor in tensors):
-        raise Cut("its operand arrives as a hard integer or bool: the gradient was cut upstream")
+# -- places among boundaries -------------------------------------------------------------------------------------------
 
 
 def _searchsorted(
-    context: RuleContext, sorted_sequence: Any, input: Any, *, out_int32: bool = False, right: bool = False,
-    side: str | None = None, sorter: Any = None,
-) -> Any:  # fmt: skip
+    context: RuleContext, sorted_sequence: Tensor, input: Tensor | float, *, out_int32: bool = False,
+    right: bool = False, side: str | None = None, sorter: Tensor | None = None,
+) -> SoftIndex:  # fmt: skip
     if sorter is not None:
-        raise Cut("searchsorted with a sorter has no rule")
-    return _located(context, softtorch.searchsorted, sorted_sequence, input, right or side == "right")
+        raise CannotSoften("searchsorted with a sorter has no rule")
+    return _located(context, sorted_sequence, input, right or side == "right")
 
 
 def _bucketize(
-    context: RuleContext, input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False
-) -> Any:
-    return _located(context, softtorch.searchsorted, boundaries, input, right)
+    context: RuleContext, input: Tensor | float, boundaries: Tensor, *, out_int32: bool = False, right: bool = False
+) -> SoftIndex:
+    return _located(context, boundaries, input, right)
 
 
-def _located(context: RuleContext, function: Callable[..., Tensor], boundaries: Any, values: Any, right: bool) -> Any:
-    _refuse(boundaries, values)
+def _located(context: RuleContext, boundaries: Tensor, values: Tensor | float, right: bool) -> SoftIndex:
+    refuse_discrete(boundaries, values)
     like = boundaries if is_discrete(values) or not isinstance(values, Tensor) else values
     if not isinstance(values, Tensor):
         values = context.call(torch.full, (), values, dtype=like.dtype, device=like.device)
     values, edges = as_number(context, values, like), as_number(context, boundaries, like)
-    return context.soft(context.call(function, edges, values, right=right, **context.options), "soft_index")
+    return context.soft_index(context.call(softtorch.searchsorted, edges, values, right=right, **context.options))
 
 
-def _histc(context: RuleContext, input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
-    _refuse(input)
-    return context.soft(context.call(softtorch.histc, input, bins, min, max, **context.options), "count")
+def _among(boundaries: str, relax: RuleFunction) -> RuleFunction:
+    """The propagation of an operation whose argument `boundaries` is searched.
 
+    An integer among fixed boundaries has the places of the integers that it may be.
+    """
+    through, signature = through_real(relax), inspect.signature(relax)
 
-def _carry_histc(context: RuleContext, input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
-    """What stands for an integer falls into the bins of those that it may be."""
-    if not isinstance(input, Soft) or min >= max:
-        return through_real(_histc)(context, input, bins, min, max)
-    return context.soft(context.call(places.binned, *points(context, input), bins, min, max), "count")
-
-
-def _carry_located(relax: Callable[..., Any]) -> Callable[..., Any]:
-    """An integer among fixed boundaries has the places of those that it may be."""
-    through = through_real(relax)
-
-    def carry(context: RuleContext, *args: Any, **kwargs: Any) -> Any:
-        bound = inspect.signature(relax).bind(context, *args, **kwargs).arguments
-        first = "sorted_sequence" if "sorted_sequence" in bound else "boundaries"
-        edges, values = bound[first], bound["input"]
+    def propagate(context: RuleContext, *args: object, **kwargs: object) -> Shadow:
+        bound = signature.bind(context, *args, **kwargs).arguments
+        edges, values = bound[boundaries], bound["input"]
         fixed = isinstance(edges, Tensor) and edges.dim() == 1 and bound.get("sorter") is None
         if not isinstance(values, Soft) or not fixed:
             return through(context, *args, **kwargs)
-        weights, numbers = points(context, values)
+        weights, numbers = values.finite(context.call)
         right = bool(bound.get("right")) or bound.get("side") == "right"
-        return context.soft(weights, "soft_index", context.call(places.located, edges, numbers, right))
+        return context.soft_index(weights, context.call(places.located, edges, numbers, right))
 
-    carry.__signature__ = inspect.signature(relax)  # type: ignore[attr-defined]  # arguments are checked as relax's
-    return carry
-
-
-_WHY = "A place among boundaries is an integer: neither the number nor the boundaries receive a gradient from it."
-_KEEP = "Keep it where the bin only labels or counts and no loss depends on it."
+    return checked_as(relax, propagate)
 
 
-def _rule(code: str, op: str, relax: Callable[..., Any], carry: Callable[..., Any]) -> Rule:
+# -- bins --------------------------------------------------------------------------------------------------------------
+
+
+def _histc(context: RuleContext, input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> SoftCount:
+    refuse_discrete(input)
+    return context.soft_count(context.call(softtorch.histc, input, bins, min, max, **context.options))
+
+
+def _histc_of_integers(
+    context: RuleContext, input: TensorOrSoft, bins: int = 100, min: float = 0, max: float = 0
+) -> Shadow:
+    """The propagation of histc: a shadow falls into the bins of the integers that it may be."""
+    if not isinstance(input, Soft) or min >= max:
+        return through_real(_histc)(context, input, bins, min, max)
+    weights, numbers = input.finite(context.call)
+    return context.soft_count(context.call(places.binned, weights, numbers, bins, min, max))
+
+
+# -- the records -------------------------------------------------------------------------------------------------------
+
+
+def _rule(code: str, operation: Operation, relax: RuleFunction, propagate: RuleFunction, formula: str) -> Rule:
     return Rule(
         code,
-        op,
+        operation,
         "discrete",
-        _WHY,
-        _KEEP,
+        "A place among boundaries is an integer: neither the number nor the boundaries receive a gradient from it.",
+        "Keep it where the bin only labels or counts and no loss depends on it.",
         "soft ranks by sums of steps; Qin, Liu and Li 2010",
-        soft=f"softtorch.{op}",
+        formula=formula,
+        soft=f"softtorch.{operation.name}",
         relax=relax,
-        carry=carry,
+        propagate=propagate,
     )
 
 
+_GAP = "P_k = sigma((x - b_(k-1)) / s) - sigma((x - b_k) / s), for the gap k of the boundaries b"
+
 RULES = (
-    _rule("SX231", "searchsorted", _searchsorted, _carry_located(_searchsorted)),
-    _rule("SX232", "bucketize", _bucketize, _carry_located(_bucketize)),
-    _rule("SX233", "histc", _histc, _carry_histc),
+    _rule("SX231", ops.searchsorted, _searchsorted, _among("sorted_sequence", _searchsorted), _GAP),
+    _rule("SX232", ops.bucketize, _bucketize, _among("boundaries", _bucketize), _GAP),
+    _rule(
+        "SX233",
+        ops.histc,
+        _histc,
+        _histc_of_integers,
+        "sum_j (sigma((x_j - b_k) / s) - sigma((x_j - b_(k+1)) / s)), for bin k between its edges, "
+        "the outer edges infinite where the bins span the data",
+    ),
 )

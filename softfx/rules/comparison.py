@@ -1,156 +1,193 @@
-"""Comparisons: of real numbers (relaxed), and of soft indices, counts and bools (resolved on their points).
+"""Comparisons: of real numbers (relaxed), and of soft indices, counts and bools (resolved on the integers they may be).
 
-A comparison of an index is the probability that it holds, summed over the numbers the index ranges over; it is
-not relaxed a second time.
+A comparison of an index is the probability that it holds, summed over the numbers that the index ranges over; it is not
+relaxed a second time. To add a comparison of two operands, append a `_comparison` to RULES.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 import softtorch
+from softfx import ops
+from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.operation import Operation
+from softfx.rules.context import Operand, RuleContext
 from softfx.rules.estimators import difference, drawn, identity
-from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.values import as_real, is_discrete, points
+from softfx.rules.readings import as_real
+from softfx.rules.refusals import ARRIVES_HARD, CannotSoften, is_discrete, refuse_discrete
+from softfx.rules.rule import Estimate, Rule
 from softfx.runtime import distributions, draws
-from softfx.values.domains import Domain, Soft
+from softfx.values import Soft, SoftBool, SoftCount
 
 __all__ = ["RULES"]
 
 
-def _relax(function: Callable[..., Tensor]) -> Callable[..., Any]:
-    def relax(context: RuleContext, input: Any, other: Any) -> Any:
-        tensors = [operand for operand in (input, other) if isinstance(operand, Tensor)]
-        if all(is_discrete(tensor) for tensor in tensors):
-            raise Cut("its operand arrives as a hard integer or bool: the gradient was cut upstream")
-        like = next(tensor for tensor in tensors if not is_discrete(tensor))
-        x, y = (_real(context, operand, like) for operand in (input, other))
-        return context.soft(context.call(function, x, y, **context.options), "soft_bool")
+# -- of two operands ---------------------------------------------------------------------------------------------------
+
+
+def _relax(function: Callable[..., Tensor]) -> Callable[..., SoftBool]:
+    """The relaxation of a comparison by its soft form `function`."""
+
+    def relax(context: RuleContext, input: Tensor | float, other: Tensor | float) -> SoftBool:
+        reals = [o for o in (input, other) if isinstance(o, Tensor) and not is_discrete(o)]
+        if not reals:
+            raise CannotSoften(ARRIVES_HARD)
+        x, y = (_real(context, operand, reals[0]) for operand in (input, other))
+        return context.soft_bool(context.call(function, x, y, **context.options))
 
     return relax
 
 
-def _real(context: RuleContext, operand: Any, like: Tensor) -> Any:
+def _real(context: RuleContext, operand: Tensor | float, like: Tensor) -> Tensor:
+    """An operand as a tensor of the dtype of `like`, if it is no real tensor."""
     if isinstance(operand, Tensor):
         return context.call(torch.Tensor.to, operand, like.dtype) if is_discrete(operand) else operand
     return context.call(torch.full, (), operand, dtype=like.dtype, device=like.device)
 
 
-def _carry(compare: Callable[..., Tensor], function: Callable[..., Tensor]) -> Callable[..., Any]:
+def _resolved(compare: Callable[..., Tensor], function: Callable[..., Tensor]) -> Callable[..., SoftBool]:
+    """The propagation of a comparison: `compare` on integers, the soft form beside a real tensor."""
     relax = _relax(function)
 
-    def carry(context: RuleContext, input: Any, other: Any) -> Any:
-        if any(isinstance(operand, Tensor) and not context.whole(operand) for operand in (input, other)):
+    def propagate(context: RuleContext, input: Operand, other: Operand) -> SoftBool:
+        if any(isinstance(operand, Tensor) and not context.is_integral(operand) for operand in (input, other)):
             return relax(context, as_real(context, input), as_real(context, other))
         if isinstance(input, Soft) and isinstance(other, Soft):
-            return context.soft(_both(context, compare, input, other), "soft_bool")
+            return context.soft_bool(_of_two(context, compare, input, other))
         soft, fixed, reflected = (input, other, False) if isinstance(input, Soft) else (other, input, True)
-        weights, support = points(context, soft)
+        assert isinstance(soft, Soft)  # one of the two is
+        weights, support = soft.finite(context.call)
         value = context.call(distributions.probability, compare, weights, support, None, fixed, reflected)
-        return context.soft(value, "soft_bool")
+        return context.soft_bool(value)
 
-    return carry
+    return propagate
 
 
-def _both(context: RuleContext, compare: Callable[..., Tensor], input: Soft, other: Soft) -> Any:
-    if input.domain is Domain.COUNT and other.domain is Domain.COUNT:
-        weights, support = points(context, Soft(Domain.COUNT, context.call(torch.sub, input.value, other.value)))
-        return context.call(distributions.probability, compare, weights, support, None, 0, False)
-    return context.call(distributions.probability, compare, *points(context, input), *points(context, other))
+def _of_two(context: RuleContext, compare: Callable[..., Tensor], input: Soft, other: Soft) -> Tensor:
+    """The probability that a comparison of two shadows holds: of two counts, that of their difference with 0."""
+    result: Tensor
+    if isinstance(input, SoftCount) and isinstance(other, SoftCount):
+        apart = SoftCount(context.call(torch.sub, input.value, other.value))
+        weights, support = apart.finite(context.call)
+        result = context.call(distributions.probability, compare, weights, support, None, 0, False)
+    else:
+        x, y = input.finite(context.call), other.finite(context.call)
+        result = context.call(distributions.probability, compare, *x, *y)
+    return result
+
+
+def _of_numbers(func: Function, args: Args, kwargs: Kwargs) -> bool:
+    """Return True if numbers are compared, and not a tensor with None or a string."""
+    return all(isinstance(operand, Tensor | int | float | complex) for operand in (*args, *kwargs.values()))
 
 
 def _comparison(
-    code: str, op: str, compare: Callable[..., Tensor], function: Callable[..., Tensor], *aliases: str, sign: int = 0
+    code: str, operation: Operation, function: Callable[..., Tensor], formula: str, *, sign: int = 0
 ) -> Rule:
+    """A rule of a comparison that grows with its first operand (`sign` above 0), falls, or does neither."""
+    compare = operation.function
+    estimators: dict[str, Estimate] = {}
+    if sign:
+        estimators["identity"] = identity(difference(sign))
+        estimators["gumbel"] = drawn(compare, draws.with_logistic_noise)
     return Rule(
         code,
-        op,
+        operation,
         "discrete",
         "A bool has no derivative: whatever is compared stops learning from what the comparison decides.",
         "Keep it where the bool only checks an argument, pads, or selects between branches that need no gradient.",
         "SoftTorch 0.1.1 documentation",
+        formula=formula,
         soft=f"softtorch.{function.__name__}",
         relax=_relax(function),
-        carry=_carry(compare, function),
-        aliases=aliases,
+        propagate=_resolved(compare, function),
         options=("softness", "mode", "epsilon"),
-        site=_of_numbers,
-        estimators={"identity": identity(difference(sign)), "gumbel": drawn(compare, draws.with_logistic_noise)}
-        if sign
-        else {},
+        is_site=_of_numbers,
+        estimators=estimators,
     )
 
 
-def _of_numbers(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether numbers are compared, and not a tensor with None or a string."""
-    return all(isinstance(operand, Tensor | int | float | complex) for operand in (*args, *kwargs.values()))
+# -- other questions that a bool answers -------------------------------------------------------------------------------
 
 
-def _isclose(context: RuleContext, input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8) -> Any:
-    if is_discrete(input) or is_discrete(other):
-        raise Cut("its operand arrives as a hard integer or bool: the gradient was cut upstream")
+def _isclose(context: RuleContext, input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8) -> SoftBool:
+    refuse_discrete(input)
+    refuse_discrete(other)
     value = context.call(softtorch.isclose, input, other, rtol=rtol, atol=atol, **context.options)
-    return context.soft(value, "soft_bool")
+    return context.soft_bool(value)
 
 
-def _signbit(context: RuleContext, input: Any) -> Any:
+def _signbit(context: RuleContext, input: Tensor) -> SoftBool:
     zero = _real(context, 0, input)
-    return context.soft(context.call(softtorch.less, input, zero, **context.options), "soft_bool")
+    return context.soft_bool(context.call(softtorch.less, input, zero, **context.options))
 
 
 def _isin(
-    context: RuleContext, elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False
-) -> Any:
-    """Whether an index is one of these: how likely it is at any of them."""
+    context: RuleContext,
+    elements: Operand,
+    test_elements: Operand,
+    *,
+    assume_unique: bool = False,
+    invert: bool = False,
+) -> SoftBool:
+    """The probability that an index is any of the numbers in a list."""
     if not isinstance(elements, Soft) or isinstance(test_elements, Soft):
-        raise Cut("isin in a list of soft values")
-    weights, support = points(context, elements)
+        raise CannotSoften("isin in a list of soft values")
+    weights, support = elements.finite(context.call)
     hits = context.call(torch.isin, support, test_elements, invert=invert)
-    return context.soft(context.call(distributions.weighted, weights, hits), "soft_bool")
+    return context.soft_bool(context.call(distributions.weighted, weights, hits))
 
 
 RULES = (
-    _comparison("SX301", "gt", torch.gt, softtorch.greater, "greater", sign=1),
-    _comparison("SX302", "ge", torch.ge, softtorch.greater_equal, "greater_equal", sign=1),
-    _comparison("SX303", "lt", torch.lt, softtorch.less, "less", sign=-1),
-    _comparison("SX304", "le", torch.le, softtorch.less_equal, "less_equal", sign=-1),
-    _comparison("SX305", "eq", torch.eq, softtorch.eq),
-    _comparison("SX306", "ne", torch.ne, softtorch.not_equal, "not_equal"),
+    _comparison("SX301", ops.gt, softtorch.greater, "sigma((x - y - epsilon) / s)", sign=1),
+    _comparison("SX302", ops.ge, softtorch.greater_equal, "sigma((x - y + epsilon) / s)", sign=1),
+    _comparison("SX303", ops.lt, softtorch.less, "sigma((y - x - epsilon) / s)", sign=-1),
+    _comparison("SX304", ops.le, softtorch.less_equal, "sigma((y - x + epsilon) / s)", sign=-1),
+    _comparison(
+        "SX305",
+        ops.eq,
+        softtorch.eq,
+        "2 sigma((epsilon - |x - y|) / s), at most 1, |.| soft; "
+        "of indices: the sum of the probabilities of equal pairs",
+    ),
+    _comparison("SX306", ops.ne, softtorch.not_equal, "1 - eq(x, y), eq soft"),
     Rule(
         "SX307",
-        "isclose",
+        ops.isclose,
         "discrete",
         "A bool has no derivative.",
         "Keep it where it only checks an argument.",
         "SoftTorch 0.1.1 documentation",
+        formula="2 sigma((atol + rtol |y| + epsilon - |x - y|) / s), at most 1, |.| soft",
         soft="softtorch.isclose",
         relax=_isclose,
         options=("softness", "mode", "epsilon"),
     ),
     Rule(
         "SX308",
-        "signbit",
+        ops.signbit,
         "discrete",
         "A bool has no derivative.",
         "Keep it where it only checks an argument.",
         "SoftTorch 0.1.1 documentation",
+        formula="lt(x, 0), lt soft",
         soft="softtorch.less",
         relax=_signbit,
-        site=_of_numbers,
+        is_site=_of_numbers,
     ),
     Rule(
         "SX309",
-        "isin",
+        ops.isin,
         "selection",
         "Whether an index is in a list; of a soft one it is a probability.",
         "It follows what reaches it.",
         "",
         soft="softfx.runtime.distributions.weighted",
-        carry=_isin,
+        propagate=_isin,
         options=(),
     ),
 )

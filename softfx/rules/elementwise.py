@@ -1,50 +1,68 @@
 """Elementwise operations with a jump (discrete) or a corner (kink): round, sign, relu, clamp and their kin.
 
-All are drop-ins: a real number in, a real number of the same shape out. On a shadow they act on the number it is
-worth. To add one, append a record to RULES; its softtorch function carries the mathematics.
+All are drop-ins: a real number in, a real number of the same shape out. On a shadow they act on the number that it is
+worth. To add one, append a record to RULES; its softtorch function carries the mathematics, and its formula says it.
+Where whole numbers stay whole under it, say so by `propagating=_exactly(...)`.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 import softtorch
+from softfx import ops
+from softfx.ops.operation import Operation
 from softfx.rules.arithmetic import on_integers
+from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow
 from softfx.rules.estimators import first, identity
-from softfx.rules.rule import Cut, Family, Rule, RuleContext
-from softfx.rules.values import counted, is_discrete, on_points, through_real
+from softfx.rules.readings import checked_as, counted, on_points, through_real
+from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
+from softfx.rules.rule import Family, Rule
 from softfx.runtime import distributions
-from softfx.values.domains import Soft
+from softfx.values import Soft
 
 __all__ = ["RULES"]
 
+# -- relaxations -------------------------------------------------------------------------------------------------------
 
-def _rounding(function: Callable[..., Tensor]) -> Callable[..., Any]:
-    """A number rounded stands for an integer from there on."""
 
-    def relax(context: RuleContext, input: Any) -> Any:
-        _refuse_integers(input)
-        return context.soft(context.call(function, input, **context.options), "count")
+def _rounding(function: Callable[..., Tensor]) -> RuleFunction:
+    """The relaxation of a rounding: a rounded number stands for an integer from there on."""
+
+    def relax(context: RuleContext, input: Tensor) -> Soft:
+        refuse_discrete(input)
+        return context.soft_count(context.call(function, input, **context.options))
 
     return relax
 
 
-def _unary(function: Callable[..., Tensor]) -> Callable[..., Any]:
-    def relax(context: RuleContext, input: Any) -> Any:
-        _refuse_integers(input)
+def _round(context: RuleContext, input: Tensor, *, decimals: int = 0) -> Shadow:
+    """round; to some decimals, of the number in units of the last one, which gives no integer."""
+    refuse_discrete(input)
+    if decimals == 0:
+        return context.soft_count(context.call(softtorch.round, input, **context.options))
+    scaled = context.call(torch.mul, input, 10.0**decimals)
+    return context.call(torch.div, context.call(softtorch.round, scaled, **context.options), 10.0**decimals)
+
+
+def _unary(function: Callable[..., Tensor]) -> RuleFunction:
+    """The relaxation of an operation of one operand."""
+
+    def relax(context: RuleContext, input: Tensor) -> Tensor:
+        refuse_discrete(input)
         return context.call(function, input, **context.options)
 
     return relax
 
 
-def _binary(function: Callable[..., Tensor]) -> Callable[..., Any]:
-    def relax(context: RuleContext, input: Any, other: Any) -> Any:
-        _refuse_integers(input, other)
+def _binary(function: Callable[..., Tensor]) -> RuleFunction:
+    """The relaxation of an operation of two operands, one of which may be a number."""
+
+    def relax(context: RuleContext, input: Tensor | float, other: Tensor | float) -> Tensor:
+        refuse_discrete(input, other)
         if not isinstance(input, Tensor):
             input = context.call(torch.full_like, other, input)
         return context.call(function, input, other, **context.options)
@@ -52,43 +70,18 @@ def _binary(function: Callable[..., Tensor]) -> Callable[..., Any]:
     return relax
 
 
-def _refuse_integers(*operands: Any) -> None:
-    tensors = [operand for operand in operands if isinstance(operand, Tensor)]
-    if tensors and all(is_discrete(tensor) for tensor in tensors):
-        raise Cut("its operand arrives as a hard integer or bool: the gradient was cut upstream")
+def _shrink(function: Callable[..., Tensor]) -> RuleFunction:
+    """The relaxation of an operation that sets numbers nearer to 0 than `lambd` to 0."""
+
+    def relax(context: RuleContext, input: Tensor, lambd: float = 0.5) -> Tensor:
+        return context.call(function, input, lambd, **context.options)
+
+    return relax
 
 
-def _round(context: RuleContext, input: Any, *, decimals: int = 0) -> Any:
-    _refuse_integers(input)
-    if decimals == 0:
-        return context.soft(context.call(softtorch.round, input, **context.options), "count")
-    scaled = context.call(torch.mul, input, 10.0**decimals)
-    return context.call(torch.div, context.call(softtorch.round, scaled, **context.options), 10.0**decimals)
-
-
-def _clamp(context: RuleContext, input: Any, min: Any = None, max: Any = None) -> Any:
-    return context.call(distributions.real_clamp, input, min, max, **context.options)
-
-
-def _clamp_min(context: RuleContext, input: Any, min: Any) -> Any:
-    return context.call(distributions.real_clamp, input, min, None, **context.options)
-
-
-def _clamp_max(context: RuleContext, input: Any, max: Any) -> Any:
-    return context.call(distributions.real_clamp, input, None, max, **context.options)
-
-
-def _hardtanh(context: RuleContext, input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
-    return context.call(distributions.real_clamp, input, min_val, max_val, **context.options)
-
-
-def _relu6(context: RuleContext, input: Any) -> Any:
-    return context.call(distributions.real_clamp, input, 0.0, 6.0, **context.options)
-
-
-def _relu(context: RuleContext, input: Any) -> Any:
+def _relu(context: RuleContext, input: Tensor) -> Tensor:
     """The ramp of the mode, gated or not, or relu convolved with a Gaussian."""
-    _refuse_integers(input)
+    refuse_discrete(input)
     options = dict(context.options)
     if options.pop("gaussian", False):
         softness = {key: options[key] for key in ("softness",) if key in options}
@@ -96,101 +89,102 @@ def _relu(context: RuleContext, input: Any) -> Any:
     return context.call(softtorch.relu, input, **options)
 
 
-def _leaky_relu(context: RuleContext, input: Any, negative_slope: float = 0.01) -> Any:
+def _clamp(
+    context: RuleContext, input: Tensor, min: Tensor | float | None = None, max: Tensor | float | None = None
+) -> Tensor:
+    return context.call(distributions.real_clamp, input, min, max, **context.options)
+
+
+def _clamp_min(context: RuleContext, input: Tensor, min: Tensor | float) -> Tensor:
+    return context.call(distributions.real_clamp, input, min, None, **context.options)
+
+
+def _clamp_max(context: RuleContext, input: Tensor, max: Tensor | float) -> Tensor:
+    return context.call(distributions.real_clamp, input, None, max, **context.options)
+
+
+def _hardtanh(context: RuleContext, input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    return context.call(distributions.real_clamp, input, min_val, max_val, **context.options)
+
+
+def _relu6(context: RuleContext, input: Tensor) -> Tensor:
+    return context.call(distributions.real_clamp, input, 0.0, 6.0, **context.options)
+
+
+def _leaky_relu(context: RuleContext, input: Tensor, negative_slope: float = 0.01) -> Tensor:
     return context.call(softtorch.leaky_relu, input, negative_slope, **context.options)
 
 
-def _threshold(context: RuleContext, input: Any, threshold: float, value: float) -> Any:
+def _threshold(context: RuleContext, input: Tensor, threshold: float, value: float) -> Tensor:
     return context.call(softtorch.threshold, input, threshold, value, **context.options)
 
 
-def _shrink(function: Callable[..., Tensor]) -> Callable[..., Any]:
-    def relax(context: RuleContext, input: Any, lambd: float = 0.5) -> Any:
-        return context.call(function, input, lambd, **context.options)
-
-    return relax
-
-
-def _prelu(context: RuleContext, input: Any, weight: Any) -> Any:
+def _prelu(context: RuleContext, input: Tensor, weight: Tensor) -> Tensor:
     return context.call(softtorch.prelu, input, weight, **context.options)
 
 
-def _heaviside(context: RuleContext, input: Any, values: Any) -> Any:
+def _heaviside(context: RuleContext, input: Tensor, values: Tensor) -> Tensor:
     return context.call(softtorch.heaviside, input, **context.options)
 
 
-def _copysign(context: RuleContext, input: Any, other: Any) -> Any:
+def _copysign(context: RuleContext, input: Tensor | float, other: Tensor | float) -> Tensor:
     """The size of one number with the softened sign of another."""
     if not isinstance(other, Tensor) or not isinstance(input, Tensor) or is_discrete(other):
-        raise Cut("copysign of a number that is no tensor has no rule")
+        raise CannotSoften("copysign of a number that is no tensor has no rule")
     return context.call(
         torch.mul, context.call(torch.abs, input), context.call(softtorch.sign, other, **context.options)
     )
 
 
-# What these are on the numbers that a soft index ranges over.
-_EXACT: dict[str, Callable[..., Tensor]] = {
-    "clamp": torch.clamp, "clamp_min": torch.clamp_min, "clamp_max": torch.clamp_max, "abs": torch.abs,
-    "sign": torch.sign, "relu": torch.relu, "minimum": torch.minimum, "maximum": torch.maximum,
-}  # fmt: skip
+# -- propagation: functions from a rule's `relax` to its `propagate` ---------------------------------------------------
+
+_Propagation = Callable[[RuleFunction], RuleFunction]
 
 
-_OF_TWO = ("minimum", "maximum")
-_ROUNDINGS = ("round", "floor", "ceil", "trunc")
+def _unchanged(relax: RuleFunction) -> RuleFunction:
+    """The propagation of a rounding: a shadow stands for an integer, which is rounded already."""
+
+    def propagate(context: RuleContext, input: Soft, *, decimals: int = 0) -> Shadow:
+        return context.like(input, input.tensor)
+
+    return propagate
 
 
-def _rounded(context: RuleContext, input: Soft, *, decimals: int = 0) -> Any:
-    """What stands for an integer is rounded already."""
-    return context.soft(input.value, input.domain.value, input.support)
+def _exactly(exact: Callable[..., Tensor]) -> _Propagation:
+    """The propagation by `exact` on the numbers that an index ranges over, and else on the number that it is worth."""
+    return _exactly_by(lambda context, *args, **kwargs: on_points(context, exact, *args, **kwargs))
 
 
-def _carry(op: str, relax: Callable[..., Any]) -> Callable[..., Any]:
-    """Exactly, on the numbers that an index ranges over; otherwise on the number that a shadow is worth."""
-    through, exact = through_real(relax), _EXACT.get(op)
-    if op in _ROUNDINGS:
-        return _rounded
-    if exact is None:
-        return through
+def _exactly_of_two(exact: Callable[..., Tensor]) -> _Propagation:
+    """`_exactly` of an operation of two operands, each of which may be an index."""
 
-    def carry(context: RuleContext, *args: Any, **kwargs: Any) -> Any:
-        both = op in _OF_TWO and len(args) == 2
-        index = on_integers(context, exact, *args) if both else on_points(context, exact, *args, **kwargs)
-        if index is not None:
-            return index
-        shadow = through(context, *args, **kwargs)
-        return counted(context, shadow, *args, *kwargs.values())
+    def on_indices(context: RuleContext, *args: Operand, **kwargs: Operand) -> Soft | None:
+        if len(args) == 2:
+            return on_integers(context, exact, *args)
+        return on_points(context, exact, *args, **kwargs)
 
-    carry.__signature__ = inspect.signature(relax)  # type: ignore[attr-defined]  # so that arguments are checked as relax's
-    return carry
+    return _exactly_by(on_indices)
 
 
-def _elementwise(
-    code: str,
-    op: str,
-    family: Family,
-    relax: Callable[..., Any],
-    why: str,
-    keep: str,
-    *aliases: str,
-    source: str = "SoftTorch 0.1.1 documentation",
-    options: tuple[str, ...] = ("softness", "mode"),
-) -> Rule:
-    return Rule(
-        code,
-        op,
-        family,
-        why,
-        keep,
-        source,
-        soft=f"softtorch.{op}",
-        relax=relax,
-        carry=_carry(op, relax),
-        aliases=aliases,
-        options=options,
-        drop_in=True,
-        estimators={"identity": identity(first)} if op in _ROUNDINGS or family == "discrete" else {},
-    )
+def _exactly_by(on_indices: Callable[..., Soft | None]) -> _Propagation:
+    """The propagation by `on_indices` where it gives a shadow, and else on the number that a shadow is worth."""
 
+    def propagation(relax: RuleFunction) -> RuleFunction:
+        through = through_real(relax)
+
+        def propagate(context: RuleContext, *args: object, **kwargs: object) -> Shadow:
+            index = on_indices(context, *args, **kwargs)
+            if index is not None:
+                return index
+            shadow = through(context, *args, **kwargs)
+            return counted(context, shadow, *args, *kwargs.values())
+
+        return checked_as(relax, propagate)
+
+    return propagation
+
+
+# -- the records -------------------------------------------------------------------------------------------------------
 
 _STAIRS = ("softness", "mode", "neighbor_radius")
 _GATED = ("softness", "mode", "gated")
@@ -200,35 +194,120 @@ _CORNER = "Differentiable almost everywhere; flat on one side, so units there re
 _KEEP_COUNTS = "Keep it where the rounded number only labels or counts and no loss depends on it."
 _KEEP_KINK = "Usually keep it: optimisers cope with corners; soften it when units die or second derivatives matter."
 
+
+def _elementwise(
+    code: str,
+    operation: Operation,
+    family: Family,
+    relax: RuleFunction,
+    formula: str,
+    why: str,
+    keep: str,
+    *,
+    propagating: _Propagation = through_real,
+    source: str = "SoftTorch 0.1.1 documentation",
+    options: tuple[str, ...] = ("softness", "mode"),
+    soft: str | None = None,
+) -> Rule:
+    return Rule(
+        code,
+        operation,
+        family,
+        why,
+        keep,
+        source,
+        formula=formula,
+        soft=soft or f"softtorch.{operation.name}",
+        relax=relax,
+        propagate=propagating(relax),
+        options=options,
+        drop_in=True,
+        estimators={"identity": identity(first)} if family == "discrete" else {},
+    )
+
+
+def _jump(
+    code: str,
+    operation: Operation,
+    relax: RuleFunction,
+    formula: str,
+    *,
+    propagating: _Propagation = through_real,
+    source: str = "SoftTorch 0.1.1 documentation",
+    options: tuple[str, ...] = ("softness", "mode"),
+    soft: str | None = None,
+) -> Rule:
+    """A rule of an operation that is constant between its jumps."""
+    return _elementwise(
+        code, operation, "discrete", relax, formula, _FLAT, _KEEP_COUNTS,
+        propagating=propagating, source=source, options=options, soft=soft,
+    )  # fmt: skip
+
+
+def _kink(
+    code: str,
+    operation: Operation,
+    relax: RuleFunction,
+    formula: str,
+    *,
+    why: str = _CORNER,
+    propagating: _Propagation = through_real,
+    options: tuple[str, ...] = ("softness", "mode"),
+    soft: str | None = None,
+) -> Rule:
+    """A rule of an operation with corners."""
+    return _elementwise(
+        code,
+        operation,
+        "kink",
+        relax,
+        formula,
+        why,
+        _KEEP_KINK,
+        propagating=propagating,
+        options=options,
+        soft=soft,
+    )
+
+
 RULES = (
-    _elementwise(
-        "SX101", "round", "discrete", _round, _FLAT, _KEEP_COUNTS,
-        source="arXiv 2504.19026", options=_STAIRS,
-    ),
-    _elementwise("SX102", "floor", "discrete", _rounding(softtorch.floor), _FLAT, _KEEP_COUNTS, options=_STAIRS),
-    _elementwise("SX103", "ceil", "discrete", _rounding(softtorch.ceil), _FLAT, _KEEP_COUNTS, options=_STAIRS),
-    _elementwise("SX104", "trunc", "discrete", _rounding(softtorch.trunc), _FLAT, _KEEP_COUNTS, "fix", options=_STAIRS),
-    _elementwise("SX105", "sign", "discrete", _rounding(softtorch.sign), _FLAT, _KEEP_COUNTS, "sgn"),
-    _elementwise("SX106", "heaviside", "discrete", _heaviside, _FLAT, _KEEP_COUNTS),
-    _elementwise("SX108", "copysign", "discrete", _copysign, _FLAT, _KEEP_COUNTS),
-    _elementwise(
-        "SX107", "frac", "kink", _unary(softtorch.frac), "Right between its jumps, blind to them.", _KEEP_KINK,
-        options=_STAIRS,
-    ),
-    _elementwise("SX121", "abs", "kink", _unary(softtorch.abs), _CORNER, _KEEP_KINK, "absolute"),
-    _elementwise("SX122", "relu", "kink", _relu, _CORNER, _KEEP_KINK, options=(*_GATED, "gaussian")),
-    _elementwise("SX123", "clamp", "kink", _clamp, _CORNER, _KEEP_KINK, "clip", options=_GATED),
-    _elementwise("SX124", "clamp_min", "kink", _clamp_min, _CORNER, _KEEP_KINK, options=_GATED),
-    _elementwise("SX125", "clamp_max", "kink", _clamp_max, _CORNER, _KEEP_KINK, options=_GATED),
-    _elementwise("SX126", "hardtanh", "kink", _hardtanh, _CORNER, _KEEP_KINK, options=_GATED),
-    _elementwise("SX127", "relu6", "kink", _relu6, _CORNER, _KEEP_KINK, options=_GATED),
-    _elementwise("SX128", "leaky_relu", "kink", _leaky_relu, _CORNER, _KEEP_KINK, options=_GATED),
-    _elementwise("SX129", "hardsigmoid", "kink", _unary(softtorch.hardsigmoid), _CORNER, _KEEP_KINK),
-    _elementwise("SX130", "hardswish", "kink", _unary(softtorch.hardswish), _CORNER, _KEEP_KINK),
-    _elementwise("SX131", "threshold", "kink", _threshold, _CORNER, _KEEP_KINK),
-    _elementwise("SX134", "hardshrink", "kink", _shrink(softtorch.hardshrink), _HOLE, _KEEP_KINK),
-    _elementwise("SX135", "softshrink", "kink", _shrink(softtorch.softshrink), _HOLE, _KEEP_KINK),
-    _elementwise("SX136", "prelu", "kink", _prelu, "Its slope jumps at 0.", _KEEP_KINK),
-    _elementwise("SX132", "minimum", "kink", _binary(softtorch.minimum), _CORNER, _KEEP_KINK, "fmin"),
-    _elementwise("SX133", "maximum", "kink", _binary(softtorch.maximum), _CORNER, _KEEP_KINK, "fmax"),
+    _jump("SX101", ops.round, _round,
+          "sum_k k (sigma((x - k + 1/2) / s) - sigma((x - k - 1/2) / s)), over the integers k around x",
+          propagating=_unchanged, source="arXiv 2504.19026", options=_STAIRS),
+    _jump("SX102", ops.floor, _rounding(softtorch.floor), "round(x - 1/2), round soft",
+          propagating=_unchanged, options=_STAIRS),
+    _jump("SX103", ops.ceil, _rounding(softtorch.ceil), "round(x + 1/2), round soft",
+          propagating=_unchanged, options=_STAIRS),
+    _jump("SX104", ops.trunc, _rounding(softtorch.trunc), "floor(x) + sigma(-x / s), floor soft",
+          propagating=_unchanged, options=_STAIRS),
+    _jump("SX105", ops.sign, _rounding(softtorch.sign), "2 sigma(x / s) - 1", propagating=_exactly(torch.sign)),
+    _jump("SX106", ops.heaviside, _heaviside, "sigma(x / s)"),
+    _jump("SX108", ops.copysign, _copysign, "|x| (2 sigma(y / s) - 1)", soft="softtorch.sign"),
+    _kink("SX107", ops.frac, _unary(softtorch.frac), "x - trunc(x), trunc soft",
+          why="Right between its jumps, blind to them.", options=_STAIRS),
+    _kink("SX121", ops.abs, _unary(softtorch.abs), "x (2 sigma(x / s) - 1)", propagating=_exactly(torch.abs)),
+    _kink("SX122", ops.relu, _relu, "s times the integral of sigma up to x / s; mode smooth: s log(1 + e^(x / s))",
+          propagating=_exactly(torch.relu), options=(*_GATED, "gaussian")),
+    _kink("SX123", ops.clamp, _clamp, "low + relu(x - low) - relu(x - high), relu soft",
+          propagating=_exactly(torch.clamp), options=_GATED),
+    _kink("SX124", ops.clamp_min, _clamp_min, "low + relu(x - low), relu soft",
+          propagating=_exactly(torch.clamp_min), options=_GATED, soft="softtorch.clamp"),
+    _kink("SX125", ops.clamp_max, _clamp_max, "high - relu(high - x), relu soft",
+          propagating=_exactly(torch.clamp_max), options=_GATED, soft="softtorch.clamp"),
+    _kink("SX126", ops.hardtanh, _hardtanh, "clamp(x, min_val, max_val), clamp soft", options=_GATED),
+    _kink("SX127", ops.relu6, _relu6, "clamp(x, 0, 6), clamp soft", options=_GATED),
+    _kink("SX128", ops.leaky_relu, _leaky_relu, "a x + (1 - a) relu(x), a the negative slope, relu soft",
+          options=_GATED),
+    _kink("SX129", ops.hardsigmoid, _unary(softtorch.hardsigmoid), "clamp(x, -3, 3) / 6 + 1/2, clamp soft"),
+    _kink("SX130", ops.hardswish, _unary(softtorch.hardswish), "x hardsigmoid(x), hardsigmoid soft"),
+    _kink("SX131", ops.threshold, _threshold, "value + (x - value) sigma((x - threshold) / s)"),
+    _kink("SX134", ops.hardshrink, _shrink(softtorch.hardshrink),
+          "x (sigma((x - lambd) / s) + sigma((-x - lambd) / s))", why=_HOLE),
+    _kink("SX135", ops.softshrink, _shrink(softtorch.softshrink), "relu(x - lambd) - relu(-x - lambd), relu soft",
+          why=_HOLE),
+    _kink("SX136", ops.prelu, _prelu, "relu(x) - w relu(-x), w the weight, relu soft", why="Its slope jumps at 0."),
+    _kink("SX132", ops.minimum, _binary(softtorch.minimum), "y - relu(y - x), relu soft",
+          propagating=_exactly_of_two(torch.minimum)),
+    _kink("SX133", ops.maximum, _binary(softtorch.maximum), "y + relu(x - y), relu soft",
+          propagating=_exactly_of_two(torch.maximum)),
 )  # fmt: skip

@@ -1,56 +1,64 @@
-"""What may give a straight-through site its derivative instead of its soft form: the estimators of a policy.
+"""Estimators: other derivatives that a policy may give to a straight-through site instead of its soft form's.
 
 An estimator is called in place of a rule's own function, with that function and the operands, and returns a shadow as
-that one would. A rule names those that fit it (`Rule.estimators`). To add one: a function here, its name in
-softfx.decisions.policy.schema, and a place in the rules that it fits.
+that function would. To add one, write its function here, its name in softfx.decisions.policy.schema, and an entry in
+`Rule.estimators` of the rules that it fits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 import softtorch
-from softfx.rules.rule import Cut, Estimate, RuleContext
-from softfx.rules.values import as_real, harden, is_discrete
+from softfx.ops.calls import Function
+from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow
+from softfx.rules.readings import as_real
+from softfx.rules.refusals import ARRIVES_HARD, CannotSoften, is_discrete
+from softfx.rules.rule import Estimate
 from softfx.runtime import distributions
-from softfx.values.domains import Domain, Soft
+from softfx.values import Soft, SoftIndex
 
 __all__ = ["difference", "drawn", "first", "identity", "reinmax"]
 
+_Shadow = TypeVar("_Shadow", bound=Soft)
 
-def identity(passed: Callable[..., Any]) -> Estimate:
+
+# -- estimators --------------------------------------------------------------------------------------------------------
+
+
+def identity(passed: Callable[..., Tensor]) -> Estimate:
     """The derivative of `passed(context, *operands)`, a real number of the result's shape (arXiv 1308.3432)."""
 
-    def estimate(context: RuleContext, relax: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def estimate(context: RuleContext, relax: RuleFunction, *args: object, **kwargs: object) -> Tensor | Soft:
         operands = [as_real(context, arg) for arg in args]
         if all(is_discrete(operand) for operand in operands if isinstance(operand, Tensor)):
-            raise Cut("its operand arrives as a hard integer or bool: the gradient was cut upstream")
+            raise CannotSoften(ARRIVES_HARD)
         value = passed(context, *operands)
         if not isinstance(context.hard, Tensor) or value.shape != context.hard.shape:
-            raise Cut("the identity has another shape than its result")
-        return _certain(context, context.soft(value, "soft_bool")) if is_discrete(context.hard) else value
+            raise CannotSoften("the identity has another shape than its result")
+        return _with_hard_value(context, context.soft_bool(value)) if is_discrete(context.hard) else value
 
     return estimate
 
 
-def reinmax(context: RuleContext, relax: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def reinmax(context: RuleContext, relax: RuleFunction, *args: object, **kwargs: object) -> SoftIndex:
     """The second-order derivative of ReinMax for the choice of one of several (arXiv 2304.08612)."""
     soft = relax(context, *args, **kwargs)
-    if not isinstance(soft, Soft) or soft.domain is not Domain.SOFT_INDEX:
-        raise Cut("ReinMax is for a choice of one of several, and this gives no soft index")
-    chosen = harden(context, context.hard, soft)
-    return _certain(context, replace(soft, value=context.call(distributions.second_order, chosen, soft.value)))
+    if not isinstance(soft, SoftIndex):
+        raise CannotSoften("ReinMax is for a choice of one of several, and this gives no soft index")
+    chosen = soft.hardened(context.call, context.hard)
+    weights = context.call(distributions.second_order, chosen, soft.weights)
+    return _with_hard_value(context, soft.with_tensor(weights))
 
 
-def drawn(function: Callable[..., Any], noise: Callable[[Tensor], Tensor]) -> Estimate:
-    """A draw instead of the most likely value: noise on the first operand, of the hard side and the soft one."""
+def drawn(function: Function, noise: Callable[[Tensor], Tensor]) -> Estimate:
+    """A draw instead of the most likely value: noise on the first operand, both of `function` and of the soft form."""
 
-    def estimate(context: RuleContext, relax: Callable[..., Any], input: Any, *args: Any, **kwargs: Any) -> Any:
+    def estimate(context: RuleContext, relax: RuleFunction, input: Operand, *args: object, **kwargs: object) -> Shadow:
         noisy = context.call(noise, as_real(context, input))
         operands = [as_real(context, arg) for arg in args]
         context.hard = context.call(function, noisy, *operands, **kwargs)
@@ -59,21 +67,26 @@ def drawn(function: Callable[..., Any], noise: Callable[[Tensor], Tensor]) -> Es
     return estimate
 
 
-def _certain(context: RuleContext, soft: Soft) -> Soft:
-    """The shadow with the hard value: what an estimator makes is a derivative, and no probability."""
-    value = context.call(softtorch.straight_through, harden(context, context.hard, soft), soft.value)
-    return replace(soft, value=value)
+def _with_hard_value(context: RuleContext, soft: _Shadow) -> _Shadow:
+    """The shadow with the hard value: an estimator gives a derivative, and no probability."""
+    hard = soft.hardened(context.call, context.hard)
+    return soft.with_tensor(context.call(softtorch.straight_through, hard, soft.tensor))
 
 
-def first(context: RuleContext, input: Tensor, *_: Any) -> Any:
+# -- real numbers whose derivative `identity` passes on ----------------------------------------------------------------
+
+
+def first(context: RuleContext, input: Tensor, *_: object) -> Tensor:
+    """The first operand."""
     return input
 
 
-def difference(sign: int) -> Callable[..., Any]:
-    """x - y for what grows with x, y - x for what falls."""
+def difference(sign: int) -> Callable[..., Tensor]:
+    """x - y for a comparison that grows with x (`sign` above 0), y - x for one that falls."""
 
-    def passed(context: RuleContext, input: Any, other: Any) -> Any:
+    def passed(context: RuleContext, input: Tensor | float, other: Tensor | float) -> Tensor:
         x, y = (input, other) if sign > 0 else (other, input)
-        return context.call(torch.sub, x, y) if isinstance(x, Tensor) else context.call(torch.rsub, y, x)
+        result: Tensor = context.call(torch.sub, x, y) if isinstance(x, Tensor) else context.call(torch.rsub, y, x)
+        return result
 
     return passed

@@ -1,4 +1,9 @@
-"""x[key] and x[key] = value, where the key, the data or the value is soft."""
+"""x[key] and x[key] = value, where the key, the data or the value is soft.
+
+A soft index in a key becomes a weighted sum over the axis that it indexes, a soft mask a soft where, and a hard key
+moves soft data as it moves hard data. A form of key that has no rule is refused where it is met; to add one, handle it
+there.
+"""
 
 from __future__ import annotations
 
@@ -10,56 +15,70 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.selection import MOST_POINTS, excluded, excludes, look_up, plain, positions, shape_of
-from softfx.rules.values import (
+from softfx import ops
+from softfx.ops.operation import Operation
+from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow, TensorOrSoft
+from softfx.rules.readings import (
     as_indices,
     as_number,
     as_probability,
     as_real,
     counted,
-    integer_domain,
-    is_discrete,
-    moved,
+    joined_kind,
+    shape_of,
+    softs_in,
 )
+from softfx.rules.refusals import CannotSoften, is_discrete
+from softfx.rules.rule import Rule
+from softfx.rules.selection import MOST_POINTS, excluded, excludes, look_up, positions, spans
 from softfx.rules.writing import put
 from softfx.runtime import distributions
-from softfx.values.domains import Domain, Soft
+from softfx.values import Soft, SoftBool, SoftIndex
 
 __all__ = ["RULES"]
 
 
-def _getitem(context: RuleContext, input: Any, key: Any) -> Any:
+# -- x[key] ------------------------------------------------------------------------------------------------------------
+
+
+def _getitem(context: RuleContext, input: TensorOrSoft, key: object) -> Shadow:
     parts = list(key) if isinstance(key, tuple) else [key]
     soft_parts = [i for i, part in enumerate(parts) if isinstance(part, Soft)]
     if not soft_parts:
-        return moved(context, torch.Tensor.__getitem__, input, key)
-    if any(parts[i].domain is Domain.SOFT_BOOL for i in soft_parts):
-        raise Cut("x[mask] has a shape that depends on data; use torch.where or a masked reduction")
+        assert isinstance(input, Soft)  # one of the two is
+        return input.moved(context.call, torch.Tensor.__getitem__, key)
+    if any(isinstance(parts[i], SoftBool) for i in soft_parts):
+        raise CannotSoften("x[mask] has a shape that depends on data; use torch.where or a masked reduction")
     input, parts = _merged(context, input, parts)
     at = next(i for i, part in enumerate(parts) if isinstance(part, Soft))
     index = parts[at]
-    if len(parts) == 1 and isinstance(input, Tensor) and input.dim() <= 2 and plain(index, input, input.shape[0]):
+    if len(parts) == 1 and isinstance(input, Tensor) and input.dim() <= 2 and spans(index, input, input.shape[0]):
         if input.dim() == 2:
-            return context.call(softtorch.embedding, index.value, input)
-        return context.call(distributions.weighted, index.value, input)
+            return context.call(softtorch.embedding, index.weights, input)
+        return context.call(distributions.weighted, index.weights, input)
     place = _place(context, parts, at, shape_of(input))
     return look_up(context, torch.Tensor.__getitem__, (input, place.key), place.index, place.block, place.size)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where one soft index stands in a key."""
+    """The place of one soft index in a key.
 
-    key: tuple[Any, ...]  # with "index" in its place
-    index: Soft  # as large as the hard indices beside it
-    block: int  # the axis of x[key] at which its own axes begin
-    size: int  # the length of the axis that it indexes
+    key: the key, with "index" in that place.
+    index: the soft index, as large as the hard ones beside it.
+    block: the axis of x[key] at which its own axes begin.
+    size: the length of the axis that it indexes.
+    """
+
+    key: tuple[object, ...]
+    index: Soft
+    block: int
+    size: int
 
 
 def _place(context: RuleContext, parts: Sequence[Any], at: int, shape: Sequence[int]) -> _Place:
     if any(isinstance(part, Tensor) and part.dtype is torch.bool for part in parts):
-        raise Cut("a mask stands beside a soft index in a key")
+        raise CannotSoften("a mask stands beside a soft index in a key")
     others = [torch.as_tensor(p).shape for i, p in enumerate(parts) if i != at and _is_advanced(p)]
     index = _as_large(context, parts[at], torch.broadcast_shapes(*others)) if others else parts[at]  # type: ignore[no-untyped-call]
     key = tuple("index" if i == at else part for i, part in enumerate(parts))
@@ -73,38 +92,38 @@ def _as_large(context: RuleContext, index: Soft, others: torch.Size) -> Soft:
     shape = torch.broadcast_shapes(own, others)  # type: ignore[no-untyped-call]
     if shape == own:
         return index
-    return context.soft(*_expanded(context, index, shape))
+    if not isinstance(index, SoftIndex):
+        expanded: Soft = context.like(index, context.call(torch.Tensor.expand, index.tensor, shape))
+        return expanded
+    weights = context.call(torch.Tensor.expand, index.weights, (*shape, index.size))
+    return context.soft_index(weights, index.support)
 
 
-def _expanded(context: RuleContext, index: Soft, shape: torch.Size) -> tuple[Tensor, str, Tensor | None]:
-    if index.domain is not Domain.SOFT_INDEX:
-        return context.call(torch.Tensor.expand, index.value, shape), index.domain.value, None
-    value = context.call(torch.Tensor.expand, index.value, (*shape, index.value.shape[-1]))
-    return value, "soft_index", index.support
-
-
-def _merged(context: RuleContext, input: Any, parts: list[Any]) -> tuple[Any, list[Any]]:
+def _merged(context: RuleContext, input: TensorOrSoft, parts: list[Any]) -> tuple[TensorOrSoft, list[Any]]:
     """Soft indices on neighbouring axes as one index on the axis that these make when flattened."""
     soft = [i for i, part in enumerate(parts) if isinstance(part, Soft)]
     if len(soft) < 2:
         return input, parts
     first, second = soft[0], soft[1]
     if second != first + 1 or isinstance(input, Soft):
-        raise Cut("soft keys index several axes at once")
+        raise CannotSoften("soft keys index several axes at once")
     axis = _axis(parts, first, input.dim())
     rows, columns = input.shape[axis : axis + 2]
     p, p_places = positions(context, parts[first], rows)
     q, q_places = positions(context, parts[second], columns)
     if p.shape[-1] * q.shape[-1] > MOST_POINTS:
-        raise Cut(f"a pair of indices over more than {MOST_POINTS} points")
+        raise CannotSoften(f"a pair of indices over more than {MOST_POINTS} points")
     scaled = context.call(torch.mul, p_places, columns)
     weights = context.call(distributions.joint, p, q)
     places = context.call(distributions.joint_points, torch.add, p, scaled, q, q_places)
     flat = context.call(torch.flatten, input, axis, axis + 1)
-    return _merged(context, flat, [*parts[:first], context.soft(weights, "soft_index", places), *parts[second + 1 :]])
+    return _merged(context, flat, [*parts[:first], context.soft_index(weights, places), *parts[second + 1 :]])
 
 
-def _block(parts: Sequence[Any], ndim: int) -> int:
+# -- keys --------------------------------------------------------------------------------------------------------------
+
+
+def _block(parts: Sequence[object], ndim: int) -> int:
     """The axis of x[parts] where the axes of the indices in the key begin (NumPy's rule for advanced keys)."""
     advanced = [i for i, part in enumerate(parts) if _is_advanced(part) or isinstance(part, Soft)]
     if advanced[-1] - advanced[0] + 1 != len(advanced):
@@ -115,41 +134,46 @@ def _block(parts: Sequence[Any], ndim: int) -> int:
     return block
 
 
-def _is_advanced(part: Any) -> bool:
+def _is_advanced(part: object) -> bool:
     return isinstance(part, Tensor | list | int) and not isinstance(part, bool)
 
 
-def _axis(parts: Sequence[Any], at: int, ndim: int) -> int:
+def _axis(parts: Sequence[object], at: int, ndim: int) -> int:
     """The axis of x that parts[at] indexes."""
     before = parts[:at]
     rest = ndim - _consumed(parts) if any(part is Ellipsis for part in before) else 0
     return _consumed(before) + rest
 
 
-def _consumed(parts: Sequence[Any]) -> int:
-    """How many axes of x a key takes up."""
+def _consumed(parts: Sequence[object]) -> int:
+    """The number of axes of x that a key takes up."""
     masks = [part.dim() for part in parts if isinstance(part, Tensor) and part.dtype is torch.bool]
     return sum(masks) + sum(1 for part in parts if _takes_one(part))
 
 
-def _takes_one(part: Any) -> bool:
+def _takes_one(part: object) -> bool:
     if isinstance(part, Tensor):
         return part.dtype is not torch.bool
     return part is not None and part is not Ellipsis and not isinstance(part, bool)
 
 
-def _setitem(context: RuleContext, input: Any, key: Any, value: Any) -> Any:
-    if isinstance(key, Soft) and key.domain is Domain.SOFT_BOOL:
+# -- x[key] = value ----------------------------------------------------------------------------------------------------
+
+
+def _setitem(context: RuleContext, input: TensorOrSoft, key: object, value: Operand) -> Shadow:
+    if isinstance(key, SoftBool):
         return _masked_write(context, input, key, value)
     return _index_put(context, input, key if isinstance(key, tuple) else (key,), value)
 
 
-def _index_put(context: RuleContext, input: Any, key: Any, value: Any, accumulate: bool = False) -> Any:
+def _index_put(
+    context: RuleContext, input: TensorOrSoft, key: Sequence[Any], value: Operand, accumulate: bool = False
+) -> Shadow:
     parts = list(key)
     soft = [i for i, part in enumerate(parts) if isinstance(part, Soft)]
     if not soft:
         return _written(context, input, tuple(parts), value, accumulate)
-    if any(parts[i].domain is Domain.SOFT_BOOL for i in soft):
+    if any(isinstance(parts[i], SoftBool) for i in soft):
         if len(parts) == 1 and not accumulate:
             return _masked_write(context, input, parts[0], value)
         return _written_in_part(context, input, parts, value, accumulate)
@@ -161,10 +185,10 @@ def _index_put(context: RuleContext, input: Any, key: Any, value: Any, accumulat
 
 
 def _put_at_pairs(
-    context: RuleContext, input: Any, parts: list[Any], soft: list[int], value: Any, accumulate: bool
-) -> Any:
+    context: RuleContext, input: TensorOrSoft, parts: list[Any], soft: list[int], value: Operand, accumulate: bool
+) -> Shadow:
     """Soft indices on neighbouring axes: the write is made on the axis that these make when flattened."""
-    base = as_number(context, input, parts[soft[0]].value)
+    base = as_number(context, input, parts[soft[0]].tensor)
     axis = _axis(parts, soft[0], base.dim())
     flat, merged = _merged(context, base, parts)
     place = _place(context, merged, soft[0], flat.shape)
@@ -175,33 +199,30 @@ def _put_at_pairs(
     return _in_form(context, context.call(torch.unflatten, result, axis, shape), input, value)
 
 
-def _written_in_part(context: RuleContext, input: Any, parts: list[Any], value: Any, accumulate: bool) -> Any:
+def _written_in_part(
+    context: RuleContext, input: TensorOrSoft, parts: list[Any], value: Operand, accumulate: bool
+) -> Shadow:
     """x[mask, 0] = v: the masked write to x[:, 0], in its place."""
     mask, rest = parts[0], parts[1:]
-    plain = all(isinstance(part, int | slice) and not isinstance(part, bool) for part in rest)
-    if (
-        accumulate
-        or not plain
-        or not isinstance(mask, Soft)
-        or isinstance(value, Soft)
-        or not isinstance(input, Tensor)
-    ):
-        raise Cut("a soft mask stands in a key beside other indices")
-    key = (*(slice(None),) * mask.value.dim(), *rest)
+    basic = all(isinstance(part, int | slice) and not isinstance(part, bool) for part in rest)
+    hard = isinstance(input, Tensor) and not isinstance(value, Soft)
+    if accumulate or not basic or not hard or not isinstance(mask, Soft):
+        raise CannotSoften("a soft mask stands in a key beside other indices")
+    key = (*(slice(None),) * mask.tensor.dim(), *rest)
     part = _masked_write(context, context.call(Tensor.__getitem__, input, key), mask, value)
     if isinstance(part, Soft):
-        base = context.call(Tensor.to, input, part.value.dtype)
-        return context.soft(context.call(distributions.write, base, key, part.value), part.domain.value)
+        base = context.call(Tensor.to, input, part.tensor.dtype)
+        return context.like(part, context.call(distributions.write, base, key, part.tensor))
     return context.call(distributions.write, input, key, part)
 
 
-def _masked_write(context: RuleContext, input: Any, mask: Soft, value: Any) -> Any:
+def _masked_write(context: RuleContext, input: TensorOrSoft, mask: Soft, value: Operand) -> Shadow:
     """x[mask] = v: where(mask, v, x), the mask over x's leading axes."""
     if isinstance(value, Tensor) and value.dim() > 0 and value.numel() != 1:
-        raise Cut("x[mask] = values takes as many values as the mask has hits, which depends on data")
+        raise CannotSoften("x[mask] = values takes as many values as the mask has hits, which depends on data")
     real = as_real(context, input)
-    extra = real.dim() - mask.value.dim()
-    weight = mask.value
+    weight = mask.tensor
+    extra = real.dim() - weight.dim()
     if extra:
         weight = context.call(torch.reshape, weight, (*weight.shape, *(1,) * extra))
     fill = context.fill(value) if isinstance(value, Tensor) else value
@@ -216,35 +237,54 @@ def _masked_write(context: RuleContext, input: Any, mask: Soft, value: Any) -> A
     return _in_form(context, result, input, value)
 
 
-def _written(context: RuleContext, input: Any, key: tuple[Any, ...], value: Any, accumulate: bool) -> Any:
-    """A hard key: the write is made on a copy of the shadow."""
-    softs = [operand for operand in (input, value) if isinstance(operand, Soft)]
+def _written(
+    context: RuleContext, input: TensorOrSoft, key: tuple[object, ...], value: Operand, accumulate: bool
+) -> Shadow:
+    """The write at a hard key, made on a copy of the shadow."""
+    softs = softs_in((input, value))
     if not softs:
-        raise Cut("nothing soft is written")
-    indices = integer_domain([input, value]) is Domain.SOFT_INDEX and not context.hard.is_floating_point()
+        raise CannotSoften("nothing soft is written")
+    indices = joined_kind([input, value]) is SoftIndex and not context.hard.is_floating_point()
     if indices and context.hard.dtype is not torch.bool and not accumulate:
         (base, new), supports = as_indices(context, [input, value])
         key = key if any(part is Ellipsis for part in key) else (*key, Ellipsis)
         written = context.call(distributions.write, base, (*key, slice(None)), new)
-        if supports is not None:
-            supports = context.call(distributions.write, supports[0], (*key, slice(None)), supports[1])
-        return context.soft(written, "soft_index", supports)
-    base, new = as_number(context, input, softs[0].value), as_number(context, value, softs[0].value)
-    return _in_form(context, context.call(distributions.write, base, key, new, accumulate), input, value)
+        if supports is None:
+            return context.soft_index(written)
+        return context.soft_index(
+            written, context.call(distributions.write, supports[0], (*key, slice(None)), supports[1])
+        )
+    data, values = as_number(context, input, softs[0].tensor), as_number(context, value, softs[0].tensor)
+    return _in_form(context, context.call(distributions.write, data, key, values, accumulate), input, value)
 
 
-def _in_form(context: RuleContext, result: Tensor, *operands: Any) -> Any:
+def _in_form(context: RuleContext, result: Tensor, *operands: Operand) -> Shadow:
+    """The result of a write, as the kind of value that it stands for."""
     if context.hard.is_floating_point():
         return counted(context, result, *operands)
-    return context.soft(result, "soft_bool" if context.hard.dtype is torch.bool else "count")
+    return context.soft_bool(result) if context.hard.dtype is torch.bool else context.soft_count(result)
 
 
-_WHY = "Indexing follows what reaches it: by a soft index it becomes a weighted sum, by a soft mask a soft where."
+# -- records -----------------------------------------------------------------------------------------------------------
+
+
+def _rule(code: str, operation: Operation, propagate: RuleFunction, soft: str) -> Rule:
+    """The record of an operation that indexes by a key."""
+    return Rule(
+        code,
+        operation,
+        "selection",
+        "Indexing follows what reaches it: by a soft index it becomes a weighted sum, by a soft mask a soft where.",
+        "It follows what reaches it.",
+        "",
+        soft=soft,
+        propagate=propagate,
+        options=(),
+    )
+
+
 RULES = (
-    Rule("SX510", "index_put", "selection", _WHY, "It follows what reaches it.", "", soft="softtorch.scatter",
-         carry=_index_put, options=()),
-    Rule("SX511", "getitem", "selection", _WHY, "It follows what reaches it.", "", soft="softtorch.take_along_dim",
-         carry=_getitem, options=()),
-    Rule("SX512", "setitem", "selection", _WHY, "It follows what reaches it.", "", soft="softtorch.where",
-         carry=_setitem, options=()),
-)  # fmt: skip
+    _rule("SX510", ops.index_put, _index_put, "softtorch.scatter"),
+    _rule("SX511", ops.getitem, _getitem, "softtorch.take_along_dim"),
+    _rule("SX512", ops.setitem, _setitem, "softtorch.where"),
+)

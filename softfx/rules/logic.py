@@ -1,136 +1,167 @@
-"""Logical and bitwise operators on soft bools; any and all as their reductions."""
+"""Logical and bitwise operators on soft bools; any and all as their reductions.
+
+To add an operator of bools, append a `_logic` to RULES with its propagation and its relaxation; one of integers alone
+is a `_bitwise`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 import softtorch
+from softfx import ops
+from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.operation import Operation
 from softfx.rules.arithmetic import joint
-from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.values import as_probability, is_discrete, on_points, points, truth
-from softfx.values.domains import Domain, Soft
+from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow, TensorOrSoft
+from softfx.rules.readings import as_probability, on_points, softs_in
+from softfx.rules.refusals import ARRIVES_HARD, CannotSoften, is_discrete
+from softfx.rules.rule import Rule
+from softfx.values import Soft, SoftBool, SoftCount
 
 __all__ = ["RULES"]
 
 
-def _binary(function: Callable[..., Tensor], bitwise: Callable[..., Tensor]) -> Callable[..., Any]:
-    def carry(context: RuleContext, input: Any, other: Any) -> Any:
-        like = next(operand.value for operand in (input, other) if isinstance(operand, Soft))
-        if context.hard.dtype not in (torch.bool, torch.uint8):
-            return _bits(context, bitwise, input, other)
-        x, y = as_probability(context, input, like), as_probability(context, other, like)
-        return context.soft(context.call(function, x, y), "soft_bool")
-
-    return carry
+# -- relaxations: real numbers are true where they are not 0 -----------------------------------------------------------
 
 
-def _bits(context: RuleContext, bitwise: Callable[..., Tensor], *operands: Any) -> Any:
-    """Bitwise algebra of integers, on the numbers that an index ranges over."""
-    operands = tuple(_indexed(context, operand) for operand in operands)
-    index = on_points(context, bitwise, *operands)
-    if index is None and all(isinstance(operand, Soft) for operand in operands):
-        index = joint(context, bitwise, *operands)
-    if index is None:
-        raise Cut("bitwise algebra of indices over many numbers has no soft form")
-    return index
-
-
-def _indexed(context: RuleContext, operand: Any) -> Any:
-    """A count as one of the two integers that it lies between."""
-    if not isinstance(operand, Soft) or operand.domain is not Domain.COUNT:
-        return operand
-    weights, support = points(context, operand)
-    return context.soft(weights, "soft_index", support)
-
-
-def _shift(bitwise: Callable[..., Tensor]) -> Callable[..., Any]:
-    def carry(context: RuleContext, input: Any, other: Any) -> Any:
-        return _bits(context, bitwise, input, other)
-
-    return carry
-
-
-def _nonzero(context: RuleContext, operand: Any) -> Tensor:
-    """How likely real numbers are no 0, which is what makes them true."""
+def _nonzero(context: RuleContext, operand: object) -> Tensor:
+    """The probability that a real number is not 0, which is what makes it true."""
     if is_discrete(operand) or not isinstance(operand, Tensor):
-        raise Cut("its operand arrives as a hard integer or bool: the gradient was cut upstream")
+        raise CannotSoften(ARRIVES_HARD)
     zero = context.call(torch.zeros, (), dtype=operand.dtype, device=operand.device)
     result: Tensor = context.call(softtorch.not_equal, operand, zero, **context.options)
     return result
 
 
-def _of_reals(function: Callable[..., Tensor]) -> Callable[..., Any]:
-    """Logic of real numbers, each of which is first asked whether it is 0."""
+def _of_reals(function: Callable[..., Tensor]) -> Callable[..., SoftBool]:
+    """The relaxation of logic, whose real operands are first asked whether they are 0."""
 
-    def relax(context: RuleContext, input: Any, other: Any = None) -> Any:
+    def relax(context: RuleContext, input: Tensor, other: Tensor | None = None) -> SoftBool:
         operands = [operand for operand in (input, other) if operand is not None]
         like = next((operand for operand in operands if not is_discrete(operand)), input)
         bools = [_nonzero(context, o) if not is_discrete(o) else as_probability(context, o, like) for o in operands]
-        return context.soft(context.call(function, *bools), "soft_bool")
+        return context.soft_bool(context.call(function, *bools))
 
     return relax
 
 
-def _has_reals(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def _has_reals(func: Function, args: Args, kwargs: Kwargs) -> bool:
+    """Return True if a real tensor is among the operands."""
     return any(isinstance(o, Tensor) and o.is_floating_point() for o in (*args, *kwargs.values()))
 
 
-def _not(context: RuleContext, input: Soft) -> Any:
+# -- propagation -------------------------------------------------------------------------------------------------------
+
+
+def _of_two(function: Callable[..., Tensor], bitwise: Callable[..., Tensor]) -> RuleFunction:
+    """The propagation of an operator of two bools, which is `bitwise` on integers."""
+
+    def propagate(context: RuleContext, input: Operand, other: Operand) -> Shadow:
+        like = softs_in([input, other])[0].tensor
+        if context.hard.dtype not in (torch.bool, torch.uint8):
+            return _bits(context, bitwise, input, other)
+        x, y = as_probability(context, input, like), as_probability(context, other, like)
+        return context.soft_bool(context.call(function, x, y))
+
+    return propagate
+
+
+def _not(context: RuleContext, input: Soft) -> Soft:
     if context.hard.dtype not in (torch.bool, torch.uint8):
         return _bits(context, torch.bitwise_not, input)
-    return context.soft(context.call(softtorch.logical_not, truth(context, input)), "soft_bool")
+    return context.soft_bool(context.call(softtorch.logical_not, input.truth(context.call)))
 
 
-def _reduce(function: Callable[..., Tensor]) -> Callable[..., Any]:
-    def carry(context: RuleContext, input: Any, dim: Any = None, keepdim: bool = False) -> Any:
-        value = truth(context, input) if isinstance(input, Soft) else _nonzero(context, input)
+def _of_integers(bitwise: Callable[..., Tensor]) -> Callable[..., Soft]:
+    """The propagation of an operator of two integers."""
+
+    def propagate(context: RuleContext, input: Operand, other: Operand) -> Soft:
+        return _bits(context, bitwise, input, other)
+
+    return propagate
+
+
+def _bits(context: RuleContext, bitwise: Callable[..., Tensor], *operands: object) -> Soft:
+    """Bitwise algebra of integers, on the numbers that an index ranges over."""
+    operands = tuple(_indexed(context, operand) for operand in operands)
+    index: Soft | None = on_points(context, bitwise, *operands)
+    softs = softs_in(operands)
+    if index is None and len(softs) == len(operands):
+        index = joint(context, bitwise, *softs)
+    if index is None:
+        raise CannotSoften("bitwise algebra of indices over many numbers has no soft form")
+    return index
+
+
+def _indexed(context: RuleContext, operand: object) -> object:
+    """A count as one of the two integers that it lies between."""
+    if not isinstance(operand, SoftCount):
+        return operand
+    weights, support = operand.finite(context.call)
+    return context.soft_index(weights, support)
+
+
+def _reduce(function: Callable[..., Tensor]) -> Callable[..., SoftBool]:
+    """any or all, of shadows and of real numbers: one axis after the other, the last first."""
+
+    def reduce(
+        context: RuleContext, input: TensorOrSoft, dim: int | Sequence[int] | None = None, keepdim: bool = False
+    ) -> SoftBool:
+        value = input.truth(context.call) if isinstance(input, Soft) else _nonzero(context, input)
         axes = tuple(range(value.dim())) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
         for axis in sorted((axis % max(value.dim(), 1) for axis in axes), reverse=True):
             value = context.call(function, value, dim=axis)
             if keepdim:
                 value = context.call(Tensor.unsqueeze, value, axis)
-        return context.soft(value, "soft_bool")
+        return context.soft_bool(value)
 
-    return carry
+    return reduce
 
 
-def _logic(code: str, op: str, carry: Callable[..., Any], relax: Callable[..., Any], *aliases: str) -> Rule:
+# -- the records -------------------------------------------------------------------------------------------------------
+
+
+def _logic(code: str, operation: Operation, propagate: RuleFunction, relax: RuleFunction, formula: str) -> Rule:
     return Rule(
         code,
-        op,
+        operation,
         "discrete",
         "Joins bools, and real numbers by whether they are 0; a soft bool goes on through it as a probability.",
         "It is only decided on where real numbers are asked whether they are 0; keep it where that is a check.",
         "product logic; SoftTorch 0.1.1 documentation",
-        soft=f"softtorch.{op}",
+        formula=formula,
+        soft=f"softtorch.{operation.name}",
         relax=relax,
-        carry=carry,
-        aliases=aliases,
-        site=_has_reals,
+        propagate=propagate,
+        is_site=_has_reals,
     )
 
 
-def _bitwise(code: str, op: str, bitwise: Callable[..., Tensor], *aliases: str) -> Rule:
-    """Of integers alone."""
-    return Rule(code, op, "selection", "Bitwise algebra follows what reaches it.", "It follows what reaches it.", "",
-                soft=f"torch.{op}", carry=_shift(bitwise), aliases=aliases, options=())  # fmt: skip
+def _bitwise(code: str, operation: Operation) -> Rule:
+    """A rule of an operator of integers alone, which is no site."""
+    return Rule(code, operation, "selection", "Bitwise algebra follows what reaches it.", "It follows what reaches it.",
+                "", soft=f"torch.{operation.name}", propagate=_of_integers(operation.function), options=())  # fmt: skip
 
+
+_REALS = "of real numbers: a = ne(x, 0), b = ne(y, 0), ne soft"
+_ROWS_OF_REALS = "of real numbers: a_j = ne(x_j, 0), ne soft"
 
 _ANY, _ALL = _reduce(softtorch.any), _reduce(softtorch.all)
 RULES = (
-    _logic("SX401", "logical_and", _binary(softtorch.logical_and, torch.bitwise_and),
-           _of_reals(softtorch.logical_and), "bitwise_and"),
-    _logic("SX402", "logical_or", _binary(softtorch.logical_or, torch.bitwise_or),
-           _of_reals(softtorch.logical_or), "bitwise_or"),
-    _logic("SX403", "logical_xor", _binary(softtorch.logical_xor, torch.bitwise_xor),
-           _of_reals(softtorch.logical_xor), "bitwise_xor"),
-    _logic("SX404", "logical_not", _not, _of_reals(softtorch.logical_not), "bitwise_not"),
-    _bitwise("SX407", "bitwise_left_shift", torch.bitwise_left_shift, "__lshift__", "lshift"),
-    _bitwise("SX408", "bitwise_right_shift", torch.bitwise_right_shift, "__rshift__", "rshift"),
-    _logic("SX405", "any", _ANY, _ANY, "_is_any_true"),
-    _logic("SX406", "all", _ALL, _ALL, "_is_all_true"),
+    _logic("SX401", ops.logical_and, _of_two(softtorch.logical_and, torch.bitwise_and),
+           _of_reals(softtorch.logical_and), f"a b, of probabilities; {_REALS}"),
+    _logic("SX402", ops.logical_or, _of_two(softtorch.logical_or, torch.bitwise_or), _of_reals(softtorch.logical_or),
+           f"1 - (1 - a) (1 - b), of probabilities; {_REALS}"),
+    _logic("SX403", ops.logical_xor, _of_two(softtorch.logical_xor, torch.bitwise_xor),
+           _of_reals(softtorch.logical_xor), f"1 - (1 - a (1 - b)) (1 - (1 - a) b), of probabilities; {_REALS}"),
+    _logic("SX404", ops.logical_not, _not, _of_reals(softtorch.logical_not),
+           "1 - a, of a probability; of a real number: a = ne(x, 0), ne soft"),
+    _bitwise("SX407", ops.bitwise_left_shift),
+    _bitwise("SX408", ops.bitwise_right_shift),
+    _logic("SX405", ops.any, _ANY, _ANY, f"1 - prod_j (1 - a_j), of probabilities; {_ROWS_OF_REALS}"),
+    _logic("SX406", ops.all, _ALL, _ALL, f"prod_j a_j, of probabilities; {_ROWS_OF_REALS}"),
 )  # fmt: skip

@@ -5,98 +5,117 @@ Indices of pooled places stay hard: they name positions of the whole plane. To a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from torch import Tensor
 
 import softtorch
-from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.values import as_real, is_discrete, through_real
+from softfx import ops
+from softfx.ops.operation import Operation
+from softfx.rules.context import RuleContext, RuleFunction, Shadow, TensorOrSoft
+from softfx.rules.readings import as_real, through_real
+from softfx.rules.refusals import refuse_discrete
+from softfx.rules.rule import Rule
 from softfx.rules.writing import reduced
-from softfx.values.domains import Soft
+from softfx.values import Soft
 
 __all__ = ["RULES"]
 
+# A length for every axis of a window, or one for each.
+_Size: TypeAlias = int | Sequence[int]
+
 _WHY = "In each window only the largest receives a gradient; the others never learn that they were close."
 _KEEP = "Usually keep it: it trains well; soften it when detections or saliency are to move between neighbours."
+_POOLED = (
+    "softsort, in each window: sum_j p_j x_j, p_j = softmax_j(u_j / s), "
+    "u_j = sigmoid((x_j - mean(x)) / sqrt(var(x) + 1e-6))"
+)
 
 
-def _pool(function: Callable[..., Tensor]) -> Callable[..., Any]:
+def _pool(function: Callable[..., Tensor]) -> RuleFunction:
+    """The relaxation of pooling by windows."""
+
     def relax(
-        context: RuleContext, input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+        context: RuleContext, input: Tensor, kernel_size: _Size, stride: _Size | None = None, padding: _Size = 0,
+        dilation: _Size = 1,
         ceil_mode: bool = False, return_indices: bool = False,
-    ) -> Any:  # fmt: skip
-        if is_discrete(input):
-            raise Cut("its operand arrives as a hard integer or bool: the gradient was cut upstream")
+    ) -> Shadow:  # fmt: skip
+        refuse_discrete(input)
         stride = None if stride in ((), []) else stride
-        places = (kernel_size, stride, padding, dilation, ceil_mode)
-        values = context.call(function, input, *places, **context.options)
+        windows = (kernel_size, stride, padding, dilation, ceil_mode)
+        values = context.call(function, input, *windows, **context.options)
         return values if isinstance(context.hard, Tensor) else (values, None)
 
     return relax
 
 
-def _adaptive(function: Callable[..., Tensor]) -> Callable[..., Any]:
-    def relax(context: RuleContext, input: Any, output_size: Any, return_indices: bool = False) -> Any:
+def _adaptive(function: Callable[..., Tensor]) -> RuleFunction:
+    """The relaxation of pooling to a size."""
+
+    def relax(
+        context: RuleContext, input: Tensor, output_size: int | Sequence[int | None], return_indices: bool = False
+    ) -> Shadow:
         values = context.call(function, input, output_size, **context.options)
         return values if isinstance(context.hard, Tensor) else (values, None)
 
     return relax
 
 
-def _pooling(code: str, op: str, relax: Callable[..., Any]) -> Rule:
-    return Rule(
-        code,
-        op,
-        "kink",
-        _WHY,
-        _KEEP,
-        "arXiv 2006.16038 (softsort)",
-        soft=f"softtorch.{op}",
-        relax=relax,
-        carry=through_real(relax),
-        aliases=(f"{op}_with_indices",),
-        options=("softness", "mode", "method", "standardize"),
-        drop_in=True,
-    )
-
-
-def _scatter(context: RuleContext, input: Any, dim: int, index: Any, src: Any, reduce: str, *,
-             include_self: bool = True) -> Any:  # fmt: skip
-    if is_discrete(input):
-        raise Cut("its operand arrives as a hard integer or bool: the gradient was cut upstream")
+def _scatter(context: RuleContext, input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *,
+             include_self: bool = True) -> Shadow:  # fmt: skip
+    refuse_discrete(input)
     call = softtorch.scatter_reduce
     return context.call(call, input, dim, index, src, reduce, include_self=include_self, **context.options)
 
 
-def _scattered(context: RuleContext, input: Any, dim: int, index: Any, src: Any, reduce: str, *,
-               include_self: bool = True) -> Any:  # fmt: skip
+def _scattered(context: RuleContext, input: TensorOrSoft, dim: int, index: TensorOrSoft, src: TensorOrSoft, reduce: str,
+               *, include_self: bool = True) -> Shadow:  # fmt: skip
+    """The propagation of scatter_reduce: values as real numbers, or groups by a soft index."""
     if isinstance(index, Soft):
         return reduced(context, input, dim, index, src, reduce, include_self)
     values = [as_real(context, operand) for operand in (input, src)]
     return _scatter(context, values[0], dim, index, values[1], reduce, include_self=include_self)
 
 
+def _pooling(code: str, operation: Operation, relax: RuleFunction) -> Rule:
+    return Rule(
+        code,
+        operation,
+        "kink",
+        _WHY,
+        _KEEP,
+        "arXiv 2006.16038 (softsort)",
+        formula=_POOLED,
+        soft=f"softtorch.{operation.name}",
+        relax=relax,
+        propagate=through_real(relax),
+        options=("softness", "mode", "method", "standardize"),
+        drop_in=True,
+    )
+
+
 _SCATTER = Rule(
     "SX247",
-    "scatter_extremum",
+    ops.scatter_extremum,
     "kink",
     "In each group only the largest receives a gradient; the others never learn that they were close.",
     _KEEP,
     "arXiv 2006.07739",
+    formula="amax, in each group: sum_j p_j x_j, p_j = softmax_j(x_j / s); "
+    "amin, in each group: sum_j p_j x_j, p_j = softmax_j(-x_j / s)",
     soft="softtorch.scatter_reduce",
     relax=_scatter,
-    carry=_scattered,
+    propagate=_scattered,
     drop_in=True,
 )
 
 RULES = (
     _SCATTER,
-    _pooling("SX241", "max_pool1d", _pool(softtorch.max_pool1d)),
-    _pooling("SX242", "max_pool2d", _pool(softtorch.max_pool2d)),
-    _pooling("SX243", "max_pool3d", _pool(softtorch.max_pool3d)),
-    _pooling("SX244", "adaptive_max_pool1d", _adaptive(softtorch.adaptive_max_pool1d)),
-    _pooling("SX245", "adaptive_max_pool2d", _adaptive(softtorch.adaptive_max_pool2d)),
-    _pooling("SX246", "adaptive_max_pool3d", _adaptive(softtorch.adaptive_max_pool3d)),
+    _pooling("SX241", ops.max_pool1d, _pool(softtorch.max_pool1d)),
+    _pooling("SX242", ops.max_pool2d, _pool(softtorch.max_pool2d)),
+    _pooling("SX243", ops.max_pool3d, _pool(softtorch.max_pool3d)),
+    _pooling("SX244", ops.adaptive_max_pool1d, _adaptive(softtorch.adaptive_max_pool1d)),
+    _pooling("SX245", ops.adaptive_max_pool2d, _adaptive(softtorch.adaptive_max_pool2d)),
+    _pooling("SX246", ops.adaptive_max_pool3d, _adaptive(softtorch.adaptive_max_pool3d)),
 )

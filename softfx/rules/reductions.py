@@ -1,95 +1,122 @@
-"""Reductions of masks and counts: sum, mean, cumsum, prod. A sum of soft bools is a count."""
+"""Reductions of masks and counts: sum, mean, cumsum, prod. A sum of soft bools is a count.
+
+To add one, append a record to RULES: `_reduction` for one that takes a dtype, `_following` for any other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 import softtorch
-from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.values import as_real, counted, is_discrete
-from softfx.values.domains import Soft
+from softfx import ops
+from softfx.ops.calls import Args, Kwargs
+from softfx.ops.operation import Operation
+from softfx.ops.spelling import INDEX
+from softfx.rules.context import RuleContext, RuleFunction, Shadow, TensorOrSoft
+from softfx.rules.readings import as_real, counted
+from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
+from softfx.rules.rule import Rule
+from softfx.values import Soft, SoftCount
 
 __all__ = ["RULES"]
 
 
-def _reduce(exact: Callable[..., Any]) -> Callable[..., Any]:
-    def carry(context: RuleContext, input: Any, *args: Any, dtype: Any = None, **kwargs: Any) -> Any:
+# -- reductions of shadows ---------------------------------------------------------------------------------------------
+
+
+def _reduce(exact: Callable[..., Tensor], counts: bool) -> RuleFunction:
+    """The propagation of a reduction, which gives an integer of integers if it `counts`."""
+
+    def propagate(
+        context: RuleContext, input: TensorOrSoft, *args: object, dtype: torch.dtype | None = None, **kwargs: object
+    ) -> Shadow:
         if not isinstance(input, Soft):
-            raise Cut(f"{exact.__name__} over a soft axis")
-        value: Any = context.call(exact, as_real(context, input), *args, **kwargs)
-        return value if exact is torch.mean else counted(context, value, input)
+            raise CannotSoften(f"{exact.__name__} over a soft axis")
+        value = context.call(exact, as_real(context, input), *args, **kwargs)
+        return counted(context, value, input) if counts else value
 
-    return carry
-
-
-def _integral(context: RuleContext, input: Any, *args: Any, dtype: Any = None, **kwargs: Any) -> Any:
-    """Real numbers reduced in an integer type: each loses its fraction first."""
-    if is_discrete(input):
-        raise Cut("its operand arrives as a hard integer or bool: the gradient was cut upstream")
-    func = _EXACT[str(getattr(context.func, "__name__", ""))]
-    return context.call(func, context.call(softtorch.trunc, input, **context.options), *args, **kwargs)
+    return propagate
 
 
-def _carry_integral(context: RuleContext, input: Any, *args: Any, dtype: Any = None, **kwargs: Any) -> Any:
-    """Numbers that stand for integers have no fraction to lose."""
-    func = _EXACT[str(getattr(context.func, "__name__", ""))]
-    return context.soft(context.call(func, as_real(context, input), *args, **kwargs), "count")
-
-
-def _is_integral(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-    dtype, input = kwargs.get("dtype"), args[0] if args else kwargs.get("input")
-    whole = isinstance(dtype, torch.dtype) and not (dtype.is_floating_point or dtype.is_complex)
-    return "reduce_as_integers" if whole and isinstance(input, Tensor) and not is_discrete(input) else None
-
-
-def _count_nonzero(context: RuleContext, input: Soft, dim: Any = None) -> Any:
+def _count_nonzero(context: RuleContext, input: Soft, dim: int | Sequence[int] | None = None) -> Shadow:
     value = as_real(context, input)
     return context.call(torch.sum, value) if dim is None else context.call(torch.sum, value, dim)
 
 
-def _rule(code: str, op: str, carry: Callable[..., Any], *aliases: str) -> Rule:
+# -- reductions of real numbers in an integer type ---------------------------------------------------------------------
+
+
+def _as_integers(
+    context: RuleContext, input: Tensor, *args: object, dtype: torch.dtype | None = None, **kwargs: object
+) -> Shadow:
+    """The relaxation: each number loses its fraction first."""
+    refuse_discrete(input)
+    function = _reduction_of(context)
+    return context.call(function, context.call(softtorch.trunc, input, **context.options), *args, **kwargs)
+
+
+def _of_integers(
+    context: RuleContext, input: TensorOrSoft, *args: object, dtype: torch.dtype | None = None, **kwargs: object
+) -> SoftCount:
+    """The propagation: numbers that stand for integers have no fraction to lose."""
+    return context.soft_count(context.call(_reduction_of(context), as_real(context, input), *args, **kwargs))
+
+
+def _reduction_of(context: RuleContext) -> Callable[..., Tensor]:
+    """torch's function of the reduction that the program calls."""
+    return INDEX.of(context.func).operation.function
+
+
+def _in_integer_type(args: Args, kwargs: Kwargs) -> Operation | None:
+    """The operation of a call whose dtype is one of integers, on real numbers."""
+    dtype, input = kwargs.get("dtype"), args[0] if args else kwargs.get("input")
+    whole = isinstance(dtype, torch.dtype) and not (dtype.is_floating_point or dtype.is_complex)
+    return ops.reduce_as_integers if whole and isinstance(input, Tensor) and not is_discrete(input) else None
+
+
+# -- the records -------------------------------------------------------------------------------------------------------
+
+
+def _following(code: str, operation: Operation, propagate: RuleFunction) -> Rule:
     return Rule(
         code,
-        op,
+        operation,
         "selection",
         "A sum of soft bools is a count: a real number standing for an integer.",
         "It follows what reaches it.",
         "",
-        soft=f"torch.{op}",
-        carry=carry,
-        aliases=aliases,
+        soft=f"torch.{operation.name}",
+        propagate=propagate,
         options=(),
     )
 
 
-_EXACT: dict[str, Callable[..., Any]] = {
-    "sum": torch.sum,
-    "mean": torch.mean,
-    "cumsum": torch.cumsum,
-    "prod": torch.prod,
-    "cumprod": torch.cumprod,
-}
+def _reduction(code: str, operation: Operation, *, counts: bool = True) -> Rule:
+    """A rule of a reduction that takes a dtype."""
+    return replace(_following(code, operation, _reduce(operation.function, counts)), becomes=_in_integer_type)
+
 
 RULES = (
-    *(
-        replace(_rule(f"SX{code}", op, _reduce(exact)), becomes=_is_integral)
-        for code, (op, exact) in zip((621, 622, 623, 624, 626), _EXACT.items(), strict=True)
-    ),
+    _reduction("SX621", ops.sum),
+    _reduction("SX622", ops.mean, counts=False),
+    _reduction("SX623", ops.cumsum),
+    _reduction("SX624", ops.prod),
+    _reduction("SX626", ops.cumprod),
     Rule(
         "SX602",
-        "reduce_as_integers",
+        ops.reduce_as_integers,
         "discrete",
         "A sum taken in an integer type drops the fractions: no gradient passes.",
         "Keep it where the numbers summed are whole.",
         "",
+        formula="trunc(x), of each element before the reduction, trunc soft",
         soft="softtorch.trunc",
-        relax=_integral,
-        carry=_carry_integral,
+        relax=_as_integers,
+        propagate=_of_integers,
     ),
-    _rule("SX625", "count_nonzero", _count_nonzero),
+    _following("SX625", ops.count_nonzero, _count_nonzero),
 )

@@ -1,252 +1,312 @@
-"""What a soft mask selects: x[mask] is all of x with the probability of each row, until the rows are reduced.
+"""Rows that a soft mask selects: x[mask] is all of x with the probability of each row, until the rows are reduced.
 
-ROWS holds what is known of such rows: functions that act on each row by itself are made of all of them, sums and means
-become weighted ones, and y[mask] = rows a soft where. Any other operation takes the rows that the original selects.
+ROW_RULES says what becomes of such rows, by the action that an operation has on them (`Operation.rows`): functions that
+act on each row by itself are called with all of them, sums and means become weighted ones, and y[mask] = rows a soft
+where. Any other operation takes the rows that the original selects. To teach an operation, give its record in
+softfx.ops.table the action that fits; to add an action, add it to `Rows` and its rule here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 import softtorch
-from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.values import as_real, is_discrete
+from softfx import torch_private
+from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.operation import Operation, Rows
+from softfx.ops.trees import map_tensors, tensors_in
+from softfx.rules.context import Operand, RuleContext, Shadow, TensorOrSoft
+from softfx.rules.readings import as_real, out_of_place
+from softfx.rules.refusals import CannotSoften, is_discrete
+from softfx.rules.rule import Rule
 from softfx.runtime import selections
-from softfx.values.domains import Domain, Soft, map_tensors, tensors_in
+from softfx.values import SelectedRows, Soft, SoftBool, SoftIndex
 
-__all__ = ["ROWS", "RowRule", "selected"]
+__all__ = ["ROW_RULES", "RowRule", "row_rule_of", "selected"]
+
+_ALONG_THE_ROWS = "it runs along the rows that a soft mask selects"
+_AS_INDEX = "rows that a soft mask selects, as an index"
+_PART = "a part of the rows that a soft mask selects"
 
 
 @dataclass(frozen=True)
 class RowRule:
-    """An operation on rows that a soft mask selects.
+    """The rule of one action on rows that a soft mask selects.
 
-    carry(context, rule, *args, **kwargs): rule is the operation's own, or None. `reduces`: what it returns is no rows.
+    propagate(context, operation, rule, *args, **kwargs): the call's own arguments, soft operands replaced by their
+        `Soft`; rule is the operation's own, or None. It raises `CannotSoften` for operands that it cannot serve.
+    reduces: its result is no rows.
     """
 
-    carry: Callable[..., Any]
+    propagate: Function
     reduces: bool = False
 
 
-def selected(context: RuleContext, input: Any, mask: Soft, chosen: Tensor) -> Soft:
+def row_rule_of(operation: Operation) -> RowRule | None:
+    """The rule of an operation's action on selected rows, or None where it takes those that the original selects."""
+    return ROW_RULES.get(operation.rows)
+
+
+def selected(context: RuleContext, input: TensorOrSoft, mask: SoftBool, chosen: Tensor) -> SelectedRows:
     """x[mask].  # x (*mask, ...) -> rows (n, ...), probabilities (n)"""
-    if isinstance(input, Soft) and input.domain is Domain.SOFT_INDEX:
-        raise Cut("x[mask] has a shape that depends on data; its rows are soft indices")
+    if isinstance(input, SoftIndex):
+        raise CannotSoften("x[mask] has a shape that depends on data; its rows are soft indices")
     data = as_real(context, input)
-    rank = mask.value.dim()
+    rank = mask.probability.dim()
     rows = context.call(torch.flatten, data, 0, rank - 1) if rank > 1 else data
-    weights = context.call(torch.flatten, mask.value)
-    return replace(context.soft(rows, "selected", weights), mask=context.call(torch.flatten, chosen))
+    probabilities = context.call(torch.flatten, mask.probability)
+    return context.selected_rows(rows, probabilities, context.call(torch.flatten, chosen))
 
 
-def _rows_of(tree: Any) -> list[Soft]:
-    """The selections among a call's operands, made by one mask."""
-    found: list[Soft] = []
+# -- operands ----------------------------------------------------------------------------------------------------------
 
-    def note(operand: Any) -> None:
-        if isinstance(operand, Soft):
-            found.append(operand)
-        elif isinstance(operand, tuple | list):
-            for item in operand:
-                note(item)
 
-    note(tree)
-    if any(soft.domain is not Domain.SELECTED for soft in found):
-        raise Cut("rows that a soft mask selects meet other soft values")
-    first = found[0]
-    if not all(_same_mask(soft, first) for soft in found):
-        raise Cut("rows that two soft masks select stand beside each other")
+def _selections_in(tree: object) -> list[SelectedRows]:
+    """The selections among a call's operands, which one mask has made."""
+    softs = _softs_in(tree)
+    found = [soft for soft in softs if isinstance(soft, SelectedRows)]
+    if len(found) != len(softs):
+        raise CannotSoften("rows that a soft mask selects meet other soft values")
+    if not all(_are_same(rows.probabilities, found[0].probabilities) for rows in found):
+        raise CannotSoften("rows that two soft masks select stand beside each other")
     return found
 
 
-def _same_mask(one: Soft, other: Soft) -> bool:
-    assert one.support is not None and other.support is not None
-    if one.support is other.support:
-        return True
-    return one.support.shape == other.support.shape and torch.equal(one.support, other.support)
-
-
-def _opened(tree: Any) -> Any:
-    """The operands with all rows in the place of the selected ones."""
+def _softs_in(tree: object) -> list[Soft]:
     if isinstance(tree, Soft):
-        return tree.value
+        return [tree]
+    return [soft for item in tree for soft in _softs_in(item)] if isinstance(tree, tuple | list) else []
+
+
+def _are_same(one: Tensor, other: Tensor) -> bool:
+    """Return True for equal tensors; without values, while a graph is made, for one and the same alone."""
+    if one is other or torch_private.fake_mode_of(one) is not None:
+        return one is other
+    return one.shape == other.shape and torch.equal(one, other)
+
+
+def _with_all_rows(tree: object) -> Any:
+    """Nested operands with all rows in the place of the selected ones."""
+    if isinstance(tree, Soft):
+        return tree.tensor
     if isinstance(tree, tuple | list):
-        return type(tree)(_opened(item) for item in tree)
+        return type(tree)(_with_all_rows(item) for item in tree)
     return tree
 
 
-def _beside(context: RuleContext, rows: Soft, tensor: Tensor) -> Tensor:
+def _spread(context: RuleContext, rows: SelectedRows, tensor: Tensor) -> Tensor:
     """A hard operand beside the rows: one with as many rows as the original selects is spread over all of them."""
-    rank = rows.value.dim()
+    rank = rows.rows.dim()
     if tensor.dim() < rank or (tensor.dim() == rank and tensor.shape[0] == 1):
         return tensor
-    if tensor.dim() > rank or rows.mask is None or tensor.shape[0] != int(rows.mask.sum()):
-        raise Cut("rows that a soft mask selects meet a tensor of other rows")
-    spread: Tensor = context.call(selections.alongside, tensor, rows.support)
+    if tensor.dim() > rank or not _selects(rows, tensor.shape[0]):
+        raise CannotSoften("rows that a soft mask selects meet a tensor of other rows")
+    spread: Tensor = context.call(selections.alongside, tensor, rows.probabilities)
     return spread
 
 
-def _like(context: RuleContext, first: Soft, rows: Tensor) -> Soft:
-    assert first.support is not None
-    return replace(context.soft(rows, "selected", first.support), mask=first.mask)
+def _selects(rows: SelectedRows, count: int) -> bool:
+    """Return True if the original selects so many rows, which is not known while a graph is made without values."""
+    return torch_private.fake_mode_of(rows.mask) is None and int(rows.mask.sum()) == count
 
 
-def _each(context: RuleContext, rule: Rule | None, *args: Any, **kwargs: Any) -> Any:
+# -- functions of each row ---------------------------------------------------------------------------------------------
+
+
+def _each(context: RuleContext, operation: Operation, rule: Rule | None, *args: object, **kwargs: object) -> Shadow:
     """Row by row: made of all rows; a decision among them as the site's policy has it."""
-    softs = _rows_of((args, tuple(kwargs.values())))
-    args, kwargs = map_tensors(lambda tensor: _beside(context, softs[0], tensor), (args, kwargs))
-    args, kwargs = _opened(args), {key: _opened(value) for key, value in kwargs.items()}
-    relaxed = rule is not None and rule.relax is not None and (rule.family == "unsafe" or context.options)
-    if not relaxed or rule is None or rule.relax is None:
-        return _like(context, softs[0], context.call(context.func, *args, **kwargs))
-    inner = context.on(context.call(context.func, *args, **kwargs))
-    return _like(context, softs[0], as_real(context, rule.relax(inner, *args, **kwargs)))
+    first = _selections_in((args, tuple(kwargs.values())))[0]
+    args, kwargs = map_tensors(lambda tensor: _spread(context, first, tensor), (args, kwargs))
+    args, kwargs = _with_all_rows(args), {key: _with_all_rows(value) for key, value in kwargs.items()}
+    result = context.call(out_of_place(context), *args, **kwargs)
+    if rule is not None and rule.relax is not None and (rule.family == "unsafe" or context.options):
+        result = as_real(context, rule.relax(context.with_hard(result), *args, **kwargs))
+    return context.like(first, result)
 
 
-def _along_rows(context: RuleContext, rule: Rule | None, input: Soft, *args: Any, **kwargs: Any) -> Any:
-    """A function of each row's own axes: linear layers, normalisations, softmax along another axis."""
-    dim = kwargs.get("dim", args[0] if args and isinstance(args[0], int) else None)
-    if isinstance(dim, int) and dim % input.value.dim() == 0:
-        raise Cut("it runs along the rows that a soft mask selects")
-    if any(isinstance(arg, Soft) for arg in args):
-        raise Cut("rows that a soft mask selects stand where weights are wanted")
-    return _like(context, input, context.call(context.func, input.value, *args, **kwargs))
+def _along_own_axes(
+    context: RuleContext, operation: Operation, rule: Rule | None, input: Operand, *args: object, **kwargs: object
+) -> Shadow:
+    """A function of each row's own axes: linear layers, normalisations, norms, softmax along another axis."""
+    if not isinstance(input, SelectedRows) or _softs_in((args, tuple(kwargs.values()))):
+        raise CannotSoften("rows that a soft mask selects stand where weights are wanted")
+    rows = input.rows
+    if 0 in _axes(context, operation, rows.dim(), args, kwargs):
+        raise CannotSoften(_ALONG_THE_ROWS)
+    if rule is not None and rule.relax is not None and _is_guarded(context, rule, (rows, *args), kwargs):
+        return context.like(input, as_real(context, rule.relax(context, rows, *args, **kwargs)))
+    return context.like(input, context.call(out_of_place(context), rows, *args, **kwargs))
 
 
-def _joined(context: RuleContext, rule: Rule | None, tensors: Any, dim: int = 0) -> Any:
+def _axes(context: RuleContext, operation: Operation, rank: int, args: Args, kwargs: Kwargs) -> set[int]:
+    """The axes that an operation runs along; without an axis argument the last one, and all where none is given."""
+    if operation.dim is None:
+        return {rank - 1}
+    place = operation.dim - 1  # `args` begins after the input
+    dim = kwargs["dim"] if "dim" in kwargs else args[place] if place < len(args) else _default_axis(context)
+    if dim is None or (isinstance(dim, Sequence) and not dim):
+        return set(range(rank))
+    return {axis % rank for axis in (dim if isinstance(dim, Sequence) else (dim,))}
+
+
+def _default_axis(context: RuleContext) -> Any:
+    """The axis that a function runs along where its call gives none, or None for all of them."""
+    try:
+        dim = inspect.signature(context.func).parameters["dim"].default
+    except (ValueError, KeyError):  # a built-in function, which shows no arguments
+        return None
+    return None if dim is inspect.Parameter.empty else dim
+
+
+def _is_guarded(context: RuleContext, rule: Rule, args: Args, kwargs: Kwargs) -> bool:
+    """Return True for a call whose derivative is infinite somewhere."""
+    return rule.family == "unsafe" and (rule.is_site is None or rule.is_site(context.func, args, kwargs))
+
+
+# -- shapes and keys ---------------------------------------------------------------------------------------------------
+
+
+def _joined(added_axes: int) -> RowRule:
     """cat and stack along the rows' own axes."""
-    softs = _rows_of(tensors)
-    rank = softs[0].value.dim() + (context.func is torch.stack)
-    if len(softs) != len(tensors) or dim % rank == 0:
-        raise Cut("rows that a soft mask selects are joined with others")
-    return _like(context, softs[0], context.call(context.func, [soft.value for soft in softs], dim))
+
+    def propagate(
+        context: RuleContext, operation: Operation, rule: Rule | None, tensors: Sequence[Operand], dim: int = 0
+    ) -> Shadow:
+        parts = _selections_in(tensors)
+        rank = parts[0].rows.dim() + added_axes
+        if len(parts) != len(tensors) or dim % rank == 0:
+            raise CannotSoften("rows that a soft mask selects are joined with others")
+        return context.like(parts[0], context.call(context.func, [part.rows for part in parts], dim))
+
+    return RowRule(propagate)
 
 
-def _shaped(context: RuleContext, rule: Rule | None, input: Soft, dim: int) -> Any:
+def _shaped(added_axes: int) -> RowRule:
     """unsqueeze and squeeze along the rows' own axes."""
-    rank = input.value.dim() + (getattr(context.func, "__name__", "") == "unsqueeze")
-    if dim % rank == 0:
-        raise Cut("the rows that a soft mask selects become an axis of something else")
-    return _like(context, input, context.call(context.func, input.value, dim))
+
+    def propagate(
+        context: RuleContext, operation: Operation, rule: Rule | None, input: SelectedRows, dim: int
+    ) -> Shadow:
+        if dim % (input.rows.dim() + added_axes) == 0:
+            raise CannotSoften("the rows that a soft mask selects become an axis of something else")
+        return context.like(input, context.call(out_of_place(context), input.rows, dim))
+
+    return RowRule(propagate)
 
 
-def _key(context: RuleContext, rule: Rule | None, input: Any, key: Any) -> Any:
+def _indexed(context: RuleContext, operation: Operation, rule: Rule | None, input: Operand, key: object) -> Shadow:
     """rows[:, key]: the same of every row; table[rows]: what each row finds."""
-    if isinstance(key, Soft) and not isinstance(input, Soft):
-        rows = _rows_of([key])[0]
-        if input.dim() == 0 or not is_discrete(rows.value) or rows.value.dtype is torch.bool:
-            raise Cut("rows that a soft mask selects, as an index")
-        return _like(context, rows, context.call(Tensor.__getitem__, input, rows.value))
-    if not isinstance(input, Soft) or isinstance(key, Soft) or input.domain is not Domain.SELECTED:
-        raise Cut("rows that a soft mask selects, as an index")
+    if isinstance(input, Tensor) and isinstance(key, Soft):
+        found = _selections_in([key])[0]
+        if input.dim() == 0 or not is_discrete(found.rows) or found.rows.dtype is torch.bool:
+            raise CannotSoften(_AS_INDEX)
+        return context.like(found, context.call(Tensor.__getitem__, input, found.rows))
+    if not isinstance(input, SelectedRows) or isinstance(key, Soft):
+        raise CannotSoften(_AS_INDEX)
     first = key[0] if isinstance(key, tuple) and key else key
     if first is not Ellipsis and first != slice(None):
-        raise Cut("a part of the rows that a soft mask selects")
-    if any(True for _ in tensors_in(key)) or (first is Ellipsis and input.value.dim() < 2):
-        raise Cut("a part of the rows that a soft mask selects")
-    return _like(context, input, context.call(Tensor.__getitem__, input.value, key))
+        raise CannotSoften(_PART)
+    if tensors_in(key) or (first is Ellipsis and input.rows.dim() < 2):
+        raise CannotSoften(_PART)
+    return context.like(input, context.call(Tensor.__getitem__, input.rows, key))
+
+
+# -- reductions --------------------------------------------------------------------------------------------------------
 
 
 def _reduced(function: Callable[..., Tensor]) -> RowRule:
-    def carry(
-        context: RuleContext, rule: Rule | None, input: Soft, dim: Any = None, keepdim: bool = False, **_: Any
-    ) -> Any:
-        axes = (dim,) if isinstance(dim, int) else tuple(dim) if dim is not None else ()
-        rank = input.value.dim()
-        places = {axis % rank for axis in axes} or set(range(rank))
-        if 0 not in places:
-            return _like(context, input, context.call(context.func, input.value, dim, keepdim))
-        value = context.call(function, input.value, input.support, input.mask, sorted(places), keepdim)
-        return context.soft(value, "count") if is_discrete(context.hard) else value
+    """A sum or mean, weighted by the probability of each row."""
 
-    return RowRule(carry, reduces=True)
+    def propagate(
+        context: RuleContext, operation: Operation, rule: Rule | None, input: SelectedRows,
+        dim: int | Sequence[int] | None = None, keepdim: bool = False, **_: object,
+    ) -> Shadow:  # fmt: skip
+        rank = input.rows.dim()
+        given = (dim,) if isinstance(dim, int) else tuple(dim or ())
+        axes = {axis % rank for axis in given} or set(range(rank))
+        if 0 not in axes:
+            return context.like(input, context.call(context.func, input.rows, dim, keepdim))
+        value = context.call(function, input.rows, input.probabilities, input.mask, sorted(axes), keepdim)
+        return context.soft_count(value) if is_discrete(context.hard) else value
+
+    return RowRule(propagate, reduces=True)
 
 
-def _extreme(soft: Callable[..., Any], largest: bool) -> RowRule:
-    def carry(context: RuleContext, rule: Rule | None, input: Soft, dim: Any = None, keepdim: bool = False) -> Any:
+def _extreme(function: Function, largest: bool) -> RowRule:
+    """The largest or smallest number of all, without the rows that are left out."""
+
+    def propagate(
+        context: RuleContext, operation: Operation, rule: Rule | None, input: SelectedRows,
+        dim: int | Sequence[int] | None = None, keepdim: bool = False,
+    ) -> Shadow:  # fmt: skip
         if dim not in (None, ()) or keepdim:
-            raise Cut("an extreme along one axis of the rows that a soft mask selects")
-        left = context.call(selections.left_out, input.value, input.support, input.mask, largest)
-        return context.call(soft, left, **(context.options or {"mode": "hard"}))
+            raise CannotSoften("an extreme along one axis of the rows that a soft mask selects")
+        left = context.call(selections.left_out, input.rows, input.probabilities, input.mask, largest)
+        value: Tensor = context.call(function, left, **(context.options or {"mode": "hard"}))
+        return value
 
-    return RowRule(carry, reduces=True)
-
-
-def _loss(loss: Callable[..., Tensor]) -> RowRule:
-    def carry(
-        context: RuleContext, rule: Rule | None, input: Soft, target: Any, *, reduction: str = "mean", **kw: Any
-    ) -> Any:
-        softs = _rows_of((input, target))
-        if len(softs) != 2 or reduction not in ("mean", "sum") or any(kw.values()):
-            raise Cut("a loss of rows that a soft mask selects, beside others or with weights")
-        losses = context.call(loss, input.value, _opened(target), reduction="none")
-        function = selections.mean if reduction == "mean" else selections.total
-        return context.call(function, losses, input.support, input.mask)
-
-    return RowRule(carry, reduces=True)
+    return RowRule(propagate, reduces=True)
 
 
-def _written(context: RuleContext, rule: Rule | None, input: Any, key: Any, value: Any) -> Any:
+def _loss(
+    context: RuleContext, operation: Operation, rule: Rule | None, input: Operand, target: Operand, *,
+    reduction: str = "mean", **options: object,
+) -> Shadow:  # fmt: skip
+    """A loss of rows and targets: the loss of each row, weighted by its probability."""
+    parts = _selections_in((input, target))
+    if len(parts) != 2 or reduction not in ("mean", "sum") or any(options.values()):
+        raise CannotSoften("a loss of rows that a soft mask selects, beside others or with weights")
+    rows, targets = parts
+    losses = context.call(operation.function, rows.rows, targets.rows, reduction="none")
+    function = selections.mean if reduction == "mean" else selections.total
+    return context.call(function, losses, rows.probabilities, rows.mask)
+
+
+# -- writing back ------------------------------------------------------------------------------------------------------
+
+
+def _written(
+    context: RuleContext, operation: Operation, rule: Rule | None, input: TensorOrSoft, key: object, value: Operand
+) -> Shadow:
     """y[mask] = rows, by the mask that selected them: where(mask, rows, y)."""
     mask = key[0] if isinstance(key, tuple) and len(key) == 1 else key
-    if not isinstance(value, Soft) or not isinstance(mask, Soft) or mask.domain is not Domain.SOFT_BOOL:
-        raise Cut("rows that a soft mask selects are written elsewhere")
-    probe = replace(value, support=context.call(torch.flatten, mask.value))
-    if not _same_mask(value, probe):
-        raise Cut("rows that a soft mask selects are written where another is true")
+    if not isinstance(value, SelectedRows) or not isinstance(mask, SoftBool):
+        raise CannotSoften("rows that a soft mask selects are written elsewhere")
+    probability = mask.probability
+    if not _are_same(value.probabilities, context.call(torch.flatten, probability)):
+        raise CannotSoften("rows that a soft mask selects are written where another is true")
     base = as_real(context, input)
-    weight = context.call(torch.reshape, mask.value, (*mask.value.shape, *(1,) * (base.dim() - mask.value.dim())))
-    rows = context.call(torch.reshape, value.value, base.shape)
+    shape = (*probability.shape, *(1,) * (base.dim() - probability.dim()))
+    weight = context.call(torch.reshape, probability, shape)
+    rows = context.call(torch.reshape, value.rows, base.shape)
     like = base if base.is_floating_point() else weight
     written = context.call(selections.placed, weight, rows, base, like)
     if context.hard.is_floating_point():
         return written
-    return context.soft(written, "soft_bool" if context.hard.dtype is torch.bool else "count")
+    return context.soft_bool(written) if context.hard.dtype is torch.bool else context.soft_count(written)
 
 
-_SMOOTH = (
-    "exp", "expm1", "sigmoid", "tanh", "sin", "cos", "tan", "square", "erf", "softplus", "silu", "gelu", "mish",
-    "elu", "selu", "celu", "logsigmoid", "softsign", "atan", "arctan", "sinh", "cosh", "asinh", "lgamma", "atan2",
-    "log_sigmoid", "addcmul", "addcdiv", "lerp", "sinc", "exp2", "logit", "rsub", "float_power",
-)  # fmt: skip
-_SPELLED = (
-    "add", "sub", "mul", "div", "pow", "neg", "sqrt", "log", "log2", "log10", "log1p", "rsqrt", "reciprocal", "asin",
-    "acos", "abs", "relu", "clamp", "clamp_min", "clamp_max", "hardtanh", "relu6", "leaky_relu", "hardsigmoid",
-    "hardswish", "threshold", "minimum", "maximum", "round", "floor", "ceil", "trunc", "sign", "frac", "gt", "ge",
-    "lt", "le", "eq", "ne", "isclose", "logical_and", "logical_or", "logical_xor", "logical_not", "floor_divide",
-    "trunc_divide", "remainder", "where", "masked_fill", "clone", "contiguous", "detach", "cast", "hypot",
-)  # fmt: skip
-_OWN_AXES = ("linear", "softmax", "log_softmax", "layer_norm", "rms_norm", "matmul", "normalize")
-
-ROWS: dict[str, RowRule] = {
-    **dict.fromkeys((*_SMOOTH, *_SPELLED), RowRule(_each)),
-    **dict.fromkeys(_OWN_AXES, RowRule(_along_rows)),
-    "getitem": RowRule(_key),
-    **dict.fromkeys(("cat", "stack"), RowRule(_joined)),
-    **dict.fromkeys(("unsqueeze", "squeeze"), RowRule(_shaped)),
-    "sum": _reduced(selections.total),
-    "mean": _reduced(selections.mean),
-    "var": _reduced(selections.variance),
-    "std": _reduced(selections.deviation),
-    "max": _extreme(softtorch.max, True),
-    "min": _extreme(softtorch.min, False),
-    "amax": _extreme(softtorch.max, True),
-    "amin": _extreme(softtorch.min, False),
-    "count_nonzero": _reduced(selections.total),
-    "mse_loss": _loss(F.mse_loss),
-    "l1_loss": _loss(F.l1_loss),
-    "smooth_l1_loss": _loss(F.smooth_l1_loss),
-    "huber_loss": _loss(F.huber_loss),
-    "binary_cross_entropy": _loss(F.binary_cross_entropy),
-    "binary_cross_entropy_with_logits": _loss(F.binary_cross_entropy_with_logits),
-    "cross_entropy": _loss(F.cross_entropy),
-    "nll_loss": _loss(F.nll_loss),
-    "setitem": RowRule(_written, reduces=True),
-    "index_put": RowRule(_written, reduces=True),
+# By the action of an operation; the others need the selected rows alone and at once.
+ROW_RULES: Mapping[Rows, RowRule] = {
+    Rows.EACH: RowRule(_each),
+    Rows.OWN_AXES: RowRule(_along_own_axes),
+    Rows.JOINED: _joined(0),
+    Rows.STACKED: _joined(1),
+    Rows.RESHAPED: _shaped(0),
+    Rows.EXTENDED: _shaped(1),
+    Rows.INDEXED: RowRule(_indexed),
+    Rows.WRITTEN: RowRule(_written, reduces=True),
+    Rows.TOTAL: _reduced(selections.total),
+    Rows.MEAN: _reduced(selections.mean),
+    Rows.VARIANCE: _reduced(selections.variance),
+    Rows.DEVIATION: _reduced(selections.deviation),
+    Rows.LARGEST: _extreme(softtorch.max, True),
+    Rows.SMALLEST: _extreme(softtorch.min, False),
+    Rows.LOSS: RowRule(_loss, reduces=True),
 }

@@ -1,105 +1,111 @@
-"""The record that everything about one operation is read from, and what a rule's functions are given.
+"""The record of what softness makes of one operation: relaxed, handed on, and explained.
 
-A rule says how to find an operation (its spellings), what it costs the gradient (family, why), how it is relaxed
-where its operands are real numbers (`relax`), and how it passes on operands that are already soft (`carry`).
-Finding, planning, rewriting, `softfx explain`, the documentation and the tests all read this one record.
+A rule refers to the operation's own record (softfx.ops), says what the operation costs the gradient (family, why), how
+it is relaxed where its operands are real numbers (`relax`), and how it propagates operands that are already soft
+(`propagate`). Finding, planning, rewriting, `softfx explain`, the documentation and the tests all read this one record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from functools import cached_property
+from typing import Literal
 
-from torch import Tensor
+from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.operation import Effect, Operation
+from softfx.rules.context import RuleFunction
 
-from softfx.values.domains import Soft
-
-__all__ = ["Barrier", "Cut", "Estimate", "Family", "Rule", "RuleContext"]
+__all__ = ["Barrier", "Estimate", "Family", "Rule"]
 
 Family = Literal["discrete", "kink", "selection", "random", "unsafe", "normalization"]
-# What becomes Python's: a condition, a number, or the shape of the result.
+# Python gets a condition, a number, or a shape: no soft value passes.
 Barrier = Literal["branch", "number", "shape"]
 # estimate(context, function, *operands): called in place of a rule's function, and returns a shadow as that does.
-Estimate = Callable[..., Any]
+Estimate = RuleFunction
 
-
-class Cut(Exception):
-    """A rule cannot take these operands softly: the operation gets hard values, and the report says why."""
-
-
-class RuleContext(Protocol):
-    """What a rule's functions are given beside the operands."""
-
-    hard: Any
-    """What the original call returned; an estimator that draws puts its draw here."""
-
-    @property
-    def exact(self) -> bool:
-        """Whether values stay as they are: only the derivative of the shadow counts."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """mode, softness, method ...: what the policy gave, cut down to what the rule takes."""
-
-    @property
-    def func(self) -> Callable[..., Any]:
-        """The function as the program spelled it."""
-
-    def whole(self, operand: Any) -> bool:
-        """Whether an operand stands for integers, whatever its type."""
-
-    def fill(self, operand: Tensor) -> float | None:
-        """The one number that a constant tensor is filled with, if that is known."""
-
-    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call `function` as one visible step of the rewritten code."""
-
-    def on(self, hard: Any) -> RuleContext:
-        """The same with another hard result."""
-
-    def soft(self, value: Tensor, domain: str, support: Tensor | None = None) -> Soft:
-        """A shadow made of `value`, with the provenance of this call."""
+_BARRIERS: dict[Effect, Barrier] = {
+    Effect.BRANCHES: "branch",
+    Effect.READS_NUMBER: "number",
+    Effect.SHAPE_FROM_DATA: "shape",
+}
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One operation of torch, as softfx knows it.
+    """Softness of one operation of torch.
 
-    relax(context, *args, **kwargs): the call's own arguments, all real; returns what stands beside the hard
-        result, leaf by leaf: a Tensor (real, same shape), a `Soft`, or None (no shadow).
-    carry(context, *args, **kwargs): the same with each soft operand replaced by its `Soft`.
-    Both raise `Cut` for operands they cannot serve. Their signatures are the operation's own.
+    code: the rule's code, such as SX203.
+    operation: the record of the operation.
+    family: what a policy counts it among.
+    why, keep, reference: what `softfx explain` says: the cost to the gradient, when to keep it hard, the literature.
+    formula: the soft form as a formula, which every rule with `relax` has: clauses that `softfx explain` shows as they
+        are, the meaning of their symbols in softfx.report.mathematics.NOTATION.
+    soft: the name of the soft form.
+    relax(context, *args, **kwargs): the call's own arguments, all real; returns what stands beside the hard result,
+        leaf by leaf: a Tensor (real, same shape), a `Soft`, or None (no shadow).
+    propagate(context, *args, **kwargs): the same with each soft operand replaced by its `Soft`.
+        Both raise `CannotSoften` for operands they cannot serve. Their signatures are the operation's own.
+    options: the options of a policy that its soft form takes.
+    drop_in: the soft form has the shape and dtype of the hard result.
+    keeps_value: the soft form has the hard value, bit for bit: it stands in for the call itself.
+    is_site(func, args, kwargs): whether a call needs a decision; None leaves it to the family.
+    only_discrete: it is propagated only on tensors of integers or bools, or where two of its operands are soft: a
+        product of matrices costs too much to be made twice if one factor alone is soft, and its derivative is right
+        without that.
+    estimators: what else may give its straight-through form the derivative, by the name that a policy uses.
+    becomes(args, kwargs): the operation that a call with these arguments is instead: x / y rounded down is a floor
+        division.
+    stands_for: further operations that a policy means by this name: what an operation that is never a site becomes.
+    note: the meaning of the rule, where policies treat it otherwise than its family.
     """
 
     code: str
-    op: str
+    operation: Operation
     family: Family
     why: str
     keep: str
-    source: str
+    reference: str
+    formula: str = ""
     soft: str = ""
-    relax: Callable[..., Any] | None = None
-    carry: Callable[..., Any] | None = None
-    aliases: tuple[str, ...] = ()
+    relax: RuleFunction | None = None
+    propagate: RuleFunction | None = None
     options: tuple[str, ...] = ("softness", "mode")
     drop_in: bool = False
-    preserves: bool = False  # its soft form has the hard value, bit for bit: it stands in for the call itself
-    barrier: Barrier | None = None  # no soft value passes
-    site: Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], bool] | None = None  # None: by family
-    # Whether it is carried only on tensors of integers or bools, or where two of its operands are soft: a product of
-    # matrices costs too much to be made twice if one factor alone is soft, and its derivative is right without that.
-    discrete_only: bool = False
-    # What else may give its straight-through form the derivative, by the name a policy uses.
+    keeps_value: bool = False
+    is_site: Callable[[Function, Args, Kwargs], bool] | None = None
+    only_discrete: bool = False
     estimators: Mapping[str, Estimate] = field(default_factory=dict)
-    # The operation that a call with these arguments is instead: x / y rounded down is a floor division.
-    becomes: Callable[[tuple[Any, ...], dict[str, Any]], str | None] | None = None
-    # What else a policy means by this name: of an operation that is never a site, what it becomes.
-    stands_for: tuple[str, ...] = ()
+    becomes: Callable[[Args, Kwargs], Operation | None] | None = None
+    stands_for: tuple[Operation, ...] = ()
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.relax is not None and not self.formula:
+            raise ValueError(
+                f"Rule {self.code}: {self.name!r} is relaxed and has no formula. Every soft form has one, which "
+                "`softfx explain` shows. Give `formula` in the line of the rule."
+            )
 
     @property
     def name(self) -> str:
-        return self.op
+        """The canonical name of the operation."""
+        return self.operation.name
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Its further names."""
+        return self.operation.spellings
+
+    @cached_property
+    def barrier(self) -> Barrier | None:
+        """The kind of value that Python gets of its result, where no soft value passes; else None."""
+        return next((barrier for effect, barrier in _BARRIERS.items() if effect & self.operation.effect), None)
+
+    @cached_property
+    def decides(self) -> bool:
+        """True if its calls may be sites: an operation that only uses a decision, or leaves torch, is none."""
+        return self.family != "selection" and self.barrier is None
 
     def __reduce__(self) -> tuple[Callable[[str], Rule], tuple[str]]:
         return _rule_of, (self.code,)  # copies and pickles are the table's own record

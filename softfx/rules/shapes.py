@@ -1,150 +1,221 @@
-"""Operations that only move data: on a shadow they do the same, slice by slice of a distribution."""
+"""Operations that only move elements: on a shadow they do the same, slice by slice of a distribution.
+
+To add one, append a record to RULES: `_move` serves whatever takes a tensor and says how to move its elements.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.values import as_indices, as_number, as_probability, counted, integer_domain, moved, points
+from softfx import ops
+from softfx.ops.calls import Function
+from softfx.ops.operation import Operation
+from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow, TensorOrSoft
+from softfx.rules.readings import (
+    as_indices,
+    as_number,
+    as_probability,
+    counted,
+    joined_kind,
+    out_of_place,
+    shape_of,
+    softs_in,
+)
+from softfx.rules.refusals import CannotSoften
+from softfx.rules.rule import Rule
 from softfx.runtime import distributions
-from softfx.values.domains import Domain, Soft
+from softfx.values import Soft, SoftBool, SoftIndex
 
 __all__ = ["RULES"]
 
 
-def _like(context: RuleContext, input: Any, other: Any) -> Any:
-    """x.view_as(y): of y only the shape is wanted."""
-    if not isinstance(input, Soft):
-        return None
-    expands = getattr(context.func, "__name__", "") == "expand_as"
-    return moved(context, torch.Tensor.expand if expands else torch.reshape, input, tuple(context.hard.shape))
+# -- one operand -------------------------------------------------------------------------------------------------------
 
 
-def _move(context: RuleContext, input: Any, *args: Any, **kwargs: Any) -> Any:
-    if not isinstance(input, Soft) or any(isinstance(arg, Soft) for arg in args):
-        raise Cut("a soft value stands where a shape is wanted")
-    func, args = _spoken(context.func, args)
-    return moved(context, func, input, *args, **kwargs)
+def _move(context: RuleContext, input: Operand, *args: object, **kwargs: object) -> Shadow:
+    if not isinstance(input, Soft) or softs_in(args):
+        raise CannotSoften("a soft value stands where a shape is wanted")
+    return input.moved(context.call, out_of_place(context), *args, **kwargs)
 
 
-def _spoken(func: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    """A property's getter as code can write it."""
-    if getattr(func, "__name__", "") != "__get__":
-        return func, args
-    descriptor: Any = getattr(func, "__self__", None)
-    return getattr, (descriptor.__name__, *args)
+def _attribute(operation: Operation) -> RuleFunction:
+    """The propagation of an attribute of tensors, read in the form that code can write."""
+
+    def propagate(context: RuleContext, input: Soft) -> Shadow:
+        return input.moved(context.call, getattr, operation.name)
+
+    return propagate
 
 
-def _same(context: RuleContext, input: Soft, *args: Any, **kwargs: Any) -> Any:
-    """What leaves every element where it is; what stops the derivative stops the shadow's too."""
-    func = torch.detach if getattr(context.func, "__name__", "") in ("detach", "__get__") else context.func
-    value = context.call(func, input.value, *args, **kwargs)
-    return context.soft(value, input.domain.value, input.support)
+def _like(function: Callable[..., Tensor]) -> RuleFunction:
+    """The propagation of x.view_as(y), of whose y only the shape is wanted."""
+
+    def propagate(context: RuleContext, input: Operand, other: Operand) -> Shadow:
+        if not isinstance(input, Soft):
+            return None
+        return input.moved(context.call, function, tuple(context.hard.shape))
+
+    return propagate
 
 
-def _triangle(context: RuleContext, input: Soft, diagonal: int = 0) -> Any:
-    if input.domain is Domain.SOFT_INDEX:
-        raise Cut("zeroing a part of a soft index has no rule")
-    return context.soft(context.call(context.func, input.value, diagonal), input.domain.value)
+def _same(context: RuleContext, input: Soft, *args: object, **kwargs: object) -> Shadow:
+    """The propagation of operations that leave every element where it is."""
+    return context.like(input, context.call(out_of_place(context), input.tensor, *args, **kwargs))
 
 
-def _pad(context: RuleContext, input: Soft, pad: Any, mode: str = "constant", value: Any = None) -> Any:
+def _detached(context: RuleContext, input: Soft) -> Shadow:
+    """The same for those that stop the derivative: they stop the shadow's too."""
+    return context.like(input, context.call(torch.detach, input.tensor))
+
+
+def _triangle(context: RuleContext, input: Soft, diagonal: int = 0) -> Shadow:
+    if isinstance(input, SoftIndex):
+        raise CannotSoften("zeroing a part of a soft index has no rule")
+    return context.like(input, context.call(out_of_place(context), input.tensor, diagonal))
+
+
+def _pad(
+    context: RuleContext, input: Soft, pad: Sequence[int], mode: str = "constant", value: float | None = None
+) -> Shadow:
     if mode != "constant":
         return _move(context, input, pad, mode)
     filler = value or 0
-    if input.domain is not Domain.SOFT_INDEX:
-        return context.soft(context.call(F.pad, input.value, pad, "constant", float(filler)), input.domain.value)
-    weights, support = points(context, input)
+    if not isinstance(input, SoftIndex):
+        return context.like(input, context.call(F.pad, input.tensor, pad, "constant", float(filler)))
+    weights, support = input.finite(context.call)
     padded, numbers = context.call(distributions.padded, weights, support, list(pad), filler)
-    return context.soft(padded, "soft_index", numbers)
+    return context.soft_index(padded, numbers)
 
 
-def _cat(context: RuleContext, tensors: Any, dim: int = 0) -> Any:
+# -- several operands, joined ------------------------------------------------------------------------------------------
+
+
+def _cat(context: RuleContext, tensors: Sequence[TensorOrSoft], dim: int = 0) -> Shadow:
     return _join(context, _without_empty(context, tensors), dim, torch.cat)
 
 
-def _stack(context: RuleContext, tensors: Any, dim: int = 0) -> Any:
+def _stack(context: RuleContext, tensors: Sequence[TensorOrSoft], dim: int = 0) -> Shadow:
     return _join(context, tensors, dim, torch.stack)
 
 
-def _join(context: RuleContext, operands: Any, dim: int, func: Callable[..., Any]) -> Any:
-    like = next(operand.value for operand in operands if isinstance(operand, Soft))
-    if context.hard.is_floating_point():
-        numbers = [as_number(context, operand, context.hard) for operand in operands]
-        return counted(context, context.call(func, numbers, dim), *operands)
-    if context.hard.dtype is torch.bool:
-        weights = [as_probability(context, operand, like) for operand in operands]
-        return context.soft(context.call(func, weights, dim), "soft_bool")
-    domain = integer_domain(operands)
-    if domain is not Domain.SOFT_INDEX:
-        values = [as_number(context, operand, like) for operand in operands]
-        return context.soft(context.call(func, values, dim), domain.value)
-    weights, supports = as_indices(context, operands)
-    axis = dim if dim >= 0 else dim - 1
-    support = None if supports is None else context.call(func, supports, axis)
-    return context.soft(context.call(func, weights, axis), "soft_index", support)
-
-
-def _without_empty(context: RuleContext, operands: Any) -> list[Any]:
-    """torch.cat lets 1-d empty tensors stand among larger ones."""
-    return [o for o in operands if isinstance(o, Soft) or o.shape != (0,) or context.hard.dim() == 1]
-
-
-def _hstack(context: RuleContext, tensors: Any) -> Any:
+def _hstack(context: RuleContext, tensors: Sequence[TensorOrSoft]) -> Shadow:
     return _join(context, tensors, 0 if context.hard.dim() == 1 else 1, torch.cat)
 
 
-def _vstack(context: RuleContext, tensors: Any) -> Any:
-    if any(len(_shape(tensor)) < 2 for tensor in tensors):
+def _vstack(context: RuleContext, tensors: Sequence[TensorOrSoft]) -> Shadow:
+    if any(len(shape_of(tensor)) < 2 for tensor in tensors):
         return _join(context, tensors, 0, torch.stack)
     return _join(context, tensors, 0, torch.cat)
 
 
-def _shape(operand: Any) -> Any:
-    if not isinstance(operand, Soft):
-        return operand.shape
-    return operand.value.shape[:-1] if operand.domain is Domain.SOFT_INDEX else operand.value.shape
+def _join(context: RuleContext, operands: Sequence[Operand], dim: int, func: Function) -> Shadow:
+    like = softs_in(operands)[0].tensor
+    if context.hard.is_floating_point():
+        numbers = [as_number(context, operand, context.hard) for operand in operands]
+        return counted(context, context.call(func, numbers, dim), *operands)
+    if context.hard.dtype is torch.bool:
+        probabilities = [as_probability(context, operand, like) for operand in operands]
+        return context.soft_bool(context.call(func, probabilities, dim))
+    kind = joined_kind(operands)
+    if kind is not SoftIndex:
+        joined = context.call(func, [as_number(context, operand, like) for operand in operands], dim)
+        return context.soft_bool(joined) if kind is SoftBool else context.soft_count(joined)
+    weights, supports = as_indices(context, operands)
+    axis = dim if dim >= 0 else dim - 1
+    support = None if supports is None else context.call(func, supports, axis)
+    return context.soft_index(context.call(func, weights, axis), support)
 
 
-def _rule(code: str, op: str, carry: Callable[..., Any], *aliases: str) -> Rule:
+def _without_empty(context: RuleContext, operands: Sequence[Operand]) -> list[Operand]:
+    """The operands without the empty 1-d tensors that torch.cat lets stand among larger ones."""
+    return [o for o in operands if context.hard.dim() == 1 or not isinstance(o, Tensor) or o.shape != (0,)]
+
+
+# -- records -----------------------------------------------------------------------------------------------------------
+
+
+def _rule(code: str, operation: Operation, propagate: RuleFunction) -> Rule:
+    """The record of an operation that moves elements."""
     return Rule(
         code,
-        op,
+        operation,
         "selection",
         "Moves data; a soft value moves with it.",
         "It follows what reaches it.",
         "",
-        soft=f"torch.{op}",
-        carry=carry,
-        aliases=aliases,
+        soft=f"torch.{operation.name}",
+        propagate=propagate,
         options=(),
     )
 
 
-_MOVING = (
-    "reshape", "view", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose",
-    "t", "T", "mT", "movedim", "expand", "broadcast_to", "repeat", "tile", "narrow", "select", "split",
-    "chunk", "unbind", "flip", "roll", "ravel", "diagonal", "repeat_interleave", "tensor_split", "unfold", "adjoint",
-    "fliplr", "flipud", "rot90", "atleast_1d", "atleast_2d", "atleast_3d", "hsplit", "vsplit",
-    "H", "mH", "unsafe_chunk", "unsafe_split", "split_with_sizes",
-)  # fmt: skip
-_SAME = ("clone", "contiguous", "detach", "data", "cpu", "cuda", "requires_grad_", "pin_memory", "alias", "resolve_neg",
-         "resolve_conj", "positive")  # fmt: skip
-_ALIASES = {"transpose": ("swapaxes", "swapdims"), "movedim": ("moveaxis",)}
-
 RULES = (
-    *(_rule(f"SX7{i:02d}", op, _move, *_ALIASES.get(op, ())) for i, op in enumerate(_MOVING, 1)),
-    *(_rule(f"SX7{i:02d}", op, _same) for i, op in enumerate(_SAME, 61)),
-    *(_rule(f"SX7{i}", op, _like) for i, op in enumerate(("view_as", "reshape_as", "expand_as"), 81)),
-    _rule("SX790", "pad", _pad),
-    _rule("SX791", "cat", _cat, "concat", "concatenate"),
-    _rule("SX792", "stack", _stack),
-    _rule("SX793", "hstack", _hstack),
-    _rule("SX794", "vstack", _vstack, "row_stack"),
-    _rule("SX795", "tril", _triangle),
-    _rule("SX796", "triu", _triangle),
+    _rule("SX701", ops.reshape, _move),
+    _rule("SX702", ops.view, _move),
+    _rule("SX703", ops.flatten, _move),
+    _rule("SX704", ops.unflatten, _move),
+    _rule("SX705", ops.squeeze, _move),
+    _rule("SX706", ops.unsqueeze, _move),
+    _rule("SX707", ops.permute, _move),
+    _rule("SX708", ops.transpose, _move),
+    _rule("SX709", ops.t, _move),
+    _rule("SX710", ops.T, _attribute(ops.T)),
+    _rule("SX711", ops.mT, _attribute(ops.mT)),
+    _rule("SX712", ops.movedim, _move),
+    _rule("SX713", ops.expand, _move),
+    _rule("SX714", ops.broadcast_to, _move),
+    _rule("SX715", ops.repeat, _move),
+    _rule("SX716", ops.tile, _move),
+    _rule("SX717", ops.narrow, _move),
+    _rule("SX718", ops.select, _move),
+    _rule("SX719", ops.split, _move),
+    _rule("SX720", ops.chunk, _move),
+    _rule("SX721", ops.unbind, _move),
+    _rule("SX722", ops.flip, _move),
+    _rule("SX723", ops.roll, _move),
+    _rule("SX724", ops.ravel, _move),
+    _rule("SX725", ops.diagonal, _move),
+    _rule("SX726", ops.repeat_interleave, _move),
+    _rule("SX727", ops.tensor_split, _move),
+    _rule("SX728", ops.unfold, _move),
+    _rule("SX729", ops.adjoint, _move),
+    _rule("SX730", ops.fliplr, _move),
+    _rule("SX731", ops.flipud, _move),
+    _rule("SX732", ops.rot90, _move),
+    _rule("SX733", ops.atleast_1d, _move),
+    _rule("SX734", ops.atleast_2d, _move),
+    _rule("SX735", ops.atleast_3d, _move),
+    _rule("SX736", ops.hsplit, _move),
+    _rule("SX737", ops.vsplit, _move),
+    _rule("SX738", ops.H, _attribute(ops.H)),
+    _rule("SX739", ops.mH, _attribute(ops.mH)),
+    _rule("SX740", ops.unsafe_chunk, _move),
+    _rule("SX741", ops.unsafe_split, _move),
+    _rule("SX742", ops.split_with_sizes, _move),
+    _rule("SX761", ops.clone, _same),
+    _rule("SX762", ops.contiguous, _same),
+    _rule("SX763", ops.detach, _detached),
+    _rule("SX764", ops.data, _detached),
+    _rule("SX765", ops.cpu, _same),
+    _rule("SX766", ops.cuda, _same),
+    _rule("SX767", ops.requires_grad_, _same),
+    _rule("SX768", ops.pin_memory, _same),
+    _rule("SX769", ops.alias, _same),
+    _rule("SX770", ops.resolve_neg, _same),
+    _rule("SX771", ops.resolve_conj, _same),
+    _rule("SX772", ops.positive, _same),
+    _rule("SX781", ops.view_as, _like(torch.reshape)),
+    _rule("SX782", ops.reshape_as, _like(torch.reshape)),
+    _rule("SX783", ops.expand_as, _like(torch.Tensor.expand)),
+    _rule("SX790", ops.pad, _pad),
+    _rule("SX791", ops.cat, _cat),
+    _rule("SX792", ops.stack, _stack),
+    _rule("SX793", ops.hstack, _hstack),
+    _rule("SX794", ops.vstack, _vstack),
+    _rule("SX795", ops.tril, _triangle),
+    _rule("SX796", ops.triu, _triangle),
 )

@@ -1,7 +1,8 @@
 """Consumers of soft indices that write: one_hot, scatter, index_add, bincount and their kin.
 
-What a soft index writes is spread over its points by their weights; integers written by it stay soft indices where
-each result is one of the integers written. x[key] = value is in indexing.py.
+A value that a soft index writes is spread over its points by their weights; integers written by it stay soft indices
+where each result is one of the integers written. x[key] = value is in indexing.py. To add a consumer that writes, make
+it of `put` or `_scattered` and append its record to RULES.
 """
 
 from __future__ import annotations
@@ -14,71 +15,82 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.rules.rule import Cut, Rule, RuleContext
-from softfx.rules.selection import MOST_POINTS, plain, positions, selecting
-from softfx.rules.values import as_number, counted, is_discrete
+from softfx import ops
+from softfx.ops.calls import Args, Kwargs
+from softfx.ops.operation import Operation
+from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow, TensorOrSoft
+from softfx.rules.readings import as_number, counted, shape_of, softs_in
+from softfx.rules.refusals import CannotSoften, is_discrete
+from softfx.rules.rule import Rule
+from softfx.rules.selection import MOST_POINTS, positions, selecting, spans
 from softfx.runtime import distributions, places
-from softfx.values.domains import Domain, Soft
+from softfx.values import Soft, SoftIndex
 
 __all__ = ["RULES", "put", "reduced"]
 
 
-def _one_hot(context: RuleContext, tensor: Any, num_classes: int = -1) -> Any:
+def _one_hot(context: RuleContext, tensor: Soft, num_classes: int = -1) -> Shadow:
     classes = context.hard.shape[-1]
-    return context.soft(_distribution(context, tensor, classes), "soft_bool")
+    return context.soft_bool(_distribution(context, tensor, classes))
 
 
 def _distribution(context: RuleContext, index: Soft, size: int) -> Tensor:
     """A soft index as the probability of each position.  # -> (..., [size])"""
-    if index.domain is Domain.SOFT_INDEX and index.support is None and index.value.shape[-1] == size:
-        return index.value
-    weights, places = positions(context, index, size)
-    return context.call(distributions.histogram, weights, places, size)  # type: ignore[no-any-return]  # call is untyped
+    if isinstance(index, SoftIndex) and index.support is None and index.size == size:
+        return index.weights
+    weights, legal = positions(context, index, size)
+    probabilities: Tensor = context.call(distributions.histogram, weights, legal, size)
+    return probabilities
+
+
+# -- scatter -----------------------------------------------------------------------------------------------------------
 
 
 def _scatter(
-    context: RuleContext, input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: Any = None
-) -> Any:
+    context: RuleContext, input: Any, dim: int, index: TensorOrSoft, src: Any = None, *, value: Any = None,
+    reduce: str | None = None,
+) -> Shadow:  # fmt: skip
     source = src if src is not None else value
-    if reduce == "add":
+    if reduce == ops.add.name:  # torch's words for a reduction of scatter are names of operations
         return _scattered(context, torch.scatter_add, softtorch.scatter_add, input, dim, index, source)
     if reduce is not None:
-        raise Cut(f"scatter with reduce={reduce!r} has no rule")
+        raise CannotSoften(f"scatter with reduce={reduce!r} has no rule")
     if isinstance(index, Soft) and _integers(context, input, source):
         return _rearranged(context, input, dim, index, source)
     return _scattered(context, torch.scatter, softtorch.scatter, input, dim, index, source)
 
 
-def _scatter_add(context: RuleContext, input: Any, dim: int, index: Any, src: Any) -> Any:
+def _scatter_add(context: RuleContext, input: TensorOrSoft, dim: int, index: TensorOrSoft, src: TensorOrSoft) -> Shadow:
     return _scattered(context, torch.scatter_add, softtorch.scatter_add, input, dim, index, src)
 
 
 def _scatter_reduce(
-    context: RuleContext, input: Any, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True
-) -> Any:
+    context: RuleContext, input: TensorOrSoft, dim: int, index: TensorOrSoft, src: TensorOrSoft, reduce: str, *,
+    include_self: bool = True,
+) -> Shadow:  # fmt: skip
     if reduce == "sum" and include_self:
         return _scatter_add(context, input, dim, index, src)
     if isinstance(index, Soft):
         return reduced(context, input, dim, index, src, reduce, include_self)
-    like = next(o.value for o in (input, src) if isinstance(o, Soft))
+    like = softs_in((input, src))[0].tensor
     data, values = as_number(context, input, like), as_number(context, src, like)
     result = context.call(torch.scatter_reduce, data, dim, index, values, reduce, include_self=include_self)
     return _in_form(context, result, input, src)
 
 
-def _extremum(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-    """The largest or smallest of each group is an operation of its own."""
+def _extremum(args: Args, kwargs: Kwargs) -> Operation | None:
+    """The operation that the largest or smallest of each group is."""
     reduce = args[4] if len(args) > 4 else kwargs.get("reduce")
-    return "scatter_extremum" if reduce in ("amax", "amin") else None
+    return ops.scatter_extremum if reduce in ("amax", "amin") else None
 
 
 def reduced(
-    context: RuleContext, input: Any, dim: int, index: Soft, src: Any, reduce: str, include_self: bool
-) -> Any:  # fmt: skip
+    context: RuleContext, input: TensorOrSoft, dim: int, index: Soft, src: TensorOrSoft, reduce: str, include_self: bool
+) -> Shadow:
     """The largest, the smallest or the mean of what a soft index brings to each place."""
     if reduce not in ("amax", "amin", "mean"):
-        raise Cut(f"scatter_reduce with reduce={reduce!r} by a soft index has no rule")
-    data, values = as_number(context, input, index.value), as_number(context, src, index.value)
+        raise CannotSoften(f"scatter_reduce with reduce={reduce!r} by a soft index has no rule")
+    data, values = as_number(context, input, index.tensor), as_number(context, src, index.tensor)
     axis = dim % max(data.dim(), 1)
     p = _distribution(context, index, data.shape[axis])
     function = places.gathered_mean if reduce == "mean" else places.gathered_extreme
@@ -87,91 +99,104 @@ def reduced(
 
 
 def _scattered(
-    context: RuleContext, exact: Callable[..., Tensor], soft: Callable[..., Tensor], input: Any, dim: int, index: Any,
-    src: Any,
-) -> Any:  # fmt: skip
-    like = next(o.value for o in (input, index, src) if isinstance(o, Soft))
+    context: RuleContext, exact: Callable[..., Tensor], soft: Callable[..., Tensor], input: TensorOrSoft, dim: int,
+    index: TensorOrSoft, src: Operand,
+) -> Shadow:  # fmt: skip
+    like = softs_in((input, index, src))[0].tensor
     data, values = as_number(context, input, like), as_number(context, src, like)
     if not isinstance(index, Soft):
         return _in_form(context, context.call(exact, data, dim, index, values), input, src)
-    p = index.value if plain(index, data, data.shape[dim]) else _distribution(context, index, data.shape[dim])
+    size = data.shape[dim]
+    p = index.weights if spans(index, data, size) else _distribution(context, index, size)
     if not isinstance(values, Tensor):
         values = context.call(torch.full, p.shape[:-1], values, dtype=data.dtype, device=data.device)
     return _in_form(context, context.call(soft, data, dim, p, values), input, src)
 
 
-def _integers(context: RuleContext, input: Any, src: Any) -> bool:
-    """Whether hard integers are written into hard integers."""
+def _integers(context: RuleContext, input: Operand, src: Operand) -> bool:
+    """Return True if hard integers are written into hard integers."""
     operands = (context.hard, input, src)
     return context.hard.dtype is not torch.bool and all(is_discrete(operand) for operand in operands)
 
 
-def _rearranged(context: RuleContext, input: Tensor, dim: int, index: Soft, src: Tensor) -> Any:
+def _rearranged(context: RuleContext, input: Tensor, dim: int, index: Soft, src: Tensor) -> Shadow:
     """Integers scattered by a soft index: each result is one of those written, or what was there."""
     axis = dim % max(input.dim(), 1)
-    shape = index.value.shape[:-1] if index.domain is Domain.SOFT_INDEX else index.value.shape
+    shape = shape_of(index)
     same = all(shape[i] == input.shape[i] for i in range(input.dim()) if i != axis)
     if not same or shape[axis] >= MOST_POINTS or input.dim() == 0:
         return _scattered(context, torch.scatter, softtorch.scatter, input, dim, index, src)
     weights, support = context.call(
         distributions.rearranged, input, axis, _distribution(context, index, input.shape[axis]), src
     )
-    return context.soft(weights, "soft_index", support)
+    return context.soft_index(weights, support)
 
 
-def _in_form(context: RuleContext, result: Tensor, *operands: Any) -> Any:
+# -- writes in general -------------------------------------------------------------------------------------------------
+
+
+def _in_form(context: RuleContext, result: Tensor, *operands: Operand) -> Shadow:
+    """The result of a write of `operands[1:]` into `operands[0]`, as the kind of value that it stands for."""
     if context.hard.is_floating_point():
         return counted(context, result, *operands)
     ones = all(operand in (0, 1) for operand in operands if not isinstance(operand, Tensor | Soft))
     stays = context.hard.dtype is torch.bool or (ones and not any(isinstance(o, Tensor) for o in operands[1:]))
-    return context.soft(result, "soft_bool" if stays else "count")
+    return context.soft_bool(result) if stays else context.soft_count(result)
 
 
 def put(
-    context: RuleContext, input: Any, key: tuple[Any, ...], index: Soft, size: int, value: Any, block: int, add: bool
-) -> Any:
+    context: RuleContext, input: Operand, key: tuple[object, ...], index: Soft, size: int, value: Operand, block: int,
+    add: bool,
+) -> Shadow:  # fmt: skip
     """input[key] = value, or += value, at a soft index held in the key by the string "index".
 
     size: the length of the axis that is indexed.  block: the axis of input[key] at which the index's axes begin.
     """
-    weights, places = positions(context, index, size)
+    weights, legal = positions(context, index, size)
     data, values = as_number(context, input, weights), as_number(context, value, weights)
-    result = context.call(distributions.put, data, key, weights, places, values, block, add)
+    result = context.call(distributions.put, data, key, weights, legal, values, block, add)
     return _in_form(context, result, input, value)
 
 
-def _index_write(add: bool) -> Callable[..., Any]:
-    def carry(context: RuleContext, input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
+def _index_write(add: bool) -> RuleFunction:
+    """The propagation of index_add, and of index_copy."""
+
+    def propagate(
+        context: RuleContext, input: Operand, dim: int, index: Operand, source: Operand, *, alpha: float = 1
+    ) -> Shadow:
         rank = context.hard.dim()
         axis = dim % max(rank, 1)
         if isinstance(index, Soft):
             if alpha != 1:
-                raise Cut("index_add by a soft index with alpha has no rule")
+                raise CannotSoften("index_add by a soft index with alpha has no rule")
             key = (*(slice(None),) * axis, "index")
             return put(context, input, key, index, context.hard.shape[axis], source, axis, add)
-        like = next(o.value for o in (input, source) if isinstance(o, Soft))
+        like = softs_in((input, source))[0].tensor
         options = {"alpha": alpha} if add else {}
         data, values = as_number(context, input, like), as_number(context, source, like)
         func = torch.index_add if add else torch.index_copy
         return _in_form(context, context.call(func, data, dim, index, values, **options), input, source)
 
-    return carry
+    return propagate
 
 
-def _index_fill(context: RuleContext, input: Any, dim: int, index: Any, value: Any) -> Any:
+def _index_fill(context: RuleContext, input: TensorOrSoft, dim: int, index: TensorOrSoft, value: Operand) -> Shadow:
     axis = dim % max(context.hard.dim(), 1)
     if isinstance(index, Soft):
         key = (*(slice(None),) * axis, "index")
         return put(context, input, key, index, context.hard.shape[axis], value, axis, False)
-    like = next(o.value for o in (input, value) if isinstance(o, Soft))
+    like = softs_in((input, value))[0].tensor
     data, filler = as_number(context, input, like), as_number(context, value, like)
     return _in_form(context, context.call(torch.index_fill, data, dim, index, filler), input, value)
 
 
-def _bincount(context: RuleContext, input: Any, weights: Any = None, minlength: int = 0) -> Any:
+def _bincount(
+    context: RuleContext, input: TensorOrSoft, weights: TensorOrSoft | None = None, minlength: int = 0
+) -> Shadow:
     classes = context.hard.shape[0]
     if not isinstance(input, Soft):
-        values = as_number(context, weights, weights.value)
+        assert isinstance(weights, Soft)  # one of the two is
+        values = as_number(context, weights, weights.tensor)
         zeros = context.call(torch.zeros, classes, dtype=values.dtype, device=values.device)
         return context.call(torch.index_add, zeros, 0, input, values)
     p = _distribution(context, input, classes)
@@ -181,16 +206,16 @@ def _bincount(context: RuleContext, input: Any, weights: Any = None, minlength: 
 
 
 RULES: tuple[Rule, ...] = (
-    selecting("SX507", "one_hot", _one_hot, "softtorch.one_hot"),
-    selecting("SX508", "scatter", _scatter, "softtorch.scatter"),
-    selecting("SX509", "scatter_add", _scatter_add, "softtorch.scatter_add"),
+    selecting("SX507", ops.one_hot, _one_hot, "softtorch.one_hot"),
+    selecting("SX508", ops.scatter, _scatter, "softtorch.scatter"),
+    selecting("SX509", ops.scatter_add, _scatter_add, "softtorch.scatter_add"),
     replace(
-        selecting("SX516", "scatter_reduce", _scatter_reduce, "softtorch.scatter_add"),
+        selecting("SX516", ops.scatter_reduce, _scatter_reduce, "softtorch.scatter_add"),
         becomes=_extremum,
-        stands_for=("scatter_extremum",),
+        stands_for=(ops.scatter_extremum,),
     ),
-    selecting("SX517", "index_add", _index_write(True), "softtorch.scatter_add"),
-    selecting("SX518", "index_copy", _index_write(False), "softtorch.scatter"),
-    selecting("SX519", "index_fill", _index_fill, "softtorch.scatter"),
-    selecting("SX520", "bincount", _bincount, "softtorch.bincount"),
+    selecting("SX517", ops.index_add, _index_write(True), "softtorch.scatter_add"),
+    selecting("SX518", ops.index_copy, _index_write(False), "softtorch.scatter"),
+    selecting("SX519", ops.index_fill, _index_fill, "softtorch.scatter"),
+    selecting("SX520", ops.bincount, _bincount, "softtorch.bincount"),
 )

@@ -1,0 +1,70 @@
+"""The context of one call: what the functions of a rule are given beside the operands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from torch import Tensor
+
+from softfx.ops.calls import Function
+from softfx.values import SelectedRows, Soft, SoftBool, SoftCount, SoftIndex
+
+__all__ = ["Operand", "RuleContext", "RuleFunction", "Shadow", "TensorOrSoft"]
+
+_Result = TypeVar("_Result")
+
+# A tensor among the arguments of a call, or its shadow.
+TensorOrSoft: TypeAlias = Tensor | Soft
+# The same, or a number in its place.
+Operand: TypeAlias = Tensor | Soft | float
+# The result of a rule, which stands beside the hard one leaf by leaf: a real tensor, a soft value, or None for neither.
+Shadow: TypeAlias = "Tensor | Soft | Sequence[Shadow] | None"
+# A relaxation or a propagation: the context, then the call's own arguments.
+RuleFunction: TypeAlias = Callable[..., Shadow]
+
+
+class RuleContext(Protocol):
+    """One call under a decision. Interpreters implement it (softfx.interpreter.call_context)."""
+
+    hard: Any
+    """The result of the original call; an estimator that draws puts its draw here."""
+
+    @property
+    def exact(self) -> bool:
+        """True if values stay as they are: only the derivative of the shadow counts."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """mode, softness, method ...: the options that the policy gives and the rule takes."""
+
+    @property
+    def func(self) -> Function:
+        """The function as the program spelled it."""
+
+    def is_integral(self, operand: object) -> bool:
+        """Return True if an operand stands for integers, whatever its type."""
+
+    def fill(self, operand: Tensor) -> float | None:
+        """The one number that a constant tensor is filled with, if that is known."""
+
+    def call(self, function: Callable[..., _Result], *args: object, **kwargs: object) -> _Result:
+        """Call `function` as one visible step of the rewritten code."""
+
+    def with_hard(self, hard: object) -> RuleContext:
+        """The same context with another hard result."""
+
+    def soft_bool(self, probability: Tensor) -> SoftBool:
+        """A soft bool that comes from this call."""
+
+    def soft_count(self, value: Tensor) -> SoftCount:
+        """A count that comes from this call."""
+
+    def soft_index(self, weights: Tensor, support: Tensor | None = None, *, distinct: bool = False) -> SoftIndex:
+        """A soft index that comes from this call."""
+
+    def selected_rows(self, rows: Tensor, probabilities: Tensor, mask: Tensor) -> SelectedRows:
+        """Selected rows that come from this call."""
+
+    def like(self, soft: Soft, tensor: Tensor) -> Soft:
+        """A shadow of the kind of `soft` made of another tensor, that comes from this call."""

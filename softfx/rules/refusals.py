@@ -1,0 +1,30 @@
+"""Refusals: why a rule cannot take its operands softly, the texts that rules share written once.
+
+A rule that raises `CannotSoften` leaves the call as the program makes it; the report gives the text as the reason.
+"""
+
+from __future__ import annotations
+
+from typing import TypeGuard
+
+from torch import Tensor
+
+__all__ = ["ARRIVES_HARD", "CannotSoften", "is_discrete", "refuse_discrete"]
+
+ARRIVES_HARD = "its operand arrives as a hard integer or bool: the gradient was cut upstream"
+
+
+class CannotSoften(Exception):
+    """A rule cannot take these operands softly: the operation gets hard values, and the report says why."""
+
+
+def is_discrete(operand: object) -> TypeGuard[Tensor]:
+    """Return True for a hard tensor of integers or bools."""
+    return isinstance(operand, Tensor) and not operand.is_floating_point() and not operand.is_complex()
+
+
+def refuse_discrete(*operands: object) -> None:
+    """Refuse operands whose tensors are all hard integers or bools: nothing is left to relax."""
+    tensors = [operand for operand in operands if isinstance(operand, Tensor)]
+    if tensors and all(is_discrete(tensor) for tensor in tensors):
+        raise CannotSoften(ARRIVES_HARD)

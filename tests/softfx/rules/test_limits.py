@@ -1,0 +1,167 @@
+"""Every limit that `softfx explain` states, and the formula of guards, tried on the softened operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import softfx
+from softfx.report.mathematics import limit
+from softfx.rules import RULES
+from tests.softfx.rules.formula_cases import CALLS, PROBABILITIES, Call, numbers
+
+HARD = 1e-5  # a softness beside which the inputs are far from ties, jumps and corners
+TIED = torch.tensor([0.5, 2.0, -1.0, 2.0, 0.3], dtype=torch.float64)  # entries 1 and 3
+
+UNDERIVED = ("heaviside", "floor_divide")  # torch has no derivative for them, not even 0
+
+TRIED = [(name, number) for name, calls in CALLS.items() for number in range(len(calls)) if name != "softmax"]
+
+
+def softened(name: str, call: Call, inputs: tuple[Tensor, ...], **fields: Any) -> Any:
+    policy = {"rule": [{"op": name, "action": "soft", **call.fields, **fields}]}
+    return softfx.soften(call.program, policy, example_inputs=inputs)(*inputs)
+
+
+def parts(result: Any) -> tuple[Tensor, ...]:
+    return tuple(result) if isinstance(result, tuple) else (result,)
+
+
+def derivatives(result: Any, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+    """Of a sum of all results with weights that tell them apart; 0 where nothing depends on an input."""
+    total = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    for part in parts(result):
+        if part.is_floating_point() and part.requires_grad:
+            total = total + (part * numbers(11, *part.shape)).sum()
+    found = torch.autograd.grad(total, inputs, allow_unused=True)
+    return [torch.zeros_like(x) if grad is None else grad for x, grad in zip(inputs, found, strict=True)]
+
+
+def of_words(words: str) -> list[tuple[str, int]]:
+    return [(name, number) for name, number in TRIED if words in limit(RULES[name])]
+
+
+@pytest.mark.parametrize(("name", "number"), of_words("torch's result as s -> 0"))
+def test_the_limit_is_torchs_result_and_derivative(name: str, number: int) -> None:
+    call = CALLS[name][number]
+    inputs = tuple(x.clone().requires_grad_() for x in call.inputs)
+    fields = {"epsilon": 0.0} if "epsilon" in RULES[name].options else {}
+    soft, hard = softened(name, call, inputs, softness=HARD, **fields), call.program(*inputs)
+    for one, other in zip(parts(soft), parts(hard), strict=True):
+        torch.testing.assert_close(one.detach(), other.detach().to(one.dtype), rtol=0.0, atol=1e-7)
+    if name in UNDERIVED:
+        with pytest.raises(RuntimeError, match="derivative for"):
+            derivatives(hard, inputs)
+        hard = torch.zeros(())
+    for one, other in zip(derivatives(soft, inputs), derivatives(hard, inputs), strict=True):
+        torch.testing.assert_close(one, other, rtol=0.0, atol=1e-7)
+
+
+def test_every_operation_that_is_relaxed_by_a_softness_has_a_limit() -> None:
+    relaxed = {name for name, rule in RULES.items() if rule.relax is not None and rule.code >= "SX1"}
+    without = {name for name in relaxed if not limit(RULES[name])}
+    assert without == {"softmax", "scaled_dot_product_attention", "existing_straight_through"}
+    assert {name for name, _ in of_words("torch's result as s -> 0")} == {
+        name for name in relaxed - without if RULES[name].family not in ("unsafe", "random")
+    } - {"reduce_as_integers"}  # whose formula is that of trunc
+
+
+# Programs on one row, with the name of each of their results.
+OF_TIES: dict[str, tuple[Callable[[Tensor], Any], tuple[str, ...]]] = {
+    **{name: (getattr(torch, name), ("indices",)) for name in ("argmax", "argmin", "argsort")},
+    **{name: (getattr(torch, name), ("values",)) for name in ("max", "min", "msort", "amax", "amin")},
+    "sort": (torch.sort, ("values", "indices")),
+    "topk": (lambda x: x.topk(2), ("values", "indices")),
+    "kthvalue": (lambda x: x.kthvalue(2), ("values", "indices")),
+    "median": (lambda x: x.median(0), ("values", "indices")),
+    "quantile": (lambda x: x.quantile(0.6), ("values",)),
+    "cummax": (lambda x: x.cummax(0).indices[-1], ("indices",)),
+    "cummin": (lambda x: x.cummin(0).indices[-1], ("indices",)),
+    "max_pool1d": (lambda x: torch.nn.functional.max_pool1d(x.reshape(1, 1, -1), 5), ("values",)),
+}
+
+
+@pytest.mark.parametrize("softness", [0.001, 0.1, 1.0])
+@pytest.mark.parametrize("name", OF_TIES)
+def test_equal_entries_share_a_place_at_any_softness(name: str, softness: float) -> None:
+    """Their probabilities are the same, and so are the derivatives of values by them."""
+    assert "equal entries share a place at any s" in limit(RULES[name])
+    program, names = OF_TIES[name]
+    x = TIED.clone().requires_grad_()
+    results = parts(softened(name, Call(program, (x,)), (x,), softness=softness, outputs="distribution"))
+    for kind, result in zip(names, results, strict=True):
+        if kind == "values":
+            weights = numbers(12, *result.shape)
+            (result,) = torch.autograd.grad((result * weights).sum(), x, retain_graph=True)
+        torch.testing.assert_close(result[..., 1], result[..., 3], rtol=1e-10, atol=1e-10)
+
+
+# -- guards ------------------------------------------------------------------------------------------------------------
+
+ZEROS = torch.tensor([-2.0, -1.0, -0.5, 0.0, 0.25, 1.0, 2.0], dtype=torch.float64)
+UNSAFE: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
+    "sqrt": (torch.sqrt, (ZEROS,)),
+    "log": (torch.log, (ZEROS,)),
+    "asin": (torch.asin, (ZEROS,)),
+    "acos": (torch.acos, (ZEROS,)),
+    "div": (torch.div, (ZEROS.flip(0), ZEROS)),
+    "pow": (lambda x: x**0.5, (ZEROS,)),
+    "norm": (lambda x: torch.linalg.vector_norm(x, dim=-1), (torch.stack([0 * ZEROS, ZEROS]),)),
+    "reciprocal": (torch.reciprocal, (ZEROS,)),
+    "rsqrt": (torch.rsqrt, (ZEROS,)),
+    "log2": (torch.log2, (ZEROS,)),
+    "log10": (torch.log10, (ZEROS,)),
+    "log1p": (torch.log1p, (ZEROS,)),
+    "acosh": (torch.acosh, (ZEROS,)),
+    "atanh": (torch.atanh, (ZEROS,)),
+    "hypot": (torch.hypot, (ZEROS, torch.zeros_like(ZEROS))),
+}
+
+
+def test_every_unsafe_operation_is_tried() -> None:
+    assert set(UNSAFE) == {name for name, rule in RULES.items() if rule.family == "unsafe"}
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_a_guard_changes_no_value_and_only_derivatives_that_are_not_finite(name: str) -> None:
+    program, points = UNSAFE[name]
+    assert RULES[name].formula.startswith("the value as it is; the derivative as it is where it is finite")
+    inputs = tuple(x.clone().requires_grad_() for x in points)
+    policy = {"rule": [{"op": name, "action": "guard"}]}
+    guarded, hard = softfx.soften(program, policy, example_inputs=inputs)(*inputs), program(*inputs)
+    assert torch.equal(guarded.isnan(), hard.isnan())
+    assert torch.equal(guarded.nan_to_num(), hard.nan_to_num())
+    for one, other in zip(*(torch.autograd.grad(y.sum(), inputs) for y in (guarded, hard)), strict=True):
+        kept = other.isfinite() & ~hard.isnan().reshape(*hard.shape, *[1] * (other.dim() - hard.dim()))
+        torch.testing.assert_close(one, torch.where(kept, other, 0.0), rtol=0.0, atol=0.0)
+
+
+# -- draws -------------------------------------------------------------------------------------------------------------
+
+
+def test_soft_draws_have_the_frequencies_of_the_original() -> None:
+    torch.manual_seed(0)
+    p = PROBABILITIES.expand(4000, 7)
+    ones = softened("bernoulli", Call(torch.bernoulli, (p,)), (p,)).round().mean(0)
+    # Four standard deviations of a frequency over 4000 draws are at most 4 * 0.5 / sqrt(4000) = 0.032.
+    torch.testing.assert_close(ones, PROBABILITIES, rtol=0.0, atol=0.032)
+    drawn = softened("multinomial", Call(lambda p: torch.multinomial(p, 1), (p,)), (p,), outputs="distribution")
+    counts = torch.bincount(drawn.argmax(-1).flatten(), minlength=7).double() / 4000
+    torch.testing.assert_close(counts, PROBABILITIES / PROBABILITIES.sum(), rtol=0.0, atol=0.032)
+
+
+@pytest.mark.parametrize(("loss", "biased"), [(lambda b: 3 * b, False), (lambda b: (b - 0.3) ** 2, True)])
+def test_straight_through_gradients_of_draws_are_biased_for_losses_that_bend(
+    loss: Callable[[Tensor], Tensor], biased: bool
+) -> None:
+    torch.manual_seed(0)
+    p = torch.full((4000,), 0.9, dtype=torch.float64, requires_grad=True)
+    policy = {"rule": [{"op": "bernoulli", "action": "straight_through"}]}
+    soft = softfx.soften(lambda p: loss(torch.bernoulli(p)), policy, example_inputs=(p,))
+    found = torch.autograd.grad(soft(p).mean(), p)[0].sum()
+    exact = loss(torch.ones(())) - loss(torch.zeros(()))  # the derivative of p loss(1) + (1 - p) loss(0)
+    assert bool((found - exact).abs() > 0.1) == biased

@@ -1,0 +1,120 @@
+"""Guards: what has an infinite derivative somewhere keeps its value, bit for bit, and loses no finite gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+import softfx
+import softtorch
+from tests.helpers import EXECUTORS, gradient, identical
+
+GUARD = {"default": {"action": "guard", "families": ["unsafe"]}}
+EDGES = torch.tensor([0.0, -0.0, 1.0, -1.0, 0.25, -0.25, 2.0, -3.0, 1e-3, torch.inf, torch.nan])
+UNARY: dict[str, Callable[[Tensor], Tensor]] = {
+    "sqrt": torch.sqrt, "log": torch.log, "log2": torch.log2, "log10": torch.log10, "log1p": torch.log1p,
+    "rsqrt": torch.rsqrt, "reciprocal": torch.reciprocal, "one over": lambda x: 1 / x, "asin": torch.asin,
+    "acos": torch.acos, "acosh": torch.acosh, "atanh": torch.atanh, "root": lambda x: x**0.5,
+    "inverse square": lambda x: x**-2, "a broken power": lambda x: x.pow(1.5), "ratio": lambda x: (x - 1) / x,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("name", UNARY)
+def test_a_guard_keeps_every_bit_and_every_finite_derivative(name: str, executor: str) -> None:
+    function = UNARY[name]
+    soft = softfx.soften(function, GUARD, example_inputs=(EDGES,), executor=executor)
+    assert "guard" in [site.action for site in soft.report.sites]
+    assert identical(soft(EDGES), function(EDGES))
+    x = EDGES[EDGES.isfinite() & ~function(EDGES).isnan()]
+    before, after = gradient(function, x), gradient(soft, x)
+    assert torch.isfinite(after).all()
+    # Where the original's own derivative is finite it is kept, bit for bit but for the order of a sum.
+    assert torch.allclose(after[before.isfinite()], before[before.isfinite()], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("name", UNARY)
+def test_a_branch_that_is_not_taken_spoils_no_gradient(name: str, executor: str) -> None:
+    def selected(x: Tensor) -> Tensor:
+        y = UNARY[name](x)
+        return torch.where(y.isfinite(), y, 0.0)
+
+    x = EDGES[:-2]
+    assert gradient(selected, x).isnan().any()
+    soft = softfx.soften(selected, GUARD, example_inputs=(x,), executor=executor)
+    assert identical(soft(x), selected(x)) and gradient(soft, x).isfinite().all()
+
+
+def test_division_is_that_of_softtorch() -> None:
+    x = torch.tensor([1.0, 2.0, -3.0, 0.0]).requires_grad_()
+    y = torch.tensor([2.0, 0.0, -4.0, 5.0]).requires_grad_()
+
+    def ratio(x: Tensor, y: Tensor) -> Tensor:
+        return torch.where(y != 0, x / y, 0.0)
+
+    soft = softfx.soften(ratio, GUARD, example_inputs=(x, y))
+    found, wanted = soft(x, y), softtorch.div(x, y)
+    assert torch.equal(found, wanted)
+    for part, other in zip(
+        torch.autograd.grad(found.sum(), (x, y)), torch.autograd.grad(wanted.sum(), (x, y)), strict=True
+    ):
+        assert torch.equal(part, other)
+
+
+def test_division_in_place_and_of_other_shapes_is_guarded() -> None:
+    def normalized(x: Tensor) -> Tensor:
+        y = x * 1
+        y /= x.sum(-1, keepdim=True)
+        return torch.where(y.isfinite(), y, 0.0)
+
+    x = torch.tensor([[1.0, -1.0], [1.0, 2.0]])
+    for executor in EXECUTORS:
+        soft = softfx.soften(normalized, GUARD, example_inputs=(x,), executor=executor)
+        assert identical(soft(x), normalized(x)) and gradient(soft, x).isfinite().all()
+        assert torch.allclose(gradient(soft, x)[1], gradient(normalized, x[1:])[0])
+
+
+@pytest.mark.parametrize("spelling", ["method", "torch.norm", "linalg", "vector_norm"])
+def test_a_norm_has_a_finite_second_derivative_at_zero(spelling: str) -> None:
+    ways: dict[str, Callable[[Tensor], Tensor]] = {
+        "method": lambda x: x.norm(dim=-1), "torch.norm": lambda x: torch.norm(x, p=2, dim=-1),
+        "linalg": lambda x: torch.linalg.norm(x, dim=-1), "vector_norm": lambda x: torch.linalg.vector_norm(x, dim=-1),
+    }  # fmt: skip
+    x = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
+    soft = softfx.soften(ways[spelling], GUARD, example_inputs=(x,))
+    assert torch.equal(soft(x), ways[spelling](x))
+    leaf = x.clone().requires_grad_()
+    (first,) = torch.autograd.grad(soft(leaf).sum(), leaf, create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), leaf)
+    assert torch.allclose(first, torch.tensor([[0.0, 0.0], [0.6, 0.8]])) and second.isfinite().all()
+    hand = softtorch.norm(leaf, dim=-1)
+    assert torch.allclose(torch.autograd.grad(hand.sum(), leaf)[0], first)
+
+
+def test_norms_of_matrices_are_left_alone() -> None:
+    x = torch.randn(3, 3)
+    soft = softfx.soften(lambda x: torch.linalg.norm(x, 2, (-2, -1)), GUARD, example_inputs=(x,))
+    assert len(soft.report.sites) == 0 and torch.equal(soft(x), torch.linalg.norm(x, 2, (-2, -1)))
+
+
+def test_guards_compose_with_transforms() -> None:
+    def safe(x: Tensor) -> Tensor:
+        return torch.where(x > 0, x.sqrt() / x + x**-0.5, 0.0)
+
+    x = torch.tensor([0.0, 1.0, 4.0])
+    soft = softfx.soften(safe, GUARD, example_inputs=(x,))
+    reference = gradient(soft, x)
+    assert reference.isfinite().all()
+    assert torch.equal(torch.func.grad(lambda x: soft(x).sum())(x), reference)
+    assert torch.equal(torch.func.vmap(torch.func.grad(soft))(x), reference)
+    compiled = torch.compile(soft, fullgraph=True, backend="aot_eager")
+    assert torch.allclose(gradient(compiled, x), reference)
+
+
+def test_a_division_by_a_number_or_by_integers_is_no_site() -> None:
+    report = softfx.check(lambda x: x / 2 + x / torch.tensor(3) + x.div(4.0), example_inputs=(torch.ones(2),))
+    assert len(report.sites) == 0
