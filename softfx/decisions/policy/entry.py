@@ -1,4 +1,4 @@
-"""One entry of a policy: which sites it selects and which fields it sets."""
+"""One entry of a policy: the sites that it selects and the fields that it sets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol, cast
+
+from softfx.decisions.policy.schema import Settings
 
 __all__ = ["Entry", "Place"]
 
@@ -15,7 +17,7 @@ _LINE = re.compile(r"(.*):(\d+|\*)\Z", re.DOTALL)
 
 
 class Place(Protocol):
-    """What an entry looks at; `softfx.report.record.Site` is one."""
+    """The facts of a site by which entries select it; `softfx.report.record.Site` has them."""
 
     @property
     def op(self) -> str: ...
@@ -33,18 +35,23 @@ class Place(Protocol):
 class Entry:
     """Selectors and fields. The [default] table is an entry that selects everything.
 
-    written: the operations as the policy writes them; operations, families: what they stand for.
+    written: the operations as the policy writes them; operations and families: the names that they stand for.
     """
 
     label: str  # "policy.toml:14 [[rule]] 2", for the report
     where: str  # "policy.toml:14", for messages
-    fields: Mapping[str, Any]
+    fields: Mapping[str, object]
     written: tuple[str, ...] = ("*",)
     operations: frozenset[str] = field(default_factory=frozenset)
     families: frozenset[str] = field(default_factory=frozenset)
     module: tuple[str, ...] | None = None
     source: tuple[str, ...] | None = None
     is_default: bool = False
+
+    @property
+    def settings(self) -> Settings:
+        """The fields as settings; options are among them too, and nobody asks for those by name."""
+        return cast(Settings, self.fields)  # `reading` has checked each value
 
     @cached_property
     def selects_any_op(self) -> bool:
@@ -55,7 +62,7 @@ class Entry:
         return self.selects_any_op and self.module is None and self.source is None
 
     def names(self, place: Place) -> bool:
-        """Whether the operation is named, by itself or by its family (not by "*")."""
+        """Return True if the entry names the operation itself or its family; "*" names nothing."""
         return place.op in self.operations or place.family in self.families
 
     def matches_op(self, place: Place) -> bool:
@@ -70,9 +77,9 @@ class Entry:
     def matches(self, place: Place) -> bool:
         return self.matches_op(place) and self.matches_module(place) and self.matches_source(place)
 
-    def selectors(self) -> dict[str, Any]:
+    def selectors(self) -> dict[str, str | list[str]]:
         """The selectors as a policy writes them."""
-        data: dict[str, Any] = {}
+        data: dict[str, str | list[str]] = {}
         for key, value in (("op", self.written), ("module", self.module), ("source", self.source)):
             if value is not None and value != ("*",):
                 data[key] = value[0] if len(value) == 1 else list(value)
@@ -80,7 +87,7 @@ class Entry:
 
 
 def _matches_file(place: Place, pattern: str) -> bool:
-    """A pattern without a leading part matches from any folder on: "router.py" is "*/router.py"."""
+    """Return True if the pattern fits the file and line; without a leading folder it fits below any folder."""
     line = "*"
     if (with_line := _LINE.match(pattern)) is not None:
         pattern, line = with_line[1], with_line[2]

@@ -1,15 +1,24 @@
-"""The named policies, as the same data a file holds. `gradients` is what `policy=None` means."""
+"""The named policies, as the same data that a file holds. `policy=None` means `gradients`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
+
+from softfx.decisions.policy.schema import Settings
 
 __all__ = ["DEFAULT_PRESET", "PRESETS"]
 
+
+class Preset(TypedDict):
+    """The [default] table of a named policy; it always has an action and families."""
+
+    default: Settings
+
+
 DEFAULT_PRESET = "gradients"
 
-PRESETS: Mapping[str, Mapping[str, Any]] = {
+PRESETS: Mapping[str, Preset] = {
     # Values never change: straight-through for what decides, guards for what gives infinite or NaN gradients.
     "gradients": {"default": {"action": "straight_through", "families": ["discrete", "unsafe"]}},
     # The same, kinks included.
@@ -25,6 +34,6 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
     # Values change: the model computes with relaxed decisions.
     "smooth": {"default": {"action": "soft", "families": ["discrete", "kink"]}},
-    # Nothing is touched; the report still says what is there.
+    # Nothing is touched; the report still lists every site.
     "keep": {"default": {"action": "keep", "families": []}},
 }

@@ -1,12 +1,11 @@
-"""Data to entries, with every mistake collected before one error is raised.
+"""The way from data to entries: every mistake is collected before one error is raised.
 
-A mistake is told as `policy.toml:14: what. What is legal. What to do.`; for a dict the place is the entry.
+A mistake reads `policy.toml:14: what is wrong. What is legal. What to do.`; for a dict the place is the entry.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from softfx.decisions.policy.entry import Entry
 from softfx.decisions.policy.methods import misfit
@@ -23,7 +22,7 @@ _ALWAYS = ("softness", "mode", "method")
 
 
 def read_entries(
-    data: Mapping[str, Any], name: str, lines: Lines | None, known: Mapping[str, Rule], titled: bool = True
+    data: Mapping[str, object], name: str, lines: Lines | None, known: Mapping[str, Rule], titled: bool = True
 ) -> tuple[str, list[Entry]]:
     """The preset that the policy starts from and its own entries, in order.
 
@@ -39,11 +38,13 @@ def read_entries(
 
 
 class _Reader:
+    """Reads the parts of a policy and collects the mistakes in them."""
+
     def __init__(self, name: str, lines: Lines | None, known: Mapping[str, Rule], titled: bool) -> None:
         self.name, self.lines, self.known, self.titled = name, lines, known, titled
-        self.mistakes: list[tuple[int, str]] = []  # with the line, by which they are told
-        self.by_name = {alias: rule.op for rule in known.values() for alias in rule.aliases if "." not in alias}
-        self.by_name |= {rule.code: op for op, rule in known.items()} | {op: op for op in known}
+        self.mistakes: list[tuple[int, str]] = []  # with the line, by which they are sorted
+        self.by_name = {alias: rule.name for rule in known.values() for alias in rule.aliases if "." not in alias}
+        self.by_name |= {rule.code: name for name, rule in known.items()} | {name: name for name in known}
         self.options = {option for rule in known.values() for option in rule.options} | set(_ALWAYS)
 
     # -- places ----------------------------------------------------------------------------------------------
@@ -63,7 +64,7 @@ class _Reader:
 
     # -- parts -----------------------------------------------------------------------------------------------
 
-    def top_level(self, data: Mapping[str, Any]) -> str:
+    def top_level(self, data: Mapping[str, object]) -> str:
         for key in data:
             if key not in _TOP_LEVEL:
                 self.mistake(_unknown("key", key, _TOP_LEVEL), key=key)
@@ -75,7 +76,7 @@ class _Reader:
             return DEFAULT_PRESET
         return str(preset)
 
-    def default(self, table: Any) -> Entry | None:
+    def default(self, table: object) -> Entry | None:
         if not isinstance(table, Mapping):
             self.mistake(f"[default] is {table!r}. It is a table of fields.", key="default")
             return None
@@ -90,7 +91,7 @@ class _Reader:
                 self.mistake(_families(families), "default", 0, "families")
         return Entry(self.label("default"), self.where("default"), fields, is_default=True)
 
-    def rules(self, data: Mapping[str, Any]) -> Iterable[Entry | None]:
+    def rules(self, data: Mapping[str, object]) -> Iterable[Entry | None]:
         tables = data.get("rule", [])
         if not isinstance(tables, list | tuple):
             self.mistake("rule is a single table. Write each entry as [[rule]], with two brackets.", "rule")
@@ -101,7 +102,7 @@ class _Reader:
             else:
                 self.mistake(f"[[rule]] is {table!r}. It is a table of selectors and fields.", "rule", index)
 
-    def rule(self, table: Mapping[str, Any], index: int) -> Entry:
+    def rule(self, table: Mapping[str, object], index: int) -> Entry:
         for key, legal in SELECTORS.items():
             if key in table and (text := wrong(key, table[key], legal)):
                 self.mistake(text, "rule", index, key)
@@ -131,16 +132,17 @@ class _Reader:
                     known = ["@" + family for family in FAMILIES]
                     self.mistake(_unknown("family", name, known), "rule", index, "op")
             elif name in self.by_name:
-                operations |= {self.by_name[name], *self.known[self.by_name[name]].stands_for}
-            elif name not in ("*", ""):  # "" has been told of as a value that is not legal
+                meant = self.known[self.by_name[name]]
+                operations |= {meant.name, *(other.name for other in meant.stands_for)}
+            elif name not in ("*", ""):  # "" has been refused already, as a value that is not legal
                 near = did_you_mean(name, (known for known in self.by_name if not known.startswith("SX")))
                 text = f"unknown operation {name!r}.{near} `softfx rules` lists all."
                 self.mistake(text, "rule", index, "op")
         return frozenset(operations), frozenset(families)
 
-    def fields(self, table: Mapping[str, Any], name: str, index: int) -> dict[str, Any]:
-        """What the entry sets, each value checked."""
-        fields: dict[str, Any] = {}
+    def fields(self, table: Mapping[str, object], name: str, index: int) -> dict[str, object]:
+        """The fields that the entry sets, each value checked."""
+        fields: dict[str, object] = {}
         own = ("families",) if name == "default" else tuple(SELECTORS)
         legal_keys = (*own, *SETTINGS, *sorted(self.options))
         for key, value in table.items():
@@ -153,22 +155,22 @@ class _Reader:
             else:
                 fields[key] = value
         if name == "default":
-            self.check_method(fields, ("",), name, index)
+            self.check_method(fields, [None], name, index)
         return fields
 
     # -- checks across fields --------------------------------------------------------------------------------
 
     def check_options(
         self,
-        fields: Mapping[str, Any],
+        fields: Mapping[str, object],
         written: tuple[str, ...],
         operations: frozenset[str],
         families: frozenset[str],
         index: int,
     ) -> None:
-        """An option must be taken by at least one of the operations that the entry names."""
-        self.check_method(fields, sorted(operations) or [""], "rule", index)
-        rules = [rule for rule in self.known.values() if rule.op in operations or rule.family in families]
+        """Refuse an option that none of the operations named by the entry takes."""
+        self.check_method(fields, [self.known[name] for name in sorted(operations)] or [None], "rule", index)
+        rules = [rule for rule in self.known.values() if rule.name in operations or rule.family in families]
         if "*" in written or not rules:
             return
         taken = sorted({option for rule in rules for option in rule.options})
@@ -177,23 +179,23 @@ class _Reader:
                 text = f"{listed(written)} takes no {key}. It takes {', '.join(taken) or 'no options'}."
                 self.mistake(f"{text} `softfx explain {written[0].lstrip('@')}` says more.", "rule", index, key)
 
-    def check_method(self, fields: Mapping[str, Any], ops: Iterable[str], table: str, index: int) -> None:
-        """A method must serve the operations named and the mode beside it."""
-        texts = [misfit(op, fields.get("method"), fields.get("mode")) for op in ops]
+    def check_method(self, fields: Mapping[str, object], rules: Iterable[Rule | None], table: str, index: int) -> None:
+        """Refuse a method that cannot serve the operations named, or the mode beside it."""
+        texts = [misfit(rule, fields.get("method"), fields.get("mode")) for rule in rules]
         for text in dict.fromkeys(filter(None, texts)):
             self.mistake(text, table, index, "method")
 
     def check_guards(self, preset: str, entries: list[Entry]) -> None:
-        """`guard` is for unsafe operations: elsewhere there is nothing to guard."""
-        base = dict(PRESETS[preset]["default"])
+        """Refuse a guard of an operation that is not unsafe: there is nothing to guard."""
+        base = PRESETS[preset]["default"]
         default = next((entry for entry in entries if entry.is_default), None)
-        base |= default.fields if default else {}
+        base = base | default.settings if default else base
         if base["action"] == "guard" and (others := [f for f in base["families"] if f != "unsafe"]):
             text = f"a guard cannot act on {listed(others)} operations: it mends infinite and NaN gradients."
             self.mistake(f'{text} Write families = ["unsafe"], or action = "straight_through".', "default", 0, "action")
         rules = [entry for entry in entries if not entry.is_default]
         for index, entry in enumerate(rules):
-            if entry.fields.get("action", "guard" if base["action"] == "guard" else "") != "guard":
+            if entry.settings.get("action", base["action"]) != "guard":
                 continue
             named = {self.known[op].family for op in entry.operations} | set(entry.families)
             if "*" in entry.written or named - {"unsafe"}:

@@ -1,27 +1,46 @@
-"""The fields of a policy entry and what each may be.
+"""The fields of a policy entry and the legal values of each.
 
-Three kinds: selectors (which sites), settings (what softfx does) and options (what the soft operator is
-told). Which options exist is read from the rule table; here is only how a known option's value is checked. To
-add a setting, write one line in SETTINGS and give `Resolved` the attribute.
+There are three kinds: selectors (which sites), settings (what softfx does with them) and options (arguments of the
+soft operator). The rule table says which options there are; this module only checks their values. To add a setting,
+write one line in SETTINGS, one in `Settings`, and give `Resolved` the attribute.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypedDict, get_args
 
 from softfx.decisions.policy.methods import METHOD_NAMES
 from softfx.errors import did_you_mean
+from softfx.rules.rule import Family
 from softtorch.methods.sorting_network import NETWORKS, SWAPS
 from softtorch.modes import MODES
 
-__all__ = ["FAMILIES", "OPTIONS", "SELECTORS", "SETTINGS", "Legal", "wrong"]
+__all__ = ["FAMILIES", "OPTIONS", "SELECTORS", "SETTINGS", "Action", "Legal", "Settings", "legal_option", "wrong"]
+
+Action = Literal["soft", "straight_through", "guard", "keep"]
+OnBlocked = Literal["keep", "error"]
+
+
+class Settings(TypedDict, total=False):
+    """The settings of an entry, and the families that a [default] table acts on, once their values are checked."""
+
+    action: Action
+    families: Sequence[str]
+    scope: str
+    estimator: str
+    lift_no_grad: bool
+    lift_detach: bool
+    allow_partial: bool
+    on_blocked: OnBlocked
+    outputs: str
 
 
 @dataclass(frozen=True)
 class Legal:
-    """What a field may be: a test, and the words for it."""
+    """The legal values of a field: a test, the words for it, and the names if it is a choice among names."""
 
     accepts: Callable[[object], bool]
     described: str
@@ -30,13 +49,6 @@ class Legal:
 
 def _one_of(*names: str) -> Legal:
     return Legal(lambda value: isinstance(value, str) and value in names, "one of " + ", ".join(names), names)
-
-
-def _subset_of(*names: str) -> Legal:
-    def accepts(value: object) -> bool:
-        return isinstance(value, list | tuple) and all(isinstance(item, str) and item in names for item in value)
-
-    return Legal(accepts, "a list of " + ", ".join(names), names)
 
 
 def _is_number(value: object) -> bool:
@@ -67,7 +79,7 @@ _ANY = Legal(
     "a string, a number, true, false or a table",
 )
 
-FAMILIES = ("discrete", "kink", "selection", "random", "unsafe", "normalization")
+FAMILIES: tuple[Family, ...] = get_args(Family)
 
 SELECTORS: Mapping[str, Legal] = {
     "op": Legal(
@@ -79,13 +91,13 @@ SELECTORS: Mapping[str, Legal] = {
 }
 
 SETTINGS: Mapping[str, Legal] = {
-    "action": _one_of("soft", "straight_through", "guard", "keep"),
+    "action": _one_of(*get_args(Action)),
     "scope": _one_of("operation", "region", "model"),
     "estimator": _one_of("soft", "identity", "reinmax", "rotation", "gumbel"),
     "lift_no_grad": _BOOL,
     "lift_detach": _BOOL,
     "allow_partial": _BOOL,
-    "on_blocked": _one_of("keep", "error"),
+    "on_blocked": _one_of(*get_args(OnBlocked)),
     "outputs": _one_of("distribution", "hard"),
 }
 
@@ -108,7 +120,7 @@ OPTIONS: Mapping[str, Legal] = {
 
 
 def wrong(key: str, value: object, legal: Legal) -> str | None:
-    """What is wrong with `key = value`, or None."""
+    """The sentence that tells why `key = value` is not legal, or None if it is."""
     if legal.accepts(value):
         return None
     parts = value if isinstance(value, list | tuple) else [value]
@@ -120,7 +132,7 @@ def wrong(key: str, value: object, legal: Legal) -> str | None:
 
 
 def legal_option(name: str) -> Legal:
-    """How the value of an operator's option is checked."""
+    """The legal values of an operator's option; almost anything for an option of a registered rule."""
     return OPTIONS.get(name, _ANY)
 
 

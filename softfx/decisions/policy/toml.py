@@ -1,7 +1,7 @@
-"""Reading and writing TOML: text to data with line numbers, and data to text.
+"""TOML read and written: text to data with line numbers, and data to text.
 
-tomllib gives no line numbers, so `Lines` finds tables and keys in the text by itself. It only serves
-messages: where it is unsure it answers with the line of the table, never with an error.
+tomllib gives no line numbers, so `Lines` finds tables and keys in the text by itself. It only serves messages: where
+it is unsure it answers with the line of the table, never with an error.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from softfx.errors import PolicyError
 
@@ -60,8 +59,8 @@ def _without_long_strings(text: str) -> str:
     return re.sub(r'"""(?:.|\n)*?"""|\'\'\'(?:.|\n)*?\'\'\'', blank, text)
 
 
-def read(path: Path, name: str) -> tuple[dict[str, Any], Lines]:
-    """The data of a policy file and where its parts are."""
+def read(path: Path, name: str) -> tuple[dict[str, object], Lines]:
+    """The data of a policy file and the lines of its tables and keys."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -77,7 +76,7 @@ def read(path: Path, name: str) -> tuple[dict[str, Any], Lines]:
         raise PolicyError(f"{name}:{line}: not valid TOML: {message}. Strings need quotes, lists brackets.") from error
 
 
-def write_value(value: Any) -> str:
+def write_value(value: object) -> str:
     """A Python value as TOML."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -91,7 +90,7 @@ def write_value(value: Any) -> str:
     return repr(value)
 
 
-def write_pairs(data: Mapping[str, Any]) -> str:
+def write_pairs(data: Mapping[str, object]) -> str:
     """`key = value` lines."""
     return "".join(f"{_key(key)} = {write_value(value)}\n" for key, value in data.items())
 

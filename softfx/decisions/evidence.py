@@ -1,0 +1,140 @@
+"""Evidence: what runs saw of the sites, apart from the decisions that are made of it.
+
+A run notes which soft values were used and lost where, which reached a real number or a result, and what the program
+does besides: writes, detachments, blocks without gradients. Planning reads it and decides; the report shows it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import torch
+
+from softfx.decisions.site import SiteKey
+from softfx.locations import Location
+from softfx.values import Soft
+
+__all__ = ["Evidence", "SiteEvidence", "Use"]
+
+
+class Use(NamedTuple):
+    """One use of a site's value: by an operation at a line, soft or hard."""
+
+    operation: str
+    file: str
+    line: int
+    takes: Literal["soft", "hard"]
+
+
+@dataclass
+class SiteEvidence:
+    """The observations of one site.
+
+    reached_real: a soft value of it became a real number.
+    delivered: and a result of the call carries its derivative.
+    detached_at: where the program stops the derivative of what it reached.
+    operands_detached_at: where the program detached the operands that it was met on.
+    ends_without_gradients_at: the no_grad block that what it reached ends in.
+    losses: why soft values of it were lost, and for each whether no derivative could have passed in any case.
+    uses: who used its value, in order.
+    returned_as: the dtype in which its discrete value leaves the model.
+    """
+
+    reached_real: bool = False
+    delivered: bool = False
+    detached_at: Location | None = None
+    operands_detached_at: frozenset[Location] = frozenset()
+    ends_without_gradients_at: Location | None = None
+    losses: dict[str, bool] = field(default_factory=dict)
+    uses: dict[Use, None] = field(default_factory=dict)
+    returned_as: str = ""
+
+
+class Evidence:
+    """The observations of all runs of one target."""
+
+    def __init__(self) -> None:
+        self._of: defaultdict[int, SiteEvidence] = defaultdict(SiteEvidence)
+        self._regions: dict[int, int] = {}
+        self._joined: set[frozenset[int]] = set()
+        self.static: set[SiteKey] = set()  # operations on constants, integers or shapes
+        self.writes = False  # the program writes tensors in place
+        self.refused: set[tuple[str, Location]] = set()  # calls whose soft form failed when it was tried
+        self.custom_functions = False  # a custom autograd.Function was met, through which no derivative is followed
+        self.blocks_to_lift: set[Location] = set()  # the no_grad blocks in which a site was met that is to be lifted
+
+    def of(self, site: int) -> SiteEvidence:
+        """The observations of one site."""
+        return self._of[site]
+
+    def lost(
+        self, softs: Iterable[Soft], operation: str, location: Location, reason: str, hopeless: bool = False
+    ) -> None:
+        """A consumer took hard values where soft ones were to be had.
+
+        hopeless: a branch in Python or a no_grad block, which has no derivative whatever reaches it.
+        """
+        for site in sorted(_sites_of(softs)):
+            seen = self._of[site]
+            seen.losses[f"{reason} ({location.file}:{location.line})"] = hopeless
+            seen.uses[Use(operation, location.file, location.line, "hard")] = None
+
+    def took(self, softs: Iterable[Soft], operation: str, location: Location) -> None:
+        """A consumer took soft values."""
+        for soft in softs:
+            for site in soft.sites:
+                self._of[site].uses[Use(operation, location.file, location.line, "soft")] = None
+
+    def reached_real(self, sites: frozenset[int]) -> None:
+        """Soft values of these sites became a real number."""
+        for site in sites:
+            self._of[site].reached_real = True
+
+    def detached(self, sites: frozenset[int], location: Location) -> None:
+        """The program detaches a real number that these sites reached."""
+        for site in sites:
+            self._of[site].detached_at = location
+
+    def met_detached(self, site: int, places: frozenset[Location]) -> None:
+        """The site was met on operands that the program detached at these places."""
+        self._of[site].operands_detached_at |= places
+
+    def used_without_gradients(self, sites: frozenset[int], block: Location) -> None:
+        """Note that the no_grad block entered there uses a value that these sites reached."""
+        for site in sites:
+            self._of[site].ends_without_gradients_at = block
+
+    def delivered(self, sites: frozenset[int]) -> None:
+        """A result of the call carries the derivative of these sites."""
+        for site in sites:
+            self._of[site].reached_real = self._of[site].delivered = True
+
+    def returned(self, sites: frozenset[int], dtype: torch.dtype) -> None:
+        """A result of the call is the discrete value of these sites."""
+        for site in sites:
+            self._of[site].returned_as = str(dtype).removeprefix("torch.")
+
+    # -- regions -------------------------------------------------------------------------------------------------
+
+    def join(self, sites: frozenset[int]) -> None:
+        """The soft values of these sites meet: they are one region."""
+        if len(sites) < 2 or sites in self._joined:
+            return
+        self._joined.add(sites)
+        roots = {self.region(site) for site in sites}
+        first = min(roots)
+        for root in roots:
+            self._regions[root] = first
+
+    def region(self, site: int) -> int:
+        """The first site of the region that a site belongs to."""
+        while (parent := self._regions.get(site, site)) != site:
+            site = parent
+        return site
+
+
+def _sites_of(softs: Iterable[Soft]) -> frozenset[int]:
+    return frozenset[int]().union(*(soft.sites for soft in softs))

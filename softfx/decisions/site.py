@@ -1,0 +1,102 @@
+"""The decision about one site: an operation at a place, and what becomes of it. It is never changed.
+
+A site is an operation at a place (module path, file, line, position); a loop's iterations share one. Planning, setting
+the softness and later runs make new decisions (softfx.decisions.sites holds the present ones); the observations that
+they are made from are `evidence`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+from torch import Tensor
+
+from softfx.decisions.policy import Resolved
+from softfx.locations import Location
+from softfx.report.record import SiteAction
+from softfx.rules.rule import Estimate, Rule
+
+__all__ = ["Decision", "SiteKey", "Softness"]
+
+# A number, a 0-dim tensor, or a Parameter that is learned.
+Softness = float | Tensor
+
+
+class SiteKey(NamedTuple):
+    """The identity of a site."""
+
+    module: str
+    file: str
+    line: int
+    operation: str
+    position: tuple[int, ...]
+
+    @classmethod
+    def of(cls, rule: Rule, location: Location) -> SiteKey:
+        """The site of `rule`'s operation at a place."""
+        return cls(location.module, location.file, location.line, rule.name, location.position)
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """The decision about one site.
+
+    id: its number, in the order in which sites were met.
+    resolved: the policy's answer for it.
+    action: the policy's action, or "blocked" where that cannot be done.
+    reason: why it is kept or blocked, or what else a reader should know.
+    """
+
+    id: int
+    rule: Rule
+    location: Location
+    resolved: Resolved
+    action: SiteAction
+    softness: Softness
+    reason: str = ""
+
+    @property
+    def key(self) -> SiteKey:
+        """The identity of the site."""
+        return SiteKey.of(self.rule, self.location)
+
+    @cached_property
+    def ids(self) -> frozenset[int]:
+        """The set of this site alone."""
+        return frozenset({self.id})
+
+    @cached_property
+    def acts(self) -> bool:
+        """True if the operation is replaced."""
+        return self.action in ("soft", "straight_through", "guard")
+
+    @property
+    def is_exact(self) -> bool:
+        """True if it leaves values as they are."""
+        return self.action != "soft"
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """The estimator of its derivative, if that is not its soft form."""
+        if self.action != "straight_through" or self.resolved.estimator is None:
+            return None
+        return self.rule.estimators.get(self.resolved.estimator)
+
+    @property
+    def draws(self) -> bool:
+        """True if its hard value is a draw, another one at each call."""
+        return self.action == "straight_through" and self.resolved.estimator == "gumbel"
+
+    def blocked(self, reason: str) -> Decision:
+        """The decision that the site cannot be softened."""
+        return replace(self, action="blocked", reason=reason)
+
+    def kept(self, reason: str) -> Decision:
+        """The decision that the site stays hard."""
+        return replace(self, action="keep", reason=reason)
+
+    def with_softness(self, softness: Softness) -> Decision:
+        """The same decision with another softness."""
+        return replace(self, softness=softness)
