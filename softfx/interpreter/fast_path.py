@@ -1,129 +1,140 @@
-"""What functions and operands have in common from call to call, found once: what engine.quick looks up.
+"""The cache of the fast path: what calls of a function on operands of known facts leave, as the interpreter says it.
 
-A habit is of a function: what it is in the rule table, and whether its calls are the engine's in any case. What a plain
-call leaves depends on it and on what is known of the operands. Neither depends on a run, so they are kept with the
-policy they were found under.
+Most calls of a program are no site that acts and have nothing soft among their operands: the interpreter makes them as
+they are and remembers facts of their results. These facts follow from the operation and the facts of the operands alone
+(softfx.interpreter.hard_call.result_facts), so they are asked for once and looked up after that. Neither depends on a
+run: the cache is kept with the policy that it was made under.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from softfx import torch_private as private
+from softfx import ops, torch_private
 from softfx.decisions.policy import Policy
-from softfx.interpreter.backends import depends, detachments, is_blind, name_of, writes
-from softfx.interpreter.inline import opened
-from softfx.ops.integrality import BLANK, SHAPE_ONLY, STOPS, counts, filled_with, may_keep
-from softfx.ops.spelling import Spelling
-from softfx.rules import RULES, SPELLING
-from softfx.values.domains import Facts, Known
+from softfx.interpreter.call import depends_on_source, is_site, refuses_gradients
+from softfx.interpreter.hard_call import depends_on_arguments, result_facts
+from softfx.interpreter.inline import inlined
+from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.operation import Effect, Operation, Reads
+from softfx.ops.spelling import INDEX
+from softfx.rules import rule_of
+from softfx.values import FactStore, ValueFacts
 
-__all__ = ["After", "Habit", "Habits"]
+__all__ = ["FastPathCache", "FunctionInfo", "Outcome"]
 
-
-class After:
-    """What a plain call leaves: what is known of its results, of whole numbers and others."""
-
-    __slots__ = ("numbers", "other", "tainted", "whole")
-
-    def __init__(self, op: str, known: list[Known], facts: Facts) -> None:
-        self.tainted = depends(op, known)
-        carries = frozenset[int]().union(*(operand.carries for operand in known))
-        fill = filled_with(op, (), {}, [operand.fill for operand in known])
-        stops = detachments(known)
-        self.other = facts.of(Known(self.tainted, None, carries, False, None, 0, fill, stops))
-        self.whole = facts.of(Known(self.tainted, None, carries, True, None, 0, fill, stops))
-        # Whether the numbers among the arguments decide if a real result is whole.
-        self.numbers = may_keep(op, [operand.whole for operand in known])
+# Calls of operations with these effects are the interpreter's in any case.
+_EFFECTS = Effect.WRITES_FIRST | Effect.STOPS_GRADIENT | Effect.REFUSES_GRADIENTS
 
 
-class Habit:
-    """What is the same of all calls of one function."""
+class Outcome:
+    """The facts of the results of a hard call.
+
+    real: of a result in a floating type.
+    integral: of one that holds whole numbers.
+    asks_arguments: the numbers among the arguments decide which of them a result in a floating type has.
+    """
+
+    __slots__ = ("asks_arguments", "depends_on_source", "integral", "real")
+
+    def __init__(self, operation: Operation, operands: list[ValueFacts], store: FactStore) -> None:
+        integral_operands = [facts.integral for facts in operands]
+        facts = result_facts(operation, operands, integral_operands, (), {}) or ValueFacts(False)
+        self.asks_arguments = depends_on_arguments(operation, integral_operands)
+        self.real = store.shared(replace(facts, integral=False) if self.asks_arguments else facts)
+        self.integral = store.shared(replace(facts, integral=True))
+        self.depends_on_source = depends_on_source(operation, operands)
+
+
+class FunctionInfo:
+    """The facts that all calls of one function share.
+
+    decides: its calls may be sites.
+    is_simple: it is never a site, reads the elements of its operands, and whatever numbers are among its arguments
+        decide at most whether whole operands give whole results.
+    may_continue_sum: it may go on with straight-through code of the program, or with an update in place.
+    """
 
     __slots__ = (
-        "after",
         "becomes",
-        "counts",
-        "leaves",
-        "may_be_site",
-        "op",
-        "reflected",
+        "decides",
+        "depends_on_numbers",
+        "is_difference",
+        "is_simple",
+        "may_continue_sum",
+        "operation",
+        "outcomes",
+        "reads_elements",
         "rule",
-        "simple",
         "spelled",
-        "sums",
     )
 
-    def __init__(self, func: Callable[..., Any], policy: Policy) -> None:
-        self.spelled = SPELLING.find(func)
-        rule = RULES[self.spelled.op] if self.spelled is not None else None
-        if rule is not None and rule.family == "normalization" and not policy.asks_for(rule):
-            rule = None
-        self.rule = rule
-        self.becomes = rule.becomes if rule is not None else None
-        self.op = name_of(func, rule)
-        self.may_be_site = rule is not None and rule.family != "selection" and not rule.barrier
-        self.leaves = self.op not in SHAPE_ONLY
-        self.counts = counts(self.op)
-        self.simple = self.leaves and not self.counts and not self.may_be_site and self.op != "sub"
-        self.sums = self.op in ("add", "sub")
-        self.reflected = self.spelled is not None and self.spelled.reflected
-        self.after: dict[Known | tuple[Known, ...], After] = {}
+    def __init__(self, func: Function, policy: Policy) -> None:
+        self.spelled = INDEX.of(func)
+        self.operation = self.spelled.operation
+        rule = rule_of(self.operation)
+        self.rule = rule if rule is None or policy.considers(rule) else None
+        self.becomes = self.rule.becomes if self.rule is not None else None
+        self.decides = self.rule is not None and self.rule.decides
+        self.reads_elements = self.operation.reads is not Reads.NONE
+        self.depends_on_numbers = self.operation.depends_on_numbers
+        self.is_difference = self.operation is ops.sub
+        self.is_simple = not (self.decides or self.depends_on_numbers or self.is_difference) and self.reads_elements
+        self.may_continue_sum = self.is_difference or self.operation is ops.add
+        self.outcomes: dict[ValueFacts | tuple[ValueFacts, ...], Outcome] = {}
 
-    def is_site(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Whether a call needs a decision, if it depends on a source."""
-        if not self.may_be_site or self.rule is None or self.spelled is None or self.rule.site is None:
-            return self.may_be_site
-        return self.rule.site(func, *Spelling.arguments(self.spelled, args, kwargs))
+    @property
+    def is_the_interpreters(self) -> bool:
+        """True if its calls write, detach, or leave torch, so that the interpreter has to make them."""
+        operation = self.operation
+        return self.spelled.in_place or operation.uninitialized or bool(operation.effect & _EFFECTS)
 
-    def is_plain(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Whether neither the values of its arguments make it another operation, nor does it write."""
+    def is_site(self, func: Function, args: Args, kwargs: Kwargs) -> bool:
+        """Return True if a call needs a decision where it depends on a source."""
+        return self.rule is not None and is_site(self.rule, self.spelled, func, args, kwargs)
+
+    def fits(self, args: Args, kwargs: Kwargs) -> bool:
+        """Return True if the values of the arguments neither make a call another operation nor make it write."""
         if self.becomes is not None and self.becomes(args, kwargs) is not None:
             return False
         if kwargs.get("out") is not None or kwargs.get("inplace"):
             return False
-        return self.counts or not is_blind(self.op, kwargs)
+        return self.depends_on_numbers or not refuses_gradients(self.operation, kwargs)
 
 
-class Habits:
-    """What has been found of functions under one policy; a copy finds its own."""
+class FastPathCache:
+    """The functions and outcomes found under one policy; a copy finds its own."""
 
     _MOST = 4096
 
     def __init__(self) -> None:
-        self.facts = Facts()
-        self.of: dict[Any, Habit | None] = {}
-        self._taught = SPELLING.taught
+        self.store = FactStore()
+        self.functions: dict[Any, FunctionInfo | None] = {}
+        self._changes = INDEX.changes
 
-    def __reduce__(self) -> tuple[type[Habits], tuple[()]]:
-        return Habits, ()
+    def __reduce__(self) -> tuple[type[FastPathCache], tuple[()]]:
+        return FastPathCache, ()
 
-    def current(self) -> Habits:
-        """The same, without what was found before another rule was registered."""
-        if self._taught != SPELLING.taught or len(self.of) > self._MOST:
-            self.of, self._taught = {}, SPELLING.taught
+    def current(self) -> FastPathCache:
+        """The cache, emptied if a rule was registered since, or if it has grown too large."""
+        if self._changes != INDEX.changes or len(self.functions) > self._MOST:
+            self.functions, self._changes = {}, INDEX.changes
         return self
 
-    def meet(self, func: Callable[..., Any], policy: Policy) -> Habit | None:
-        """A function that is called for the first time; None if its calls are the engine's in any case."""
-        habit = Habit(func, policy)
-        self.of[func] = None if func is private.set_grad_enabled or _is_the_engines(func, habit) else habit
-        return self.of[func]
+    def info(self, func: Function, policy: Policy) -> FunctionInfo | None:
+        """The facts of a function that is called for the first time; None if its calls are the interpreter's."""
+        info = FunctionInfo(func, policy)
+        inside = func is torch_private.set_grad_enabled or inlined(func) is not None
+        self.functions[func] = None if inside or info.is_the_interpreters else info
+        return self.functions[func]
 
-    def after(self, habit: Habit, known: list[Known]) -> After | None:
-        """What a plain call on such operands leaves; None if it is not on plain ones."""
-        for operand in known:
-            if operand.soft is not None or operand.hard is not None:
-                return None
-        found = After(habit.op, known, self.facts)
-        if len(habit.after) > self._MOST:
-            habit.after.clear()
-        habit.after[known[0] if len(known) == 1 else tuple(known)] = found
+    def outcome(self, info: FunctionInfo, facts: list[ValueFacts]) -> Outcome | None:
+        """The outcome of a hard call on such operands; None if the interpreter has to be asked each time."""
+        if any(operand.holds_tensors for operand in facts):
+            return None
+        found = Outcome(info.operation, facts, self.store)
+        if len(info.outcomes) > self._MOST:
+            info.outcomes.clear()
+        info.outcomes[facts[0] if len(facts) == 1 else tuple(facts)] = found
         return found
-
-
-def _is_the_engines(func: Callable[..., Any], habit: Habit) -> bool:
-    if opened(func) is not None:
-        return True
-    return writes(func, habit.spelled) or habit.op in BLANK or habit.op in STOPS or habit.op == "numpy"

@@ -1,4 +1,4 @@
-"""What a real tensor would be had nothing upstream been softened: what Python's branches and hard decisions go by.
+"""The hard value of a real tensor that softening has changed: what Python's branches and hard decisions go by.
 
 Under a soft policy the program's real tensors are soft values. A loop that runs until nothing changes, a check of the
 result, a decision that stays hard must still see the original's values, or it may go where the original never went.
@@ -9,35 +9,32 @@ the same for the same operands.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from softfx.interpreter.backends import Backend, Call
-from softfx.values.domains import map_tensors, tensors_in
+from softfx.interpreter.backends import Backend
+from softfx.interpreter.call import Call
+from softfx.interpreter.state import RunState
+from softfx.ops.trees import map_tensors, tensors_in
+from softfx.torch_private import version_of
 
-__all__ = ["Behind", "Follow", "follow", "version"]
-
-# Parts of the names of functions that draw random numbers or keep statistics: to run them again is to change them.
-_UNREPEATABLE = ("dropout", "rand", "normal_", "bernoulli", "multinomial", "poisson", "rrelu", "gumbel", "fractional",
-                 "batch_norm", "instance_norm", "lstm", "gru", "rnn", "scaled_dot_product", "exponential")  # fmt: skip
-
-
-def version(tensor: Tensor) -> int:
-    """How often a tensor has been written in place."""
-    return -1 if tensor.is_inference() else tensor._version
+__all__ = ["DeferredHardValues", "HandleOf", "defer", "hard_value", "with_hard_operands"]
 
 
 @dataclass(eq=False)
-class Behind:
-    """One call still to be made on hard operands."""
+class DeferredHardValues:
+    """One call still to be made on hard operands.
+
+    results: the tensors in its result, once it is made; empty if it cannot be.
+    """
 
     call: Call | None
     versions: list[int]
     template: Any
-    hards: list[Tensor] | None = None  # the tensors in its result, once it is made; empty if it cannot be
+    results: list[Tensor] | None = None
 
     def value(self, position: int, backend: Backend) -> Tensor | None:
         """The tensor at `position` among those in the call's result, or None if an operand has been overwritten."""
@@ -48,55 +45,70 @@ class Behind:
             waiting.extend(ahead)
             if not ahead:
                 waiting.pop()._make(backend)
-        return self.hards[position] if self.hards else None
+        return self.results[position] if self.results else None
 
-    def _unmade(self) -> list[Behind]:
+    def _unmade(self) -> list[DeferredHardValues]:
         if self.call is None:
             return []
-        hards = (known.hard for known in self.call.known)
-        return [hard.behind for hard in hards if isinstance(hard, Follow) and hard.behind.hards is None]
+        handles = (facts.hard for facts in self.call.facts)
+        return [hard.source for hard in handles if isinstance(hard, HandleOf) and hard.source.results is None]
 
     def _make(self, backend: Backend) -> None:
         if self.call is None:
             return
         call, self.call = self.call, None
-        if [version(tensor) for tensor in call.tensors] != self.versions:
-            self.hards = []
+        if [version_of(tensor) for tensor in call.tensors] != self.versions:
+            self.results = []
             return
-        hard = {id(tensor): _made(tensor, known.hard) for tensor, known in zip(call.tensors, call.known, strict=True)}
+        hard = {id(tensor): _made(tensor, facts.hard) for tensor, facts in zip(call.tensors, call.facts, strict=True)}
         args, kwargs = map_tensors(lambda tensor: hard[id(tensor)], (call.args, call.kwargs))
         with torch.no_grad():
-            self.hards = tensors_in(backend.again(call.func, args, kwargs, self.template))
+            self.results = tensors_in(backend.repeat(call.func, args, kwargs, self.template))
 
 
 @dataclass(eq=False)
-class Follow:
-    """The hard value of one tensor in the result of a call."""
+class HandleOf:
+    """The hard value of one tensor in the result of a deferred call."""
 
-    behind: Behind
+    source: DeferredHardValues
     position: int
 
     def value(self, backend: Backend) -> Tensor | None:
-        return self.behind.value(self.position, backend)
+        """The tensor, or None where an operand has been overwritten."""
+        return self.source.value(self.position, backend)
 
 
 def _made(tensor: Tensor, hard: Any) -> Tensor:
-    if isinstance(hard, Follow):
-        return hard.behind.hards[hard.position] if hard.behind.hards else tensor
+    if isinstance(hard, HandleOf):
+        return hard.source.results[hard.position] if hard.source.results else tensor
     return tensor if hard is None else hard
 
 
-def follow(call: Call, result: Any, backend: Backend) -> Callable[[int], Follow | None]:
-    """For each tensor in the result of a plain call, by position: how to know its hard value."""
-    if not call.has_hard:
-        return _nothing
-    name = str(getattr(call.func, "__name__", ""))
-    repeatable = call.written is None and not any(part in name for part in _UNREPEATABLE)
-    if not repeatable:
-        return _nothing
-    behind = Behind(call, [version(tensor) for tensor in call.tensors], backend.template(result))
-    return lambda position: Follow(behind, position)
+def defer(call: Call, result: Any, backend: Backend) -> Callable[[int], HandleOf | None]:
+    """For each tensor in the result of a hard call, by position, a handle to its hard value."""
+    if not call.has_hard or call.written is not None or not call.operation.repeatable:
+        return _unknown
+    deferred = DeferredHardValues(call, [version_of(tensor) for tensor in call.tensors], backend.template(result))
+    return lambda position: HandleOf(deferred, position)
 
 
-def _nothing(position: int) -> None:
+def _unknown(position: int) -> None:
     return None
+
+
+def hard_value(state: RunState, tensor: Tensor) -> Tensor:
+    """The tensor as it would be without softening, as far as that is known."""
+    facts = state.environment.facts(tensor)
+    hard = facts.hard if facts.version == version_of(tensor) else None
+    if hard is not None and not isinstance(hard, Tensor):
+        hard = hard.value(state.backend)
+        state.environment.set(tensor, replace(facts, hard=hard))
+    return tensor if hard is None else hard
+
+
+def with_hard_operands(state: RunState, call: Call) -> Call:
+    """The call on the hard values of its real operands; the call itself where these are what it has."""
+    if call.written is not None or not call.has_hard:
+        return call
+    args, kwargs = map_tensors(lambda tensor: hard_value(state, tensor), (call.args, call.kwargs))
+    return replace(call, args=args, kwargs=kwargs)

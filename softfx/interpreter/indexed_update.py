@@ -1,94 +1,83 @@
-"""y[i] += v by a soft index: what is added to the places, not a mixture of the places and what was read from them.
+"""y[i] += v by a soft index adds v to the places; it does not mix the places with what was read from them.
 
 Python makes three calls of it: r = y[i], r + v, y[i] = r. As three, each place would become (1 - p) y + p (p . y + v);
-what a program means is y + p v, whose sum grows by v. So what a look-up and one addition gave is remembered until it is
-written back where it came from.
+what a program means is y + p v, whose sum grows by v. So a look-up and one addition to it are remembered until the sum
+is written back where it came from.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
-from softfx.interpreter.backends import Call
-from softfx.values.domains import Beside, Domain, Known, Values
+from softfx import ops
+from softfx.interpreter.call import Call
+from softfx.interpreter.records import Lookup
+from softfx.interpreter.state import RunState
+from softfx.torch_private import base_of
+from softfx.values import SoftBool, SoftIndex, ValueFacts
 
-__all__ = ["Updates"]
-
-
-@dataclass(frozen=True, eq=False)
-class _Read:
-    """What was looked up, and what has been added to it."""
-
-    source: Tensor
-    writes: int  # that the program had made by then
-    key: tuple[Any, ...]
-    addend: Any = None
+__all__ = ["addend", "note_result", "pending_sum"]
 
 
-@dataclass
-class Updates:
-    """Look-ups, sums and writes of one run."""
+def pending_sum(state: RunState, call: Call) -> Lookup | None:
+    """The look-up plus something that a call about to be made will give, if it adds to what was looked up."""
+    state.writes += call.written is not None
+    return _sum(state, call) if call.operation is ops.add and state.lookups.entries else None
 
-    values: Values
-    reads: Beside[_Read] = field(default_factory=Beside)  # where a tensor was looked up
-    writes: int = 0  # in place, by any call so far; tensors that are planned on count none of their own
 
-    def met(self, call: Call) -> _Read | None:
-        """A call that is about to be made: what its result will be, if it adds something to what was looked up."""
-        self.writes += call.written is not None
-        return self._sum(call) if call.op == "add" and self.reads.entries else None
+def note_result(state: RunState, call: Call, result: Any, pending: Lookup | None) -> None:
+    """Remember a result that is a look-up by a soft index, or one plus something."""
+    if not isinstance(result, Tensor) or call.operation not in (ops.getitem, ops.add):
+        return
+    lookup = _looked_up(state, call, result) if call.operation is ops.getitem else pending
+    for tensor in (result, call.written):
+        if tensor is not None and lookup is not None:
+            state.lookups.set(tensor, lookup)
 
-    def noted(self, call: Call, result: Any, added: _Read | None) -> Any:
-        """`result`, remembered where it is a look-up by a soft index or one plus something."""
-        if isinstance(result, Tensor) and call.op in ("getitem", "add"):
-            read = self._looked_up(call, result) if call.op == "getitem" else added
-            for tensor in (result, call.written):
-                if tensor is not None and read is not None:
-                    self.reads.set(tensor, read)
-        return result
 
-    def addend(self, call: Call) -> tuple[tuple[Any, ...], Any] | None:
-        """The key and what is added there, if this call writes what it read back with an addition."""
-        if call.op != "setitem" or len(call.args) != 3 or not isinstance(call.args[2], Tensor):
-            return None
-        target, key, value = call.args
-        read = self.reads.get(value)
-        if read is None or read.addend is None or read.source is not target or read.writes + 1 != self.writes:
-            return None
-        return (read.key, read.addend) if _same(_parts(key), read.key) else None
-
-    def _looked_up(self, call: Call, result: Tensor) -> _Read | None:
-        source, key = call.args
-        parts = _parts(key)
-        tensors = [part for part in parts if isinstance(part, Tensor)]
-        known = [self.values.known(part) for part in tensors]
-        domains = {item.soft.domain for item in known if item.soft is not None}
-        if not isinstance(source, Tensor) or not domains or Domain.SOFT_BOOL in domains:
-            return None
-        # A place that is named twice is written once. A view of the source is written with it.
-        if not all(map(_once, tensors, known)) or result._base is not None or not result.is_floating_point():
-            return None
-        return _Read(source, self.writes, parts)
-
-    def _sum(self, call: Call) -> _Read | None:
-        """r + v or v + r of what was looked up, if nothing else was written since."""
-        if len(call.args) != 2 or call.kwargs:
-            return None
-        reads = [self.reads.get(arg) if isinstance(arg, Tensor) else None for arg in call.args]
-        for read, other, other_read in zip(reads, reversed(call.args), reversed(reads), strict=True):
-            if read is not None and read.addend is None and other_read is None:
-                own = call.written is not None
-                return replace(read, writes=self.writes, addend=other) if read.writes + own == self.writes else None
+def addend(state: RunState, call: Call) -> tuple[tuple[Any, ...], Any] | None:
+    """The key and what is added there, if this call writes back what it read with an addition."""
+    if call.operation is not ops.setitem or len(call.args) != 3 or not isinstance(call.args[2], Tensor):
         return None
+    target, key, value = call.args
+    lookup = state.lookups.get(value)
+    if lookup is None or lookup.addend is None or lookup.source is not target or lookup.writes + 1 != state.writes:
+        return None
+    return (lookup.key, lookup.addend) if _same(_parts(key), lookup.key) else None
 
 
-def _once(index: Tensor, known: Known) -> bool:
-    """Whether no two of the index's entries are the same place."""
-    soft = known.soft
-    return index.numel() == 1 or (soft is not None and soft.domain is Domain.SOFT_INDEX and soft.distinct)
+def _looked_up(state: RunState, call: Call, result: Tensor) -> Lookup | None:
+    source, key = call.args
+    parts = _parts(key)
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    facts = [state.environment.facts(part) for part in tensors]
+    softs = [item.soft for item in facts if item.soft is not None]
+    if not isinstance(source, Tensor) or not softs or any(isinstance(soft, SoftBool) for soft in softs):
+        return None
+    # A place that is named twice is written once. A view of the source is written with it.
+    if not all(map(_names_each_place_once, tensors, facts)) or base_of(result) is not None:
+        return None
+    return Lookup(source, state.writes, parts) if result.is_floating_point() else None
+
+
+def _sum(state: RunState, call: Call) -> Lookup | None:
+    """r + v or v + r of what was looked up, if nothing else was written since."""
+    if len(call.args) != 2 or call.kwargs:
+        return None
+    lookups = [state.lookups.get(arg) if isinstance(arg, Tensor) else None for arg in call.args]
+    for lookup, other, other_lookup in zip(lookups, reversed(call.args), reversed(lookups), strict=True):
+        if lookup is not None and lookup.addend is None and other_lookup is None:
+            own = call.written is not None
+            unchanged = lookup.writes + own == state.writes
+            return replace(lookup, writes=state.writes, addend=other) if unchanged else None
+    return None
+
+
+def _names_each_place_once(index: Tensor, facts: ValueFacts) -> bool:
+    return index.numel() == 1 or (isinstance(facts.soft, SoftIndex) and facts.soft.distinct)
 
 
 def _parts(key: Any) -> tuple[Any, ...]:

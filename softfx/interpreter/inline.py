@@ -1,40 +1,43 @@
-"""Functions of torch that are Python inside, seen from inside: multi-head attention, gumbel_softmax, normalize.
+"""Functions of torch that are Python inside are inlined: multi-head attention, gumbel_softmax, normalize.
 
-To a torch function mode such a function is one call, and what it decides is out of sight. `opened` gives a copy whose
+To a torch function mode such a function is one call, and what it decides is out of sight. `inlined` gives a copy whose
 body runs on: the same code, but its question whether someone overrides it is answered with no. Only functions whose
-code names an operation that could be a site are opened; torch itself is not touched.
+code names an operation that could be a site are inlined; torch itself is not touched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from types import FunctionType
 from typing import Any
 
-from softfx.rules import RULES, SPELLING
+from softfx import ops
+from softfx.ops.calls import Function
+from softfx.ops.spelling import INDEX
+from softfx.rules import RULES, rule_of
 
-__all__ = ["opened"]
+__all__ = ["inlined"]
 
 _HOME = "torch.nn.functional"
 _GUARD = "has_torch_function"
 
 
-def opened(func: Callable[..., Any]) -> Callable[..., Any] | None:
+def inlined(func: Function) -> Function | None:
     """The body of `func` to be run under the mode, or None for what is one call.
 
     >>> import torch.nn.functional as F
-    >>> opened(F.gumbel_softmax) is None, opened(F.linear) is None
+    >>> inlined(F.gumbel_softmax) is None, inlined(F.linear) is None
     (False, True)
     """
-    inside = isinstance(func, FunctionType) and func.__module__ == _HOME and SPELLING.find(func) is None
-    return _opened(func) if inside else None
+    if not isinstance(func, FunctionType) or func.__module__ != _HOME or rule_of(INDEX.of(func).operation) is not None:
+        return None
+    return _body(func, INDEX.changes)
 
 
-@cache
-def _opened(func: FunctionType) -> Callable[..., Any] | None:
+@lru_cache(maxsize=1024)
+def _body(func: FunctionType, changes: int) -> Function | None:
     names = set(func.__code__.co_names)
-    if not names & _deciding() or not any(_GUARD in name for name in names):
+    if not names & _deciding(changes) or not any(_GUARD in name for name in names):
         return None
     guards = {name: _no for name in func.__globals__ if name.startswith(_GUARD)}
     body = FunctionType(
@@ -44,11 +47,11 @@ def _opened(func: FunctionType) -> Callable[..., Any] | None:
     return body
 
 
-@cache
-def _deciding() -> frozenset[str]:
+@lru_cache(maxsize=2)
+def _deciding(changes: int) -> frozenset[str]:
     """The names of operations that could be sites; casts share theirs with Python's types and are not among them."""
     rules = (rule for rule in RULES.values() if rule.family in ("discrete", "kink", "normalization"))
-    return frozenset(name for rule in rules if rule.op != "cast" for name in (rule.op, *rule.aliases))
+    return frozenset(name for rule in rules if rule.operation is not ops.cast for name in (rule.name, *rule.aliases))
 
 
 def _no(*_: Any) -> bool:

@@ -1,8 +1,9 @@
-"""The mode in which a program runs: past the engine for calls that it would make as they are.
+"""The torch function modes under which a program runs: every call through the interpreter, or past it where it can.
 
-Most calls of a program are such: no site that acts, nothing soft among the operands. All that the engine would remember
-of their results is looked up, see engine.habits. Whatever else may matter is the engine's: a call that writes or
-detaches, gradients switched off, a shadow, a hard value behind an operand. Both ways leave the same.
+`FullMode` hands every torch call to the interpreter. `FastMode` makes those calls itself that the interpreter would
+make as they are, and looks the facts of their results up (softfx.interpreter.fast_path). Whatever else may matter is
+the interpreter's: a call that writes or detaches, gradients switched off, a shadow, a hard value behind an operand.
+Both leave the same values, gradients, facts and evidence.
 """
 
 from __future__ import annotations
@@ -14,170 +15,179 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from softfx.interpreter.backends import Call
-from softfx.interpreter.fast_path import After, Habit, Habits
-from softfx.interpreter.inline import opened
-from softfx.interpreter.interpreter import Engine
+from softfx.interpreter import straight_through_idiom
+from softfx.interpreter.call import Call
+from softfx.interpreter.fast_path import FastPathCache, FunctionInfo, Outcome
+from softfx.interpreter.hard_call import result_facts
+from softfx.interpreter.inline import inlined
+from softfx.interpreter.interpreter import Interpreter
 from softfx.locations import Location
-from softfx.ops.integrality import filled_with, gives_whole
-from softfx.values.domains import ATOMS, Known, tensors_in
+from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.integrality import has_whole_arguments
+from softfx.ops.trees import ATOMS, tensors_in
+from softfx.values import ValueFacts
 
-__all__ = ["Quick", "Thorough"]
+__all__ = ["FastMode", "FullMode"]
 
-# A subclass may be more than its entries.
+# A subclass may be more than its elements.
 _BARE = frozenset({Tensor, torch.nn.Parameter})
 _gradients = torch.is_grad_enabled
 
 
-class Thorough(TorchFunctionMode):
-    """Every torch call goes through the engine."""
+class FullMode(TorchFunctionMode):
+    """Every torch call goes through the interpreter."""
 
-    def __init__(self, engine: Engine, where: Callable[[], Location]) -> None:
+    def __init__(self, interpreter: Interpreter, where: Callable[[], Location]) -> None:
         super().__init__()
-        self._engine = engine
+        self._interpreter = interpreter
         self._where = where
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        return self._thoroughly(func, args, kwargs or {})
+    def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Any:
+        return self._fully(func, args, kwargs or {})
 
-    def _thoroughly(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if (body := opened(func)) is not None:
+    def _fully(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
+        if (body := inlined(func)) is not None:
             with self:
                 return body(*args, **kwargs)
-        return self._engine.call(func, args, kwargs, self._where)
+        return self._interpreter.call(func, args, kwargs, self._where)
 
 
-class Quick(Thorough):
-    """Every torch call gives what it gives through the engine."""
+class FastMode(FullMode):
+    """Every torch call gives what it gives through the interpreter."""
 
-    def __init__(self, engine: Engine, habits: Habits, where: Callable[[], Location]) -> None:
-        super().__init__(engine, where)
-        self._habits = habits.current()
-        self._found = self._habits.of
-        self._values = engine.values
-        self._entries = engine.values.entries
-        self._terms = engine.existing.terms.entries
-        self._reads = engine.updates.reads.entries
+    def __init__(self, interpreter: Interpreter, cache: FastPathCache, where: Callable[[], Location]) -> None:
+        super().__init__(interpreter, where)
+        self._cache = cache.current()
+        self._functions = self._cache.functions
+        self._state = interpreter.state
+        self._environment = interpreter.state.environment
+        self._entries = self._environment.entries
+        self._sums = interpreter.state.sums.entries
+        self._lookups = interpreter.state.lookups.entries
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+    def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Any:
         try:
-            habit = self._found[func]
+            info = self._functions[func]
         except (KeyError, TypeError):
-            habit = self._meet(func)
+            info = self._first_met(func)
         kwargs = kwargs or {}
-        if habit is None or not _gradients() or ((kwargs or habit.becomes) and not habit.is_plain(args, kwargs)):
-            return self._thoroughly(func, args, kwargs)
-        if habit.simple and not (habit.sums and (self._terms or self._reads)):
+        if info is None or not _gradients() or ((kwargs or info.becomes) and not info.fits(args, kwargs)):
+            return self._fully(func, args, kwargs)
+        if info.is_simple and not (info.may_continue_sum and (self._sums or self._lookups)):
             for argument in (*args, *kwargs.values()) if kwargs else args:
                 kind = type(argument)
                 if kind in _BARE:
                     if id(argument) in self._entries:
                         break
-                elif kind not in ATOMS and not _is_empty(argument):
+                elif kind not in ATOMS and not _holds_no_tensors(argument):
                     break
             else:
-                return self._bare(habit, func, args, kwargs)
-        return self._looked_up(habit, func, args, kwargs)
+                return self._on_bare_operands(info, func, args, kwargs)
+        return self._on_known_operands(info, func, args, kwargs)
 
-    def _bare(self, habit: Habit, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A call that is no site, of tensors of which nothing is remembered: nor is there of what needs a gradient."""
+    def _first_met(self, func: Function) -> FunctionInfo | None:
+        try:
+            hash(func)
+        except TypeError:  # nothing can be found of it again
+            return None
+        return self._cache.info(func, self._state.sites.policy)
+
+    def _on_bare_operands(self, info: FunctionInfo, func: Function, args: Args, kwargs: Kwargs) -> Any:
+        """A simple call on tensors of which nothing is remembered: nor is there of results that need a gradient."""
         result = func(*args, **kwargs)
         kind = type(result)
         if result.requires_grad if kind is Tensor else kind in ATOMS:
             return result
         if kind is tuple and all(type(item) is Tensor and item.requires_grad for item in result):
             return result
-        known = [self._values.known(tensor) for tensor in tensors_in((args, kwargs))]
-        after = self._after(habit, known)
-        if known and after is not None:
-            self._remember(habit, after, args, kwargs, result)
+        facts = [self._environment.facts(tensor) for tensor in tensors_in((args, kwargs))]
+        outcome = self._outcome(info, facts)
+        if facts and outcome is not None:
+            self._remember(info, outcome, args, kwargs, result)
         return result
 
-    def _looked_up(self, habit: Habit, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _on_known_operands(self, info: FunctionInfo, func: Function, args: Args, kwargs: Kwargs) -> Any:
         """A call whose operands are looked at."""
-        known: list[Known] = []
+        facts = self._facts_of(args, kwargs)
+        outcome = self._outcome(info, facts)
+        asks_numbers = facts and info.depends_on_numbers and info.reads_elements
+        if outcome is None or asks_numbers or (info.may_continue_sum and self._continues_sum(args)):
+            return self._interpreter.interpret(self._call(info, func, args, kwargs, facts))
+        if info.decides and outcome.depends_on_source and info.is_site(func, args, kwargs):
+            assert info.rule is not None  # a site has one
+            call = self._call(info, func, args, kwargs, facts)
+            decision = self._state.sites.at(info.rule, call.location)
+            if decision.acts:
+                return self._interpreter.act(call, decision)
+        result = func(*args, **kwargs)
+        if type(result) not in ATOMS:
+            if facts and info.reads_elements:
+                self._remember(info, outcome, args, kwargs, result)
+            elif info.depends_on_numbers or not facts:
+                self._remember_constant(info, facts, args, kwargs, result)
+        return result
+
+    def _facts_of(self, args: Args, kwargs: Kwargs) -> list[ValueFacts]:
+        facts: list[ValueFacts] = []
         for argument in (*args, *kwargs.values()) if kwargs else args:
             if type(argument) not in ATOMS:
                 entry = self._entries.get(id(argument))
                 if entry is not None and entry[0]() is argument:
-                    known.append(entry[1])
+                    facts.append(entry[1])
                 else:
-                    known.extend(map(self._values.known, tensors_in(argument)))
-        after = self._after(habit, known)
-        if after is None or (known and habit.counts and habit.leaves) or (habit.sums and self._goes_on(args)):
-            tensors = tensors_in((args, kwargs) if kwargs else args)
-            call = Call(func, args, kwargs, tensors, known, habit.spelled, habit.rule, self._where)
-            return self._engine.made(call)
-        if habit.may_be_site and after.tainted and habit.is_site(func, args, kwargs):
-            assert habit.rule is not None  # a site has one
-            location = self._where()
-            record = self._engine.sites.at(habit.rule, location)
-            if record.acts:
-                tensors = tensors_in((args, kwargs) if kwargs else args)
-                call = Call(func, args, kwargs, tensors, known, habit.spelled, habit.rule, self._where, location)
-                return self._engine.acting(record, call)
-        result = func(*args, **kwargs)
-        if type(result) not in ATOMS:
-            if known and habit.leaves:
-                self._remember(habit, after, args, kwargs, result)
-            elif habit.counts or not known:
-                self._made(habit, known, args, kwargs, result)
-        return result
+                    facts.extend(map(self._environment.facts, tensors_in(argument)))
+        return facts
 
-    def _after(self, habit: Habit, known: list[Known]) -> After | None:
-        return habit.after.get(known[0] if len(known) == 1 else tuple(known)) or self._habits.after(habit, known)
+    def _call(
+        self, info: FunctionInfo, func: Function, args: Args, kwargs: Kwargs,
+        facts: list[ValueFacts],
+    ) -> Call:  # fmt: skip
+        tensors = tensors_in((args, kwargs) if kwargs else args)
+        return Call(func, args, kwargs, tensors, facts, info.spelled, info.rule, self._where)
 
-    def _meet(self, func: Callable[..., Any]) -> Habit | None:
-        """The habit of a function that is called for the first time."""
-        try:
-            hash(func)
-        except TypeError:  # nothing can be found of it again
-            return None
-        return self._habits.meet(func, self._engine.sites.policy)
+    def _outcome(self, info: FunctionInfo, facts: list[ValueFacts]) -> Outcome | None:
+        key = facts[0] if len(facts) == 1 else tuple(facts)
+        return info.outcomes.get(key) or self._cache.outcome(info, facts)
 
-    def _goes_on(self, args: tuple[Any, ...]) -> bool:
-        """Whether a sum may continue something that is followed: straight-through code, or an update."""
-        if not self._terms and not self._reads:
+    def _continues_sum(self, args: Args) -> bool:
+        """True if a sum may go on with something that is followed: straight-through code, or an update in place."""
+        if not self._sums and not self._lookups:
             return False
-        terms, reads = self._engine.existing.terms, self._engine.updates.reads
-        return any(terms.get(tensor) is not None or reads.get(tensor) is not None for tensor in tensors_in(args))
+        sums, lookups = self._state.sums, self._state.lookups
+        return any(sums.get(tensor) is not None or lookups.get(tensor) is not None for tensor in tensors_in(args))
 
-    def _remember(self, habit: Habit, after: After, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        """What is known of the results."""
+    def _remember(self, info: FunctionInfo, outcome: Outcome, args: Args, kwargs: Kwargs, result: Any) -> None:
+        """The facts of results, as softfx.interpreter.hard_call.remember leaves them."""
         for output in (result,) if type(result) is Tensor else tensors_in(result):
             entry = self._entries.get(id(output))
-            if entry is not None and entry[0]() is output and entry[1].tainted:
-                if after.tainted:
-                    self._engine.existing.terms.discard(output)
+            if entry is not None and entry[0]() is output and entry[1].depends_on_source:
+                if outcome.depends_on_source:
+                    self._state.sums.discard(output)
                 continue
-            whole = not (output.is_floating_point() or output.is_complex())
-            if after.numbers and not whole:
-                whole = gives_whole(habit.op, args, kwargs, [])
-            self._values.share(output, after.whole if whole else after.other)
-        if habit.op == "sub" and after.tainted and len(args) == 2 and not kwargs:
-            left, right = reversed(args) if habit.reflected else args
+            integral = not (output.is_floating_point() or output.is_complex())
+            if outcome.asks_arguments and not integral:
+                integral = has_whole_arguments((args, kwargs))
+            self._environment.share(output, outcome.integral if integral else outcome.real)
+        if info.is_difference and outcome.depends_on_source and len(args) == 2 and not kwargs:
+            left, right = reversed(args) if info.spelled.reflected else args
             if isinstance(left, Tensor) and isinstance(right, Tensor) and isinstance(result, Tensor):
-                self._engine.existing.subtracted(result, left, right)
+                straight_through_idiom.note_difference(self._state, result, left, right)
 
-    def _made(
-        self, habit: Habit, known: list[Known], args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
+    def _remember_constant(
+        self, info: FunctionInfo, facts: list[ValueFacts], args: Args, kwargs: Kwargs, result: Any
     ) -> None:
         """The same where at most the shapes of operands count."""
-        whole = gives_whole(habit.op, args, kwargs, [operand.whole for operand in known])
-        fill = filled_with(habit.op, args, kwargs, [operand.fill for operand in known])
-        if whole or fill is not None:
+        integral = [operand.integral for operand in facts]
+        known = result_facts(info.operation, facts, integral, args, kwargs)
+        if known is not None:
             for output in tensors_in(result):
-                self._values.set(output, Known(False, whole=whole, fill=fill))
+                self._environment.set(output, known)
 
 
-def _is_empty(argument: Any) -> bool:
-    """Whether it is a sequence or a slice that holds no tensors: a shape, a key of slices."""
+def _holds_no_tensors(argument: Any) -> bool:
+    """Return True for a sequence or a slice that holds no tensors: a shape, a key of slices."""
     if type(argument) is slice:
         argument = (argument.start, argument.stop, argument.step)
     if type(argument) is not tuple and type(argument) is not list:
         return False
-    return all(type(item) in ATOMS or (type(item) is slice and _is_empty(item)) for item in argument)
+    return all(type(item) in ATOMS or (type(item) is slice and _holds_no_tensors(item)) for item in argument)

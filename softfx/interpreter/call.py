@@ -1,0 +1,136 @@
+"""One call of the program: what is called, on what operands, and the facts known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softfx.locations import Location
+from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.operation import Operation, Reads
+from softfx.ops.spelling import Spelled, arguments
+from softfx.rules.rule import Rule
+from softfx.values import SelectedRows, Soft, SoftReal, ValueFacts
+
+__all__ = ["Call", "depends_on_source", "detached_at", "is_site", "refuses_gradients"]
+
+
+def depends_on_source(operation: Operation, facts: Sequence[ValueFacts]) -> bool:
+    """Return True if the result of an operation on these operands depends on a differentiable source."""
+    return any(operand.depends_on_source for operand in (facts[:1] if operation.reads is Reads.FIRST else facts))
+
+
+def detached_at(facts: Sequence[ValueFacts]) -> frozenset[Location]:
+    """The places that detached all operands that depend on a source; none if one of them was not detached."""
+    places = frozenset[Location]()
+    for operand in facts:
+        if operand.depends_on_source and (not operand.detached_at or operand.soft is not None):
+            return frozenset()
+        places |= operand.detached_at
+    return places if any(operand.depends_on_source for operand in facts) else frozenset()
+
+
+def refuses_gradients(operation: Operation, kwargs: Mapping[str, Any]) -> bool:
+    """Return True if torch refuses to make such a call of operands that require a gradient."""
+    dtype = kwargs.get("dtype")
+    integers = isinstance(dtype, torch.dtype) and not (dtype.is_floating_point or dtype.is_complex)
+    return (integers and not operation.converts) or operation.refuses_gradients
+
+
+def is_site(rule: Rule, spelled: Spelled, func: Function, args: Args, kwargs: Kwargs) -> bool:
+    """Return True if a call needs a decision where it depends on a source: it relaxes, or decides on something soft."""
+    if not rule.decides:
+        return False
+    return rule.is_site is None or rule.is_site(func, *arguments(spelled, args, kwargs))
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of the program, with the facts of the tensors among its operands.
+
+    locate: finds the place in the program that makes it, when that is asked for.
+    written: the tensor that it writes in place.
+    softs: the discrete shadows among its operands.
+    has_real_shadow: a real operand runs beside its value (scope = "model").
+    has_hard: softening has changed a real operand.
+    """
+
+    func: Function
+    args: Args
+    kwargs: Kwargs
+    tensors: list[Tensor]
+    facts: list[ValueFacts]
+    spelled: Spelled
+    rule: Rule | None
+    locate: Callable[[], Location]
+    _location: Location | None = field(default=None, repr=False)
+    operation: Operation = field(init=False)
+    written: Tensor | None = field(init=False)
+    softs: list[Soft] = field(init=False)
+    has_real_shadow: bool = field(init=False, default=False)
+    has_hard: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self.operation = self.spelled.operation if self.rule is None else self.rule.operation
+        self.written = self._target()
+        self.softs = []
+        for facts in self.facts:
+            if isinstance(facts.soft, SoftReal):
+                self.has_real_shadow = True
+            elif facts.soft is not None:
+                self.softs.append(facts.soft)
+            if facts.hard is not None:
+                self.has_hard = True
+
+    @property
+    def name(self) -> str:
+        """The operation's name, as reports give it."""
+        return self.operation.name
+
+    @property
+    def location(self) -> Location:
+        """The place in the program that makes it; found once."""
+        if self._location is None:
+            self._location = self.locate()
+        return self._location
+
+    @property
+    def discrete_softs(self) -> list[Soft]:
+        """The shadows of tensors of integers or bools, and of selected rows: these have no derivative of their own."""
+        pairs = [(tensor, facts.soft) for tensor, facts in zip(self.tensors, self.facts, strict=True)]
+        return [
+            soft
+            for tensor, soft in pairs
+            if soft is not None and (not tensor.is_floating_point() or isinstance(soft, SelectedRows))
+        ]
+
+    @property
+    def depends_on_source(self) -> bool:
+        """True if an operand depends on a differentiable source."""
+        return depends_on_source(self.operation, self.facts)
+
+    @property
+    def detached_at(self) -> frozenset[Location]:
+        """The places that detached all of its operands: no derivative could pass whatever is done."""
+        return detached_at(self.facts)
+
+    @property
+    def refuses_gradients(self) -> bool:
+        """True if torch refuses operands that require a gradient, which softening may have given it."""
+        return refuses_gradients(self.operation, self.kwargs)
+
+    @property
+    def is_site(self) -> bool:
+        """True if it needs a decision."""
+        return self.rule is not None and is_site(self.rule, self.spelled, self.func, self.args, self.kwargs)
+
+    def _target(self) -> Tensor | None:
+        in_place = self.spelled.in_place or (self.kwargs and self.kwargs.get("inplace"))
+        if not in_place and not self.kwargs:
+            return None
+        target = self.args[0] if in_place and self.args else self.kwargs.get("out")
+        return target if isinstance(target, Tensor) else None

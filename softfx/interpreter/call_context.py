@@ -1,0 +1,95 @@
+"""The context that a rule's functions are given, for one call under a decision (see softfx.rules.context)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+import softtorch
+from softfx.decisions.site import Decision
+from softfx.interpreter.state import RunState
+from softfx.ops.calls import Function
+from softfx.ops.integrality import is_whole_number
+from softfx.rules.refusals import is_discrete
+from softfx.rules.rule import Estimate
+from softfx.values import Environment, SelectedRows, Soft, SoftBool, SoftCount, SoftIndex
+
+__all__ = ["CallContext", "is_integral", "options_of"]
+
+_Result = TypeVar("_Result")
+
+
+def is_integral(environment: Environment, tensor: Tensor) -> bool:
+    """Return True if a tensor stands for integers, by its dtype, its facts or its shadow."""
+    facts = environment.facts(tensor)
+    return facts.integral or (facts.soft is not None and facts.soft.integral) or is_discrete(tensor)
+
+
+def options_of(state: RunState, decision: Decision | None) -> dict[str, Any]:
+    """The options that the soft form of a call is given."""
+    if decision is None:
+        return {}
+    if not decision.acts:  # a kept kink on a shadow: the corner itself
+        return {"mode": "hard"}
+    takes = decision.rule.options
+    options = {key: value for key, value in decision.resolved.options.items() if key in takes}
+    if "softness" in takes:
+        options["softness"] = state.backend.softness(decision)
+    return options
+
+
+@dataclass
+class CallContext:
+    """One call under a decision, as the functions of rules see it.
+
+    exact: values stay as they are.
+    sites: the sites that results come from.
+    hard: the result of the original call.
+    joined: the hard result with a derivative, where the rule has made that itself.
+    """
+
+    state: RunState
+    func: Function
+    options: Mapping[str, Any]
+    exact: bool
+    sites: frozenset[int]
+    hard: Any = None
+    estimate: Estimate | None = None
+    joined: Tensor | None = None
+
+    def is_integral(self, operand: Any) -> bool:
+        if isinstance(operand, Soft):
+            return operand.integral
+        if isinstance(operand, Tensor):
+            return is_integral(self.state.environment, operand)
+        return is_whole_number(operand)
+
+    def fill(self, operand: Tensor) -> float | None:
+        return self.state.environment.facts(operand).fill
+
+    def with_hard(self, hard: Any) -> CallContext:
+        return replace(self, hard=hard)
+
+    def call(self, function: Callable[..., _Result], *args: Any, **kwargs: Any) -> _Result:
+        result: _Result = self.state.backend.emit(function, args, kwargs)
+        if function is softtorch.straight_through and args[0] is self.hard and isinstance(result, Tensor):
+            self.joined = result
+        return result
+
+    def soft_bool(self, probability: Tensor) -> SoftBool:
+        return SoftBool(probability, exact=self.exact, sites=self.sites)
+
+    def soft_count(self, value: Tensor) -> SoftCount:
+        return SoftCount(value, exact=self.exact, sites=self.sites)
+
+    def soft_index(self, weights: Tensor, support: Tensor | None = None, *, distinct: bool = False) -> SoftIndex:
+        return SoftIndex(weights, support, distinct, exact=self.exact, sites=self.sites)
+
+    def selected_rows(self, rows: Tensor, probabilities: Tensor, mask: Tensor) -> SelectedRows:
+        return SelectedRows(rows, probabilities, mask, exact=self.exact, sites=self.sites)
+
+    def like(self, soft: Soft, tensor: Tensor) -> Soft:
+        return replace(soft.with_tensor(tensor), exact=self.exact, sites=self.sites)

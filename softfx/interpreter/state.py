@@ -1,0 +1,70 @@
+"""The state of one run: everything that its calls read and write, in one object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from softfx.decisions.evidence import Evidence
+from softfx.decisions.sites import Sites
+from softfx.interpreter.backends import Backend
+from softfx.interpreter.observer import Observer
+from softfx.interpreter.records import Lookup, Term
+from softfx.locations import Location
+from softfx.values import Environment, TensorTable
+
+__all__ = ["GradMode", "RunState"]
+
+
+@dataclass
+class GradMode:
+    """The grad mode around the run, and the place where the program last switched gradients off."""
+
+    ambient: bool = field(default_factory=torch.is_grad_enabled)
+    switched_off_at: Location | None = None
+
+    @property
+    def is_switched_off(self) -> bool:
+        """True if it is the program that has switched gradients off."""
+        return self.ambient and not torch.is_grad_enabled()
+
+
+@dataclass
+class RunState:
+    """The state of one run of a program.
+
+    sites: the decisions.
+    evidence: what the run sees of the sites.
+    backend: carries out its calls.
+    planning: the run is a trial, on which is settled what stands against softening a site.
+    tracks_gradients: it is noted which sites' derivative each real number carries.
+    environment: the facts of its tensors.
+    sums: the few tensors that a tensor is the sum of, where that may be straight-through code of the program.
+    lookups: where a tensor was looked up by a soft index, and what was added to it since.
+    writes: how many calls have written in place so far; tensors that are planned on count none of their own.
+    observer: sees calls as they are made.
+    """
+
+    sites: Sites
+    evidence: Evidence
+    backend: Backend
+    planning: bool = False
+    tracks_gradients: bool = True
+    environment: Environment = field(default_factory=Environment)
+    grad_mode: GradMode = field(default_factory=GradMode)
+    sums: TensorTable[tuple[Term, ...]] = field(default_factory=TensorTable)
+    lookups: TensorTable[Lookup] = field(default_factory=TensorTable)
+    writes: int = 0
+    observer: Observer | None = None
+
+    def forget(self, tensor: Tensor) -> None:
+        """Forget how a tensor was made: it has been written."""
+        self.sums.discard(tensor)
+        self.lookups.discard(tensor)
+
+    def note_end_without_gradients(self, sites: frozenset[int]) -> None:
+        """Note that what these sites reached is used where the program has switched gradients off."""
+        if self.grad_mode.ambient and self.grad_mode.switched_off_at is not None:
+            self.evidence.used_without_gradients(sites, self.grad_mode.switched_off_at)
