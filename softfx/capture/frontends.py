@@ -1,58 +1,76 @@
-"""Which frontend sees a call, and why."""
+"""The frontends by name, of which each turns a call of third-party code into a `Program`.
+
+"eager", the recorder, is the road and what "auto" takes: it sees every torch call of any Python with its exact line, in
+one run, and it alone can say whether another input could have gone another way. "dynamo" and "fx" are cross-checks
+that a user can ask for; they are imported when they are. A further frontend is a function from an `ExampleCall` to a
+`Program` and a line in `_FRONTENDS`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import NoReturn
 
-from softfx.capture import recorder as eager
+from softfx.capture import recorder
+from softfx.capture.example import ExampleCall, name_of
 from softfx.capture.program import Program
 from softfx.errors import CaptureError, TargetError
 from softfx.locations import Place
+from softfx.ops.calls import Function
 
 __all__ = ["capture", "refuse"]
 
 
-def _dynamo(*call: Any) -> Program:
-    from softfx.capture.cross_check import dynamo  # imports torch._dynamo: seconds, and only where it is asked for
-
-    return dynamo.capture(*call)
+def _eager(call: ExampleCall) -> Program:
+    return recorder.capture(call.target, call.args, call.kwargs, call.place)
 
 
-def _fx(*call: Any) -> Program:
+def _dynamo(call: ExampleCall) -> Program:
+    from softfx.capture.cross_check import dynamo  # imports torch._dynamo, which takes seconds
+
+    return dynamo.capture(call)
+
+
+def _fx(call: ExampleCall) -> Program:
     from softfx.capture.cross_check import fx
 
-    return fx.capture(*call)
+    return fx.capture(call)
 
 
-_FRONTENDS: dict[str, Callable[..., Program]] = {"eager": eager.capture, "dynamo": _dynamo, "fx": _fx}
+_FRONTENDS: dict[str, Callable[[ExampleCall], Program]] = {
+    "auto": _eager,
+    "eager": _eager,
+    "dynamo": _dynamo,
+    "fx": _fx,
+}
 
 
-def capture(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frontend: str, place: Place) -> Program:
-    """The calls of `target(*args, **kwargs)`, seen by `frontend` or by the one that is right.
+def capture(
+    target: Function, args: tuple[object, ...], kwargs: dict[str, object], frontend: str, place: Place
+) -> Program:
+    """The torch calls of `target(*args, **kwargs)` as a program, seen by the frontend of that name.
 
-    "auto" takes the eager frontend: it sees every torch call of any Python with its exact line, in one run, and it
-    alone can say whether another input could have gone another way.
+    Raises:
+        TargetError: there is no such frontend.
+        CaptureError: the call fails on these inputs, or the frontend cannot see the whole of it.
     """
-    if frontend != "auto" and frontend not in _FRONTENDS:
-        legal = ", ".join(("auto", *_FRONTENDS))
+    if frontend not in _FRONTENDS:
+        legal = ", ".join(_FRONTENDS)
         raise TargetError(f"soften: unknown frontend {frontend!r}. Legal: {legal}. Take 'auto'.")
     try:
-        program = _FRONTENDS["eager" if frontend == "auto" else frontend](target, args, kwargs, place)
+        return _FRONTENDS[frontend](ExampleCall(target, args, kwargs, place))
     except CaptureError:
         raise
     except Exception as error:
-        name = getattr(target, "__qualname__", type(target).__qualname__)
         text = str(error).strip().splitlines()
         raise CaptureError(
-            f"{name}: it raised {type(error).__name__} on its example inputs: {text[0] if text else ''}. "
+            f"{name_of(target)}: it raised {type(error).__name__} on its example inputs: {text[0] if text else ''}. "
             "A target must run on the inputs it is captured with. Correct the inputs, or the model."
         ) from error
-    return program
 
 
-def refuse(program: Program) -> None:
-    """Say why no single graph holds the call."""
+def refuse(program: Program) -> NoReturn:
+    """Raise the CaptureError that says why no single graph holds the call."""
     reasons = "; ".join(program.seen.obstacles)
     raise CaptureError(
         f"soften: executor 'graph' was asked for, but no graph holds the call: {reasons}. "

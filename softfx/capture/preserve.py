@@ -1,7 +1,8 @@
-"""Leaving no trace: what a trial call of third-party code may change, saved before and put back after.
+"""Trial calls of third-party code that leave no trace: what a call may change is saved before and put back after.
 
-Random states (torch, CUDA, Python, NumPy, generators met on the way), buffers, tensors written in place, modules'
-attributes. It also tells what the call changed, for a module that keeps state cannot be replayed from a graph.
+That is random states (torch, CUDA, Python, NumPy, generators met on the way), buffers, tensors written in place, and
+the attributes of modules. `Preserved` also tells what the call changed, for a module that keeps state cannot be
+replayed from a graph.
 """
 
 from __future__ import annotations
@@ -9,37 +10,115 @@ from __future__ import annotations
 import pickle
 import random
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from softfx import torch_private as private
+from softfx.capture.outcome import same
+
 __all__ = ["Preserved", "copied"]
 
 
-def copied(leaves: list[Any]) -> list[Any]:
+def copied(leaves: Sequence[object]) -> list[Any]:
     """The leaves of a call's arguments with tensors copied, so that the call may write them in place."""
     return [_copy(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
 
 
 def _copy(tensor: Tensor) -> Tensor:
     copy = tensor.detach().clone().requires_grad_(tensor.requires_grad)
-    return copy.clone() if tensor.requires_grad else copy  # what is written in place must be no leaf
+    return copy.clone() if tensor.requires_grad else copy  # a leaf that requires grad cannot be written in place
+
+
+@dataclass(frozen=True)
+class _RandomStates:
+    """The states of the random number generators that any call may draw from."""
+
+    torch: Tensor
+    cuda: list[Tensor]
+    python: object
+    numpy: Any  # numpy's own state; None where numpy is not loaded
+
+    @staticmethod
+    def now() -> _RandomStates:
+        numpy = sys.modules.get("numpy")
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+        return _RandomStates(
+            torch.get_rng_state(), cuda, random.getstate(), numpy.random.get_state() if numpy else None
+        )
+
+    def restore(self) -> list[str]:
+        """Put the states back and name the sources outside torch that were drawn from."""
+        drawn = []
+        torch.set_rng_state(self.torch)
+        if self.cuda:
+            torch.cuda.set_rng_state_all(self.cuda)
+        if random.getstate() != self.python:
+            drawn.append("Python's random")
+            random.setstate(self.python)  # type: ignore[arg-type]  # it came from getstate
+        if self.numpy is not None:
+            numpy = sys.modules["numpy"]
+            if pickle.dumps(numpy.random.get_state()) != pickle.dumps(self.numpy):
+                drawn.append("numpy.random")
+            numpy.random.set_state(self.numpy)
+        return drawn
+
+
+@dataclass(frozen=True)
+class _ModuleState:
+    """The attributes of one module: its `__dict__`, and the contents of its tables of parameters, buffers and hooks."""
+
+    module: nn.Module
+    attributes: dict[str, Any]
+    tables: dict[str, dict[str, Any]]
+
+    @staticmethod
+    def of(module: nn.Module) -> _ModuleState:
+        tables = {key: dict(table) for key, table in private.module_tables(module).items()}
+        return _ModuleState(module, dict(module.__dict__), tables)
+
+    def changed(self) -> list[str]:
+        """The attributes that were replaced since, as Class.attribute."""
+        now = self.module.__dict__
+        keys = [key for key in dict.fromkeys((*self.attributes, *now)) if self._is_changed(key, now.get(key))]
+        return [f"{type(self.module).__name__}.{key}" for key in keys]
+
+    def _is_changed(self, key: str, now: object) -> bool:
+        if key not in self.tables:
+            return self.attributes.get(key) is not now
+        before, after = self.tables[key], now if isinstance(now, dict) else {}
+        return any(before.get(name) is not after.get(name) for name in {*before, *after})
+
+    def restore(self) -> None:
+        """Put the attributes back, into the very dictionaries that held them."""
+        self.module.__dict__.clear()
+        self.module.__dict__.update(self.attributes)
+        for key, content in self.tables.items():
+            table: dict[str, Any] = self.attributes[key]
+            table.clear()
+            table.update(content)
 
 
 @dataclass
 class Preserved:
-    """A context in which a call may do what it likes; afterwards all is as before."""
+    """A context in which a call may do what it likes; afterwards everything is as before.
 
-    root: Any
+    root: the module whose attributes and buffers are preserved; a function has none.
+    changed: the modules' attributes that the call replaced.
+    drawn: the random sources outside torch that it drew from.
+    """
+
+    root: object
+    changed: list[str] = field(default_factory=list)
+    drawn: list[str] = field(default_factory=list)
     _tensors: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     _generators: dict[int, tuple[torch.Generator, Tensor]] = field(default_factory=dict)
-    _modules: list[tuple[nn.Module, dict[str, Any], dict[str, dict[str, Any]]]] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
-    drawn: list[str] = field(default_factory=list)  # random sources outside torch that were drawn from
+    _modules: list[_ModuleState] = field(default_factory=list)
 
-    def save(self, value: Any) -> None:
+    def save(self, value: object) -> None:
         """Remember a tensor that is about to be written, or a generator that is about to be drawn from."""
         if isinstance(value, Tensor) and id(value) not in self._tensors:
             self._tensors[id(value)] = (value, value.detach().clone())
@@ -47,62 +126,29 @@ class Preserved:
             self._generators[id(value)] = (value, value.get_state())
 
     @property
-    def touched(self) -> list[Any]:
+    def touched(self) -> list[Tensor | torch.Generator]:
         """The tensors and generators that were saved."""
-        return [*(entry[0] for entry in self._tensors.values()), *(entry[0] for entry in self._generators.values())]
+        tensors = [tensor for tensor, _ in self._tensors.values()]
+        return [*tensors, *(generator for generator, _ in self._generators.values())]
 
     def __enter__(self) -> Preserved:
-        numpy = sys.modules.get("numpy")
-        self._random = (torch.get_rng_state(), random.getstate(), numpy.random.get_state() if numpy else None)
-        self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+        self._random = _RandomStates.now()
         self._grad = torch.is_grad_enabled()
-        for _, module in self.root.named_modules() if isinstance(self.root, nn.Module) else ():
-            nested = {
-                key: dict(value) for key, value in module.__dict__.items() if isinstance(value, dict) and key[0] == "_"
-            }
-            self._modules.append((module, dict(module.__dict__), nested))
-            for buffer in module._buffers.values():
+        for module in self.root.modules() if isinstance(self.root, nn.Module) else ():
+            self._modules.append(_ModuleState.of(module))
+            for buffer in module.buffers(recurse=False):
                 self.save(buffer)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for module, attributes, nested in self._modules:
-            self._compare(module, attributes, nested)
-            module.__dict__.clear()
-            module.__dict__.update(attributes)
-            for key, content in nested.items():
-                attributes[key].clear()
-                attributes[key].update(content)
+        for state in self._modules:
+            self.changed += state.changed()
+            state.restore()
         with torch.no_grad():
             for tensor, copy in self._tensors.values():
-                if not torch.equal(tensor, copy) or tensor.shape != copy.shape:
+                if not same(tensor, copy):
                     tensor.copy_(copy)
-        for generator, state in self._generators.values():
-            generator.set_state(state)
-        self._restore_random()
-
-    def _restore_random(self) -> None:
-        torch_state, python_state, numpy_state = self._random
-        torch.set_rng_state(torch_state)
-        if random.getstate() != python_state:
-            self.drawn.append("Python's random")
-            random.setstate(python_state)
-        if numpy_state is not None:
-            if pickle.dumps(sys.modules["numpy"].random.get_state()) != pickle.dumps(numpy_state):
-                self.drawn.append("numpy.random")
-            sys.modules["numpy"].random.set_state(numpy_state)
-        if self._cuda:
-            torch.cuda.set_rng_state_all(self._cuda)
+        for generator, generator_state in self._generators.values():
+            generator.set_state(generator_state)
+        self.drawn += self._random.restore()
         torch.set_grad_enabled(self._grad)
-
-    def _compare(self, module: nn.Module, attributes: dict[str, Any], nested: dict[str, dict[str, Any]]) -> None:
-        """Note which attributes the call replaced."""
-        for key in {*attributes, *module.__dict__}:
-            before, after = attributes.get(key), module.__dict__.get(key)
-            if key in nested:
-                before_items, after_items = nested[key], dict(after) if isinstance(after, dict) else {}
-                names = {*before_items, *after_items}
-                if any(before_items.get(name) is not after_items.get(name) for name in names):
-                    self.changed.append(f"{type(module).__name__}.{key}")
-            elif before is not after:
-                self.changed.append(f"{type(module).__name__}.{key}")

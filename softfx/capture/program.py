@@ -1,7 +1,11 @@
-"""What capturing yields: a graph of torch-level calls with source locations, and what stood in its way.
+"""A captured call: a graph of torch-level calls with source locations, and what stood in the capture's way.
 
-Every frontend produces the same thing, so that planning and rewriting need not know where it came from. Node
-metadata: "val" (fake tensors shaped like what was seen, or plain Python values), "location" (source.Location).
+Every frontend produces a `Program`, so that planning and rewriting need not know where it came from. `GraphBuilder`
+writes such graphs, those of programs and those of their rewrites.
+
+Node metadata: "val" (fake tensors shaped like what was seen, or plain Python values) and "location"
+(softfx.locations.Location). In a rewrite, each call has "program_node", the name of the program's node that it is or
+was added for, and those that softening added have "added" (True) and "stands_for" (see `GraphBuilder.note_meaning`).
 """
 
 from __future__ import annotations
@@ -9,25 +13,35 @@ from __future__ import annotations
 import numbers
 import operator
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, fx
+from torch.fx.node import Argument, Target
 
 from softfx import torch_private as private
 from softfx.report.record import Break
+from softfx.values.domains import Kind
 
-__all__ = ["GraphBuilder", "Program", "Seen", "number", "shares"]
+__all__ = ["GraphBuilder", "Meaning", "Program", "Seen", "number", "shares"]
+
+# What a tensor of a rewrite may stand for: a value that the program is given, real or hard, or a kind of shadow.
+Meaning = Kind | Literal["hard"]
 
 _PLAIN = (int, float, bool, complex, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format)
-_PLAIN_OR_NODE = (*_PLAIN, fx.Node, type(Ellipsis), slice, torch.Size)
+_PLAIN_OR_NODE = (*_PLAIN, fx.Node, type(Ellipsis), torch.Size)
+_NUMBERS: tuple[tuple[Any, Callable[[Any], object]], ...] = (
+    (numbers.Integral, int),
+    (numbers.Real, float),
+    (numbers.Complex, complex),
+)
 
 
-def number(value: Any) -> Any:
-    """A number of another library, or of a subclass, as Python's own: the one that generated code can write.
+def number(value: object) -> object:
+    """A number of another library, or of a subclass, as Python's own, which generated code can write; else `value`.
 
     >>> import numpy
     >>> number(numpy.float64(0.5))
@@ -35,15 +49,11 @@ def number(value: Any) -> Any:
     """
     if type(value) in (bool, int, float, complex):
         return value
-    kinds: tuple[tuple[Any, Any], ...] = ((numbers.Integral, int), (numbers.Real, float), (numbers.Complex, complex))
-    for kind, own in kinds:
-        if isinstance(value, kind):
-            return own(value)
-    return value
+    return next((own(value) for kind, own in _NUMBERS if isinstance(value, kind)), value)
 
 
 def shares(tensor: Tensor, other: Tensor) -> bool:
-    """Whether what is written into one tensor is seen in the other.
+    """Return True if what is written into one tensor is seen in the other.
 
     >>> x = torch.zeros(3)
     >>> shares(x, x[1:]), shares(x, x.clone())
@@ -58,35 +68,46 @@ def shares(tensor: Tensor, other: Tensor) -> bool:
 class Seen:
     """How a call was captured, for the report.
 
+    frontend, why: the frontend that saw it, and the reason to trust what it saw.
+    breaks: the places where a value is read into Python, or a shape depends on data.
     obstacles: why the graph does not hold the whole call for every value of its inputs; empty if it does.
+    graphs: how many graphs it took.
+    unreached: parameters and inputs that get no gradient at all in the original (the report calls them starved).
     """
 
     frontend: str
     why: str
-    breaks: list[Break] = field(default_factory=list)
-    obstacles: list[str] = field(default_factory=list)
+    breaks: tuple[Break, ...] = ()
+    obstacles: tuple[str, ...] = ()
     graphs: int = 1
-    starved: list[str] = field(default_factory=list)  # parameters and inputs without any gradient in the original
+    unreached: tuple[str, ...] = ()
 
 
 @dataclass
 class Program:
     """A captured call.
 
-    graph: placeholders are the tensors among the call's inputs, in order, then get_attr-like `lifted` tensors.
-    lifted: dotted names of the module's own parameters and buffers, by placeholder name.
+    seen: how it was captured.
+    graph: placeholders are the tensors among the call's inputs, in order, then the module's `attributes`; constants
+        are fetched by get_attr.
+    inputs: the placeholders of the call's inputs.
+    attributes: dotted names of the module's own parameters and buffers, by placeholder name.
     constants: other objects the graph refers to, by get_attr name.
-    result: the tree the graph's flat outputs unflatten to.
+    result: the structure that the graph's flat outputs unflatten to.
     touched: tensors that the call writes and generators that it draws from, but for what it makes itself.
     """
 
     seen: Seen
     graph: fx.Graph
     inputs: list[fx.Node]
-    lifted: dict[str, str]
+    attributes: dict[str, str]
     constants: dict[str, Any]
-    result: Any
-    touched: list[Any] = field(default_factory=list)
+    result: private.TreeSpec
+    touched: list[Tensor | torch.Generator] = field(default_factory=list)
+
+    def add_obstacle(self, reason: str) -> None:
+        """Note one more reason why the graph does not hold the call; it is then run as the original Python."""
+        self.seen = replace(self.seen, obstacles=(*self.seen.obstacles, reason))
 
 
 class GraphBuilder:
@@ -95,15 +116,16 @@ class GraphBuilder:
     def __init__(self) -> None:
         self.graph = fx.Graph()
         self.constants: dict[str, Any] = {}
-        self._nodes: dict[int, tuple[Callable[[], Any], fx.Node]] = {}
+        self._nodes: dict[int, tuple[Callable[[], object], fx.Node]] = {}
         self._last_placeholder: fx.Node | None = None
 
-    def node_of(self, value: Any) -> fx.Node | None:
+    def node_of(self, value: object) -> fx.Node | None:
+        """The node that computes this very object, or None."""
         entry = self._nodes.get(id(value))
         return entry[1] if entry is not None and entry[0]() is value else None
 
-    def bind(self, value: Any, node: fx.Node) -> None:
-        """Say that `value` is what `node` computes; tensors are not kept alive by it, other objects are."""
+    def bind(self, value: object, node: fx.Node) -> None:
+        """Remember that `node` computes `value`; tensors are not kept alive by it, other objects are."""
         self._nodes[id(value)] = (weakref.ref(value) if isinstance(value, Tensor) else lambda: value, node)
 
     def alive(self) -> list[fx.Node]:
@@ -115,8 +137,16 @@ class GraphBuilder:
         known = [(reference(), node) for reference, node in self._nodes.values()]
         return [node for other, node in known if isinstance(other, Tensor) and shares(tensor, other)]
 
-    def placeholder(self, name: str, value: Any) -> fx.Node:
-        """An input, after the inputs there are and before everything else."""
+    def note_meaning(self, tensor: Tensor, meaning: Meaning) -> None:
+        """Note what the tensor of an added node stands for; it may stand for several things.
+
+        The weights of a soft index are the value of its one-hot, too. A tensor without a note is a step on the way.
+        """
+        if (node := self.node_of(tensor)) is not None and node.meta.get("added"):
+            node.meta["stands_for"] = tuple(dict.fromkeys((*node.meta.get("stands_for", ()), meaning)))
+
+    def placeholder(self, name: str, value: object) -> fx.Node:
+        """Add an input, after the inputs there are and before everything else."""
         if self._last_placeholder is None:
             with self.graph.inserting_before(next(iter(self.graph.nodes))) if len(self.graph.nodes) else nullcontext():
                 node = self.graph.placeholder(name)
@@ -128,8 +158,8 @@ class GraphBuilder:
         self.bind(value, node)
         return node
 
-    def constant(self, value: Any) -> fx.Node:
-        """A node for an object that is no input: a closed-over tensor, a generator, a function."""
+    def constant(self, value: object) -> fx.Node:
+        """The node of an object that is no input: a closed-over tensor, a generator, a function."""
         node = self.node_of(value)
         if node is None:
             base = getattr(value, "__name__", None) or f"constant_{len(self.constants)}"
@@ -140,13 +170,13 @@ class GraphBuilder:
             self.bind(value, node)
         return node
 
-    def argument(self, value: Any) -> Any:
+    def argument(self, value: object) -> Argument:
         """`value` with tensors and other objects replaced by their nodes."""
         value = number(value)
+        if isinstance(value, slice):
+            return slice(*(self.argument(part) for part in (value.start, value.stop, value.step)))
         if isinstance(value, _PLAIN_OR_NODE):
-            if isinstance(value, slice):
-                return slice(*(self.argument(part) for part in (value.start, value.stop, value.step)))
-            return value
+            return cast(Argument, value)  # an Ellipsis, which torch.fx takes and its type leaves out
         if isinstance(value, tuple | list):
             items = [self.argument(item) for item in value]
             return tuple(items) if isinstance(value, tuple) else items
@@ -156,16 +186,23 @@ class GraphBuilder:
         return self.constant(value) if node is None else node
 
     def call(
-        self, func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any, name: str | None = None, **meta: Any
+        self,
+        func: Target,
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        result: object,
+        name: str | None = None,
+        **meta: object,
     ) -> fx.Node:
         """Append a call whose value is `result`; each tensor in it becomes known by its node."""
         arguments = tuple(self.argument(arg) for arg in args)
-        node = self.graph.create_node("call_function", func, arguments, self.argument(kwargs), name)
+        keywords = {key: self.argument(value) for key, value in kwargs.items()}
+        node = self.graph.create_node("call_function", func, arguments, keywords, name)
         node.meta.update(meta, val=result)
         self._register(node, result)
         return node
 
-    def _register(self, node: fx.Node, result: Any) -> None:
+    def _register(self, node: fx.Node, result: object) -> None:
         if isinstance(result, Tensor):
             if self.node_of(result) is None:
                 self.bind(result, node)
@@ -174,8 +211,11 @@ class GraphBuilder:
                 if isinstance(item, Tensor | tuple | list) and self.node_of(item) is None:
                     part = self.graph.create_node("call_function", operator.getitem, (node, position))
                     part.meta["val"] = item
+                    if node.meta.get("added"):
+                        part.meta["added"] = True
                     self._register(part, item)
 
-    def output(self, leaves: Sequence[Any]) -> None:
+    def output(self, leaves: Sequence[object]) -> None:
         """Return `leaves`, the call's result flattened."""
-        self.graph.output(tuple(self.argument(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves))
+        returned = tuple(self.argument(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves)
+        self.graph.output(cast(Argument, returned))  # a leaf that is no tensor may be anything

@@ -20,34 +20,17 @@ from torch.overrides import TorchFunctionMode
 from softfx import torch_private as private
 from softfx.capture.preserve import Preserved, copied
 from softfx.capture.program import GraphBuilder, Program, Seen
-from softfx.capture.unreached import unfed
-from softfx.interpreter.inline import opened
+from softfx.capture.unreached import unreached_sources
+from softfx.interpreter.inline import inlined
 from softfx.locations import Location, Place, locate, module_paths
-from softfx.ops.python_form import readable
+from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.operation import Effect
+from softfx.ops.python_form import python_form
+from softfx.ops.spelling import INDEX, Spelled, attribute_of
+from softfx.ops.trees import tensors_in
 from softfx.report.record import Break
-from softfx.rules import RULES, SPELLING
-from softfx.values.domains import tensors_in
 
-__all__ = ["METADATA", "Recorder", "capture", "is_write", "record"]
-
-# What these return does not depend on the elements of their operands.
-METADATA = frozenset({
-    "__get__", "__set__", "size", "dim", "ndimension", "numel", "nelement", "stride", "storage_offset",
-    "element_size", "is_floating_point", "is_complex", "is_contiguous", "is_signed", "is_same_size", "get_device",
-    "__len__", "data_ptr", "untyped_storage", "storage", "has_names", "result_type", "can_cast", "broadcast_shapes",
-    "is_tensor", "is_storage", "type", "is_inference", "is_pinned", "is_shared", "is_set_to", "is_conj", "is_neg",
-    "_set_grad_enabled", "set_grad_enabled", "is_grad_enabled", "__repr__", "__hash__", "__format__", "__str__",
-    "dense_dim", "sparse_dim", "set_default_dtype", "get_default_dtype", "is_autocast_enabled", "is_nested",
-    "__dir__", "dim_order", "__reduce_ex__", "set_autocast_enabled", "manual_seed", "_has_compatible_shallow_copy_type",
-})  # fmt: skip
-# What these say differs between calls of one signature.
-_HISTORY = frozenset({"requires_grad", "grad_fn", "is_leaf", "grad"})
-_WRITES = frozenset({
-    "batch_norm", "instance_norm", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__ipow__",
-})  # fmt: skip
-_HIDDEN_EFFECTS = frozenset({
-    "register_hook", "retain_grad", "backward", "grad", "register_post_accumulate_grad_hook",
-})  # fmt: skip
+__all__ = ["Recorder", "capture", "record"]
 
 
 class Recorder(TorchFunctionMode):
@@ -61,30 +44,28 @@ class Recorder(TorchFunctionMode):
         self.paths = module_paths(target)
         self.default = default
         self.names = _names(target)
-        self.lifted: dict[str, str] = {}
+        self.attributes: dict[str, str] = {}
         self.breaks: list[Break] = []
         self.obstacles: dict[str, None] = {}
         self.dynamic: set[Any] = set()  # nodes that depend on an input, a parameter or a draw
         self.inference = torch.is_inference_mode_enabled()
         self.autocast = torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+    def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Any:
         kwargs = kwargs or {}
-        if (body := opened(func)) is not None:
+        if (body := inlined(func)) is not None:
             with self:
                 return body(*args, **kwargs)
-        name = getattr(func, "__name__", "")
+        spelled = INDEX.of(func)
         self._meet((args, kwargs))
-        self._preserve(func, name, args, kwargs)
+        self._preserve(spelled, args, kwargs)
         result = func(*args, **kwargs)
-        self._record(func, name, args, kwargs, result)
+        self._record(func, spelled, args, kwargs, result)
         return result
 
-    def _preserve(self, func: Callable[..., Any], name: str, args: Any, kwargs: dict[str, Any]) -> None:
+    def _preserve(self, spelled: Spelled, args: Any, kwargs: Kwargs) -> None:
         """Save what the call is about to write or draw from, unless the program made it itself."""
-        writes = is_write(func, name, kwargs)
+        writes = spelled.writes(kwargs)
         for value in (*args, *kwargs.values()):
             if isinstance(value, torch.Generator):
                 self.preserved.save(value)
@@ -118,7 +99,7 @@ class Recorder(TorchFunctionMode):
             name = self.names.get(id(tensor))
             if name is not None:
                 node = self.builder.placeholder("p_" + name.replace(".", "_"), tensor)
-                self.lifted[node.name] = name
+                self.attributes[node.name] = name
                 self.dynamic.add(node)
             else:
                 node = self.builder.constant(tensor)
@@ -137,39 +118,45 @@ class Recorder(TorchFunctionMode):
                 return
             self.obstacles[_custom(name)] = None
 
-    def _record(self, func: Callable[..., Any], name: str, args: Any, kwargs: Any, result: Any) -> None:
+    def _record(self, func: Function, spelled: Spelled, args: Args, kwargs: Kwargs, result: Any) -> None:
         nodes = [self.builder.node_of(tensor) for tensor in tensors_in((args, kwargs))]
         dynamic = any(node in self.dynamic for node in nodes)
+        attribute = attribute_of(func)
         if func is not private.set_grad_enabled and not isinstance(result, Tensor):
             made = any(True for _ in tensors_in(result))
             if result is NotImplemented:  # x == None: Python asks the other operand
                 return
-            if not made and (result is not None or name == "__get__"):
-                self._python_value(func, name, dynamic)
+            read = attribute is not None and not attribute.is_set
+            if not made and (result is not None or read):
+                self._python_value(func, spelled, dynamic)
                 return
-        if name in _HIDDEN_EFFECTS:
-            self.obstacles[f"{name} inside the call"] = None
+        self._note_modes(func, spelled)
+        location = self.where()
+        if location.function:
+            self.obstacles[_custom(location.function)] = None
+        self._data_dependent_shape(spelled, args, kwargs, dynamic, location)
+        target, arguments = python_form(func, args, kwargs)
+        if attribute is not None and attribute.is_set:
+            self.obstacles["an attribute of a tensor is replaced"] = None
+            return
+        if attribute is not None:
+            target, arguments = getattr, (args[0], attribute.name)
+        node = self.builder.call(target, arguments, kwargs, result, location=location)
+        drawn = not nodes and bool(spelled.operation.effect & Effect.DRAWS)
+        if dynamic or drawn or "generator" in kwargs:
+            self._mark(node)
+            if spelled.writes(kwargs):
+                self._mark_written(kwargs.get("out", args[0] if args else None))
+        self._describe(node, result)
+
+    def _note_modes(self, func: Function, spelled: Spelled) -> None:
+        """Note what a call does to the autograd graph, and modes that are other than at the beginning."""
+        if spelled.operation.effect & Effect.AUTOGRAD:
+            self.obstacles[f"{_name(func)} inside the call"] = None
         if torch.is_inference_mode_enabled() != self.inference:
             self.obstacles["inference mode is switched inside the call"] = None
         if (torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")) != self.autocast:
             self.obstacles["autocast is switched inside the call"] = None
-        location = self.where()
-        if location.function:
-            self.obstacles[_custom(location.function)] = None
-        self._data_dependent_shape(func, args, kwargs, dynamic, location)
-        target, arguments = readable(func, args, kwargs)
-        if name == "__get__":
-            target, arguments = getattr, (args[0], getattr(func, "__self__", func).__name__)
-        if name == "__set__":
-            self.obstacles["an attribute of a tensor is replaced"] = None
-            return
-        node = self.builder.call(target, arguments, kwargs, result, location=location)
-        drawn = not nodes and name.startswith(("rand", "normal", "bernoulli", "multinomial", "poisson"))
-        if dynamic or drawn or "generator" in kwargs:
-            self._mark(node)
-            if is_write(func, name, kwargs):
-                self._mark_written(kwargs.get("out", args[0] if args else None))
-        self._describe(node, result)
 
     def _describe(self, node: Any, result: Any) -> None:
         self._replace(node, self.value(result))
@@ -186,7 +173,7 @@ class Recorder(TorchFunctionMode):
             self._mark(user)
 
     def _mark_written(self, written: Any) -> None:
-        """What a call writes depends on what the call does, and so does all that shares its storage."""
+        """Mark the tensors that a call writes, and all that share their storage, as depending on what the call does."""
         for tensor in tensors_in(written):
             node = self.builder.node_of(tensor)
             if node not in self.dynamic:
@@ -201,21 +188,15 @@ class Recorder(TorchFunctionMode):
 
     # -- obstacles ---------------------------------------------------------------------------------------------
 
-    def _python_value(self, func: Callable[..., Any], name: str, dynamic: bool) -> None:
-        reads_history = name == "__get__" and getattr(getattr(func, "__self__", None), "__name__", "") in _HISTORY
-        if not dynamic or (name in METADATA and not reads_history):
-            return
-        if reads_history:
-            name = func.__self__.__name__  # type: ignore[attr-defined]  # the getter's descriptor
-        location = self.where()
-        self._obstruct(f"{name} reads a value into Python", location)
+    def _python_value(self, func: Function, spelled: Spelled, dynamic: bool) -> None:
+        if dynamic and not spelled.operation.effect & Effect.METADATA:
+            self._obstruct(f"{_name(func)} reads a value into Python", self.where())
 
     def _data_dependent_shape(
-        self, func: Callable[..., Any], args: Any, kwargs: dict[str, Any], dynamic: bool, location: Location
+        self, spelled: Spelled, args: Any, kwargs: Kwargs, dynamic: bool, location: Location
     ) -> None:
-        spelled = SPELLING.find(func)
-        if dynamic and spelled is not None and _is_shaped_by_data(spelled.op, args, kwargs):
-            self._obstruct(f"{spelled.op} has a shape that depends on data", location)
+        if dynamic and spelled.operation.shaped_by_data(args, kwargs):
+            self._obstruct(f"{spelled.operation.name} has a shape that depends on data", location)
 
     def _obstruct(self, reason: str, location: Location) -> None:
         self.obstacles[f"{reason} ({location.file}:{location.line})"] = None
@@ -224,39 +205,19 @@ class Recorder(TorchFunctionMode):
             self.breaks.append(seen)
 
 
-def is_write(func: Callable[..., Any], name: str, kwargs: dict[str, Any]) -> bool:
-    """Whether a call writes one of its operands."""
-    spelled = SPELLING.find(func)
-    writes = "out" in kwargs or name in _WRITES or (name.endswith("_") and not name.endswith("__"))
-    return writes or (spelled is not None and spelled.in_place) or bool(kwargs.get("inplace"))
-
-
-def _is_shaped_by_data(op: str, args: Any, kwargs: dict[str, Any]) -> bool:
-    """Whether the shape of a call's result depends on the elements of its operands."""
-    if op == "getitem":
-        return any(tensor.dtype in (torch.bool, torch.uint8) for tensor in tensors_in(args[1]))
-    if op == "repeat_interleave":
-        return any(isinstance(arg, Tensor) for arg in (*args[1:], kwargs.get("repeats")))
-    if op == "one_hot":
-        return bool((args[1] if len(args) > 1 else kwargs.get("num_classes", -1)) == -1)
-    if op == "where":
-        return len(args) == 1 and not kwargs
-    return bool(op in ("bincount", "unique") or RULES[op].barrier == "shape")
-
-
-def capture(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], place: Place) -> Program:
+def capture(target: Function, args: Args, kwargs: Kwargs, place: Place) -> Program:
     """The calls that `target(*args, **kwargs)` makes. `place` stands in where no user line is involved."""
     return record(target, _function(target), args, kwargs, lambda preserved: Recorder(target, preserved, place))
 
 
 def record(
     target: Any,
-    function: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    function: Function,
+    args: Args,
+    kwargs: Kwargs,
     recorder_for: Callable[[Preserved], Recorder],
 ) -> Program:
-    """What a recorder sees of `function(*args, **kwargs)`, which is `target`'s call or a traced form of it."""
+    """The program that a recorder sees in `function(*args, **kwargs)`: `target`'s call, or a traced form of it."""
     leaf = None
     with Preserved(target) as preserved:
         recorder = recorder_for(preserved)
@@ -278,7 +239,7 @@ def record(
                 recorder.obstacles[f"it returns a {type(leaf).__name__}, which may hold tensors"] = None
         recorder.builder.output(leaves)
         recorder.finished(copies, leaves)
-        starved = unfed(leaves, _sources(target, function, copies, structure))
+        unreached = unreached_sources(leaves, _sources(target, function, copies, structure))
         del result, leaves, leaf, copies, call_args, call_kwargs
         _note_escapes(recorder)
     for changed in preserved.changed:
@@ -287,31 +248,37 @@ def record(
         recorder.obstacles[f"the call draws from {source}, whose numbers a graph would repeat"] = None
     why = "every torch call was seen as the original ran"
     return Program(
-        Seen("eager", why, recorder.breaks, list(recorder.obstacles), starved=starved),
+        Seen("eager", why, tuple(recorder.breaks), tuple(recorder.obstacles), unreached=tuple(unreached)),
         recorder.builder.graph,
         inputs,
-        recorder.lifted,
+        recorder.attributes,
         recorder.builder.constants,
         result_structure,
         preserved.touched,
     )
 
 
+def _name(func: Function) -> str:
+    """The name of a function, or of the attribute that it reads."""
+    attribute = attribute_of(func)
+    return str(getattr(func, "__name__", func)) if attribute is None else attribute.name
+
+
 def _custom(name: str) -> str:
     return f"the custom autograd.Function {name}, whose backward a graph of its forward would lose"
 
 
-def _function(target: Callable[..., Any]) -> Callable[..., Any]:
+def _function(target: Function) -> Function:
     return target.forward if isinstance(target, nn.Module) else target
 
 
-def _run(recorder: Recorder, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _run(recorder: Recorder, function: Function, args: Args, kwargs: Kwargs) -> Any:
     """The boundary: frames further out than this one are not the target's."""
     with torch.enable_grad(), recorder:
         return function(*args, **kwargs)
 
 
-def _sources(target: Any, function: Callable[..., Any], copies: list[Any], structure: Any) -> dict[str, Tensor]:
+def _sources(target: Any, function: Function, copies: list[Any], structure: Any) -> dict[str, Tensor]:
     """Parameters by their dotted names, float inputs by the names of the arguments they are, or are part of."""
     args, kwargs = private.unflatten(copies, structure)
     try:

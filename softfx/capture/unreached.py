@@ -1,44 +1,55 @@
-"""Which parameters and inputs of a call get no gradient at all, as the original stands.
+"""The parameters and inputs of a call that get no gradient at all, as the original stands.
 
-Read off the autograd graph of its results, without running it backward. A path through an operation whose derivative
-is zero everywhere (round, sign, floor) feeds nothing.
+This is read off the autograd graph of the call's results, without running it backward. A path through an operation
+whose derivative is zero everywhere (round, sign, floor) reaches nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
-__all__ = ["unfed"]
+__all__ = ["unreached_sources"]
 
-# autograd's names of operations whose backward is zero
+AutogradNode: TypeAlias = torch.autograd.graph.Node
+
+# Beginnings of autograd's own names for operations whose backward is zero.
 _ZERO = ("Round", "Sign", "Sgn", "Floor", "Ceil", "Trunc", "Heaviside", "ZerosLike", "OnesLike", "FullLike")
 
 
-def unfed(results: Iterable[Any], sources: Mapping[str, Tensor]) -> list[str]:
-    """The names of `sources`, tensors that require grad, that no result depends on differentiably."""
-    fed = _reached([result.grad_fn for result in results if isinstance(result, Tensor)])
-    fed |= {id(result) for result in results if isinstance(result, Tensor)}
-    return [name for name, tensor in sources.items() if tensor.requires_grad and not _is_fed(tensor, fed)]
+def unreached_sources(results: Iterable[object], sources: Mapping[str, Tensor]) -> list[str]:
+    """The names of `sources`, tensors that require grad, that no result depends on differentiably.
+
+    >>> x, y = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    >>> unreached_sources([x.round() + 2 * y], {"x": x, "y": y})
+    ['x']
+    """
+    tensors = [result for result in results if isinstance(result, Tensor)]
+    reached = {id(tensor): tensor for tensor in tensors} | _reached_from([tensor.grad_fn for tensor in tensors])
+    return [name for name, tensor in sources.items() if tensor.requires_grad and not _is_reached(tensor, reached)]
 
 
-def _is_fed(tensor: Tensor, fed: set[int]) -> bool:
-    return id(tensor) in fed or (tensor.grad_fn is not None and id(tensor.grad_fn) in fed)
+def _is_reached(tensor: Tensor, reached: Mapping[int, object]) -> bool:
+    return id(tensor) in reached or (tensor.grad_fn is not None and id(tensor.grad_fn) in reached)
 
 
-def _reached(functions: Sequence[Any]) -> set[int]:
-    """Identities of the autograd nodes, and of the leaves behind them, that a gradient from `functions` reaches."""
-    found: set[int] = set()
-    pending = [function for function in functions if function is not None]
+def _reached_from(roots: Iterable[AutogradNode | None]) -> dict[int, object]:
+    """The autograd nodes, and the leaves behind them, that a gradient from `roots` reaches, by identity.
+
+    They are kept, for torch makes the Python object of a node anew once nobody holds it.
+    """
+    found: dict[int, object] = {}
+    pending = [root for root in roots if root is not None]
     while pending:
-        function = pending.pop()
-        if id(function) in found or function.name().startswith(_ZERO):
+        node = pending.pop()
+        if id(node) in found or node.name().startswith(_ZERO):
             continue
-        found.add(id(function))
-        leaf = getattr(function, "variable", None)
+        found[id(node)] = node
+        leaf = getattr(node, "variable", None)  # only nodes that accumulate into a leaf have one
         if leaf is not None:
-            found.add(id(leaf))
-        pending += [following for following, _ in function.next_functions if following is not None]
+            found[id(leaf)] = leaf
+        pending += [following for following, _ in node.next_functions if following is not None]
     return found

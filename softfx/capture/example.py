@@ -1,0 +1,58 @@
+"""The call that is captured: a target and the example inputs it runs on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from softfx import torch_private as private
+from softfx.capture.preserve import copied
+from softfx.locations import Place
+from softfx.ops.calls import Function
+
+__all__ = ["ExampleCall", "function_of", "name_of"]
+
+
+def name_of(target: object) -> str:
+    """The name of a function or of a module's class, as messages and reports give it."""
+    return str(getattr(target, "__qualname__", None) or type(target).__qualname__)
+
+
+def function_of(target: Function) -> Function:
+    """The function that a call of `target` runs: a module's forward, without its hooks."""
+    return target.forward if isinstance(target, nn.Module) else target
+
+
+@dataclass(frozen=True, eq=False)
+class ExampleCall:
+    """One call of `target`, on the inputs that it is captured with.
+
+    place: the place that stands in where no line of the user's is involved.
+    """
+
+    target: Function
+    args: tuple[object, ...]
+    kwargs: dict[str, object]
+    place: Place
+
+    @property
+    def name(self) -> str:
+        """The name of the target."""
+        return name_of(self.target)
+
+    @property
+    def function(self) -> Function:
+        """The function that the call runs."""
+        return function_of(self.target)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The tensors among its arguments, in order: the inputs of its graph."""
+        return [leaf for leaf in private.leaves((self.args, self.kwargs)) if isinstance(leaf, Tensor)]
+
+    def copied_arguments(self) -> tuple[tuple[object, ...], dict[str, object]]:
+        """The arguments with each tensor copied, so that the call may write it in place."""
+        leaves, structure = private.flatten((self.args, self.kwargs))
+        args, kwargs = private.unflatten(copied(leaves), structure)
+        return args, kwargs
