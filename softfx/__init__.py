@@ -1,7 +1,7 @@
 """softfx: soften an unmodified PyTorch model.
 
-`soften` takes a third-party module or function and a policy and gives back the same thing with gradients where there
-were none; `check` finds and explains without changing; the command line does both. Operators live in `softtorch`.
+`soften` takes a third-party module or function and a policy, and returns the same with gradients where there were none.
+`check` finds and explains without changing anything; the command line does both. The operators are in `softtorch`.
 """
 
 from softfx import callbacks, schedules
@@ -18,8 +18,8 @@ from softfx.errors import (
 )
 from softfx.patching import Patch, patched
 from softfx.pipeline.softened import harden
-from softfx.report.record import Report
-from softfx.rules.register import register_rule
+from softfx.report import Report
+from softfx.rules.register import register_rule, registered_rule, unregister_rule
 from softfx.training.schedules import (
     CosineSoftness,
     EntropySoftness,
@@ -53,8 +53,10 @@ __all__ = [
     "harden",
     "patched",
     "register_rule",
+    "registered_rule",
     "schedules",
     "set_softness",
     "soften",
     "source",
+    "unregister_rule",
 ]

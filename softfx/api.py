@@ -12,18 +12,20 @@ from torch import nn
 from softfx.capture import frontends as choose
 from softfx.capture.program import Program
 from softfx.code import diff as diffing
+from softfx.decisions.evidence import Evidence
 from softfx.decisions.policy import Policy
 from softfx.decisions.sites import Sites
 from softfx.errors import CaptureError, PolicyError, TargetError
 from softfx.locations import Place, caller, resolve
+from softfx.ops.calls import Args, Kwargs
 from softfx.pipeline.execute import Eager, Graph, signature
 from softfx.pipeline.plan import plan
 from softfx.pipeline.rewrite import rewrite
 from softfx.pipeline.serialize import graph_module
 from softfx.pipeline.softened import Softened, SoftFunction, soft_module, softened
-from softfx.pipeline.verify import SpecError, check_spec, difference
+from softfx.pipeline.verify import Example, check_spec, difference
+from softfx.report import Report
 from softfx.report.build import make_report
-from softfx.report.record import Report
 
 __all__ = ["check", "diff", "soften", "source", "written"]
 
@@ -71,9 +73,9 @@ def soften(
     if executor not in _EXECUTORS:
         raise TargetError(f"soften: unknown executor {executor!r}. Legal: {', '.join(_EXECUTORS)}. Take 'auto'.")
     args, kwargs = _example(target, example_inputs, example_kwargs)
-    program, sites = _plan(target, policy, args, kwargs, capture, allow_unused, place)
-    graph = _graph(target, program, sites, args, kwargs, executor)
-    state = Softened(target, sites, Eager(sites, place), graph, program.seen, _name(target))
+    program, sites, evidence = _plan(target, policy, args, kwargs, capture, allow_unused, place)
+    graph = _graph(target, program, sites, evidence, args, kwargs, executor)
+    state = Softened(target, sites, evidence, Eager(sites, evidence, place), graph, program.seen, _name(target))
     return soft_module(target, state) if isinstance(target, nn.Module) else SoftFunction(target, state)
 
 
@@ -86,15 +88,15 @@ def check(
     capture: str = "auto",
     allow_unused: bool = False,
 ) -> Report:
-    """What `soften` would find and do, with nothing changed. Arguments as `soften` takes them.
+    """The report of what `soften` would find and do, with nothing changed. Arguments as `soften` takes them.
 
     >>> report = check(torch.argmax, example_inputs=(torch.rand(3),))
     >>> [(site.code, site.action) for site in report.sites]
     [('SX201', 'keep')]
     """
     args, kwargs = _example(target, example_inputs, example_kwargs)
-    program, sites = _plan(target, policy, args, kwargs, capture, allow_unused, caller())
-    return make_report(_name(target), program.seen, sites, "eager" if program.seen.obstacles else "graph")
+    program, sites, evidence = _plan(target, policy, args, kwargs, capture, allow_unused, caller())
+    return make_report(_name(target), program.seen, sites, evidence, "eager" if program.seen.obstacles else "graph")
 
 
 def diff(
@@ -108,8 +110,8 @@ def diff(
 ) -> str:
     """The code before and after, site by site, as a unified diff. Arguments as `soften` takes them."""
     args, kwargs = _example(target, example_inputs, example_kwargs)
-    program, sites = _plan(target, policy, args, kwargs, capture, allow_unused, caller())
-    return diffing.unified(program, sites)
+    program, sites, evidence = _plan(target, policy, args, kwargs, capture, allow_unused, caller())
+    return diffing.unified(program, sites, evidence)
 
 
 def written(
@@ -126,9 +128,9 @@ def written(
     Where no single graph holds the call, it is the path that these example inputs take, and says so.
     """
     args, kwargs = _example(target, example_inputs, example_kwargs)
-    program, sites = _plan(target, policy, args, kwargs, capture, allow_unused, caller())
-    report = make_report(_name(target), program.seen, sites, "eager" if program.seen.obstacles else "graph")
-    return diffing.module_text(_name(target), rewrite(program, sites), sites, program.seen.obstacles), report
+    program, sites, evidence = _plan(target, policy, args, kwargs, capture, allow_unused, caller())
+    report = make_report(_name(target), program.seen, sites, evidence, "eager" if program.seen.obstacles else "graph")
+    return diffing.module_text(_name(target), rewrite(program, sites, evidence), sites, program.seen.obstacles), report
 
 
 def source(soft: Any) -> str:
@@ -145,41 +147,46 @@ def source(soft: Any) -> str:
 def _plan(
     target: Any,
     policy: Any,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    args: Args,
+    kwargs: Kwargs,
     capture: str,
     allow_unused: bool,
     place: Place,
-) -> tuple[Program, Sites]:
+) -> tuple[Program, Sites, Evidence]:
     loaded = Policy.load(policy)
     program = choose.capture(target, args, kwargs, capture, place)
-    sites = plan(program, loaded, lambda sites: Eager(sites, place).trial(target, args, kwargs, program.touched))
-    unmatched = [] if allow_unused else loaded.unmatched(make_report("", program.seen, sites, "").sites)
+
+    def trial(sites: Sites, evidence: Evidence) -> None:
+        Eager(sites, evidence, place).trial(target, args, kwargs, program.touched)
+
+    sites, evidence = plan(program, loaded, trial)
+    found = make_report("", program.seen, sites, evidence, "").sites
+    unmatched = [] if allow_unused else loaded.unmatched(found)
     if unmatched:
         raise PolicyError("\n".join(unmatched))
-    return program, sites
+    return program, sites, evidence
 
 
 def _graph(
-    target: Any, program: Program, sites: Sites, args: tuple[Any, ...], kwargs: dict[str, Any], executor: str
-) -> Graph | None:
+    target: Any, program: Program, sites: Sites, evidence: Evidence, args: Args, kwargs: Kwargs,
+    executor: str,
+) -> Graph | None:  # fmt: skip
     """The graph executor, where it holds the call and is wanted."""
     if executor == "eager" or not sites.policy.can_act:
         return None
-    lifted = [resolve(target, name) for name in program.lifted.values()]
+    attributes = [resolve(target, name) for name in program.attributes.values()]
     if not program.seen.obstacles:
         captured = graph_module(program.graph, program.constants)
-        if different := difference(target, captured, lifted, args, kwargs):
-            program.seen.obstacles.append(different)
+        if different := difference(target, captured, attributes, args, kwargs):
+            program.add_obstacle(different)
     if program.seen.obstacles:
         if executor == "graph":
             choose.refuse(program)
         return None
-    rewritten = rewrite(program, sites)
-    check_spec(program, rewritten, exact=sites.exact, distributions=sites.distributions)
+    rewritten = rewrite(program, sites, evidence)
     softness = [sites[site].softness for site in rewritten.softness]
-    if sites.exact and (different := difference(target, rewritten.module, [*lifted, *softness], args, kwargs)):
-        raise SpecError(f"verify: {different}.")
+    example = Example(target, args, kwargs, [*attributes, *softness])
+    check_spec(program, rewritten, exact=sites.exact, distributions=sites.gives_distributions, example=example)
     return Graph(rewritten, sites, signature(args, kwargs), target)
 
 

@@ -1,8 +1,8 @@
-"""Softening third-party code where its own package calls it: only inside a with block, and undone after it.
+"""`patched`: third-party code softened where its own package calls it, for the length of a with block.
 
-`soften` gives back a new module or function and touches nothing. Where the hard code is called by other code that
-cannot be handed the new one, `patched` puts it in place for the length of a block: a function in every module that
-holds it, a module's forward on the instance, a class's forward on the class. `softfx run` is a script inside one.
+`soften` returns a new module or function and changes nothing. Where other code calls the original and cannot be handed
+the new one, `patched` puts it in place: a function in every module that holds it, the forward of a module on the
+instance, the forward of a class on the class. `softfx run` runs a script inside such blocks.
 """
 
 from __future__ import annotations
@@ -12,39 +12,48 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import ParamSpec, Protocol, TypeVar
 
 from torch import nn
 
 from softfx.api import soften
-from softfx.decisions.policy import Policy
+from softfx.decisions.policy import Policy, PolicyLike
 from softfx.errors import TargetError, did_you_mean
-from softfx.report.record import Report
+from softfx.report import Report
 
 __all__ = ["Patch", "patched", "resolve_name"]
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Reporting(Protocol):
+    @property
+    def report(self) -> Report: ...
+
+
 class Patch:
-    """What a `patched` block softened: its report, once the target has been called."""
+    """The softened code of a `patched` block, with a report for each target that has been called."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self._softened: list[Any] = []
+        self._softened: list[_Reporting] = []
 
     @property
     def reports(self) -> list[Report]:
         """A report for each softened function, module or class met so far."""
         return [soft.report for soft in self._softened]
 
-    def standing_in(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`function`, softened at its first call on the arguments of that call."""
-        soft: Any = None
+    def standing_in(self, function: Callable[P, R]) -> Callable[P, R]:
+        """A function to be called in place of `function`; it is softened on the arguments of its first call."""
+        soft: Callable[P, R] | None = None
 
         @functools.wraps(function)
-        def stand_in(*args: Any, **kwargs: Any) -> Any:
+        def stand_in(*args: P.args, **kwargs: P.kwargs) -> R:
             nonlocal soft
             if soft is None:
-                soft = soften(
+                softened = soften(
                     function,
                     self.policy,
                     example_inputs=args,
@@ -52,14 +61,15 @@ class Patch:
                     executor="eager",
                     allow_unused=True,
                 )
-                self._softened.append(soft)
+                self._softened.append(softened)
+                soft = softened
             return soft(*args, **kwargs)
 
         return stand_in
 
 
 @contextmanager
-def patched(target: Any, policy: Any = None) -> Iterator[Patch]:
+def patched(target: object, policy: PolicyLike = None) -> Iterator[Patch]:
     """Soften `target` wherever it is called inside the block.
 
     Args:
@@ -89,11 +99,11 @@ def patched(target: Any, policy: Any = None) -> Iterator[Patch]:
         yield patch
 
 
-def resolve_name(name: str) -> Any:
-    """What "package.module:name" names."""
+def resolve_name(name: str) -> object:
+    """The object that "package.module:name" names."""
     path, _, attribute = name.partition(":")
     try:
-        found: Any = importlib.import_module(path)
+        found: object = importlib.import_module(path)
     except ImportError as error:
         raise TargetError(
             f"patched: {name!r} cannot be imported: {error}. A name is package.module:name. Check the package."
@@ -108,8 +118,8 @@ def resolve_name(name: str) -> Any:
     return found
 
 
-def _places(target: Any) -> list[tuple[Any, str, Callable[..., Any]]]:
-    """Where `target` is called from: holders, the attribute there, and the hard function it holds."""
+def _places(target: object) -> list[tuple[object, str, Callable[..., object]]]:
+    """The places from which `target` is called: the holder, its attribute, and the hard function there."""
     if isinstance(target, nn.Module) or (isinstance(target, type) and issubclass(target, nn.Module)):
         return [(target, "forward", target.forward)]
     if not callable(target) or isinstance(target, type):
@@ -130,7 +140,7 @@ def _places(target: Any) -> list[tuple[Any, str, Callable[..., Any]]]:
 
 
 @contextmanager
-def _replaced(holder: Any, name: str, value: Any) -> Iterator[None]:
+def _replaced(holder: object, name: str, value: object) -> Iterator[None]:
     missing = object()
     before = vars(holder).get(name, missing)
     setattr(holder, name, value)

@@ -1,12 +1,11 @@
-"""Running what was softened: the rewritten graph where it is known to hold, the original Python otherwise.
+"""Executors run what was softened: the rewritten graph where it is known to hold, the original Python otherwise.
 
-`Eager` runs the original under a torch function mode that hands every torch call to the engine; it follows any
-Python. `Graph` runs the rewritten graph, for the signature it was captured with.
+`Eager` runs the original under a torch function mode that hands every torch call to the interpreter; it follows any
+Python. `Graph` runs the rewritten graph, for the signature that it was captured with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -15,39 +14,50 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from softfx import torch_private as private
+from softfx import torch_private
 from softfx.capture.preserve import Preserved, copied
+from softfx.decisions.evidence import Evidence
 from softfx.decisions.sites import Sites
 from softfx.interpreter.backends import Direct
-from softfx.interpreter.fast_path import Habits
-from softfx.interpreter.interpreter import Engine
-from softfx.interpreter.torch_mode import Quick, Thorough
+from softfx.interpreter.fast_path import FastPathCache
+from softfx.interpreter.interpreter import Interpreter
+from softfx.interpreter.observer import Observer
+from softfx.interpreter.state import RunState
+from softfx.interpreter.torch_mode import FastMode, FullMode
 from softfx.locations import Location, Place, locate, module_paths, resolve
-from softfx.pipeline import serialize as packing
+from softfx.ops.calls import Args, Function, Kwargs
+from softfx.pipeline import serialize
 from softfx.pipeline.rewrite import Rewritten
-from softfx.values.domains import Values
+from softfx.values import Environment
+
+__all__ = ["Eager", "Graph", "signature"]
 
 # Compared by value: two of these that are equal are the same to a program.
 _VALUES = (int, float, complex, str, bytes, torch.dtype, torch.device)
 
-__all__ = ["Eager", "Graph", "signature"]
-
 
 @dataclass
 class Eager:
-    """The original Python under the sites' decisions."""
+    """The original Python under the decisions about its sites.
+
+    place: stands in for the line of calls that no user code makes.
+    fast: calls that the interpreter would make as they are may go past it.
+    """
 
     sites: Sites
+    evidence: Evidence
     place: Place
-    habits: Habits = field(default_factory=Habits, repr=False, compare=False)
+    fast: bool = True
+    cache: FastPathCache = field(default_factory=FastPathCache, repr=False, compare=False)
 
-    @private.uncompiled
-    def __call__(self, root: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    @torch_private.uncompiled
+    def __call__(self, root: object, function: Function, args: Args, kwargs: Kwargs) -> Any:
         """`function(*args, **kwargs)`, softened; `root` is the module whose paths the sites name."""
-        engine = Engine(self.sites, Direct(), values=Values(self.habits.facts), follows=False)
-        return self._run(engine, root, function, args, kwargs, quick=True)
+        environment = Environment(self.cache.store)
+        state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False, environment=environment)
+        return self._run(state, root, function, args, kwargs, fast=self.fast)
 
-    def trial(self, target: Any, args: Any, kwargs: Any, touched: list[Any]) -> None:
+    def trial(self, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> None:
         """Plan by a call that leaves no trace.
 
         touched: tensors and generators outside of the module that the call changes.
@@ -56,44 +66,50 @@ class Eager:
         with Preserved(target) as preserved, torch.enable_grad():
             for value in touched:
                 preserved.save(value)
-            leaves, structure = private.flatten((args, kwargs))
-            copies = private.unflatten(copied(leaves), structure)
-            self._run(Engine(self.sites, Direct(), planning=True), target, function, *copies)
+            leaves, structure = torch_private.flatten((args, kwargs))
+            own_args, own_kwargs = torch_private.unflatten(copied(leaves), structure)
+            state = RunState(self.sites, self.evidence, Direct(), planning=True)
+            self._run(state, target, function, own_args, own_kwargs)
+
+    def observed(self, observer: Observer, root: object, function: Function, args: Args, kwargs: Kwargs) -> Any:
+        """The same as a call, every call of the program seen by an observer."""
+        state = RunState(self.sites, self.evidence, Direct(), observer=observer)
+        return self._run(state, root, function, args, kwargs)
 
     def _run(
-        self, engine: Engine, root: Any, function: Callable[..., Any], args: Any, kwargs: Any, quick: bool = False
+        self, state: RunState, root: object, function: Function, args: Args, kwargs: Kwargs, fast: bool = False
     ) -> Any:
-        """quick: calls that the engine would make as they are may go past it."""
-        for leaf in private.leaves((args, kwargs)):
+        interpreter = Interpreter(state)
+        for leaf in torch_private.leaves((args, kwargs)):
             if isinstance(leaf, Tensor):
-                engine.source(leaf)
+                interpreter.source(leaf)
         paths = cache(lambda: module_paths(root))
 
         def where() -> Location:
             return locate(_run.__code__, paths(), self.place)
 
-        mode = Quick(engine, self.habits, where) if quick else Thorough(engine, where)
-        leaves, structure = private.flatten(_run(mode, function, args, kwargs))
-        return private.unflatten([engine.result(leaf) for leaf in leaves], structure)
+        mode = FastMode(interpreter, self.cache, where) if fast else FullMode(interpreter, where)
+        leaves, structure = torch_private.flatten(_run(mode, function, args, kwargs))
+        return torch_private.unflatten([interpreter.result(leaf) for leaf in leaves], structure)
 
 
-def _run(mode: TorchFunctionMode, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def _run(mode: TorchFunctionMode, function: Function, args: Args, kwargs: Kwargs) -> Any:
     """The boundary: frames further out than this one are not the target's."""
     with mode:
         return function(*args, **kwargs)
 
 
-def signature(args: Any, kwargs: Any) -> tuple[Any, ...]:
-    """What a captured graph was specialised to: structure, shapes, dtypes, devices and plain values."""
-    leaves, structure = private.flatten((args, kwargs))
+def signature(args: Args, kwargs: Kwargs) -> tuple[Any, ...]:
+    """The facts that a captured graph was specialised to: structure, shapes, dtypes, devices and plain values."""
+    leaves, structure = torch_private.flatten((args, kwargs))
     described = [(tuple(leaf.shape), leaf.dtype, leaf.device) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
     return (structure, *described)
 
 
 class Graph:
-    """The rewritten graph, for calls it was captured for."""
+    """The rewritten graph, for calls that it was captured for."""
 
-    def __init__(self, rewritten: Rewritten, sites: Sites, example: tuple[Any, ...], root: Any) -> None:
+    def __init__(self, rewritten: Rewritten, sites: Sites, example: tuple[Any, ...], root: object) -> None:
         self.rewritten = rewritten
         self.sites = sites
         self.example = example
@@ -101,27 +117,27 @@ class Graph:
 
     def __getstate__(self) -> dict[str, Any]:
         structure, *leaves = self.example
-        return {**self.__dict__, "example": (packing.pack_structure(structure), *leaves)}
+        return {**self.__dict__, "example": (serialize.pack_structure(structure), *leaves)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         tree, *leaves = state["example"]
-        self.__dict__.update(state, example=(packing.unpack_structure(tree), *leaves))
+        self.__dict__.update(state, example=(serialize.unpack_structure(tree), *leaves))
 
-    def holds(self, root: Any, args: Any, kwargs: Any) -> bool:
-        """Whether the graph is this call: same signature, and the module in the state it was captured in."""
+    def holds(self, root: object, args: Args, kwargs: Kwargs) -> bool:
+        """Return True if the graph is this call: same signature, and the module in the state it was captured in."""
         if signature(args, kwargs) != self.example:
             return False
         return torch.compiler.is_compiling() or _same_state(self._state, _state(root))
 
-    def __call__(self, root: Any, args: Any, kwargs: Any) -> Any:
-        tensors = [leaf for leaf in private.leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        lifted = [resolve(root, name) for name in self.rewritten.lifted]
+    def __call__(self, root: object, args: Args, kwargs: Kwargs) -> Any:
+        tensors = [leaf for leaf in torch_private.leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        attributes = [resolve(root, name) for name in self.rewritten.attributes]
         softness = [self.sites[site].softness for site in self.rewritten.softness]
-        flat = self.rewritten.module(*tensors, *lifted, *softness)
-        return private.unflatten(list(flat), self.rewritten.result)
+        flat = self.rewritten.module(*tensors, *attributes, *softness)
+        return torch_private.unflatten(list(flat), self.rewritten.result)
 
 
-def _state(root: Any) -> list[Any]:
+def _state(root: object) -> list[object]:
     """Everything of a module tree that Python code in it may branch on, but for its tensors."""
     found: list[Any] = []
     for module in root.modules() if isinstance(root, nn.Module) else ():
@@ -131,17 +147,17 @@ def _state(root: Any) -> list[Any]:
     return found
 
 
-def _same_state(before: list[Any], after: list[Any]) -> bool:
+def _same_state(before: list[object], after: list[object]) -> bool:
     if len(before) != len(after):
         return False
     return all(_same(old, new) for old, new in zip(before, after, strict=True))
 
 
-def _same(old: Any, new: Any) -> bool:
+def _same(old: object, new: object) -> bool:
     if old is new:
         return True
     if type(old) is not type(new):
         return False
-    if isinstance(old, tuple):
+    if isinstance(old, tuple) and isinstance(new, tuple):
         return _same_state(list(old), list(new))
     return isinstance(old, _VALUES) and bool(old == new)

@@ -1,77 +1,121 @@
-"""One decision per site, made before anything is touched.
+"""Planning: one decision for each site, made before anything is touched.
 
-Planning is a run whose result is thrown away: the engine meets every call under the policy's wishes and writes down
-which sites' soft values reach a real number. A captured graph that holds the whole call is run on shapes alone; where
-the original Python will run, it is tried on its example inputs, so that branches and reads of values are met, too.
-A site whose value never does is blocked, with the consumers that cut it, or kept where it only leaves the model as an
-integer. `check` and `diff` stop here.
+Planning is a run whose result is thrown away: the interpreter meets every call under the policy's wishes, and the
+evidence says which sites' soft values reach a real number. A captured graph that holds the whole call is run on shapes
+alone; where the original Python will run, it is tried on its example inputs, so that branches and reads of values are
+met, too. A site whose value never reaches a real number is blocked, with the consumers that cut it, or kept where it
+only leaves the model as an integer. `check` and `diff` stop here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from softfx.capture.program import Program
+from softfx.decisions.evidence import Evidence, SiteEvidence
 from softfx.decisions.policy import Policy
-from softfx.decisions.sites import SiteRecord, Sites
+from softfx.decisions.site import Decision
+from softfx.decisions.sites import Lift, Sites
 from softfx.errors import BlockedError
 from softfx.pipeline.rewrite import rewrite
 
 __all__ = ["plan"]
 
 
-def plan(program: Program, policy: Policy, trial: Callable[[Sites], None]) -> Sites:
-    """The sites of `program`, each decided.
+def plan(program: Program, policy: Policy, trial: Callable[[Sites, Evidence], None]) -> tuple[Sites, Evidence]:
+    """The sites of `program`, each decided, and the evidence that the decisions are made of.
 
     trial: runs the original Python under decisions in the making; for a program that its graph does not hold.
     """
-    sites = Sites(policy)
+    sites, evidence = Sites(policy), Evidence()
     pending = True
     while pending:  # a block that a site lifts may hold more of them
         if program.seen.obstacles:
-            trial(sites)
+            trial(sites, evidence)
         else:
-            rewrite(program, sites, planning=True)
-        pending = sites.lift_found()
-    for record in sites:
-        _settle(record, sites.opaque)
-    errors = [record for record in sites if record.action == "blocked" and record.resolved.on_blocked == "error"]
-    if errors:
-        raise BlockedError(
-            "\n".join(f"{r.location.file}:{r.location.line}: {r.rule.op} is blocked: {r.reason}." for r in errors)
-            + '\nThe policy says on_blocked = "error". Keep these sites, or take on_blocked = "keep".'
+            rewrite(program, sites, evidence, planning=True)
+        pending = sites.lift(_lifts(sites, evidence))
+    for decision in list(sites):
+        sites.replace(_settled(decision, evidence))
+    _raise_for_blocked(sites)
+    return sites, evidence
+
+
+def _lifts(sites: Sites, evidence: Evidence) -> frozenset[Lift]:
+    """The blocks and detachments that the policy allows to lift and in which sites end that reach no result."""
+    found = {Lift.at(block) for block in evidence.blocks_to_lift}
+    for decision in sites:
+        seen = evidence.of(decision.id)
+        if not decision.acts or seen.delivered:
+            continue
+        if decision.resolved.lift_no_grad and seen.ends_without_gradients_at is not None:
+            found.add(Lift.at(seen.ends_without_gradients_at))
+            seen.ends_without_gradients_at = None
+        if decision.resolved.lift_detach:
+            places = (*seen.operands_detached_at, *((seen.detached_at,) if seen.detached_at else ()))
+            found.update(Lift.at(place, "detach") for place in places)
+            seen.operands_detached_at, seen.detached_at = frozenset(), None
+    return frozenset(found)
+
+
+def _settled(decision: Decision, evidence: Evidence) -> Decision:
+    """The decision about a site in the light of what a run saw of it."""
+    if not decision.acts:
+        return decision
+    seen = evidence.of(decision.id)
+    if (kept := _kept_for_detachment(decision, seen, evidence)) is not None:
+        return kept
+    if not seen.reached_real:
+        return _without_real_number(decision, seen)
+    refused = [reason for reason, hopeless in seen.losses.items() if not hopeless]
+    if refused and not decision.resolved.allow_partial:
+        return decision.blocked(
+            f"allow_partial = false, and one of its consumers takes hard values: {'; '.join(refused)}"
         )
-    return sites
+    block = seen.ends_without_gradients_at
+    if block is not None and not seen.delivered and not decision.reason:
+        where = f"{block.file}:{block.line}"
+        return replace(
+            decision,
+            reason=f"a no_grad block of the program ({where}) cuts what it reaches; lift_no_grad = true lifts it",
+        )
+    return decision
 
 
-def _settle(record: SiteRecord, opaque: bool) -> None:
-    """Say what becomes of a site whose soft value reached nothing real."""
-    if not record.acts:
-        return
-    left = not record.live or not record.resolved.named
-    if record.detached and not record.delivered and not opaque and left:
-        where = f"{record.detached.file}:{record.detached.line}"
-        how = "name it to act on it, or lift_detach = true" if record.live else "lift_detach = true lifts that"
-        record.keep(f"the program detaches what it reaches ({where}), as straight-through code does; {how}")
-        return
-    refused = [reason for reason, hopeless in record.cuts.items() if not hopeless]
-    if record.live and refused and not record.resolved.allow_partial:
-        record.block(f"allow_partial = false, and one of its consumers takes hard values: {'; '.join(refused)}")
-    if record.live and record.switched_off and not record.delivered and not record.reason:
-        where = f"{record.switched_off.file}:{record.switched_off.line}"
-        record.reason = f"a no_grad block of the program ({where}) cuts what it reaches; lift_no_grad = true lifts it"
-    if record.live:
-        return
-    if record.of_detached and not record.cuts and not record.returned:
-        record.keep("the program detaches its operands, so that no gradient could pass; lift_detach = true lifts that")
-    elif record.cuts and all(record.cuts.values()):
-        record.keep(f"what uses it has no derivative: {'; '.join(record.cuts)}")
-    elif record.cuts:
-        record.block("; ".join(record.cuts))
-    elif record.returned:
-        record.keep(
-            f"its value only leaves the model as {record.returned}, which carries no gradient; "
+def _kept_for_detachment(decision: Decision, seen: SiteEvidence, evidence: Evidence) -> Decision | None:
+    """The decision to keep a site all of whose derivative the program detaches, unless the policy names it."""
+    if seen.detached_at is None or seen.delivered or evidence.custom_functions:
+        return None
+    if seen.reached_real and decision.resolved.named:
+        return None
+    where = f"{seen.detached_at.file}:{seen.detached_at.line}"
+    how = "name it to act on it, or lift_detach = true" if seen.reached_real else "lift_detach = true lifts that"
+    return decision.kept(f"the program detaches what it reaches ({where}), as straight-through code does; {how}")
+
+
+def _without_real_number(decision: Decision, seen: SiteEvidence) -> Decision:
+    """The decision about a site whose soft values reached no real number."""
+    if seen.operands_detached_at and not seen.losses and not seen.returned_as:
+        return decision.kept(
+            "the program detaches its operands, so that no gradient could pass; lift_detach = true lifts that"
+        )
+    if seen.losses and all(seen.losses.values()):
+        return decision.kept(f"what uses it has no derivative: {'; '.join(seen.losses)}")
+    if seen.losses:
+        return decision.blocked("; ".join(seen.losses))
+    if seen.returned_as:
+        return decision.kept(
+            f"its value only leaves the model as {seen.returned_as}, which carries no gradient; "
             'action = "soft" returns the number it is worth'
         )
-    else:
-        record.keep("nothing uses its value")
+    return decision.kept("nothing uses its value")
+
+
+def _raise_for_blocked(sites: Sites) -> None:
+    """Raise for blocked sites under a policy that does not allow any."""
+    blocked = [d for d in sites if d.action == "blocked" and d.resolved.on_blocked == "error"]
+    if blocked:
+        lines = [f"{d.location.file}:{d.location.line}: {d.rule.name} is blocked: {d.reason}." for d in blocked]
+        end = 'The policy says on_blocked = "error". Keep these sites, or take on_blocked = "keep".'
+        raise BlockedError("\n".join([*lines, end]))

@@ -1,19 +1,20 @@
-"""What a call returns, by shapes alone, remembered: the fiftieth layer of a model need not be worked out again.
+"""Results of calls by shapes alone, remembered: the fiftieth layer of a model need not be worked out again.
 
-Fake tensors go through torch's whole dispatch, operation by operation; a softtorch call is dozens of them. The same
+Fake tensors go through torch's whole dispatch, operation by operation, and a softtorch call is dozens of them. The same
 function on operands of the same shapes, strides and dtypes returns results of the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from softfx import torch_private as private
-from softfx.values.domains import map_tensors, tensors_in
+from softfx.ops.calls import Function
+from softfx.ops.trees import map_tensors, tensors_in
 
 __all__ = ["ShapeMemory"]
 
@@ -22,9 +23,9 @@ class ShapeMemory:
     """Calls functions on fake tensors, once per combination of shapes. To be used under their FakeTensorMode."""
 
     def __init__(self) -> None:
-        self._known: dict[Hashable, Any] = {}
+        self._known: dict[Hashable, object] = {}
 
-    def of(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def of(self, func: Function, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         """`func(*args, **kwargs)`, or fake tensors like those it returned for operands like these."""
         key = _frozen((func, args, kwargs, torch.is_grad_enabled()))
         if key is not None and key in self._known:
@@ -36,19 +37,19 @@ class ShapeMemory:
 
 
 def _like(tensor: Tensor) -> Tensor:
-    mode = getattr(tensor, "fake_mode", None)
+    mode = private.fake_mode_of(tensor)
     if mode is not None:
-        return private.fake(mode, tensor)  # type: ignore[no-any-return]  # torch's own is untyped
+        return private.fake(mode, tensor)
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device)
 
 
-def _shares(result: Any, operands: Any) -> bool:
-    """Whether a call returned one of its operands: an in-place one is made, not remembered."""
+def _shares(result: object, operands: object) -> bool:
+    """Return True if a call returned one of its operands: an in-place one is made, not remembered."""
     given = {id(tensor) for tensor in tensors_in(operands)}
     return result is None or any(id(tensor) in given for tensor in tensors_in(result))
 
 
-def _frozen(tree: Any) -> Hashable | None:
+def _frozen(tree: object) -> Hashable | None:
     """A key for a call, or None where an operand has none."""
     if isinstance(tree, Tensor):
         return (Tensor, tuple(tree.shape), tuple(tree.stride()), tree.dtype, tree.device)

@@ -1,4 +1,4 @@
-"""What `soften` returns: a module of the original's own kind, or a function, with its decisions and report.
+"""The results of `soften`: a module of the original's own kind, or a function, with its decisions and report.
 
 The softened module is a shallow copy of the original: same class (as a base), same attributes, the same Parameter,
 buffer and submodule objects; only `forward` differs. Nothing of the original is touched.
@@ -7,18 +7,22 @@ buffer and submodule objects; only `forward` differs. Nothing of the original is
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
 from softfx.capture.program import Seen
+from softfx.decisions.evidence import Evidence
 from softfx.decisions.sites import Sites
+from softfx.errors import PolicyError
+from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.spelling import INDEX
 from softfx.pipeline.execute import Eager, Graph
+from softfx.report import Report
 from softfx.report.build import make_report
-from softfx.report.record import Report
+from softfx.rules import RULES
 
 __all__ = ["SoftFunction", "SoftModule", "Softened", "harden", "soft_module", "softened"]
 
@@ -29,18 +33,22 @@ class Softened:
 
     original: Any
     sites: Sites
+    evidence: Evidence
     eager: Eager
     graph: Graph | None
     seen: Seen
     name: str
+    rules_seen: int = field(default_factory=lambda: INDEX.changes)
 
     @property
     def report(self) -> Report:
-        """What was found and done, sites met since included."""
-        return make_report(self.name, self.seen, self.sites, "eager" if self.graph is None else "graph")
+        """The report, sites met since the capture included."""
+        return make_report(self.name, self.seen, self.sites, self.evidence, "eager" if self.graph is None else "graph")
 
-    def run(self, root: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def run(self, root: object, function: Function, args: Args, kwargs: Kwargs) -> Any:
         """One call: softened always, by the graph where it holds, by the original Python otherwise."""
+        if self.rules_seen != INDEX.changes:
+            self._check_rules()
         if not self.sites.policy.can_act:
             return function(*args, **kwargs)
         if not torch.is_grad_enabled() and self.sites.exact:
@@ -48,6 +56,17 @@ class Softened:
         if self.graph is not None and self.graph.holds(root, args, kwargs):
             return self.graph(root, args, kwargs)
         return self.eager(root, function, args, kwargs)
+
+    def _check_rules(self) -> None:
+        """Refuse to run where a rule that acts is not registered any more: its site would be hard in silence."""
+        for decision in self.sites:
+            if decision.acts and decision.rule.name not in RULES:
+                place = decision.location
+                raise PolicyError(
+                    f"{self.name}: the rule {decision.rule.code} was unregistered, and {place.file}:{place.line} needs "
+                    "it. A model runs with the rules it was softened with. Register it again, or soften the model anew."
+                )
+        self.rules_seen = INDEX.changes
 
 
 class SoftModule:
@@ -57,7 +76,7 @@ class SoftModule:
 
     @property
     def report(self) -> Report:
-        """What was found in the module and what was done about it."""
+        """The sites found in the module, and the decision about each."""
         return self._softfx.report
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -96,13 +115,13 @@ def soft_module(original: nn.Module, state: Softened) -> nn.Module:
 class SoftFunction:
     """A function, softened."""
 
-    def __init__(self, original: Callable[..., Any], state: Softened) -> None:
+    def __init__(self, original: Function, state: Softened) -> None:
         functools.update_wrapper(self, original)
         self._softfx = state
 
     @property
     def report(self) -> Report:
-        """What was found in the function and what was done about it."""
+        """The sites found in the function, and the decision about each."""
         return self._softfx.report
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
