@@ -1,13 +1,12 @@
-"""The public name of the callbacks of training loops; they are in `softfx.training.callbacks`."""
+"""The public name of the callbacks for training loops, which are in `softfx.training.callbacks`."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from softfx.training import callbacks
 
 __all__ = callbacks.__all__
 
 
-def __getattr__(name: str) -> Any:
-    return getattr(callbacks, name)
+def __getattr__(name: str) -> type:
+    made: type = getattr(callbacks, name)
+    return made

@@ -1,4 +1,4 @@
-"""The public name of the softness schedules; they are in `softfx.training.schedules`."""
+"""The public name of the softness schedules, which are in `softfx.training.schedules`."""
 
 from softfx.training.schedules import (
     CosineSoftness,

@@ -1,8 +1,8 @@
 """The command line: `softfx check|diff|soften|plot|run|explain|rules|policy`.
 
-`arguments` says what can be typed, `target` and `inputs` turn words into a model and tensors, `commands`
-acts, `output` prints. Here is the entry point, and what becomes of errors: one message on stderr and status
-2.
+`arguments` holds the arguments and help texts, `target` and `inputs` turn words into a model and tensors, `commands`
+runs a command, and `output` prints its result. This module is the entry point; it turns every error into one message
+on stderr and status 2.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from softfx.cli.arguments import make_parser
 __all__ = ["main"]
 
 USAGE_ERROR = 2
-_INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
+_INTERRUPTED = 130  # the status that a shell reports for a program ended by Ctrl-C
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = COMMANDS[arguments.command](arguments)
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # `softfx rules | head`: the reader has seen enough
+    except BrokenPipeError:  # as in `softfx rules | head`, whose reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:

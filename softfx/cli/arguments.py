@@ -1,14 +1,20 @@
-"""The command line's arguments and help texts. What the commands do is in `commands`."""
+"""The arguments and help texts of the command line. The commands themselves are in `commands`."""
 
 from __future__ import annotations
 
 import argparse
 import math
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 from softfx.decisions.policy import PRESETS
 from softfx.decisions.policy.schema import FAMILIES
+
+if TYPE_CHECKING:
+    # argparse has no public names for what add_subparsers and add_argument_group return.
+    from argparse import _ArgumentGroup, _SubParsersAction
+
+    Commands = _SubParsersAction[argparse.ArgumentParser]
 
 __all__ = ["make_parser"]
 
@@ -38,7 +44,7 @@ target:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+    """The parser of the whole command line."""
     parser = argparse.ArgumentParser(prog="softfx", description=_MAIN, epilog=_EXIT, **_style())
     parser.add_argument("--version", action="version", version=f"softfx {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -65,7 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(commands: Any) -> None:
+def _run(commands: Commands) -> None:
     parser = _add(commands, "run", "run a script with parts of the packages it uses softened")
     _policy_options(parser)
     parser.add_argument(
@@ -79,7 +85,7 @@ def _run(commands: Any) -> None:
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="the script's own arguments")
 
 
-def _plot(commands: Any) -> None:
+def _plot(commands: Commands) -> None:
     parser = _add(
         commands,
         "plot",
@@ -100,7 +106,7 @@ def _plot(commands: Any) -> None:
     parser.add_argument("--out", metavar="FILE.png", help="default: the operator's or the target's name")
 
 
-def _policy(commands: Any) -> None:
+def _policy(commands: Commands) -> None:
     parser = commands.add_parser("policy", help="write a policy, or show what one comes to", **_style())
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     init = _add(
@@ -120,9 +126,9 @@ def _policy(commands: Any) -> None:
     )
 
 
-def _add(commands: Any, name: str, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+def _add(commands: Commands, name: str, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
     has_target = any(action.dest == "target" for parent in parents for action in parent._actions)
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = commands.add_parser(
         name,
         help=text,
         description=text[0].upper() + text[1:] + ".",
@@ -134,7 +140,7 @@ def _add(commands: Any, name: str, text: str, *parents: argparse.ArgumentParser)
 
 
 def _target(metavar: str = "TARGET", text: str = "module:name or file.py:name, see below") -> argparse.ArgumentParser:
-    """What every command that looks at a model takes."""
+    """The arguments of every command that looks at a model."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("target", metavar=metavar, help=text)
     inputs = parser.add_argument_group("example inputs")
@@ -165,7 +171,7 @@ def _target(metavar: str = "TARGET", text: str = "module:name or file.py:name, s
     return parser
 
 
-def _policy_options(parser: argparse.ArgumentParser) -> Any:
+def _policy_options(parser: argparse.ArgumentParser) -> _ArgumentGroup:
     group = parser.add_argument_group("policy")
     group.add_argument(
         "-p",
@@ -246,7 +252,12 @@ def _span(text: str) -> tuple[float, float]:
     return low, high
 
 
-def _style() -> dict[str, Any]:
+class _Style(TypedDict):
+    formatter_class: type[argparse.HelpFormatter]
+    allow_abbrev: bool
+
+
+def _style() -> _Style:
     return {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
 
 

@@ -1,4 +1,4 @@
-"""The commands: what each does with its arguments, and its exit status."""
+"""The commands: each takes the parsed arguments, prints its result and returns its exit status."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import argparse
 import json
 import sys
 import tomllib
+from collections.abc import Callable
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import torch
 
@@ -26,15 +27,18 @@ from softfx.patching import patched
 from softfx.plots import pictures
 from softfx.plots.curves import curves, operator_of
 from softfx.plots.metering import site_gradients
+from softfx.report import Report
 from softfx.report.baseline import read_baseline, since
-from softfx.report.record import Report
 from softfx.report.terminal import progress
 from softfx.report.words import counts_line, plural
 from softfx.rules import RULES, find
+from softfx.rules.rule import Rule
 
 __all__ = ["COMMANDS", "run"]
 
 FINDINGS = 1
+
+T = TypeVar("T")
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -105,7 +109,7 @@ def _rules(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _rules_of(family: str | None) -> list[Any]:
+def _rules_of(family: str | None) -> list[Rule]:
     rules = (rule for rule in RULES.values() if family in (None, rule.family))
     return sorted(rules, key=lambda rule: rule.code)
 
@@ -150,13 +154,13 @@ COMMANDS = {
 }
 
 
-# -- what the commands share ---------------------------------------------------------------------------------
+# -- shared by the commands ---------------------------------------------------------------------------------
 
 
-def run(arguments: argparse.Namespace, function: Any) -> Any:
-    """Load the target and its inputs and give them to one of the api's functions.
+def run(arguments: argparse.Namespace, function: Callable[..., T]) -> T:
+    """Load the target and its inputs and hand them to one of the functions of the api.
 
-    What the model prints while it is built and run goes to stderr: stdout is the result's.
+    A model that prints while it is built and run prints to stderr, for stdout is for the result.
     """
     policy = _load_policy(arguments)
     with redirect_stdout(sys.stderr), progress(f"loading {arguments.target}"):
@@ -182,7 +186,7 @@ def run(arguments: argparse.Namespace, function: Any) -> Any:
     return result
 
 
-def _inputs(arguments: argparse.Namespace, target: Target) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _inputs(arguments: argparse.Namespace, target: Target) -> tuple[tuple[object, ...], dict[str, object]]:
     args, kwargs = make_inputs(arguments.input, arguments.value, arguments.seed)
     if arguments.load is not None:
         loaded, named = load_inputs(arguments.load)
@@ -203,7 +207,7 @@ def _load_policy(arguments: argparse.Namespace) -> Policy:
     return policy
 
 
-def _setting(text: str) -> dict[str, Any]:
+def _setting(text: str) -> dict[str, object]:
     """`softness=0.05`, `topk.method=lapsum` or `families=["kink"]` as policy data."""
     name, equals, value = text.partition("=")
     op, _, key = name.strip().rpartition(".")
@@ -211,7 +215,7 @@ def _setting(text: str) -> dict[str, Any]:
         raise TargetError(f"--set {text}: not [OP.]KEY=VALUE. Write for example softness=0.05 or topk.method=lapsum.")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:  # a bare word: quotes are the shell's, not the user's
+    except tomllib.TOMLDecodeError:  # a bare word, whose quotes the shell has taken
         parsed = value.strip()
     if key == "families" and not op:
         return {"default": {key: parsed}}
@@ -226,7 +230,7 @@ def _write(path: str, text: str) -> None:
 
 
 def _fresh(arguments: argparse.Namespace, report: Report) -> Report:
-    """The report, or of it what is not in the baseline."""
+    """The report, without the findings of the baseline if there is one."""
     if arguments.baseline is None:
         return report
     fresh = since(report, read_baseline(arguments.baseline))

@@ -1,4 +1,4 @@
-"""Errors in one message: softfx's own as they are, the model's summarised, anything else owned up to."""
+"""Any error as one message: softfx's own as it is, the model's in summary, and a bug of softfx named as one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TORCH = os.path.dirname(str(torch.__file__)) + os.sep
 
 
 def message(error: Exception, target: str, traceback_shown: bool) -> str:
-    """What to tell the user."""
+    """The message for the user about an error that a command raised."""
     more = "" if traceback_shown else " --traceback shows where."
     if isinstance(error, SoftfxError):
         cause = error.__cause__ if isinstance(error, CaptureError) else None
@@ -31,7 +31,7 @@ def message(error: Exception, target: str, traceback_shown: bool) -> str:
 
 
 def _raised_by_us(error: Exception) -> bool:
-    """Whether the innermost frame outside torch is softfx's."""
+    """Return True if the innermost frame outside torch is softfx's."""
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     files = [file for file in files if not file.startswith((_TORCH, "<"))]
     return bool(files) and files[-1].startswith(_OURS)

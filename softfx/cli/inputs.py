@@ -11,7 +11,6 @@ import pickle
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,12 +40,14 @@ _USUAL = (
 )
 
 
-def make_inputs(specs: Sequence[str], values: Sequence[str], seed: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Positional and keyword inputs of a call."""
+def make_inputs(specs: Sequence[str], values: Sequence[str], seed: int) -> tuple[tuple[object, ...], dict[str, object]]:
+    """The positional and the keyword inputs of a call."""
     generator = torch.Generator().manual_seed(seed)
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
-    named = [make_input(spec, generator) for spec in specs] + [make_value(text) for text in values]
+    args: list[object] = []
+    kwargs: dict[str, object] = {}
+    named: list[tuple[str | None, object]] = [make_input(spec, generator) for spec in specs] + [
+        make_value(text) for text in values
+    ]
     for name, value in named:
         if name is None:
             args.append(value)
@@ -60,8 +61,8 @@ def make_inputs(specs: Sequence[str], values: Sequence[str], seed: int) -> tuple
 def make_input(spec: str, generator: torch.Generator) -> tuple[str | None, Tensor]:
     """The name (None for a positional input) and the random tensor that `spec` stands for.
 
-    Floats are normal, or uniform where a range is given; integers lie from LOW up to, not including, HIGH
-    (0..2 if not given, which is legal as a class, an index or a flag almost everywhere).
+    Floats are normal, or uniform if a range is given. Integers lie from LOW up to HIGH, which is not included; their
+    range by default, 0..2, is legal as a class, an index or a flag almost everywhere.
     """
     match = _SPEC.fullmatch(spec.strip())
     if match is None:
@@ -91,8 +92,8 @@ def _random(
     return torch.randint(int(low), int(high), shape, generator=generator).to(dtype)
 
 
-def make_value(text: str) -> tuple[str, Any]:
-    """NAME=LITERAL as a keyword input, for what is not a tensor."""
+def make_value(text: str) -> tuple[str, object]:
+    """The name and the value of NAME=LITERAL, a keyword input that is no tensor."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip().isidentifier():
         raise TargetError(f"--value {text}: not NAME=LITERAL. Write for example num_classes=5 or average='macro'.")
@@ -103,7 +104,7 @@ def make_value(text: str) -> tuple[str, Any]:
         raise TargetError(f"--value {text}: {value!r} is not a Python literal. {hint}".rstrip()) from error
 
 
-def load_inputs(path: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def load_inputs(path: str) -> tuple[tuple[object, ...], dict[str, object]]:
     """Positional inputs from a saved tuple, list or tensor; keyword inputs from a saved dict."""
     if not Path(path).is_file():
         raise TargetError(f"--load {path}: there is no such file. The path is taken from {Path.cwd()}.")
@@ -114,7 +115,7 @@ def load_inputs(path: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
             f"--load {path}: it holds more than tensors, numbers, strings and containers of them, and code "
             "is never loaded. Save the inputs with torch.save((x, y), FILE) or torch.save({'x': x}, FILE)."
         ) from error
-    except Exception as error:  # what torch.load raises for bytes it does not know is anything
+    except Exception as error:  # torch.load raises errors of any type for bytes that it does not know
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TargetError(f"--load {path}: not a file of torch.save: {text}.") from error
     if isinstance(data, Tensor):

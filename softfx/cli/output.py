@@ -1,6 +1,6 @@
-"""Where things are printed, and in which format: stdout the result, stderr the notes.
+"""The printing of results to stdout, in the format asked for, and of notes to stderr.
 
-To add a report format, write it under `softfx.report` and name it in `_REPORTS` and in `arguments`.
+To add a format of the report, write it under `softfx.report` and name it in `_REPORTS` and in `arguments`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 from softfx.plots.metering import Passed
-from softfx.report import terminal as render
+from softfx.report import Report, terminal
 from softfx.report.markdown import report_markdown
-from softfx.report.record import Report, Site
+from softfx.report.record import Site
 from softfx.report.rule_pages import page_text, rule_data, rule_facts, rules_markdown, rules_text
 from softfx.report.sarif import report_sarif
 from softfx.report.text import report_text
@@ -44,20 +44,20 @@ _REPORTS: dict[str, Callable[[Report], str]] = {
 
 
 def note(arguments: argparse.Namespace, text: str) -> None:
-    """Something beside the result."""
+    """Print a note beside the result, unless --quiet is given."""
     if not arguments.quiet:
         print(f"softfx: {text}", file=sys.stderr)
 
 
 def _format(arguments: argparse.Namespace) -> str:
-    """The format asked for; else rich in a terminal that can show it, text elsewhere."""
+    """The format asked for; by default rich in a terminal that can show it, and text elsewhere."""
     if arguments.format:
         return str(arguments.format)
     return "rich" if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else "text"
 
 
 def _text_width() -> int:
-    """Wide enough for prose in a pipe; COLUMNS and a terminal say otherwise."""
+    """The width for prose: that of the terminal, in a pipe COLUMNS or a width that reads well."""
     return max(shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns if sys.stdout.isatty() else _from_columns(), 40)
 
 
@@ -67,17 +67,19 @@ def _from_columns() -> int:
 
 
 def print_report(arguments: argparse.Namespace, report: Report) -> None:
+    """Print a report."""
     kind = _format(arguments)
     if kind == "rich":
-        render.show(render.report_view(report))
+        terminal.show(terminal.report_view(report))
     else:
         print(_REPORTS[kind](report))
 
 
 def print_rules(arguments: argparse.Namespace, rules: Sequence[Rule]) -> None:
+    """Print the table of rules."""
     kind = _format(arguments)
     if kind == "rich":
-        render.show(render.rules_view(rules))
+        terminal.show(terminal.rules_view(rules))
     elif kind == "json":
         print(json.dumps([rule_data(rule) for rule in rules], indent=2))
     else:
@@ -85,16 +87,18 @@ def print_rules(arguments: argparse.Namespace, rules: Sequence[Rule]) -> None:
 
 
 def print_page(arguments: argparse.Namespace, rule: Rule) -> None:
+    """Print the page of one rule."""
     kind = _format(arguments)
     if kind == "rich":
-        render.show(render.rule_view(rule, rule_facts(rule)))
+        terminal.show(terminal.rule_view(rule, rule_facts(rule)))
     elif kind == "json":
         print(json.dumps(rule_data(rule), indent=2))
     else:
-        print(page_text(f"{rule.code} {rule.op}", rule_facts(rule), _text_width()))
+        print(page_text(f"{rule.code} {rule.name}", rule_facts(rule), _text_width()))
 
 
 def print_decisions(arguments: argparse.Namespace, sites: Sequence[Site]) -> None:
+    """Print the decision for each site."""
     kind = _format(arguments)
     keys = (
         "id",
@@ -114,7 +118,7 @@ def print_decisions(arguments: argparse.Namespace, sites: Sequence[Site]) -> Non
         print(json.dumps([{key: getattr(site, key) for key in keys} for site in sites], indent=2))
     elif kind == "rich":
         rows = [(site, f"{visible_path(site.file)}:{site.line}", settings(site)) for site in sites]
-        render.show(render.decisions_view(rows))
+        terminal.show(terminal.decisions_view(rows))
     else:
         for site in sites:
             print(_decision(site))
@@ -129,24 +133,25 @@ def _decision(site: Site) -> str:
 
 
 def print_gradients(arguments: argparse.Namespace, passed: Sequence[Passed]) -> None:
-    """A line for each site: the gradient norm before and after."""
+    """Print a line for each site, with its gradient norm before and after softening."""
     for each in passed:
         site = each.site
-        place = f"{visible_path(site.file)}:{site.line}: {site.code} {site.op}" + f" in {site.module}" * bool(
-            site.module
-        )
+        place = f"{visible_path(site.file)}:{site.line}: {site.code} {site.op}"
+        place += f" in {site.module}" if site.module else ""
         print(f"{each.before:10.3g} -> {each.after:10.3g}  {ACTION_WORDS[site.action]:16} {place}")
 
 
 def print_diff(arguments: argparse.Namespace, text: str) -> None:
+    """Print a unified diff."""
     if _format(arguments) == "rich":
-        render.show(render.diff_view(text))
+        terminal.show(terminal.diff_view(text))
     else:
         print(text.rstrip("\n"))
 
 
 def print_code(arguments: argparse.Namespace, text: str) -> None:
+    """Print Python code, in colour only on a terminal."""
     if not sys.stdout.isatty() or _format(arguments) != "rich":
         print(text.rstrip("\n"))
     else:
-        render.show(render.code_view(text))
+        terminal.show(terminal.code_view(text))

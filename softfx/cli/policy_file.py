@@ -1,4 +1,4 @@
-"""The policy that `softfx policy init` writes: one entry for each place, a comment on each."""
+"""The policy that `softfx policy init` writes: one entry for each place, with a comment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from softfx.decisions.policy.toml import write_pairs
-from softfx.report.record import Report, Site
+from softfx.report import Report
+from softfx.report.record import Site
 from softfx.report.words import Group, by_file, settings
 
 __all__ = ["policy_text"]
@@ -23,7 +24,7 @@ preset = "gradients"
 
 
 def policy_text(report: Report) -> str:
-    """A policy file that gives the decisions of `report`."""
+    """The text of a policy file that leads to the decisions of `report`."""
     return "".join(_parts(report))
 
 
@@ -39,7 +40,7 @@ def _parts(report: Report) -> Iterator[str]:
 
 
 def _entries(group: Group) -> dict[str, list[Site]]:
-    """One entry for each module in the group, with its sites."""
+    """The entries of a group, one for each module, with the sites that it stands for."""
     entries: dict[str, list[Site]] = {}
     for site in group.sites:
         pairs: dict[str, object] = {"op": site.op}
@@ -55,7 +56,7 @@ def _entries(group: Group) -> dict[str, list[Site]]:
 
 
 def _tail(file: str) -> str:
-    """The last two parts of the path: enough to tell files apart, and the same on another machine."""
+    """The last two parts of a path, which tell files apart and are the same on another machine."""
     return "/".join(PurePath(file).parts[-2:])
 
 

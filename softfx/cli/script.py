@@ -1,4 +1,4 @@
-"""Running a user's script as Python would, for `softfx run`: its own arguments, its own errors, its own exit status."""
+"""The run of a user's script as Python runs it, for `softfx run`: with its own arguments, errors and exit status."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["prepare_path", "run_script"]
 
 
 def prepare_path(script: str) -> None:
-    """Let the script import what lies beside it, as Python does."""
+    """Let the script import the modules beside it, as Python does."""
     path = Path(script)
     if not path.is_file():
         raise TargetError(f"{script}: there is no such file. The path is taken from {Path.cwd()}.")
@@ -24,7 +24,7 @@ def prepare_path(script: str) -> None:
 
 
 def run_script(script: str, arguments: Sequence[str]) -> int:
-    """Run it as the main program; an error of the script is shown as Python shows it."""
+    """Run the script as the main program and return its exit status; an error in it is shown as Python shows it."""
     before = sys.argv
     sys.argv = [script, *arguments]
     try:
@@ -44,7 +44,7 @@ def run_script(script: str, arguments: Sequence[str]) -> int:
 
 
 def _status(end: SystemExit) -> int:
-    """What Python makes of sys.exit's argument."""
+    """The exit status that Python makes of the argument of sys.exit."""
     if end.code is None or isinstance(end.code, int):
         return end.code or 0
     print(end.code, file=sys.stderr)

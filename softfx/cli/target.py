@@ -1,7 +1,7 @@
-"""From `package.module:name` or `path/to/file.py:name` to the model or function that is meant.
+"""The model or function that `package.module:name` or `path/to/file.py:name` names.
 
-A name may be a Module, a Module class or a function that builds one; `name(key=value)` passes literals to the
-last two. What was taken for what is said in `Target.taken_as`, which the command line prints on stderr.
+A name may be a Module, a Module class or a function that builds one; `name(key=value)` passes literals to the last two.
+`Target.taken_as` tells how the name was understood; the command line prints it on stderr.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import torch
 
@@ -30,17 +29,17 @@ _FORM = "Write package.module:name or path/to/file.py:name."
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be softened, and how it was found.
+    """The model or function to be softened, and how it was found.
 
-    args, kwargs: example inputs, where a factory returned (target, args) or (target, args, kwargs).
-    definition: file and line of what was named.
+    args, kwargs: example inputs, if a factory returned (target, args) or (target, args, kwargs).
+    definition: the file and line where the name is defined.
     """
 
     spec: str
-    value: Callable[..., Any]
+    value: Callable[..., object]
     taken_as: str
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    args: tuple[object, ...] = ()
+    kwargs: Mapping[str, object] = field(default_factory=dict)
     definition: tuple[str, int] | None = None
 
 
@@ -50,9 +49,10 @@ def load_target(spec: str, *, as_function: bool = False, seed: int = 0) -> Targe
     Args:
         spec: package.module:name, path/to/file.py:name, either with (literal arguments) behind it.
         as_function: the function named is itself the target, even if it takes no arguments.
-        seed: what random numbers start from while a model is built.
+        seed: the start of the random numbers while a model is built.
+
     Raises:
-        TargetError: if there is no such module, file or name, or it cannot be built.
+        TargetError: there is no such module, file or name, or the target cannot be built.
     """
     place, name, call = _split(spec)
     module = _module(place, name)
@@ -86,7 +86,7 @@ def load_target(spec: str, *, as_function: bool = False, seed: int = 0) -> Targe
 
 
 def _split(spec: str) -> tuple[str, str, ast.Call | None]:
-    """Module or file, dotted name, and the call behind it if there is one."""
+    """The module or file, the dotted name, and the call behind it if there is one."""
     head, paren, _ = spec.partition("(")
     place, colon, name = head.rpartition(":")
     if not colon or not place or not name:
@@ -117,7 +117,7 @@ def _parse_call(spec: str, text: str) -> ast.Call:
 
 
 def _names_in(place: str) -> list[str]:
-    """What a file or an already importable module defines, for a message only."""
+    """The public functions and classes that a file defines, for a message."""
     path = Path(place)
     try:
         if not path.is_file():
@@ -133,7 +133,7 @@ def _names_in(place: str) -> list[str]:
 
 
 def _module(place: str, name: str) -> ModuleType:
-    """The imported module or file."""
+    """The imported module, or the module of an imported file."""
     if place.endswith(".py") or os.sep in place or "/" in place:
         return _import_file(place)
     if not all(part.isidentifier() for part in place.split(".")):
@@ -197,8 +197,8 @@ def _import_failed(place: str, error: Exception) -> str:
     return f"{place}: importing it failed: {text}. Make sure that `import` of it works by itself."
 
 
-def _attribute(module: ModuleType, name: str, place: str) -> Any:
-    found: Any = module
+def _attribute(module: ModuleType, name: str, place: str) -> object:
+    found: object = module
     for part in name.split("."):
         try:
             found = getattr(found, part)
@@ -211,8 +211,8 @@ def _attribute(module: ModuleType, name: str, place: str) -> Any:
     return found
 
 
-def _definition(module: ModuleType, name: str, found: Any) -> tuple[str, int] | None:
-    """Where what was named is written: a definition, or the line that assigns it."""
+def _definition(module: ModuleType, name: str, found: object) -> tuple[str, int] | None:
+    """The file and line of the definition of `name`, or of the line that assigns it."""
     try:
         plain = inspect.unwrap(found) if callable(found) else found
         if inspect.isclass(plain) or inspect.isfunction(plain):
@@ -229,21 +229,21 @@ def _definition(module: ModuleType, name: str, found: Any) -> tuple[str, int] | 
 # -- building ------------------------------------------------------------------------------------------------
 
 
-def _builds(found: Any) -> bool:
-    """Whether calling it without arguments is what is meant: nothing is required, or it is a class."""
+def _builds(found: Callable[..., object]) -> bool:
+    """Return True if the name is to be called: it can be called without arguments."""
     parameters = _parameters(found)
     return parameters is not None and not _required(parameters)
 
 
-def _parameters(found: Any) -> Mapping[str, inspect.Parameter] | None:
+def _parameters(found: Callable[..., object]) -> Mapping[str, inspect.Parameter] | None:
     try:
         return inspect.signature(found).parameters
     except (TypeError, ValueError):  # built-in functions have no signature
         return None
 
 
-def _takes(function: Any) -> str:
-    """The signature as one would write it, without what comes back."""
+def _takes(function: Callable[..., object]) -> str:
+    """The signature as one would write it, without the return type."""
     return str(inspect.signature(function).replace(return_annotation=inspect.Signature.empty))
 
 
@@ -252,7 +252,7 @@ def _required(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
     return [name for name, item in parameters.items() if item.default is item.empty and item.kind not in free]
 
 
-def _needs_arguments(spec: str, name: str, found: Any) -> str:
+def _needs_arguments(spec: str, name: str, found: Callable[..., object]) -> str:
     required = _required(_parameters(found) or {})
     example = ", ".join(f"{item}=..." for item in required)
     return (
@@ -261,7 +261,7 @@ def _needs_arguments(spec: str, name: str, found: Any) -> str:
     )
 
 
-def _build(spec: str, name: str, found: Any, call: ast.Call) -> Any:
+def _build(spec: str, name: str, found: Callable[..., object], call: ast.Call) -> object:
     args = [ast.literal_eval(value) for value in call.args]
     kwargs = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
     parameters = _parameters(found)
@@ -276,8 +276,8 @@ def _build(spec: str, name: str, found: Any, call: ast.Call) -> Any:
         raise TargetError(f"{spec}: building it failed: {summary(error)}.") from error
 
 
-def _parts(built: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
-    """The target and the example inputs that may come with it."""
+def _parts(built: object) -> tuple[object, tuple[object, ...], dict[str, object]]:
+    """The target, and the example inputs that a factory may have returned with it."""
     if isinstance(built, tuple) and 2 <= len(built) <= 3 and callable(built[0]) and isinstance(built[1], tuple | list):
         kwargs = dict(built[2]) if len(built) == 3 else {}
         return built[0], tuple(built[1]), kwargs
@@ -287,7 +287,7 @@ def _parts(built: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
 # -- calling -------------------------------------------------------------------------------------------------
 
 
-def check_call(target: Target, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+def check_call(target: Target, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
     """Refuse inputs that the target's signature cannot take, before anything runs."""
     function = target.value.forward if isinstance(target.value, torch.nn.Module) else target.value
     parameters = _parameters(function)
@@ -307,7 +307,7 @@ def check_call(target: Target, args: tuple[Any, ...], kwargs: Mapping[str, Any])
 
 
 def summary(error: BaseException) -> str:
-    """One line about an exception: type, first line, innermost place outside torch and softfx."""
+    """One line about an exception: its type, its first line, and its innermost place outside torch and softfx."""
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     if len(text) > 300:
         text = text[:297] + "..."
@@ -316,7 +316,7 @@ def summary(error: BaseException) -> str:
 
 
 def raised_at(error: BaseException) -> str:
-    """file:line of the innermost frame outside torch, softfx and the import system, or nothing."""
+    """The file:line of the innermost frame outside torch, softfx and the import system; empty if there is none."""
     packages = (torch, sys.modules["softfx"], importlib)
     hidden = (*(os.path.dirname(str(package.__file__)) + os.sep for package in packages), "<")
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(hidden)]

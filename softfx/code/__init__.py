@@ -1,1 +1,1 @@
-"""Graphs as Python text: printed, written, and compared."""
+"""Graphs as Python text: printed, written to a module, and compared."""

@@ -1,7 +1,7 @@
-"""Graphs as Python a person would read: x - y, x.topk(2), softtorch.argmax(x, softness=softness_0).
+"""Graphs as Python that a person would write: x - y, x.topk(2), softtorch.argmax(x, softness=softness_0).
 
-One statement per call, under a comment with the user's line it comes from. The text is what `softfx diff` compares
-and `softfx soften --out` writes; run with the names in `HEADER` it computes what the graph computes.
+Each call is one statement, under a comment with the user's line that it comes from. `softfx diff` compares this text
+and `softfx soften --out` writes it; run with the names in `HEADER` it computes the same as the graph.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import inspect
 import math
 import operator
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
+from torch.fx.node import Argument
 
 import softtorch
 from softfx import torch_private as private
@@ -40,7 +40,7 @@ _INFIX = {
 }  # fmt: skip
 _PREFIX = {operator.neg: "-", operator.invert: "~"}
 _IN_PLACE = {operator.iadd: "+=", operator.isub: "-=", operator.imul: "*=", operator.itruediv: "/="}
-_NAMESPACES: tuple[tuple[str, Any], ...] = (
+_NAMESPACES: tuple[tuple[str, object], ...] = (
     ("softtorch", softtorch),
     ("distributions", distributions),
     ("draws", draws),
@@ -58,7 +58,7 @@ _NAMESPACES: tuple[tuple[str, Any], ...] = (
 
 
 def statements(graph: fx.Graph) -> Iterator[str]:
-    """The graph's calls, a line each, with a comment where the user's line changes."""
+    """The calls of a graph, one on each line, with a comment wherever the user's line changes."""
     last: tuple[str, int] | None = None
     for node in graph.nodes:
         if node.op != "call_function":
@@ -83,7 +83,7 @@ def _statement(node: fx.Node) -> str:
     return f"{node.name} = {call}" if node.users else call
 
 
-def _call(func: Callable[..., Any], args: Any, kwargs: Any) -> str:
+def _call(func: Callable[..., object], args: tuple[Argument, ...], kwargs: Mapping[str, Argument]) -> str:
     if func in _INFIX:
         return f"{_text(args[0])} {_INFIX[func]} {_text(args[1])}"
     if func in _PREFIX:
@@ -97,8 +97,8 @@ def _call(func: Callable[..., Any], args: Any, kwargs: Any) -> str:
     return f"{name_of(func)}({_arguments(args, kwargs)})"
 
 
-def name_of(func: Any) -> str:
-    """How to write a function."""
+def name_of(func: object) -> str:
+    """The name by which the written code reaches a function."""
     name = getattr(func, "__name__", "")
     for prefix, namespace in _NAMESPACES:
         if name and getattr(namespace, name, None) is func:
@@ -111,25 +111,25 @@ def name_of(func: Any) -> str:
     return f"{module}.{getattr(func, '__qualname__', name or type(func).__name__)}"
 
 
-def _arguments(args: Any, kwargs: Any) -> str:
+def _arguments(args: Iterable[Argument], kwargs: Mapping[str, Argument]) -> str:
     return ", ".join([*(_text(arg) for arg in args), *(f"{key}={_text(value)}" for key, value in kwargs.items())])
 
 
-def _key(key: Any) -> str:
-    """What stands between the brackets of x[...]."""
+def _key(key: Argument) -> str:
+    """The text between the brackets of x[...]."""
     if isinstance(key, tuple) and key:
         return ", ".join(_slice(part) for part in key) + ("," if len(key) == 1 else "")
     return _slice(key)
 
 
-def _slice(part: Any) -> str:
+def _slice(part: Argument) -> str:
     if not isinstance(part, slice):
         return _text(part)
     start, stop, step = ("" if bound is None else _text(bound) for bound in (part.start, part.stop, part.step))
     return f"{start}:{stop}" + (f":{step}" if step else "")
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, fx.Node):
         return value.name
     if isinstance(value, float) and not math.isfinite(value):
@@ -149,8 +149,8 @@ def _text(value: Any) -> str:
     return repr(value)
 
 
-def constant_text(value: Any) -> str | None:
-    """An expression for something a graph refers to, or None where there is none."""
+def constant_text(value: object) -> str | None:
+    """An expression for a constant of a graph, or None if there is none."""
     if isinstance(value, Tensor):
         return f"torch.tensor({value.detach().tolist()}, dtype={value.dtype})"
     if inspect.isroutine(value):

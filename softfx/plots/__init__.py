@@ -1,1 +1,1 @@
-"""What `softfx plot` shows: curves of operators, and the gradient that each site of a model passes."""
+"""The pictures of `softfx plot`: curves of operators, and the gradient that each site of a model passes."""

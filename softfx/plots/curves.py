@@ -1,13 +1,13 @@
-"""A softtorch operator as a curve of one number: its value and its derivative, for `softfx plot`.
+"""The value and the derivative of a softtorch operator as curves of one number, for `softfx plot`.
 
-Elementwise operators are taken as they are, with 0 or what `_FILLED` says for further arguments; operators that choose
+Elementwise operators are taken as they are, with what `_FILLED` says for further arguments; operators that choose
 along a dim are given the row (x, -1/2, 1/2). Nothing here draws.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 import softtorch
 from softfx.errors import TargetError, did_you_mean, listed
 from softfx.rules import RULES
+from softfx.rules.soft_operator import returns_indices_alone
 from softtorch.errors import SoftTorchError
 from softtorch.modes import MODES
 
@@ -25,66 +26,72 @@ __all__ = ["Curve", "Operator", "curves", "operator_of"]
 _POINTS = 801  # odd, so that the middle of the range is one of them
 _ROW = (-0.5, 0.5)
 # Arguments without a default, and those whose default would make the operator the identity.
-_FILLED: dict[str, Any] = {
+_FILLED: dict[str, object] = {
     "y": 0.0, "a": -1.0, "b": 1.0, "q": 0.5, "p": 50.0, "k": 1, "threshold": 0.0, "value": 0.0, "dim": -1,
     "boundaries": (-1.0, 0.0, 1.0),
 }  # fmt: skip
-_OWN: dict[str, dict[str, Any]] = {"fmod": {"y": 1.0}, "remainder": {"y": 1.0}, "kthvalue": {"k": 2}}
-_TENSORS = {"isclose": "y", "bucketize": "boundaries"}  # which argument of theirs must be one
-_LAST = ("cummax", "cummin")  # of a running result the end is told, of others the first entry
+# A division by 0 has no curve, and of three entries the middle one is not drawn by min and max already.
+_OWN: Mapping[Callable[..., Any], Mapping[str, Any]] = {
+    softtorch.fmod: {"y": 1.0}, softtorch.remainder: {"y": 1.0}, softtorch.kthvalue: {"k": 2},
+}  # fmt: skip
+# The first entry of a running result is that of the row, at any softness: its end is told, of others the first entry.
+_RUNNING: tuple[Callable[..., Any], ...] = (softtorch.cummax, softtorch.cummin)
 
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator of softtorch and how it becomes a curve."""
+    """An operator of softtorch, with the arguments by which it is a function of one number.
+
+    modes: the soft modes that it has, none if it takes no mode.
+    """
 
     name: str
-    function: Callable[..., Tensor]
-    arguments: dict[str, Any]
-    modes: tuple[str, ...]  # those it has; none where it takes no mode
+    function: Callable[..., Tensor | tuple[Tensor | None, ...]]
+    arguments: dict[str, object]
+    modes: tuple[str, ...]
 
     @property
     def in_a_row(self) -> bool:
-        """Whether it chooses along a dim."""
+        """Return True if it chooses along a dim."""
         return "dim" in self.arguments
 
     @property
     def label(self) -> str:
-        """What is drawn."""
+        """The text that says what is drawn."""
         told = {key: value for key, value in self.arguments.items() if key not in ("dim", "method")}
         shown = "".join(f", {key}={_plain(value)}" for key, value in told.items())
         what = "(x, -1/2, 1/2)" if self.in_a_row else "x"
-        part = ": the weight of x" if self.in_a_row and self.name.startswith("arg") else ""
+        part = ": the weight of x" if self.in_a_row and returns_indices_alone(self.function) else ""
         return f"{self.name}({what}{shown}){part}"
 
-    def __call__(self, x: Tensor, **options: Any) -> Tensor:
+    def __call__(self, x: Tensor, **options: object) -> Tensor:
         """Numbers (n,) to values (n,)."""
         rows = torch.stack([x, *(torch.full_like(x, other) for other in _ROW)], -1) if self.in_a_row else x
         result: Any = self.function(rows, **self.arguments, **options)
         value: Tensor = result[0] if isinstance(result, tuple) else result
-        if self.name == "bucketize":
+        if not self.in_a_row and value.dim() > 1:  # a soft index of each number: its expectation
             return value @ torch.arange(value.shape[-1], dtype=value.dtype)
         while value.dim() > 1:
-            value = value[..., -1 if self.name in _LAST else 0]
+            value = value[..., -1 if self.function in _RUNNING else 0]
         return value
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of the picture: (n,) each."""
+    """One line of the picture, (n,) each; the softness is None for the hard operator."""
 
     mode: str
-    softness: float | None  # None: the hard operator
+    softness: float | None
     x: Tensor = field(repr=False)
     value: Tensor = field(repr=False)
     derivative: Tensor = field(repr=False)
 
 
 def operator_of(name: str, method: str | None = None) -> Operator:
-    """The operator of softtorch that a name means: its own, or that of an operation or a code of softfx.
+    """The operator of softtorch of that name, or the one that softens the operation or code of that name.
 
     Raises:
-        TargetError: there is none, or it is no function of one number.
+        TargetError: there is no such operator, or it is no function of one number.
 
     >>> operator_of("relu").label
     'relu(x)'
@@ -102,11 +109,10 @@ def operator_of(name: str, method: str | None = None) -> Operator:
     parameters = inspect.signature(function).parameters
     first, *others = parameters.values()
     missing = [other for other in others if other.default is other.empty and other.name not in _FILLED]
-    if missing or "generator" in parameters or first.name != "x" or wanted == "histc":
+    arguments = _arguments(function, parameters)
+    callable_on_numbers = not missing and "generator" not in parameters and first.name == "x"
+    if not callable_on_numbers or not _is_of_each_number(Operator(wanted, function, arguments, ())):
         raise TargetError(f"plot: {wanted} is no function of one number, so it has no curve. Name another operator.")
-    arguments = {key: value for key, value in _FILLED.items() if key in parameters} | _OWN.get(wanted, {})
-    if tensor := _TENSORS.get(wanted):
-        arguments[tensor] = torch.tensor(arguments[tensor])
     if method is not None:
         if "method" not in parameters:
             raise TargetError(f"plot: {wanted} takes no method. Leave out --method {method}.")
@@ -115,10 +121,22 @@ def operator_of(name: str, method: str | None = None) -> Operator:
     return Operator(wanted, function, arguments, _modes(operator) if "mode" in parameters else ())
 
 
+def _arguments(function: Callable[..., Tensor], parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """The arguments beside the number, as tensors where the operator takes nothing else."""
+    filled = {key: value for key, value in _FILLED.items() if key in parameters} | dict(_OWN.get(function, {}))
+    return {key: torch.tensor(x) if parameters[key].annotation is Tensor else x for key, x in filled.items()}
+
+
+def _is_of_each_number(operator: Operator) -> bool:
+    """Return True if an operator gives a result for each number, and not one of all numbers together, as histc does."""
+    numbers = torch.zeros(2)
+    return operator(numbers).shape == numbers.shape
+
+
 def curves(
     operator: Operator, modes: Sequence[str] | None, softnesses: Sequence[float], span: tuple[float, float]
 ) -> list[Curve]:
-    """Its curves: for each mode that of the hard operator and one for each softness."""
+    """The curves of an operator: for each mode one of the hard operator and one for each softness."""
     for mode in modes or ():
         if mode not in operator.modes:
             raise TargetError(
@@ -135,7 +153,7 @@ def curves(
 
 
 def _curve(operator: Operator, x: Tensor, mode: str, softness: float | None, shown: str) -> Curve:
-    options: dict[str, Any] = {"mode": mode} if mode else {}
+    options: dict[str, object] = {"mode": mode} if mode else {}
     if softness is not None:
         options["softness"] = softness
     x = x.clone().requires_grad_()
@@ -148,7 +166,7 @@ def _curve(operator: Operator, x: Tensor, mode: str, softness: float | None, sho
 
 
 def _modes(operator: Operator) -> tuple[str, ...]:
-    """The soft modes that work with its method."""
+    """The soft modes in which the operator works with its method."""
     working, failure = [], None
     for mode in (mode for mode in MODES if mode != "hard"):
         try:
@@ -162,14 +180,15 @@ def _modes(operator: Operator) -> tuple[str, ...]:
 
 
 def _canonical(name: str) -> str:
-    """softtorch's name for an operation or a code of softfx."""
+    """The name in softtorch of the operator for an operation or a code of softfx."""
     for rule in RULES.values():
-        if name in (rule.code, rule.op):
-            return rule.soft.removeprefix("softtorch.") if rule.soft.startswith("softtorch.") else rule.op
+        if name in (rule.code, rule.name):
+            return rule.soft.removeprefix("softtorch.") if rule.soft.startswith("softtorch.") else rule.name
     return name
 
 
 def _known() -> dict[str, Callable[..., Tensor]]:
+    """The operators of softtorch that take a softness, by name; straight-through forms have the curves of others."""
     functions = {name: value for name, value in vars(softtorch).items() if inspect.isfunction(value)}
     return {
         name: function
@@ -178,5 +197,5 @@ def _known() -> dict[str, Callable[..., Tensor]]:
     }
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     return f"{value.tolist()}" if isinstance(value, Tensor) else f"{value:g}"

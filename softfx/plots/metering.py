@@ -1,32 +1,37 @@
-"""What gradient each site passes on, in the original and softened: the numbers behind `softfx plot TARGET`.
+"""The gradient that each site passes on, in the original and softened: the numbers of `softfx plot TARGET`.
 
-Both are run by the engine that runs softened calls, with every operand of a site replaced by a copy whose gradient is
-looked at. The loss is the sum of the target's floating results, each element times a fixed random number, for the sum
-of many results (probabilities, ranks) is constant.
+Both are run by the interpreter, under an observer that puts a copy in the place of every operand of a site and looks at
+the gradient of that copy. The loss is the sum of the target's floating results, each element times a fixed random
+number, for the sum of many results (probabilities, ranks) is constant.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from softfx import torch_private as private
+from softfx import torch_private
 from softfx.api import soften
 from softfx.capture.preserve import Preserved
+from softfx.decisions.evidence import Evidence
 from softfx.decisions.policy import Policy
-from softfx.decisions.sites import Key, Sites
-from softfx.interpreter.backends import Call, Direct
-from softfx.interpreter.hard_values import version
-from softfx.interpreter.interpreter import Engine
+from softfx.decisions.site import SiteKey
+from softfx.decisions.sites import Sites
+from softfx.interpreter.call import Call
+from softfx.interpreter.observer import Observer
+from softfx.interpreter.state import RunState
+from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.trees import map_tensors, tensors_in
 from softfx.pipeline.execute import Eager
 from softfx.pipeline.softened import softened
-from softfx.report.record import Report, Site
-from softfx.values.domains import map_tensors, tensors_in
+from softfx.report import Report
+from softfx.report.record import Site
+from softfx.torch_private import version_of
 
 __all__ = ["Passed", "site_gradients"]
 
@@ -42,42 +47,42 @@ class Passed:
     after: float
 
 
-@dataclass
-class _Metered(Engine):
-    """An engine that notes the gradient of the operands of every site."""
+class _Meter(Observer):
+    """Notes the gradient of the operands of every site."""
 
-    squares: dict[Key, float] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.squares: dict[SiteKey, float] = {}
 
-    def _decided(self, call: Call) -> Any:
-        if call.rule is None or not call.is_site:
-            return super()._decided(call)
-        key = self.sites.key(call.rule, call.location)
+    def before_site(self, state: RunState, call: Call) -> Call:
+        assert call.rule is not None  # a site has one
+        key = SiteKey.of(call.rule, call.location)
         self.squares.setdefault(key, 0.0)
         if call.written is not None:  # it must write this very tensor: all of its gradient counts
             self._watch(call.written, key)
-            return super()._decided(call)
-        args, kwargs = map_tensors(lambda tensor: self._tapped(tensor, key), (call.args, call.kwargs))
-        return super()._decided(replace(call, args=args, kwargs=kwargs, tensors=tensors_in((args, kwargs))))
+            return call
+        args, kwargs = map_tensors(lambda tensor: self._watched_copy(state, tensor, key), (call.args, call.kwargs))
+        tensors = tensors_in((args, kwargs))
+        return replace(call, args=args, kwargs=kwargs, tensors=tensors)
 
-    def _tapped(self, tensor: Tensor, key: Key) -> Tensor:
+    def _watched_copy(self, state: RunState, tensor: Tensor, key: SiteKey) -> Tensor:
         """A copy that stands for the same, and is watched."""
-        known = self.values.known(tensor)
+        facts = state.environment.facts(tensor)
         copy = tensor.clone()
         self._watch(copy, key)
-        soft = known.soft
+        soft = facts.soft
         if soft is not None:
-            value = soft.value.clone()
+            value = soft.tensor.clone()
             self._watch(value, key)
-            soft = replace(soft, value=value)
-        hard = known.hard if known.version == version(tensor) else None
-        self.values.set(copy, replace(known, soft=soft, hard=hard, version=version(copy)))
+            soft = soft.with_tensor(value)
+        hard = facts.hard if facts.version == version_of(tensor) else None
+        state.environment.set(copy, replace(facts, soft=soft, hard=hard, version=version_of(copy)))
         return copy
 
-    def _watch(self, tensor: Tensor, key: Key) -> None:
+    def _watch(self, tensor: Tensor, key: SiteKey) -> None:
         if tensor.requires_grad:
             tensor.register_hook(lambda gradient: self._note(key, gradient))  # type: ignore[no-untyped-call]
 
-    def _note(self, key: Key, gradient: Tensor) -> None:
+    def _note(self, key: SiteKey, gradient: Tensor) -> None:
         self.squares[key] += float(gradient.detach().abs().double().square().sum())
 
 
@@ -108,27 +113,29 @@ def site_gradients(
     )
     state = softened(soft, "site_gradients")
     args, kwargs = tuple(example_inputs or ()), dict(example_kwargs or {})
-    before = _measured(target, Eager(Sites(Policy.load("keep")), state.eager.place), args, kwargs)
+    original = Eager(Sites(Policy.load("keep")), Evidence(), state.eager.place)
+    before = _measured(target, original, args, kwargs)
     after = _measured(target, state.eager, args, kwargs)
-    records = zip(state.sites, state.report.sites, strict=True)
-    keys = [(state.sites.key(record.rule, record.location), site) for record, site in records]
-    return state.report, [Passed(site, before.get(key, 0.0), after.get(key, 0.0)) for key, site in keys]
+    pairs = zip(state.sites, state.report.sites, strict=True)
+    passed = [Passed(site, before.get(decision.key, 0.0), after.get(decision.key, 0.0)) for decision, site in pairs]
+    return state.report, passed
 
 
-def _measured(target: Any, eager: Eager, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[Key, float]:
+def _measured(target: Any, eager: Eager, args: Args, kwargs: Kwargs) -> dict[SiteKey, float]:
     """The norm for each site of one run, which leaves no trace."""
-    function: Callable[..., Any] = target.forward if isinstance(target, nn.Module) else target
-    engine = _Metered(eager.sites, Direct())
+    function: Function = target.forward if isinstance(target, nn.Module) else target
+    meter = _Meter()
     with Preserved(target), torch.enable_grad():
-        leaves, structure = private.flatten((args, kwargs))
+        leaves, structure = torch_private.flatten((args, kwargs))
         copies = [_leaf(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-        result = eager._run(engine, target, function, *private.unflatten(copies, structure))
+        own_args, own_kwargs = torch_private.unflatten(copies, structure)
+        result = eager.observed(meter, target, function, own_args, own_kwargs)
         parameters = list(target.parameters()) if isinstance(target, nn.Module) else []
         sources = [leaf for leaf in (*copies, *parameters) if isinstance(leaf, Tensor) and leaf.requires_grad]
         loss = _loss(result)
         if loss is not None and sources:
             torch.autograd.grad(loss, sources, allow_unused=True)
-    return {key: math.sqrt(square) for key, square in engine.squares.items()}
+    return {key: math.sqrt(square) for key, square in meter.squares.items()}
 
 
 def _leaf(tensor: Tensor) -> Tensor:
@@ -138,7 +145,7 @@ def _leaf(tensor: Tensor) -> Tensor:
 
 def _loss(result: Any) -> Tensor | None:
     """A number that depends on every floating result; none where nothing carries a gradient."""
-    leaves = [leaf for leaf in private.leaves(result) if isinstance(leaf, Tensor) and leaf.requires_grad]
+    leaves = [leaf for leaf in torch_private.leaves(result) if isinstance(leaf, Tensor) and leaf.requires_grad]
     generator = torch.Generator().manual_seed(_SEED)
     terms = [leaf.double() * torch.randn(leaf.shape, generator=generator).to(leaf.device) for leaf in leaves]
     return torch.stack([term.sum() for term in terms]).sum() if terms else None

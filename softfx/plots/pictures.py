@@ -1,7 +1,7 @@
-"""Pictures: an operator's curves, and the gradient each site of a model passes. The only file that knows matplotlib.
+"""Pictures of the curves of an operator, and of the gradient that each site of a model passes on.
 
-matplotlib is imported when a picture is drawn, without its global state: no backend is chosen, no window opened. What
-is drawn comes from `curves` and `metering`.
+This is the only module that knows matplotlib. It is imported when a picture is drawn, without its global state: no
+backend is chosen and no window opened. The data comes from `curves` and `metering`.
 """
 
 from __future__ import annotations
@@ -9,28 +9,33 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from torch import Tensor
 
 from softfx.errors import MissingPackageError, SoftfxError
 from softfx.plots.curves import Curve, Operator
 from softfx.plots.metering import Passed
+from softfx.report.record import SiteAction
 from softfx.report.words import ACTION_WORDS, short_path
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["operator_figure", "save", "sites_figure"]
 
 _INK, _PALE = "#30343b", "#c9ced6"
 _SHADES = ("#9ecbe8", "#3d8ecb", "#174f8a", "#f0a35e", "#c8502d", "#7a1f12")  # softest first
-_COLORS = {
+_COLORS: dict[SiteAction, str] = {
     "soft": "#2a9d60",
     "straight_through": "#1f95b8",
     "guard": "#3d62c4",
     "keep": "#c9a227",
     "blocked": "#c8372d",
 }
-_MOST = 60  # sites that a picture can hold; the others are counted in its title
+_MOST = 60  # the sites that a picture can hold; its title counts the others
 _STYLE = {
     "font.size": 9.0,
     "axes.edgecolor": _INK,
@@ -46,7 +51,7 @@ _STYLE = {
 
 
 def save(figure: Figure, path: str) -> None:
-    """Write a picture; the ending of the name says how."""
+    """Write a picture in the format that the ending of the name asks for."""
     try:
         figure.savefig(path, dpi=160)
     except (OSError, ValueError) as error:
@@ -57,7 +62,7 @@ def save(figure: Figure, path: str) -> None:
 
 
 def operator_figure(operator: Operator, drawn: Sequence[Curve]) -> Figure:
-    """Value above, derivative below, a column for each mode, a line for each softness, the hard operator dashed."""
+    """The picture of an operator: value above derivative, a column for each mode, a line for each softness."""
     modes = list(dict.fromkeys(curve.mode for curve in drawn))
     softest = sorted({curve.softness for curve in drawn if curve.softness is not None}, reverse=True)
     shades = dict(zip(softest, _spread(len(softest)), strict=True))
@@ -81,7 +86,7 @@ def operator_figure(operator: Operator, drawn: Sequence[Curve]) -> Figure:
     return figure
 
 
-def _draw(axis: Any, curve: Curve, line: Any, shades: dict[float, str]) -> None:
+def _draw(axis: Axes, curve: Curve, line: Tensor, shades: dict[float, str]) -> None:
     if curve.softness is None:
         axis.plot(curve.x, line, color=_INK, linewidth=1.1, linestyle=(0, (4, 2)), label="hard", zorder=3)
     else:
@@ -89,7 +94,7 @@ def _draw(axis: Any, curve: Curve, line: Any, shades: dict[float, str]) -> None:
 
 
 def _spread(count: int) -> list[str]:
-    """That many shades, as far apart as they go; the last ones again where there are too many."""
+    """So many shades, as far apart as possible; the last one is repeated if there are not enough."""
     if count <= 3:
         return list(_SHADES[:3][3 - count :])
     return [_SHADES[min(number, len(_SHADES) - 1)] for number in range(count)]
@@ -99,12 +104,12 @@ def _spread(count: int) -> list[str]:
 
 
 def sites_figure(target: str, passed: Sequence[Passed]) -> Figure:
-    """A line for each site, from the gradient norm it passes in the original to that under the policy."""
+    """The picture of a model: for each site a line from the gradient norm in the original to that under the policy."""
     shown = list(passed[:_MOST])
     norms = [norm for site in shown for norm in (site.before, site.after) if 0 < norm < math.inf]
     least, largest = (min(norms), max(norms)) if norms else (1.0, 10.0)
     lowest, highest = math.floor(math.log10(least)), math.ceil(math.log10(largest))
-    zero = 10.0 ** (lowest - 1)  # where nothing is drawn on an axis of logarithms
+    zero = 10.0 ** (lowest - 1)  # the place of 0 on the logarithmic axis
     decades = range(lowest, highest + 1, max(1, (highest - lowest) // 7))
     with _style():
         figure = _figure(8.6, 1.5 + 0.34 * max(len(shown), 2))
@@ -128,7 +133,7 @@ def sites_figure(target: str, passed: Sequence[Passed]) -> Figure:
     return figure
 
 
-def _dumbbell(axis: Any, row: int, site: Passed, zero: float, infinite: float) -> None:
+def _dumbbell(axis: Axes, row: int, site: Passed, zero: float, infinite: float) -> None:
     color = _COLORS[site.site.action]
     ends = [_placed(norm, zero, infinite) for norm in (site.before, site.after)]
     axis.plot(ends, [row, row], color=color, linewidth=1.8, alpha=0.55, solid_capstyle="round", zorder=2)
@@ -151,7 +156,7 @@ def _row_label(passed: Passed) -> str:
     return f"{site.op}  {where}" + (f"  {site.module}" if site.module else "")
 
 
-def _legend(figure: Figure, axis: Any, shown: Sequence[Passed]) -> None:
+def _legend(figure: Figure, axis: Axes, shown: Sequence[Passed]) -> None:
     (before,) = axis.plot([], [], marker="o", markersize=7, color="white", markeredgecolor=_INK, linestyle="")
     actions = [action for action in _COLORS if any(site.site.action == action for site in shown)]
     dots = [axis.plot([], [], marker="o", markersize=4.5, color=_COLORS[a], linestyle="")[0] for a in actions]
@@ -168,7 +173,7 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
-def _style() -> Any:
+def _style() -> AbstractContextManager[None]:
     try:
         import matplotlib
     except ModuleNotFoundError as error:

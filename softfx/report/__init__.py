@@ -1,5 +1,10 @@
-"""How a report is shown: in a terminal (`render`, the only file that knows rich), as text, markdown or sarif.
+"""The report and its formats: text, markdown, sarif, and the terminal.
 
-Each file is one format; `words` holds what they say in common. To add a format, write a function from a Report to a
-string in a file of its own and name it in `softfx.cli.output`.
+`record` holds the data, `words` the sentences that the formats share, and each format is one file; `terminal` is the
+only module that knows rich. To add a format, write a function from a `ReportData` to a string in a file of its own
+and name it in `softfx.cli.output`.
 """
+
+from softfx.report.report import Report
+
+__all__ = ["Report"]

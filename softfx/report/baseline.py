@@ -1,6 +1,7 @@
-"""What a report says that an earlier one did not: for code that has findings already, and is to get no more.
+"""The findings of a report that an earlier report, the baseline, does not have.
 
-A site is known by what it is and where it stands in the code, not by its line number: lines move.
+Code that has findings already can so be kept from getting more. A site is recognised by its operation, module, file
+and source text, not by its line number, for lines move.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from softfx.errors import TargetError
-from softfx.report.record import Break, Report, Site
+from softfx.report import Report
+from softfx.report.record import Break, Site
 
 __all__ = ["read_baseline", "since"]
 
-T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 def read_baseline(path: str) -> Report:
@@ -25,15 +27,15 @@ def read_baseline(path: str) -> Report:
     try:
         return Report.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        told = error.strerror if isinstance(error, OSError) else f"it is no report ({type(error).__name__}: {error})"
+        reason = error.strerror if isinstance(error, OSError) else f"it is no report ({type(error).__name__}: {error})"
         raise TargetError(
-            f"--baseline {path}: {told}. It is what softfx check --format json writes. "
+            f"--baseline {path}: {reason}. It is what softfx check --format json writes. "
             f"Write one: softfx check TARGET --format json > {path}"
         ) from error
 
 
 def since(report: Report, baseline: Report) -> Report:
-    """`report` without the sites, breaks and starved names that `baseline` has, decided the same."""
+    """The report without the sites, breaks and unreached names that `baseline` has with the same decision."""
     return replace(
         report,
         sites=_new(report.sites, baseline.sites, _site),
@@ -42,8 +44,8 @@ def since(report: Report, baseline: Report) -> Report:
     )
 
 
-def _new(now: Iterable[T], before: Iterable[T], key: Callable[[T], object]) -> list[T]:
-    """Those of `now` that are not in `before`; two alike need two alike there."""
+def _new(now: Iterable[Item], before: Iterable[Item], key: Callable[[Item], object]) -> list[Item]:
+    """The items of `now` that `before` does not have; for two equal ones it needs to have two."""
     known = Counter(map(key, before))
     found = []
     for item in now:

@@ -1,21 +1,24 @@
-"""From decided sites to the report that is handed out."""
+"""`make_report`: the report of the sites of a call, as they are decided at the moment."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from torch import Tensor
 
 from softfx.capture.program import Seen
-from softfx.decisions.sites import SiteRecord, Sites
+from softfx.decisions.evidence import Evidence
+from softfx.decisions.site import Decision
+from softfx.decisions.sites import Sites
 from softfx.locations import source_line
-from softfx.report.record import Report, Site
+from softfx.report import Report
+from softfx.report.record import Consumer, Site
 
 __all__ = ["make_report"]
 
 
-def make_report(name: str, seen: Seen, sites: Sites, executor: str) -> Report:
-    """The report of the sites of a call so seen as they stand now."""
+def make_report(name: str, seen: Seen, sites: Sites, evidence: Evidence, executor: str) -> Report:
+    """The report of a call that was captured as `seen` says, with the decisions that its sites have now."""
     return Report(
         target=name,
         frontend=seen.frontend,
@@ -23,19 +26,19 @@ def make_report(name: str, seen: Seen, sites: Sites, executor: str) -> Report:
         graphs=seen.graphs,
         breaks=list(seen.breaks),
         executor=executor,
-        static=len(sites.static),
-        sites=[_site(record, sites) for record in sites],
-        starved=list(seen.starved),
+        static=sum(key not in sites for key in evidence.static),
+        sites=[_site(decision, evidence) for decision in sites],
+        starved=list(seen.unreached),
     )
 
 
-def _site(record: SiteRecord, sites: Sites) -> Site:
+def _site(record: Decision, evidence: Evidence) -> Site:
     options = record.resolved.options if record.acts else {}
     takes = record.rule.options
     return Site(
         id=record.id,
         code=record.rule.code,
-        op=record.rule.op,
+        op=record.rule.name,
         module=record.location.module,
         file=record.location.file,
         line=record.location.line,
@@ -45,17 +48,17 @@ def _site(record: SiteRecord, sites: Sites) -> Site:
         mode=options.get("mode", "smooth") if record.acts and "mode" in takes else None,
         method=_method(options, takes) if record.acts else None,
         softness=_number(record.softness) if record.acts and "softness" in takes else None,
-        region=sites.region(record.id) if record.acts else None,
+        region=evidence.region(record.id) if record.acts else None,
         decided_by=record.resolved.decided_by,
         reason=record.reason,
-        consumers=list(record.consumers.values()),
+        consumers=[Consumer(*use) for use in evidence.of(record.id).uses],
         estimator=record.resolved.estimator if record.action == "straight_through" else None,
     )
 
 
-def _method(options: Any, takes: tuple[str, ...]) -> str | None:
+def _method(options: Mapping[str, object], takes: tuple[str, ...]) -> str | None:
     return str(options["method"]) if "method" in takes and "method" in options else None
 
 
-def _number(softness: Any) -> float:
+def _number(softness: Tensor | float) -> float:
     return float(softness.detach()) if isinstance(softness, Tensor) and softness.numel() == 1 else float(softness)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from softfx.report.record import ReportData
 from softfx.report.words import (
     ACTION_WORDS,
     Group,
@@ -16,18 +16,15 @@ from softfx.report.words import (
     short_path,
 )
 
-if TYPE_CHECKING:
-    from softfx.report.record import Report
-
 __all__ = ["report_markdown"]
 
 
-def report_markdown(report: Report) -> str:
-    """The whole report, without a newline at the end."""
+def report_markdown(report: ReportData) -> str:
+    """The whole report as markdown, without a newline at the end."""
     return "\n".join(_lines(report))
 
 
-def _lines(report: Report) -> Iterator[str]:
+def _lines(report: ReportData) -> Iterator[str]:
     yield f"# softfx report for {_code(report.target)}"
     yield from ("", " ".join(capture_lines(report)), "", counts_line(report))
     for file, groups in by_file(report.sites).items():
@@ -61,7 +58,7 @@ def _row(group: Group) -> str:
 
 
 def _code(text: str) -> str:
-    """Code that survives backticks and the bars of a table."""
+    """The text as code, whatever backticks and bars it holds; a bar would end the cell of a table."""
     if not text:
         return ""
     fence = "``" if "`" in text else "`"

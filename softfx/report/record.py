@@ -1,7 +1,8 @@
-"""The report: every site, where it is, what was decided and why. Plain data.
+"""The data of a report: every site, where it is, the decision about it and the reason.
 
-How it is shown is elsewhere: `formats` (text, markdown, sarif), `render` (a terminal). `to_dict` is the
-documented format of `--format json`; new keys go at the end of their object.
+This module only holds data. The formats (text, markdown, sarif, terminal) read it and are not known here; `Report` in
+`softfx.report.report` adds the text to it. `to_dict` is the documented format of `--format json`; new keys go at the
+end of their object.
 """
 
 from __future__ import annotations
@@ -9,11 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from softfx.report.text import report_text
-
-__all__ = ["ACTIONS", "Break", "Consumer", "Report", "Site", "SiteAction"]
+__all__ = ["ACTIONS", "Break", "Consumer", "ReportData", "Site", "SiteAction"]
 
 SiteAction = Literal["soft", "straight_through", "guard", "keep", "blocked"]
 ACTIONS: tuple[SiteAction, ...] = ("soft", "straight_through", "guard", "keep", "blocked")
@@ -21,7 +20,7 @@ ACTIONS: tuple[SiteAction, ...] = ("soft", "straight_through", "guard", "keep", 
 
 @dataclass
 class Consumer:
-    """An operation that uses a site's result, and whether it gets the soft value or only the hard one."""
+    """An operation that uses the result of a site, and the value that it gets: the soft one or only the hard one."""
 
     op: str
     file: str
@@ -49,7 +48,7 @@ class Site:
     decided_by: str = ""
     reason: str = ""
     consumers: list[Consumer] = field(default_factory=list)
-    estimator: str | None = None  # what gives the derivative instead of the soft form
+    estimator: str | None = None  # the source of the derivative where that is not the soft form
 
 
 @dataclass
@@ -62,11 +61,11 @@ class Break:
 
 
 @dataclass
-class Report:
-    """What was found in a target and what was done about it.
+class ReportData:
+    """The sites found in a target, the decisions about them, and how the target was captured.
 
-    static: operations that depend on no float input or parameter, left alone and not listed.
-    starved: parameters and inputs that get no gradient at all in the original.
+    static: the number of operations that depend on no float input or parameter. They are left alone and not listed.
+    starved: the parameters and inputs that receive no gradient at all in the original.
     """
 
     target: str
@@ -81,7 +80,7 @@ class Report:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many sites were found, and how many got each decision; the second sum to the first."""
+        """The number of sites found and the number with each decision; the latter sum to the former."""
         by_action = Counter(site.action for site in self.sites)
         return {"found": len(self.sites)} | {action: by_action[action] for action in ACTIONS}
 
@@ -105,8 +104,8 @@ class Report:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Report:
-        """The report that `to_dict` gave `data`."""
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The report that `to_dict` turned into `data`."""
         capture = data["capture"]
         sites = [
             Site(**{**site, "consumers": [Consumer(**consumer) for consumer in site["consumers"]]})
@@ -123,6 +122,3 @@ class Report:
             sites,
             list(data.get("starved", ())),
         )
-
-    def __str__(self) -> str:
-        return report_text(self)

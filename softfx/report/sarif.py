@@ -5,32 +5,35 @@ from __future__ import annotations
 import json
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from softfx.report.record import ReportData, Site, SiteAction
 from softfx.report.words import ACTION_WORDS, settings
 from softfx.rules import RULES
-
-if TYPE_CHECKING:
-    from softfx.report.record import Report, Site
 
 __all__ = ["report_sarif"]
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-# Blocked: wanted and not had. Kept: a gradient stays cut. The rest has been dealt with.
-_LEVELS = {"blocked": "error", "keep": "warning", "soft": "note", "straight_through": "note", "guard": "note"}
+# A blocked site was to be softened and cannot be; at a kept one a gradient stays cut; the others are dealt with.
+_LEVELS: dict[SiteAction, str] = {
+    "blocked": "error",
+    "keep": "warning",
+    "soft": "note",
+    "straight_through": "note",
+    "guard": "note",
+}
 
 
-def report_sarif(report: Report) -> str:
-    """The whole report, without a newline at the end."""
+def report_sarif(report: ReportData) -> str:
+    """The whole report as SARIF, without a newline at the end."""
     rules = sorted(RULES.values(), key=lambda rule: rule.code)
     index = {rule.code: place for place, rule in enumerate(rules)}
-    driver: dict[str, Any] = {
+    driver: dict[str, object] = {
         "name": "softfx",
         "rules": [
             {
                 "id": rule.code,
-                "name": rule.op,
-                "shortDescription": {"text": f"{rule.op} ({rule.family})"},
+                "name": rule.name,
+                "shortDescription": {"text": f"{rule.name} ({rule.family})"},
                 "fullDescription": {"text": rule.why},
                 "help": {"text": rule.keep or rule.why},
                 "defaultConfiguration": {"level": "warning"},
@@ -50,11 +53,11 @@ def report_sarif(report: Report) -> str:
     return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2)
 
 
-def _result(site: Site, index: dict[str, int]) -> dict[str, Any]:
-    region: dict[str, Any] = {"startLine": max(site.line, 1)}
+def _result(site: Site, index: dict[str, int]) -> dict[str, object]:
+    region: dict[str, object] = {"startLine": max(site.line, 1)}
     if site.source:
         region["snippet"] = {"text": site.source}
-    location: dict[str, Any] = {
+    location: dict[str, object] = {
         "physicalLocation": {"artifactLocation": {"uri": _uri(site.file)}, "region": region},
     }
     if site.module:
@@ -65,7 +68,7 @@ def _result(site: Site, index: dict[str, int]) -> dict[str, Any]:
         site.reason,
         f"decided by {site.decided_by}",
     )
-    result: dict[str, Any] = {
+    result: dict[str, object] = {
         "ruleId": site.code,
         "level": _LEVELS[site.action],
         "message": {"text": "; ".join(part for part in parts if part)},
@@ -78,7 +81,7 @@ def _result(site: Site, index: dict[str, int]) -> dict[str, Any]:
 
 
 def _uri(file: str) -> str:
-    """Relative where the file is below the current folder, so that a code host can find it."""
+    """The URI of a file, relative where it is below the current folder, so that a code host can find it."""
     path = Path(file)
     if path.is_absolute():
         here = Path.cwd()

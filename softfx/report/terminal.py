@@ -1,8 +1,7 @@
-"""What softfx shows in a terminal. The only file that knows rich.
+"""The views of softfx in a terminal. This is the only module that knows rich.
 
-Each `*_view` turns plain data into something rich prints; `show` prints it, `progress` tells of long work.
-Nothing here decides anything: the words come from `formats.words`, the facts from the report and the rule
-table.
+Each `*_view` turns plain data into a renderable of rich; `show` prints one, and `progress` reports long work. Nothing
+is decided here: the words come from `softfx.report.words`, the facts from the report and the rule table.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from softfx.report.record import Report, Site
+from softfx.report.record import ReportData, Site, SiteAction
 from softfx.report.words import (
     ACTION_WORDS,
     Group,
@@ -36,7 +35,7 @@ from softfx.report.words import (
     hints,
     short_path,
 )
-from softfx.rules.rule import Rule
+from softfx.rules.rule import Family, Rule
 
 __all__ = [
     "code_view",
@@ -50,14 +49,14 @@ __all__ = [
 ]
 
 _THEME = "ansi_dark"  # the terminal's own sixteen colours
-_STYLES = {
+_STYLES: dict[SiteAction, str] = {
     "soft": "bold green",
     "straight_through": "bold cyan",
     "guard": "bold blue",
     "keep": "yellow",
     "blocked": "bold red",
 }
-_FAMILY_STYLES = {
+_FAMILY_STYLES: dict[Family, str] = {
     "discrete": "cyan",
     "kink": "yellow",
     "random": "magenta",
@@ -71,15 +70,15 @@ _PATIENCE = 1.0  # seconds before work counts as long
 
 
 def show(view: RenderableType, file: IO[str] | None = None, width: int | None = None) -> None:
-    """Print a view to a terminal."""
+    """Print a view to a file, stdout by default, in so many columns or the width of the terminal."""
     Console(file=file or sys.stdout, width=width, highlight=False).print(view)
 
 
 # -- the report ----------------------------------------------------------------------------------------------
 
 
-def report_view(report: Report) -> RenderableType:
-    """The report: sites by file with their source, then what else there is to know."""
+def report_view(report: ReportData) -> RenderableType:
+    """The report: sites by file with their source, then breaks, unreached names, explanations, counts and hints."""
     parts: list[RenderableType] = [Text(report.target, style="bold")]
     parts += [Text(line, style="dim") for line in capture_lines(report)]
     for file, groups in by_file(report.sites).items():
@@ -143,7 +142,7 @@ def _item(name: str, text: str) -> RenderableType:
     return Padding(Lines(Text(name, style="bold"), Padding(Text(text), _INDENT, expand=False)), _INDENT, expand=False)
 
 
-def _counts(report: Report) -> Text:
+def _counts(report: ReportData) -> Text:
     text = Text(counts_line(report), style="bold")
     for action, word in ACTION_WORDS.items():
         text.highlight_regex(rf"\b\d+ {word}\b", _STYLES[action])
@@ -166,13 +165,15 @@ def rules_view(rules: Sequence[Rule]) -> RenderableType:
     for rule in rules:
         family = Text(rule.family, style=_FAMILY_STYLES.get(rule.family, ""))
         becomes, options = Text(rule.soft or "stays hard"), Text(", ".join(rule.options))
-        table.add_row(Text(rule.code, style="bold"), Text(rule.op), family, becomes, options)
+        table.add_row(Text(rule.code, style="bold"), Text(rule.name), family, becomes, options)
     return table
 
 
 def rule_view(rule: Rule, lines: Iterable[tuple[str, str]]) -> RenderableType:
     """The page of one operation; `lines` are its facts as (name, text)."""
-    title = Text.assemble((rule.code, "bold"), " ", (rule.op, "bold"), "  ", (rule.family, _FAMILY_STYLES[rule.family]))
+    title = Text.assemble(
+        (rule.code, "bold"), " ", (rule.name, "bold"), "  ", (rule.family, _FAMILY_STYLES[rule.family])
+    )
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -185,7 +186,7 @@ def rule_view(rule: Rule, lines: Iterable[tuple[str, str]]) -> RenderableType:
 
 
 def decisions_view(rows: Iterable[tuple[Site, str, str]]) -> RenderableType:
-    """The decision of each site; rows are (site, place, settings)."""
+    """The decision for each site; rows are (site, place, settings)."""
     parts: list[RenderableType] = []
     for site, place, words in rows:
         action = (ACTION_WORDS[site.action], _STYLES[site.action])
@@ -220,7 +221,7 @@ def _table(*columns: str) -> Table:
 
 @contextmanager
 def progress(message: str) -> Iterator[None]:
-    """Tell on stderr what is going on, if stderr is a terminal and it takes long."""
+    """Show a message on stderr while the block runs, if stderr is a terminal and the block takes long."""
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         yield

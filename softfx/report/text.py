@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from softfx.report.record import ReportData
 from softfx.report.words import (
     Group,
     by_file,
@@ -20,18 +20,15 @@ from softfx.report.words import (
     visible_path,
 )
 
-if TYPE_CHECKING:
-    from softfx.report.record import Report
-
 __all__ = ["report_text"]
 
 
-def report_text(report: Report, width: int = 100) -> str:
-    """The whole report, without a newline at the end."""
+def report_text(report: ReportData, width: int = 100) -> str:
+    """The whole report as text, without a newline at the end."""
     return "\n".join(line.rstrip() for line in _lines(report, width))
 
 
-def _lines(report: Report, width: int) -> Iterator[str]:
+def _lines(report: ReportData, width: int) -> Iterator[str]:
     yield f"softfx report for {report.target}"
     yield from _prose(" ".join(capture_lines(report)), width)
     for file, groups in by_file(report.sites).items():

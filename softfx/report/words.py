@@ -1,4 +1,4 @@
-"""What every format says in the same words: decisions, settings, counts, hints, and which sites go together.
+"""The words that all formats share: decisions, settings, counts and hints, and the grouping of sites.
 
 Sites that differ only in their module (the layers of a network) are one group.
 """
@@ -9,13 +9,10 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from softfx.errors import listed
+from softfx.report.record import ReportData, Site, SiteAction
 from softfx.rules import RULES
-
-if TYPE_CHECKING:
-    from softfx.report.record import Report, Site
 
 __all__ = [
     "ACTION_WORDS",
@@ -32,7 +29,7 @@ __all__ = [
     "visible_path",
 ]
 
-ACTION_WORDS = {
+ACTION_WORDS: dict[SiteAction, str] = {
     "soft": "soft",
     "straight_through": "straight-through",
     "guard": "guarded",
@@ -62,7 +59,7 @@ class Group:
 
 
 def by_file(sites: Iterable[Site]) -> dict[str, list[Group]]:
-    """Groups by file in the order of first appearance, by line inside a file."""
+    """The groups by file: files in the order of their first site, groups in the order of their lines."""
     found: dict[str, dict[object, list[Site]]] = {}
     for site in sites:
         consumers = tuple((c.op, c.file, c.line) for c in site.consumers if c.takes == "hard")
@@ -82,7 +79,7 @@ def by_file(sites: Iterable[Site]) -> dict[str, list[Group]]:
 
 
 def settings(site: Site) -> str:
-    """'mode smooth, method softsort, softness 0.1', as far as they apply."""
+    """The settings of a soft site as words, such as 'mode smooth, method softsort, softness 0.1'."""
     if site.action not in ("soft", "straight_through"):
         return ""
     parts = [("estimator", site.estimator), ("mode", site.mode), ("method", site.method)]
@@ -93,7 +90,7 @@ def settings(site: Site) -> str:
 
 
 def details(group: Group) -> list[str]:
-    """Lines about one group: where in the model, with what settings, decided by what, why, and what cuts it off."""
+    """The lines about one group: its modules, its settings, the entry that decided, the reason, and the cuts."""
     site, lines = group.first, []
     if group.modules:
         lines.append(f"in {listed(group.modules, 4)}")
@@ -106,16 +103,16 @@ def details(group: Group) -> list[str]:
     return lines
 
 
-def capture_lines(report: Report) -> list[str]:
-    """How the target was seen and how it runs."""
+def capture_lines(report: ReportData) -> list[str]:
+    """The sentences that tell how the target was captured and how it runs."""
     breaks = f", {plural(len(report.breaks), 'break')}" if report.breaks else ""
     seen = f"Seen by {report.frontend} ({plural(report.graphs, 'graph')}{breaks})"
     seen += f", run by the {report.executor} executor."
     return [seen, _sentence(report.why_frontend)] if report.why_frontend else [seen]
 
 
-def counts_line(report: Report) -> str:
-    """'7 sites: 3 soft, 4 kept. 12 static operations were left alone.'"""
+def counts_line(report: ReportData) -> str:
+    """The counts as sentences, such as '7 sites: 3 soft, 4 kept. 12 static operations ... were left alone.'"""
     counts = report.counts
     parts = [f"{counts[action]} {word}" for action, word in ACTION_WORDS.items() if counts[action]]
     text = plural(counts["found"], "site") + (": " + ", ".join(parts) if parts else "") + "."
@@ -126,14 +123,14 @@ def counts_line(report: Report) -> str:
     return text
 
 
-def explanations(report: Report) -> list[tuple[str, str, str]]:
-    """(code, operation, why it matters) for each operation in the report, by code."""
+def explanations(report: ReportData) -> list[tuple[str, str, str]]:
+    """The code, the operation and the reason why it matters, for each operation in the report, sorted by code."""
     ops = {site.op for site in report.sites}
     return sorted((RULES[op].code, op, RULES[op].why) for op in ops if op in RULES)
 
 
-def hints(report: Report) -> list[str]:
-    """What to do next, for what is in this report."""
+def hints(report: ReportData) -> list[str]:
+    """The next steps that this report suggests."""
     if not report.sites:
         return ["Nothing to act on: no operation here stands between a float and its gradient."]
     lines = []
@@ -162,7 +159,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def visible_path(file: str) -> str:
-    """The path as one would type it: relative below the current folder, whole elsewhere."""
+    """The path as one would type it: relative for a file below the current folder, whole for any other."""
     try:
         relative = Path(file).relative_to(Path.cwd())
     except ValueError:
@@ -171,7 +168,7 @@ def visible_path(file: str) -> str:
 
 
 def short_path(file: str) -> str:
-    """The path for people: without what leads to an installed package."""
+    """The path for people to read: without the folders that lead to an installed package."""
     for folder in ("site-packages", "dist-packages"):
         head, found, tail = file.rpartition(f"{os.sep}{folder}{os.sep}")
         if found and head:
@@ -180,6 +177,6 @@ def short_path(file: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    """Capital letter and full stop, without touching names inside."""
+    """The text with a capital letter and a full stop; names inside stay as they are."""
     text = text.strip()
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

@@ -1,1 +1,1 @@
-"""Softness while a model trains: schedules, callbacks, and setting it by hand."""
+"""The softness while a model trains: set by hand, by schedules, and by callbacks of training loops."""

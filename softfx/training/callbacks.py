@@ -1,18 +1,19 @@
-"""Softness schedules inside the training loops of other packages: `LightningSoftness`, `TransformersSoftness`.
+"""Softness schedules in the training loops of other packages: `LightningSoftness`, `TransformersSoftness`.
 
-The packages are imported when a name is first used; softfx does not depend on them. What both share is in `_Driver`;
-a further loop is one class of hooks here and one line in `_BASES`.
+The packages are imported when a name is first used; softfx does not depend on them. `_Driver` is the part that both
+share; to add a loop, write one class of hooks and one line in `_BASES`.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
 
 from softfx.errors import MissingPackageError, ScheduleError
 from softfx.training.schedules import SoftnessSchedule
 
-if TYPE_CHECKING:  # made on demand, see __getattr__
+if TYPE_CHECKING:  # made on demand by __getattr__
     LightningSoftness: Any
     TransformersSoftness: Any
 
@@ -21,17 +22,39 @@ __all__ = ["LightningSoftness", "TransformersSoftness"]
 _INTERVALS = ("epoch", "step")
 
 
+class _Trainer(Protocol):
+    """The part of lightning's Trainer that is read here."""
+
+    current_epoch: int
+    global_step: int
+
+
+class _LightningModule(Protocol):
+    """The part of lightning's LightningModule that is called here."""
+
+    def log(self, name: str, value: float) -> object: ...
+
+
+class _TrainerState(Protocol):
+    """The part of the transformers' TrainerState that is read and written here."""
+
+    epoch: float | None
+    global_step: int
+    stateful_callbacks: dict[str, Any]  # whatever callbacks save
+    log_history: list[object]
+
+
 class _Driver:
-    """Keeps a schedule at the loop's own count.
+    """Keeps a schedule at the count of the loop.
 
     Args:
         schedule: made before training starts, with the softened model or a tensor as its target. While the loop is in
             epoch (or at optimizer step) k, the schedule is at its epoch k.
-        interval: what the schedule counts: "epoch", or "step", an optimizer step.
-        name: under which the softness is logged and its state saved; one for each callback.
+        interval: the unit that the schedule counts: "epoch", or "step" for optimizer steps.
+        name: the name under which the softness is logged and its state saved; each callback needs one of its own.
 
     Raises:
-        ScheduleError: no schedule, or another interval.
+        ScheduleError: `schedule` is no schedule, or the interval is another.
     """
 
     def __init__(self, schedule: SoftnessSchedule, interval: str = "epoch", name: str = "softness") -> None:
@@ -46,10 +69,10 @@ class _Driver:
         self.schedule, self.interval, self.name = schedule, interval, name
 
     def reach(self, interval: str, count: int) -> bool:
-        """Step up to `count`, if this is what is counted; whether it is.
+        """Step up to `count` if the schedule counts this interval, and return True if it does.
 
-        Going by the loop's count, not by how often a hook was called, makes no difference between a run and one that
-        was resumed, wherever in the epoch its checkpoint was written.
+        The count is the loop's own, not the number of calls of a hook, so that a run that was resumed is like any
+        other, wherever in the epoch its checkpoint was written.
         """
         if interval != self.interval:
             return False
@@ -63,48 +86,52 @@ class _Lightning(_Driver):
 
     @property
     def state_key(self) -> str:
-        """Where in a checkpoint the schedule's state is."""
+        """The key of the schedule's state in a checkpoint."""
         return f"softfx.{self.name}"
 
-    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        """Reach the epoch."""
+    def on_train_epoch_start(self, trainer: _Trainer, pl_module: _LightningModule) -> None:
+        """Step up to the epoch of the loop."""
         if self.reach("epoch", trainer.current_epoch):
             pl_module.log(self.name, self.schedule.get_last_softness())
 
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Reach the optimizer step."""
+    def on_train_batch_start(
+        self, trainer: _Trainer, pl_module: _LightningModule, batch: object, batch_idx: int
+    ) -> None:
+        """Step up to the optimizer step of the loop."""
         if self.reach("step", trainer.global_step):
             pl_module.log(self.name, self.schedule.get_last_softness())
 
     def state_dict(self) -> dict[str, Any]:
-        """The schedule's."""
+        """The state of the schedule."""
         return self.schedule.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where the checkpoint was written."""
+        """Continue where the checkpoint was written."""
         self.schedule.load_state_dict(state_dict)
 
 
 class _Transformers(_Driver):
     """A callback of the transformers Trainer that drives a softness schedule, logs and saves the softness."""
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Go on where the checkpoint was written, if training is resumed from one."""
+    def on_train_begin(self, args: object, state: _TrainerState, control: object, **kwargs: object) -> None:
+        """Continue where the checkpoint was written, if training is resumed from one."""
         if saved := state.stateful_callbacks.get(self._key):
             self.schedule.load_state_dict(saved)
 
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Reach the epoch."""
+    def on_epoch_begin(self, args: object, state: _TrainerState, control: object, **kwargs: object) -> None:
+        """Step up to the epoch of the loop."""
         self.reach("epoch", int(state.epoch or 0))
         self._save(state)
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Reach the optimizer step."""
+    def on_step_begin(self, args: object, state: _TrainerState, control: object, **kwargs: object) -> None:
+        """Step up to the optimizer step of the loop."""
         self.reach("step", state.global_step)
         self._save(state)
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Add the softness to what is logged and to the history."""
+    def on_log(
+        self, args: object, state: _TrainerState, control: object, logs: object = None, **kwargs: object
+    ) -> None:
+        """Add the softness to the values that are logged and to the history."""
         for record in (logs, state.log_history[-1] if state.log_history else None):
             if isinstance(record, dict):
                 record[self.name] = self.schedule.get_last_softness()
@@ -113,29 +140,30 @@ class _Transformers(_Driver):
     def _key(self) -> str:
         return f"softfx.{self.name}"
 
-    def _save(self, state: Any) -> None:
-        """The trainer writes its state into every checkpoint and reads it from there."""
+    def _save(self, state: _TrainerState) -> None:
+        """Put the schedule's state into the trainer's own, which is written into every checkpoint."""
         state.stateful_callbacks[self._key] = self.schedule.state_dict()
 
 
-# name: (hooks, package to install, modules that have the base class, its name)
+# The hooks of each callback, the package to install, the modules that may have the base class, and its name.
 _BASES: dict[str, tuple[type[_Driver], str, tuple[str, ...], str]] = {
     "LightningSoftness": (_Lightning, "lightning", ("lightning.pytorch", "pytorch_lightning"), "Callback"),
     "TransformersSoftness": (_Transformers, "transformers", ("transformers",), "TrainerCallback"),
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> type:
     if name not in _BASES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     hooks, package, modules, base = _BASES[name]
     documented = {"__doc__": f"{hooks.__doc__}\n\n{_Driver.__doc__}", "__module__": __name__}
     made = type(name, (hooks, getattr(_first(name, package, modules), base)), documented)
-    globals()[name] = made  # the next look, and a pickle's, finds the same class
+    globals()[name] = made  # so that the next access, and a pickle's, finds the same class
     return made
 
 
-def _first(name: str, package: str, modules: tuple[str, ...]) -> Any:
+def _first(name: str, package: str, modules: tuple[str, ...]) -> ModuleType:
+    """The first of these modules that is installed."""
     for module in modules:
         try:
             return import_module(module)

@@ -1,28 +1,31 @@
-"""Changing the softness of sites that are already softened, without capturing again."""
+"""`set_softness`: another softness for sites that are softened already, without another capture."""
 
 from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping
-from typing import Any
 
-from softfx.decisions.sites import SiteRecord
+from torch import Tensor
+
+from softfx.decisions.site import Decision
 from softfx.errors import PolicyError, did_you_mean
 from softfx.pipeline.softened import softened
 
-__all__ = ["set_softness"]
+__all__ = ["Softness", "set_softness"]
+
+Softness = float | Tensor
 
 
-def set_softness(soft: Any, softness: Any) -> None:
-    """Set the softness of every site, or of those a pattern names.
+def set_softness(soft: object, softness: Softness | Mapping[str, Softness]) -> None:
+    """Set the softness of every site, or of those that a pattern names.
 
     Args:
-        soft: what `soften` returned.
+        soft: the module or function that `soften` returned.
         softness: a number, a 0-dim tensor or a Parameter; or a dict from patterns to these. A pattern is an
             operation's name, a rule's code, "@family", or a glob on the module path; later ones override.
 
     Raises:
-        PolicyError: a pattern that no site matches.
+        PolicyError: a softness that is none, or a pattern that no site matches.
 
     >>> import torch, softfx
     >>> soft = softfx.soften(torch.sign, "smooth", example_inputs=(torch.zeros(3),))
@@ -33,19 +36,29 @@ def set_softness(soft: Any, softness: Any) -> None:
     state = softened(soft, "set_softness")
     patterns = softness if isinstance(softness, Mapping) else {"*": softness}
     for pattern, value in patterns.items():
-        if isinstance(value, int | float) and not value > 0:
-            raise PolicyError(f"set_softness: {value!r} for {pattern!r}. A softness is a number above 0. Give one.")
-        matched = [record for record in state.sites if _matches(record, pattern)]
+        if not _is_softness(value):
+            raise PolicyError(
+                f"set_softness: {value!r} for {pattern!r}. A softness is a number above 0, or a tensor without axes. "
+                "Give one."
+            )
+        matched = [decision for decision in state.sites if _matches(decision, pattern)]
         if not matched and pattern != "*":
-            known = {name for record in state.sites for name in (record.rule.op, record.location.module)}
+            known = {name for decision in state.sites for name in (decision.rule.name, decision.location.module)}
             raise PolicyError(
                 f"set_softness: no site matches {pattern!r}.{did_you_mean(pattern, known)} "
                 "A pattern is an operation, a code, @family or a glob on the module path. See soft.report."
             )
-        for record in matched:
-            record.softness = value
+        for decision in matched:
+            state.sites.replace(decision.with_softness(value))
 
 
-def _matches(record: SiteRecord, pattern: str) -> bool:
-    names = (record.rule.op, record.rule.code, "@" + record.rule.family)
-    return pattern in names or fnmatch.fnmatchcase(record.location.module, pattern)
+def _is_softness(value: object) -> bool:
+    """Return True for a number above 0, and for a 0-dim tensor of floating point, whose value may be learned."""
+    if isinstance(value, Tensor):
+        return value.dim() == 0 and value.is_floating_point()
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def _matches(decision: Decision, pattern: str) -> bool:
+    names = (decision.rule.name, decision.rule.code, "@" + decision.rule.family)
+    return pattern in names or fnmatch.fnmatchcase(decision.location.module, pattern)

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 import softfx
+from tests.helpers import outcome
 
-__all__ = ["EXECUTORS", "SOFTNESS", "Pair", "agree", "policy"]
+__all__ = ["SOFTNESS", "Pair", "agree", "policy"]
 
-EXECUTORS = ("auto", "eager")
 SOFTNESS = 0.1
 
 
@@ -45,18 +45,10 @@ def _inputs(pair: Pair) -> tuple[Tensor, ...]:
 
 
 def _outcome(function: Callable[..., Any], inputs: tuple[Tensor, ...]) -> tuple[list[Tensor], list[Tensor]]:
-    """Results, and gradients of a weighted sum of them."""
-    leaves = tuple(x.clone().requires_grad_() for x in inputs)
-    result = function(*leaves)
-    results = [result] if isinstance(result, Tensor) else list(result)
-    generator = torch.Generator().manual_seed(1)
-    weights = [torch.randn(r.shape, generator=generator, dtype=torch.float64) for r in results]
-    loss = sum((r * w).sum() for r, w in zip(results, weights, strict=True) if r.requires_grad)
-    gradients = (
-        torch.autograd.grad(loss, leaves, allow_unused=True) if isinstance(loss, Tensor) else [None] * len(leaves)
-    )
-    whole = [torch.zeros_like(x) if g is None else g for x, g in zip(leaves, gradients, strict=True)]
-    return [r.detach() for r in results], whole
+    """Results and gradients, 0 where there is none."""
+    found = outcome(function, inputs)
+    whole = [torch.zeros_like(x) if g is None else g for x, g in zip(inputs, found.gradients, strict=True)]
+    return found.results, whole
 
 
 def _close(found: list[Tensor], wanted: list[Tensor]) -> bool:
@@ -70,7 +62,7 @@ def agree(pair: Pair) -> None:
     values, gradients = _outcome(pair.by_hand, inputs)
     hard, _ = _outcome(pair.program, inputs)
     assert any(bool(gradient.any()) for gradient in gradients), "the test itself has no gradient"
-    for executor in EXECUTORS:
+    for executor in ("auto", "eager"):  # a graph where one holds the program
         soft = softfx.soften(pair.program, policy("soft"), example_inputs=inputs, executor=executor)
         found, derivatives = _outcome(soft, inputs)
         assert _close(found, values), f"{executor}: {found} for {values}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from softfx.report.record import Break, Consumer, Report, Site
+from softfx.report import Report
+from softfx.report.record import Break, Consumer, Site
 from softfx.rules import RULES
 
 ROUTER = "/venv/lib/python3.11/site-packages/pkg/router.py"

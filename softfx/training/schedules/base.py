@@ -1,9 +1,10 @@
-"""What every schedule does: checks its target, sets the softness, counts, saves and loads its state."""
+"""The base of all schedules: it checks the target, sets the softness, counts, saves and loads its state."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,19 +16,19 @@ from softfx.training.softness import set_softness
 
 __all__ = ["SoftnessSchedule", "check_positive"]
 
-_NOT_SAVED = ("target", "probe")  # what a state_dict leaves out, as torch's leave out the optimizer
+_NOT_SAVED = ("target", "probe")  # left out of a state_dict, as torch's schedulers leave out the optimizer
 
 
 class SoftnessSchedule(ABC):
-    """Sets a softness anew at every `step()`; the one for epoch 0 is set when it is made.
+    """Sets another softness at every `step()`; the softness of epoch 0 is set when the schedule is made.
 
     Args:
-        target: what `softfx.soften` returned, or a 0-dim floating tensor, which is filled in place. A tensor serves
+        target: the softened module or function, or a 0-dim floating tensor that is filled in place. A tensor serves
             plain softtorch operators, and keeps torch.compile from compiling again at every step.
-        pattern: which sites of a softened target, as `softfx.set_softness` takes it.
+        pattern: the sites of a softened target, as `softfx.set_softness` takes it.
     """
 
-    def __init__(self, target: Any, pattern: str = "*") -> None:
+    def __init__(self, target: Tensor | Callable[..., object], pattern: str = "*") -> None:
         self.target, self.pattern = target, pattern
         self.last_epoch = 0
         where = type(self).__name__
@@ -53,7 +54,7 @@ class SoftnessSchedule(ABC):
         """The softness after `epoch` steps."""
 
     def step(self) -> None:
-        """Go on by one epoch, or batch: whatever the schedule counts."""
+        """Advance by one epoch, or by one batch if the schedule counts batches."""
         self.last_epoch += 1
         self.apply(self.softness_at(self.last_epoch))
 
@@ -62,11 +63,11 @@ class SoftnessSchedule(ABC):
         return self._last_softness
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the target, as plain numbers and strings."""
+        """The state without the target, as plain numbers and strings."""
         return {key: value for key, value in self.__dict__.items() if key not in _NOT_SAVED}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where the schedule that `state_dict` came from stopped; its softness is set at once."""
+        """Continue where the schedule that gave `state_dict` stopped; its softness is set at once."""
         if different := state_dict.keys() ^ self.state_dict().keys():
             raise ScheduleError(
                 f"{type(self).__name__}: load_state_dict was given the state of another schedule, which differs in "
@@ -81,7 +82,7 @@ class SoftnessSchedule(ABC):
         self.apply(self.softness_at(0))
 
     def apply(self, softness: float) -> None:
-        """Set this softness now."""
+        """Set this softness on the target now."""
         if isinstance(self.target, Tensor):
             with torch.no_grad():
                 self.target.fill_(softness)
@@ -94,6 +95,7 @@ class SoftnessSchedule(ABC):
 
 
 def check_positive(where: str, **numbers: float) -> None:
+    """Refuse numbers that are not above 0 and finite."""
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
             raise ScheduleError(f"{where}: {name}={number!r}. It is a number above 0. Give one.")

@@ -1,10 +1,9 @@
-"""The schedule that looks at what it does: softness by feedback on the entropy of the soft indices."""
+"""The schedule by feedback: it reaches a softness at which soft indices have the entropy asked for."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,27 +15,27 @@ __all__ = ["EntropySoftness", "normalized_entropy"]
 
 
 class EntropySoftness(SoftnessSchedule):
-    """Adapts the softness until the soft indices are as undecided as they are meant to be.
+    """Adapts the softness until the soft indices have the entropy asked for.
 
     Each step multiplies the softness by exp(gain * (entropy - the mean normalized entropy of the indices)): a choice
     among many, or among close scores, gets the softness that it needs, and keeps it while the scores grow. One
     number is read back from the device at each step.
 
     Args:
-        target: what `softfx.soften` returned, or a 0-dim floating tensor that is filled in place.
+        target: the softened module or function, or a 0-dim floating tensor that is filled in place.
         entropy: the mean normalized entropy to reach, between 0 (one-hot) and 1 (uniform).
         start: the softness at first.
-        gain: how fast; 1 is steady for up to some thousand choices.
+        gain: the speed of the feedback; 1 is steady for up to some thousand choices.
         bounds: the least and the largest softness.
         probe: called by `step()` without arguments for the soft indices, computed at the present softness.
-        pattern: which sites of a softened target, as `softfx.set_softness` takes it.
+        pattern: the sites of a softened target, as `softfx.set_softness` takes it.
 
     Raises:
-        ScheduleError: a target without softness, or numbers out of range; from `step`, indices that are missing
-            or no choice.
+        ScheduleError: the target has no softness, or a number is out of range; from `step`, indices are missing or are
+            no choice.
 
-    Source: a temperature that adapts to the entropy: Velickovic et al. 2024, arXiv 2410.01104, section 5, which fits
-        the temperature as a polynomial of the entropy beforehand; this is feedback on the entropy itself.
+    Source: Velickovic et al. 2024, arXiv 2410.01104, section 5, where the temperature adapts to the entropy by a
+        polynomial that is fitted beforehand; here it adapts by feedback on the entropy itself.
 
     Example:
         >>> import softtorch
@@ -50,7 +49,7 @@ class EntropySoftness(SoftnessSchedule):
 
     def __init__(
         self,
-        target: Any,
+        target: Tensor | Callable[..., object],
         entropy: float,
         start: float = 0.1,
         *,
@@ -73,15 +72,15 @@ class EntropySoftness(SoftnessSchedule):
         self.restart()
 
     def softness_at(self, epoch: int) -> float:
-        """The start; afterwards it is a matter of the entropies seen."""
+        """The softness at the start; afterwards it depends on the entropies seen."""
         return self.start
 
     def step(self, indices: Tensor | Sequence[Tensor] | None = None) -> None:
-        """Go on by one step.
+        """Advance by one step.
 
         Args:
-            indices: SoftIndices (..., [n]) computed at the present softness, one tensor or several; by default
-                what the probe returns.
+            indices: SoftIndices (..., [n]) computed at the present softness, one tensor or several; by default the
+                indices that the probe returns.
         """
         if indices is None:
             if self.probe is None:
@@ -99,13 +98,13 @@ class EntropySoftness(SoftnessSchedule):
 
 
 def normalized_entropy(indices: Tensor | Sequence[Tensor]) -> float:
-    """The mean entropy of soft indices, in units of that of the uniform distribution over as many choices.
+    """The mean entropy of soft indices, in units of the entropy of the uniform distribution over as many choices.
 
     Args:
         indices: SoftIndices (..., [n]) with n > 1, one tensor or several; every distribution counts the same.
 
     Raises:
-        ScheduleError: no distribution, or one over less than two choices.
+        ScheduleError: there is no distribution, or one over less than two choices.
 
     Example:
         >>> normalized_entropy(torch.tensor([[1.0, 0.0], [0.5, 0.5]]))
@@ -126,7 +125,7 @@ def normalized_entropy(indices: Tensor | Sequence[Tensor]) -> float:
 
 
 def _entropies(indices: Tensor) -> Tensor:
-    """(..., [n]) -> (rows,), in float64 for the small differences near one-hot."""
+    """The entropy of each row, (..., [n]) -> (rows,), in float64 for the small differences near one-hot."""
     p = indices.detach().to("cpu" if indices.device.type == "mps" else indices.device).double().clamp(min=0.0)
     entropies: Tensor = torch.special.entr(p).sum(-1).flatten()
     return entropies / math.log(indices.shape[-1])

@@ -1,10 +1,12 @@
-"""Schedules after each other, as torch.optim.lr_scheduler.SequentialLR has them."""
+"""Schedules one after another, as torch.optim.lr_scheduler.SequentialLR has them."""
 
 from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
 from typing import Any
+
+from torch import Tensor
 
 from softfx.errors import ScheduleError
 from softfx.training.schedules.base import SoftnessSchedule
@@ -20,7 +22,7 @@ class SequentialSoftness(SoftnessSchedule):
         milestones: the epochs at which the next one takes over, increasing.
 
     Raises:
-        ScheduleError: milestones that do not fit.
+        ScheduleError: the milestones do not fit the schedules.
 
     Example:
         >>> import torch
@@ -55,8 +57,8 @@ class SequentialSoftness(SoftnessSchedule):
         number = bisect.bisect_right(self.milestones, epoch)
         return self.schedules[number].softness_at(epoch - [0, *self.milestones][number])
 
-    def step(self, *indices: Any) -> None:
-        """Go on by one step; arguments are handed to the schedule whose turn it is."""
+    def step(self, *indices: Tensor | Sequence[Tensor]) -> None:
+        """Advance by one step; arguments are handed to the schedule whose turn it is."""
         self.last_epoch += 1
         if self.last_epoch in self.milestones:
             self.active.restart()
@@ -64,7 +66,7 @@ class SequentialSoftness(SoftnessSchedule):
             self.active.step(*indices)
 
     def restart(self) -> None:
-        """Begin again with the first."""
+        """Begin again with the first schedule."""
         self.last_epoch = 0
         self.active.restart()
 
@@ -73,12 +75,12 @@ class SequentialSoftness(SoftnessSchedule):
         return self.active.get_last_softness()
 
     def state_dict(self) -> dict[str, Any]:
-        """The states of all, and how far it has gone."""
+        """The states of all schedules, and the number of steps taken."""
         states = [schedule.state_dict() for schedule in self.schedules]
         return {"last_epoch": self.last_epoch, "milestones": list(self.milestones), "schedules": states}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where the schedule that `state_dict` came from stopped."""
+        """Continue where the schedule that gave `state_dict` stopped."""
         states = state_dict.get("schedules", [])
         if len(states) != len(self.schedules):
             raise ScheduleError(

@@ -1,10 +1,12 @@
-"""Schedules that are a function of time, between a start and an end."""
+"""Schedules that are a function of time, from a start to an end."""
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Callable
+
+from torch import Tensor
 
 from softfx.training.schedules.base import SoftnessSchedule, check_positive
 
@@ -14,35 +16,37 @@ __all__ = ["CosineSoftness", "ExponentialSoftness", "LinearSoftness"]
 class _Timed(SoftnessSchedule):
     """From `start` to `end` in `total_iters` steps, and `end` from then on."""
 
-    def __init__(self, target: Any, start: float, end: float, total_iters: int, pattern: str = "*") -> None:
+    def __init__(
+        self, target: Tensor | Callable[..., object], start: float, end: float, total_iters: int, pattern: str = "*"
+    ) -> None:
         super().__init__(target, pattern)
         check_positive(type(self).__name__, start=start, end=end, total_iters=total_iters)
         self.start, self.end, self.total_iters = float(start), float(end), total_iters
         self.restart()
 
     def softness_at(self, epoch: int) -> float:
-        """The softness after `epoch` steps; both ends exact."""
+        """The softness after `epoch` steps; both ends are exact."""
         if epoch <= 0:
             return self.start
         return self.end if epoch >= self.total_iters else self.between(epoch / self.total_iters)
 
     @abstractmethod
     def between(self, t: float) -> float:
-        """The softness when the part t of the way, 0 < t < 1, is gone."""
+        """The softness at the fraction t of the way, 0 < t < 1."""
 
 
 class ExponentialSoftness(_Timed):
-    """The same factor at every step: start * (end / start) ** (epoch / total_iters).
+    """Multiplies the softness by the same factor at every step: start * (end / start) ** (epoch / total_iters).
 
     Args:
-        target: what `softfx.soften` returned, or a 0-dim floating tensor that is filled in place.
+        target: the softened module or function, or a 0-dim floating tensor that is filled in place.
         start: the softness at first.
         end: the softness after `total_iters` steps and from then on.
-        total_iters: how many steps it takes.
-        pattern: which sites of a softened target, as `softfx.set_softness` takes it.
+        total_iters: the number of steps from start to end.
+        pattern: the sites of a softened target, as `softfx.set_softness` takes it.
 
     Raises:
-        ScheduleError: a target without softness, or numbers that are not above 0.
+        ScheduleError: the target has no softness, or a number is not above 0.
 
     Example:
         >>> import torch
@@ -57,12 +61,12 @@ class ExponentialSoftness(_Timed):
     """
 
     def between(self, t: float) -> float:
-        """Linear in the logarithm."""
+        """Interpolate linearly in the logarithm."""
         return float(self.start * (self.end / self.start) ** t)
 
 
 class LinearSoftness(_Timed):
-    """The same difference at every step. Arguments as for `ExponentialSoftness`.
+    """Changes the softness by the same difference at every step. Arguments as for `ExponentialSoftness`.
 
     Example:
         >>> import torch
@@ -74,12 +78,12 @@ class LinearSoftness(_Timed):
     """
 
     def between(self, t: float) -> float:
-        """Linear."""
+        """Interpolate linearly."""
         return self.start + (self.end - self.start) * t
 
 
 class CosineSoftness(_Timed):
-    """Half a wave of the cosine: slow at both ends. Arguments as for `ExponentialSoftness`.
+    """Follows half a wave of the cosine, slow at both ends. Arguments as for `ExponentialSoftness`.
 
     Source: Loshchilov and Hutter 2017, arXiv 1608.03983, equation 5, for the learning rate.
 
@@ -93,5 +97,5 @@ class CosineSoftness(_Timed):
     """
 
     def between(self, t: float) -> float:
-        """(1 + cos(pi t)) / 2 of the way back from the end."""
+        """Go the fraction (1 + cos(pi t)) / 2 of the way back from the end."""
         return self.end + (self.start - self.end) * (1.0 + math.cos(math.pi * t)) / 2.0

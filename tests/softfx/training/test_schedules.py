@@ -60,7 +60,7 @@ def trace(schedule: SoftnessSchedule, steps: int) -> list[float]:
 
 @timed
 @given(start=SOFTNESS, end=SOFTNESS, steps=st.integers(1, 40))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_both_ends_are_exact_and_the_way_is_monotone_and_stays_at_the_end(
     schedule: Any, start: float, end: float, steps: int
 ) -> None:

@@ -88,7 +88,7 @@ def test_the_page_of_a_rule_shows_a_policy_entry_that_loads() -> None:
         shown_page = shown(render.rule_view(rule, facts.items()), 80)
         assert ("[[rule]]" in shown_page) == (rule.family != "selection")
         if "policy" in facts:
-            assert Policy.load(tomllib.loads(facts["policy"])).entries[0].operations == {rule.op}
+            assert Policy.load(tomllib.loads(facts["policy"])).entries[0].operations == {rule.name}
 
 
 def test_colour_is_for_terminals_only() -> None:

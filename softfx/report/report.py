@@ -1,0 +1,15 @@
+"""`Report`: the data of a report, which prints itself as text."""
+
+from __future__ import annotations
+
+from softfx.report.record import ReportData
+from softfx.report.text import report_text
+
+__all__ = ["Report"]
+
+
+class Report(ReportData):
+    """The report that `softfx.check` and the `report` of a softened target return; `print(report)` shows it as text."""
+
+    def __str__(self) -> str:
+        return report_text(self)

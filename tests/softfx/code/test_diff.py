@@ -1,0 +1,134 @@
+"""The diff of a program before and after softening, and the module that holds the softened call, as whole texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import softfx
+from softfx.report.words import short_path
+
+X = torch.tensor([0.3, 0.1, 0.7])
+
+
+def program(x: Tensor) -> Tensor:
+    return (x * 2).round() + x
+
+
+LINE = program.__code__.co_firstlineno + 1
+DIFF = """\
+--- original
++++ softened
+@@ -1,4 +1,4 @@
+ # PLACE: return (x * 2).round() + x
+ mul = input_0 * 2
+-round_1 = mul.round()
+-add = round_1 + input_0
++soft_round = softtorch.round(mul, softness=softness_0)
++soft_add = torch.add(soft_round, input_0)"""
+MODULE = """\
+\"\"\"program, softened. The report beside this file says what was decided at each site and why.\"\"\"
+
+import operator
+from operator import attrgetter
+
+import torch
+import torch.nn.functional as F
+
+import softtorch
+from softfx.runtime import distributions, draws, guards, normalized, places, selections
+
+SOFTNESS = {
+    0: 0.1,  # round at PLACE
+}
+
+
+def _at(module, path):
+    return attrgetter(path)(module)
+
+
+def forward(module, input_0):
+    softness_0 = SOFTNESS[0]
+    # PLACE: return (x * 2).round() + x
+    mul = input_0 * 2
+    soft_round = softtorch.round(mul, softness=softness_0)
+    soft_add = torch.add(soft_round, input_0)
+    return soft_add
+"""
+
+
+def here(text: str) -> str:
+    return text.replace("PLACE", f"{short_path(__file__)}:{LINE}")
+
+
+def test_the_diff_of_a_program_is_this() -> None:
+    assert softfx.diff(program, "smooth", example_inputs=(X,)) == here(DIFF)
+
+
+def test_the_module_of_a_softened_program_is_this() -> None:
+    soft = softfx.soften(program, "smooth", example_inputs=(X,), executor="graph")
+    assert softfx.source(soft) == here(MODULE)
+
+
+def run(text: str, module: Any, *inputs: Tensor) -> Any:
+    names: dict[str, Any] = {}
+    exec(compile(text, "softened.py", "exec"), names)
+    return names["forward"](module, *inputs)
+
+
+def test_the_module_computes_what_the_softened_program_does() -> None:
+    soft = softfx.soften(program, "smooth", example_inputs=(X,), executor="graph")
+    assert torch.equal(run(softfx.source(soft), None, X), soft(X))
+
+
+def test_parameters_are_looked_up_on_the_module_that_is_passed() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 3), nn.ReLU())
+    soft = softfx.soften(model, "smooth", example_inputs=(X,), executor="graph")
+    text = softfx.source(soft)
+    assert "_at(module, '0.weight')" in text and "_at(module, '0.bias')" in text
+    assert torch.equal(run(text, model, X), soft(X))
+
+
+def test_a_large_constant_is_left_to_be_set() -> None:
+    table = torch.arange(2000.0)
+    soft = softfx.soften(lambda x: (x + table[:3]).round(), "smooth", example_inputs=(X,), executor="graph")
+    assert "None  # a Tensor that the function closes over: set it before calling forward" in softfx.source(soft)
+
+
+def test_a_program_without_sites_has_no_diff() -> None:
+    assert softfx.diff(lambda x: x * 2, "smooth", example_inputs=(X,)) == ""
+
+
+# -- counts that only values tell --------------------------------------------------------------------------------------
+
+
+def _beside_as_many(x: Tensor, y: Tensor) -> Tensor:
+    return (y[x > 0.2] * torch.ones(2, 2)).sum()
+
+
+def _of_two_masks(x: Tensor, y: Tensor) -> Tensor:
+    return (y[x > 0.2] - y[x > 0.1 + 0.1]).sum()
+
+
+def _written_back(x: Tensor, y: Tensor) -> Tensor:
+    out = y.clone()
+    out[x > 0.2] = 2 * y[x > 0.2]
+    return out.sum()
+
+
+@pytest.mark.parametrize("policy", ["smooth", "straight-through"])
+@pytest.mark.parametrize("selecting", [_beside_as_many, _of_two_masks, _written_back])
+def test_a_program_that_selects_rows_is_drawn_without_their_values(
+    selecting: Callable[[Tensor, Tensor], Tensor], policy: str
+) -> None:
+    """A graph is made of shapes: how many rows a mask selects, and whether two masks agree, it cannot ask."""
+    inputs = (X, torch.ones(3, 2))
+    diff = softfx.diff(selecting, policy, example_inputs=inputs)
+    assert diff == "" or diff.startswith("--- original\n+++ softened\n")
+    if policy == "straight-through":
+        assert torch.equal(softfx.soften(selecting, policy, example_inputs=inputs)(*inputs), selecting(*inputs))

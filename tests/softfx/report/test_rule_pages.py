@@ -1,0 +1,50 @@
+"""The pages about rules: each fact is the record's own, and options have the defaults of the soft operator."""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+import pytest
+
+import softtorch
+from softfx.report.rule_pages import page_text, rule_data, rule_facts, rules_text
+from softfx.rules import RULES
+
+
+def test_the_page_of_a_rule_has_its_facts_in_order() -> None:
+    names = [name for name, _ in rule_facts(RULES["topk"])]
+    assert names == [
+        "family", "why", "becomes", "formula", "where", "limit", "options", "derivative", "keep it", "source", "policy",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["argmax", "sort", "relu", "max_pool2d"])
+def test_options_are_shown_with_the_default_of_the_operator_itself(name: str) -> None:
+    options = dict(rule_facts(RULES[name]))["options"]
+    parameters = inspect.signature(getattr(softtorch, name)).parameters
+    for option in set(RULES[name].options) & {"softness", "mode", "method"}:
+        assert f"{option} = {json.dumps(parameters[option].default)}" in options
+
+
+def test_a_rule_as_data_has_the_documented_keys_and_survives_json() -> None:
+    for rule in RULES.values():
+        data = rule_data(rule)
+        assert json.loads(json.dumps(data)) == data
+    keys = "code op family why formula limit estimators keep soft options aliases source drop_in"
+    assert list(rule_data(RULES["topk"])) == keys.split()
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_a_page_of_text_has_two_columns_inside_of_the_width(width: int) -> None:
+    lines = page_text("SX206 topk", rule_facts(RULES["topk"]), width).splitlines()
+    assert lines[:2] == ["SX206 topk", ""]
+    assert all(len(line) <= width for line in lines)
+    assert all(line[:12].strip() == "" or line[11] == " " for line in lines[2:])
+
+
+def test_the_list_of_rules_has_a_line_for_each() -> None:
+    rules = [RULES["relu"], RULES["where"]]
+    code, name, family, *becomes = rules_text(rules).splitlines()[0].split()
+    assert (code, name, family, becomes[0]) == (RULES["relu"].code, "relu", "kink", "softtorch.relu")
+    assert len(rules_text(rules).splitlines()) == 2
