@@ -1,8 +1,10 @@
-"""The shape of the code: which way imports point, what is only used where, how long files and functions may be."""
+"""The shape of the code: what is only used where, how long files and functions may be; test_layers has the order."""
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -16,40 +18,6 @@ MODULES = {
     for path in sorted((ROOT / package).rglob("*.py"))
 }
 MODULE = pytest.mark.parametrize("name", MODULES)
-
-# From low to high; a module imports from its own level or a lower one. What is not named is a stage.
-SOFTFX_LEVELS = {
-    "softfx.errors": 0,
-    "softfx.torch_private": 0,
-    "softfx.ops": 1,
-    "softfx.values": 1,
-    "softfx.runtime": 1,
-    "softfx.functions": 1,
-    "softfx.rules": 2,
-    "softfx.decisions.policy": 3,
-    "softfx.locations": 3,
-    "softfx.report": 3,
-    "softfx.report.build": 4,
-    "softfx.api": 5,
-    "softfx.patching": 5,
-    "softfx.plots.curves": 5,
-    "softfx.plots.metering": 5,
-    "softfx.plots.pictures": 6,
-    "softfx.report.terminal": 6,
-    "softfx.cli": 6,
-    "softfx": 5,
-    "softfx.__main__": 7,
-}
-STAGE = 4
-SOFTTORCH_LEVELS = {
-    "softtorch.errors": 0,
-    "softtorch._torch_private": 0,
-    "softtorch.kernels": 0,
-    "softtorch.modes": 1,
-    "softtorch.methods": 2,
-    "softtorch.options": 3,
-}
-OPERATOR = 4
 
 
 @cache
@@ -80,24 +48,6 @@ def imported_modules(name: str) -> set[str]:
     return both & MODULES.keys()
 
 
-def level(name: str) -> int:
-    levels, other = (SOFTFX_LEVELS, STAGE) if name.startswith("softfx") else (SOFTTORCH_LEVELS, OPERATOR)
-    parts = name.split(".")
-    prefixes = (".".join(parts[:count]) for count in range(len(parts), 1, -1))
-    return next((levels[prefix] for prefix in prefixes if prefix in levels), levels.get(name, other))
-
-
-@MODULE
-def test_imports_point_one_way(name: str) -> None:
-    package = name.partition(".")[0]
-    wrong = {
-        other
-        for other in imported_modules(name)
-        if other.startswith(package) and other != package and level(other) > level(name)
-    }
-    assert not wrong, f"{name} (level {level(name)}) imports from above: {wrong}"
-
-
 @MODULE
 def test_softtorch_does_not_know_softfx_and_softfx_uses_its_public_names(name: str) -> None:
     for module, item in imports(name):
@@ -107,8 +57,20 @@ def test_softtorch_does_not_know_softfx_and_softfx_uses_its_public_names(name: s
             assert not any(part.startswith("_") for part in (*module.split("."), item)), (module, item)
 
 
+# The only files that may reach for a private name of torch.
+PRIVATE_TORCH = {"softtorch.torch_private", "softfx.torch_private", "softfx.capture.cross_check.dynamo_private"}
+# Names with a leading underscore that are no secret, each with the reason.
+OPEN_NAMES = {
+    "_replace": "documented for named tuples, where the underscore only avoids clashes with fields",
+    "_fields": "documented for named tuples, where the underscore only avoids clashes with fields",
+    "_getframe": "documented in sys: the running frame",
+    "_actions": "argparse has no other way to ask a parser for its arguments",
+    "_softfx": "the mark of softfx on what `soften` returned, which every verb looks for",
+}
+
+
 def private_torch(name: str) -> set[str]:
-    """Names of torch with a leading underscore that a module uses."""
+    """Names of torch with a leading underscore that a module imports or writes out."""
     found = {
         f"{module}.{item}"
         for module, item in imports(name)
@@ -122,15 +84,67 @@ def private_torch(name: str) -> set[str]:
     return found
 
 
+def private_attributes(name: str) -> set[str]:
+    """Attributes with a leading underscore that a module takes from objects that are not its own.
+
+    Its own are `self`, `cls`, and whatever has an attribute that this module defines.
+    """
+    own, found = own_attributes(name), set()
+    for node in ast.walk(tree(name)):
+        for holder, attribute in taken(node):
+            if is_private(attribute) and holder not in ("self", "cls") and attribute not in own | OPEN_NAMES.keys():
+                found.add(f"{holder}.{attribute}")
+    return found
+
+
+def taken(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """(object, attribute) where `node` takes an attribute, by a dot or by getattr and its like."""
+    if isinstance(node, ast.Attribute):
+        yield ast.unparse(node.value), node.attr
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) > 1:
+        of, attribute = node.args[:2]
+        by_name = node.func.id in ("getattr", "setattr", "hasattr", "delattr")
+        if by_name and isinstance(attribute, ast.Constant) and isinstance(attribute.value, str):
+            yield ast.unparse(of), attribute.value
+
+
+def own_attributes(name: str) -> set[str]:
+    """Attributes that the classes of a module define: methods, fields, and what is assigned to `self`."""
+    own: set[str] = set()
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.ClassDef):
+            for part in node.body:
+                if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
+                    own.add(part.name)
+                targets = part.targets if isinstance(part, ast.Assign) else [getattr(part, "target", None)]
+                own |= {target.id for target in targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self":
+            own.add(node.attr)
+    return own
+
+
 def is_private(part: str) -> bool:
     return part.startswith("_") and not part.endswith("__")
 
 
 @MODULE
 def test_private_interfaces_of_torch_are_used_in_one_place(name: str) -> None:
-    if name in ("softtorch._torch_private", "softfx.torch_private", "softfx.capture.cross_check.dynamo"):
-        return
-    assert private_torch(name) == set()
+    if name not in PRIVATE_TORCH:
+        assert private_torch(name) == set()
+
+
+@MODULE
+def test_no_module_reaches_for_a_private_attribute_of_anothers_object(name: str) -> None:
+    if name not in PRIVATE_TORCH:
+        assert private_attributes(name) == set()
+
+
+@pytest.mark.parametrize("name", sorted(PRIVATE_TORCH))
+def test_each_private_name_of_torch_stands_in_the_list_of_reasons(name: str) -> None:
+    """So that the docstring is the whole truth: a name that is used is named there, and why."""
+    reasons = ast.get_docstring(tree(name)) or ""
+    written = {text.rpartition(".")[2] for text in private_torch(name) | private_attributes(name)}
+    assert {item for item in written if item not in reasons} == set()
 
 
 @pytest.mark.parametrize(
@@ -138,7 +152,7 @@ def test_private_interfaces_of_torch_are_used_in_one_place(name: str) -> None:
     [
         ("rich", "softfx.report.terminal"),
         ("matplotlib", "softfx.plots.pictures"),
-        ("torch._dynamo", "softfx.capture.cross_check.dynamo"),
+        ("torch._dynamo", "softfx.capture.cross_check.dynamo_private"),
     ],
 )
 def test_a_package_is_known_in_one_place(package: str, home: str) -> None:
@@ -149,6 +163,35 @@ def test_a_package_is_known_in_one_place(package: str, home: str) -> None:
         if f"{module}.{item}.".startswith(package + ".") or f"{module}.".startswith(package + ".")
     }
     assert users <= {home}
+
+
+CROSS_CHECKS = "softfx.capture.cross_check"
+
+
+def test_the_cross_checks_of_capture_are_fenced() -> None:
+    """Only the frontends know them, and import them where they are asked for: inside of functions."""
+    users = {
+        name
+        for name in MODULES
+        if not name.startswith(CROSS_CHECKS) and any(found.startswith(CROSS_CHECKS) for found in imported_modules(name))
+    }
+    assert users == {"softfx.capture.frontends"}
+    at_import = {
+        f"{node.module}.{alias.name}"
+        for node in tree("softfx.capture.frontends").body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert at_import and not any(item.startswith(CROSS_CHECKS) for item in at_import)
+
+
+def test_nothing_of_the_cross_checks_is_loaded_unless_it_is_asked_for() -> None:
+    program = (
+        "import sys, torch, softfx; softfx.soften(torch.round, example_inputs=(torch.ones(2),)); "
+        f"print([name for name in sys.modules if name.startswith({CROSS_CHECKS!r})])"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert run.stdout.strip() == "[]"
 
 
 @MODULE

@@ -1,4 +1,4 @@
-"""The pages in softfx/docs and softtorch/docs are true: code runs, policies load, tables and links are complete."""
+"""The pages in docs, softfx/docs and softtorch/docs are true: code runs, policies load, tables and links hold."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from softfx.decisions.policy import Policy
 from softfx.decisions.policy.schema import FAMILIES, OPTIONS, SELECTORS, SETTINGS
 from softfx.report.rule_pages import rules_page
 from softfx.rules import RULES
-from softtorch.estimators import ESTIMATORS
+from softtorch.straight_through.estimators import ESTIMATORS
 
 ROOT = Path(__file__).parents[1]
-PAGES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.glob("soft*/docs/*.md"))}
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path for path in sorted((*ROOT.glob("docs/*.md"), *ROOT.glob("soft*/docs/*.md")))
+}
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
@@ -48,6 +50,16 @@ def test_the_page_of_rules_is_the_table() -> None:
     if os.environ.get("UPDATE_DOCS"):
         path.write_text(text)
     assert path.read_text() == text
+
+
+def test_the_architecture_page_names_files_and_names_that_there_are() -> None:
+    text = PAGES["docs/architecture.md"].read_text()
+    for path in re.findall(
+        r"`((?:ops|values|rules|decisions|interpreter|capture|pipeline|report|code)/[\w/]+(?:\.py)?)`", text
+    ):
+        assert (ROOT / "softfx" / path).exists(), path
+    for path in re.findall(r"`(tests/[\w/.]+)`", text):
+        assert (ROOT / path).exists(), path
 
 
 @pytest.mark.parametrize("page", PAGES)

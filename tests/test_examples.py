@@ -1,5 +1,7 @@
 """Every script in examples/ runs, in under a minute where nothing else does, and what it asserts holds.
 
+A busy machine makes them slow and nothing more: the one limit is pytest's own, of a test that hangs.
+
 A script that needs a package beyond torch and rich says so in its docstring, in a line "Requires: name, name"; where
 one of them is missing it is skipped.
 """
@@ -39,7 +41,7 @@ def test_it_runs_and_its_figures_hold(script: Path, tmp_path: Path) -> None:
     missing = [name for name in requirements(script) if importlib.util.find_spec(name) is None]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}")
-    run = subprocess.run([*interpreter(), script], cwd=tmp_path, timeout=300, capture_output=True, text=True)
+    run = subprocess.run([*interpreter(), script], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip(), "it prints what it found"
 

@@ -1,0 +1,15 @@
+"""Settings of every test run: a busy machine makes it slow, never red, and each run tries the same examples."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# Set by pytest-xdist in its workers. There torch's threads of one worker would wait for those of the others. Set before
+# torch is imported, and inherited by the processes that tests start.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
