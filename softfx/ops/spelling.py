@@ -137,13 +137,16 @@ class SpellingIndex:
         """Every canonical name and every other name of an operation."""
         return frozenset(self._operations) | frozenset(self._by_name)
 
-    def knows(self, function: Function) -> bool:
-        """Return True if `function` spells an operation of the table, or one that was added."""
-        return function in self._by_function or self._overload(function) is not None
+    def known(self, function: Function) -> Operation | None:
+        """The operation, of the table or added, that `function` or an overload of it spells; None for a new one."""
+        for spelling in _overloads(library_operator(function)):
+            if (spelled := self._by_function.get(spelling) or self._overload(spelling)) is not None:
+                return spelled.operation
+        return None
 
     def add(self, operation: Operation, function: Function) -> None:
         """Teach an operation that `function` calls, and all of its overloads; both are new to the index."""
-        if operation.name in self.names() or self.knows(function):
+        if operation.name in self.names() or self.known(function) is not None:
             raise ValueError(
                 f"SpellingIndex.add: {operation.name!r} or {function!r} is known. Both are new. Look first."
             )

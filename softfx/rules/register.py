@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal, get_args
@@ -93,8 +93,8 @@ def register_rule(
         options=options,
         drop_in=gives == "real",
     )
-    RULES[op] = rule
     INDEX.add(rule.operation, function)
+    RULES[op] = rule
     return rule
 
 
@@ -106,13 +106,11 @@ def _name(function: object) -> str:
 
 def _check_functions(function: Function, soft: Callable[..., Tensor]) -> None:
     for given, what in ((function, "function"), (soft, "soft form")):
-        if not callable(given):
+        if not callable(given) or not isinstance(given, Hashable):
             raise PolicyError(f"register_rule: the {what} is {given!r}. It is what a program calls. Give a function.")
-    if INDEX.knows(function):
-        name = INDEX.of(function).operation.name
+    if (known := INDEX.known(function)) is not None:
         raise PolicyError(
-            f"register_rule: the function is known as {name!r}. A function is new to softfx. See "
-            f"`softfx explain {name}`, or give another."
+            f"register_rule: the function is known as {known.name!r}. A function is new to softfx. Give another."
         )
 
 

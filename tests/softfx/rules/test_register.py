@@ -168,7 +168,7 @@ def test_two_rules_of_the_users_own_clash_as_well() -> None:
 @pytest.mark.parametrize(
     ("function", "settings", "message"),
     [
-        (torch.relu, {}, "the function is known as 'relu'. A function is new to softfx. See `softfx explain relu`"),
+        (torch.relu, {}, "the function is known as 'relu'. A function is new to softfx. Give another."),
         (torch.ops.aten.relu.default, {}, "is known as 'relu'"),
         (None, {}, "the function is None. It is what a program calls. Give a function."),
         (step, {"op": "atan2"}, "'atan2' is an operation of torch. A name is new. Give another."),
@@ -185,6 +185,15 @@ def test_what_is_not_legal_is_refused(function: Any, settings: dict[str, Any], m
         register_rule(function, **{"soft": soft_step, "op": "step"} | settings)
     assert str(error.value).startswith("register_rule: ") and message in str(error.value)
     assert set(RULES) == known and INDEX.of(torch.relu).operation is ops.relu
+
+
+def test_a_function_has_one_rule_under_all_of_its_names() -> None:
+    for first, second in ((step, _step), (_step, step.default), (step.default, step)):
+        with registered_rule(first, soft_step, op="step") as rule:
+            with pytest.raises(softfx.PolicyError, match="the function is known as 'step'"):
+                register_rule(second, soft_step, op="other")
+            assert INDEX.of(step.default).operation is rule.operation
+            assert "other" not in RULES
 
 
 # -- taken back --------------------------------------------------------------------------------------------------------
