@@ -6,10 +6,10 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-# Set by pytest-xdist in its workers. There torch's threads of one worker would wait for those of the others. Set before
-# torch is imported, and inherited by the processes that tests start.
+# pytest-xdist sets the name in its workers. There torch's threads of one worker would wait for those of the others,
+# whatever number the environment asks for. Set before torch is imported, and inherited by the processes of the tests.
 if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")

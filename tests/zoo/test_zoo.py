@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -41,6 +42,17 @@ def load(name: str, path: Path | None = None) -> ModuleType:
 @pytest.fixture(scope="module")
 def zoo() -> ModuleType:
     return load("zoo")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """torch in one thread, as run_zoo.py has it: in two, the gradients of an original's convolutions differ between
+    two runs by the order of their sums, and no softened model can equal both of them bit for bit.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def hold(zoo: ModuleType, name: str) -> None:
