@@ -23,6 +23,7 @@ from torch import Tensor, fx
 from torch.fx.node import Argument, Target
 
 from softfx import torch_private as private
+from softfx.ops.calls import Kwargs
 from softfx.report.record import Break
 from softfx.values.domains import Kind
 
@@ -101,7 +102,7 @@ class Program:
     graph: fx.Graph
     inputs: list[fx.Node]
     attributes: dict[str, str]
-    constants: dict[str, Any]
+    constants: Kwargs
     result: private.TreeSpec
     touched: list[Tensor | torch.Generator] = field(default_factory=list)
 
@@ -115,7 +116,7 @@ class GraphBuilder:
 
     def __init__(self) -> None:
         self.graph = fx.Graph()
-        self.constants: dict[str, Any] = {}
+        self.constants: Kwargs = {}
         self._nodes: dict[int, tuple[Callable[[], object], fx.Node]] = {}
         self._last_placeholder: fx.Node | None = None
 

@@ -23,7 +23,7 @@ from softfx.capture.program import GraphBuilder, Program, Seen
 from softfx.capture.unreached import unreached_sources
 from softfx.interpreter.inline import inlined
 from softfx.locations import Location, Place, locate, module_paths
-from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.operation import Effect
 from softfx.ops.python_form import python_form
 from softfx.ops.spelling import INDEX, Spelled, attribute_of
@@ -51,7 +51,7 @@ class Recorder(TorchFunctionMode):
         self.inference = torch.is_inference_mode_enabled()
         self.autocast = torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")
 
-    def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Any:
+    def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Result:
         kwargs = kwargs or {}
         if (body := inlined(func)) is not None:
             with self:
@@ -77,7 +77,7 @@ class Recorder(TorchFunctionMode):
 
     # -- recording ---------------------------------------------------------------------------------------------
 
-    def value(self, tree: Any) -> Any:
+    def value(self, tree: Any) -> Result:
         """`tree` with real tensors replaced by fake ones of the same shape."""
         if isinstance(tree, Tensor):
             if tree.layout is not torch.strided:
@@ -118,7 +118,7 @@ class Recorder(TorchFunctionMode):
                 return
             self.obstacles[_custom(name)] = None
 
-    def _record(self, func: Function, spelled: Spelled, args: Args, kwargs: Kwargs, result: Any) -> None:
+    def _record(self, func: Function, spelled: Spelled, args: Args, kwargs: Kwargs, result: Result) -> None:
         nodes = [self.builder.node_of(tensor) for tensor in tensors_in((args, kwargs))]
         dynamic = any(node in self.dynamic for node in nodes)
         attribute = attribute_of(func)
@@ -158,10 +158,10 @@ class Recorder(TorchFunctionMode):
         if (torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")) != self.autocast:
             self.obstacles["autocast is switched inside the call"] = None
 
-    def _describe(self, node: Any, result: Any) -> None:
+    def _describe(self, node: Any, result: Result) -> None:
         self._replace(node, self.value(result))
 
-    def _replace(self, node: Any, value: Any) -> None:
+    def _replace(self, node: Any, value: Result) -> None:
         """Metadata holds fake tensors only, in a call's node and in those of its parts."""
         node.meta["val"] = value
         for part in node.users:
@@ -272,7 +272,7 @@ def _function(target: Function) -> Function:
     return target.forward if isinstance(target, nn.Module) else target
 
 
-def _run(recorder: Recorder, function: Function, args: Args, kwargs: Kwargs) -> Any:
+def _run(recorder: Recorder, function: Function, args: Args, kwargs: Kwargs) -> Result:
     """The boundary: frames further out than this one are not the target's."""
     with torch.enable_grad(), recorder:
         return function(*args, **kwargs)

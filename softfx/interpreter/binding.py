@@ -8,7 +8,6 @@ the soft value itself, or as a shadow of an integer that cannot carry a gradient
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from torch import Tensor
 import softtorch
 from softfx.interpreter.call_context import CallContext
 from softfx.interpreter.state import RunState
+from softfx.ops.calls import Result
 from softfx.ops.trees import rebuilt
 from softfx.rules.readings import as_real
 from softfx.rules.refusals import CannotSoften, is_discrete
@@ -65,7 +65,7 @@ def _unwritten(state: RunState, tensor: Tensor) -> Tensor:
     return copy
 
 
-def bind_leaves(context: CallContext, hard: Any, shadow: Any) -> Any:
+def bind_leaves(context: CallContext, hard: Result, shadow: Result) -> Result:
     """`hard` with each leaf that has a shadow bound to it; a real leaf becomes one that carries a gradient."""
     if isinstance(hard, Tensor):
         return bind(context, hard, shadow)
@@ -74,7 +74,7 @@ def bind_leaves(context: CallContext, hard: Any, shadow: Any) -> Any:
     return rebuilt(hard, [bind_leaves(context, h, s) for h, s in zip(hard, shadow, strict=True)])
 
 
-def bind(context: CallContext, hard: Tensor, shadow: Any) -> Tensor:
+def bind(context: CallContext, hard: Tensor, shadow: Result) -> Tensor:
     """One hard tensor as the program gets it, with its shadow remembered."""
     state, environment = context.state, context.state.environment
     if shadow is None:
@@ -128,7 +128,7 @@ def _combined(context: CallContext, hard: Tensor, real: Tensor) -> Tensor:
     return result
 
 
-def result_for_caller(state: RunState, value: Any) -> Any:
+def result_for_caller(state: RunState, value: Result) -> Result:
     """One of the program's results as its caller gets it.
 
     A discrete one that is soft is the number that it is worth, or as the policy's `outputs` says: the distribution (of

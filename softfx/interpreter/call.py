@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from softfx.locations import Location
-from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.calls import Args, Function, Kwargs, Options
 from softfx.ops.operation import Operation, Reads
 from softfx.ops.spelling import Spelled, arguments
 from softfx.rules.rule import Rule
@@ -34,7 +33,7 @@ def detached_at(facts: Sequence[ValueFacts]) -> frozenset[Location]:
     return places if any(operand.depends_on_source for operand in facts) else frozenset()
 
 
-def refuses_gradients(operation: Operation, kwargs: Mapping[str, Any]) -> bool:
+def refuses_gradients(operation: Operation, kwargs: Options) -> bool:
     """Return True if torch refuses to make such a call of operands that require a gradient."""
     dtype = kwargs.get("dtype")
     integers = isinstance(dtype, torch.dtype) and not (dtype.is_floating_point or dtype.is_complex)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ from torch import Tensor
 import softtorch
 from softfx.decisions.site import Decision
 from softfx.interpreter.state import RunState
-from softfx.ops.calls import Function
+from softfx.ops.calls import Function, Kwargs, Options, Result
 from softfx.ops.integrality import is_whole_number
 from softfx.rules.refusals import is_discrete
 from softfx.rules.rule import Estimate
@@ -28,7 +28,7 @@ def is_integral(environment: Environment, tensor: Tensor) -> bool:
     return facts.integral or (facts.soft is not None and facts.soft.integral) or is_discrete(tensor)
 
 
-def options_of(state: RunState, decision: Decision | None) -> dict[str, Any]:
+def options_of(state: RunState, decision: Decision | None) -> Kwargs:
     """The options that the soft form of a call is given."""
     if decision is None:
         return {}
@@ -53,10 +53,10 @@ class CallContext:
 
     state: RunState
     func: Function
-    options: Mapping[str, Any]
+    options: Options
     exact: bool
     sites: frozenset[int]
-    hard: Any = None
+    hard: Result = None
     estimate: Estimate | None = None
     joined: Tensor | None = None
 
@@ -70,7 +70,7 @@ class CallContext:
     def fill(self, operand: Tensor) -> float | None:
         return self.state.environment.facts(operand).fill
 
-    def with_hard(self, hard: Any) -> CallContext:
+    def with_hard(self, hard: Result) -> CallContext:
         return replace(self, hard=hard)
 
     def call(self, function: Callable[..., _Result], *args: Any, **kwargs: Any) -> _Result:

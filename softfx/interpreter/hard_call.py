@@ -7,7 +7,7 @@ function of the operation and the facts of its operands alone, which the fast pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from softfx.interpreter.call_context import is_integral
 from softfx.interpreter.hard_values import defer, with_hard_operands
 from softfx.interpreter.state import RunState
 from softfx.ops import integrality
-from softfx.ops.calls import Args
+from softfx.ops.calls import Args, Kwargs, Options, Result
 from softfx.ops.operation import Effect, Integral, Operation, Reads
 from softfx.ops.trees import map_tensors, rebuilt, tensors_in
 from softfx.rules.refusals import is_discrete
@@ -31,7 +31,7 @@ __all__ = ["depends_on_arguments", "hard_call", "remember", "repeat", "result_fa
 _NO_SITES = frozenset[int]()
 
 
-def hard_call(state: RunState, call: Call, loss: str = "") -> Any:
+def hard_call(state: RunState, call: Call, loss: str = "") -> Result:
     """The call as it is. loss: what to say of the shadows among its operands, which end here."""
     result = remember(state, call, _decided_hard(state, call), loss)
     if call.operation.uninitialized and state.evidence.writes and isinstance(result, Tensor):
@@ -40,17 +40,17 @@ def hard_call(state: RunState, call: Call, loss: str = "") -> Any:
     return result
 
 
-def run(state: RunState, call: Call) -> Any:
+def run(state: RunState, call: Call) -> Result:
     """The result of the program's call, its operands without their derivative where torch insists on it."""
     return state.backend.run(call.func, *_without_refused_gradients(state, call))
 
 
-def repeat(state: RunState, call: Call) -> Any:
+def repeat(state: RunState, call: Call) -> Result:
     """The result of another call than the program's, of the same shapes."""
     return state.backend.repeat(call.func, *_without_refused_gradients(state, call))
 
 
-def _without_refused_gradients(state: RunState, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _without_refused_gradients(state: RunState, call: Call) -> tuple[Args, Kwargs]:
     if not call.refuses_gradients:
         return call.args, call.kwargs
     if not any(facts.gradient_sites or facts.soft is not None for facts in call.facts) and state.tracks_gradients:
@@ -59,7 +59,7 @@ def _without_refused_gradients(state: RunState, call: Call) -> tuple[tuple[Any, 
     return args, kwargs
 
 
-def _decided_hard(state: RunState, call: Call) -> Any:
+def _decided_hard(state: RunState, call: Call) -> Result:
     """The call's result: what it decides, and what Python reads of it, as the original would have it."""
     unsoftened = with_hard_operands(state, call)
     if unsoftened is call:
@@ -72,7 +72,7 @@ def _decided_hard(state: RunState, call: Call) -> Any:
     return _discrete_from(repeat(state, unsoftened), result)
 
 
-def _discrete_from(hard: Any, soft: Any) -> Any:
+def _discrete_from(hard: Result, soft: Any) -> Result:
     """The integers and bools of one result with the real numbers of another."""
     if isinstance(hard, Tensor):
         return hard if is_discrete(hard) or hard.shape != soft.shape else soft
@@ -87,7 +87,7 @@ def result_facts(
     operands: Sequence[ValueFacts],
     integral_operands: Sequence[bool],
     args: Args,
-    kwargs: Mapping[str, Any],
+    kwargs: Options,
 ) -> ValueFacts | None:
     """The facts of every tensor that a hard call returns, where gradients are on; None where nothing is known.
 
@@ -115,7 +115,7 @@ def depends_on_arguments(operation: Operation, integral_operands: Sequence[bool]
     return operation.depends_on_numbers
 
 
-def remember(state: RunState, call: Call, result: Any, loss: str) -> Any:
+def remember(state: RunState, call: Call, result: Result, loss: str) -> Result:
     """`result`, its facts remembered, as of the result of a hard call."""
     integral = [is_integral(state.environment, tensor) for tensor in call.tensors]
     facts = result_facts(call.operation, call.facts, integral, call.args, call.kwargs)

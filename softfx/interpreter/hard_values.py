@@ -18,6 +18,7 @@ from torch import Tensor
 from softfx.interpreter.backends import Backend
 from softfx.interpreter.call import Call
 from softfx.interpreter.state import RunState
+from softfx.ops.calls import Result
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.torch_private import version_of
 
@@ -78,13 +79,13 @@ class HandleOf:
         return self.source.value(self.position, backend)
 
 
-def _made(tensor: Tensor, hard: Any) -> Tensor:
+def _made(tensor: Tensor, hard: Result) -> Tensor:
     if isinstance(hard, HandleOf):
         return hard.source.results[hard.position] if hard.source.results else tensor
     return tensor if hard is None else hard
 
 
-def defer(call: Call, result: Any, backend: Backend) -> Callable[[int], HandleOf | None]:
+def defer(call: Call, result: Result, backend: Backend) -> Callable[[int], HandleOf | None]:
     """For each tensor in the result of a hard call, by position, a handle to its hard value."""
     if not call.has_hard or call.written is not None or not call.operation.repeatable:
         return _unknown

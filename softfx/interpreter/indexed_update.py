@@ -16,6 +16,7 @@ from softfx import ops
 from softfx.interpreter.call import Call
 from softfx.interpreter.records import Lookup
 from softfx.interpreter.state import RunState
+from softfx.ops.calls import Args, Result
 from softfx.torch_private import base_of
 from softfx.values import SoftBool, SoftIndex, ValueFacts
 
@@ -28,7 +29,7 @@ def pending_sum(state: RunState, call: Call) -> Lookup | None:
     return _sum(state, call) if call.operation is ops.add and state.lookups.entries else None
 
 
-def note_result(state: RunState, call: Call, result: Any, pending: Lookup | None) -> None:
+def note_result(state: RunState, call: Call, result: Result, pending: Lookup | None) -> None:
     """Remember a result that is a look-up by a soft index, or one plus something."""
     if not isinstance(result, Tensor) or call.operation not in (ops.getitem, ops.add):
         return
@@ -38,7 +39,7 @@ def note_result(state: RunState, call: Call, result: Any, pending: Lookup | None
             state.lookups.set(tensor, lookup)
 
 
-def addend(state: RunState, call: Call) -> tuple[tuple[Any, ...], Any] | None:
+def addend(state: RunState, call: Call) -> tuple[Args, Any] | None:
     """The key and what is added there, if this call writes back what it read with an addition."""
     if call.operation is not ops.setitem or len(call.args) != 3 or not isinstance(call.args[2], Tensor):
         return None
@@ -80,11 +81,11 @@ def _names_each_place_once(index: Tensor, facts: ValueFacts) -> bool:
     return index.numel() == 1 or (isinstance(facts.soft, SoftIndex) and facts.soft.distinct)
 
 
-def _parts(key: Any) -> tuple[Any, ...]:
+def _parts(key: Any) -> Args:
     return key if isinstance(key, tuple) else (key,)
 
 
-def _same(left: tuple[Any, ...], right: tuple[Any, ...]) -> bool:
+def _same(left: Args, right: Args) -> bool:
     return len(left) == len(right) and all(
         a is b or (not isinstance(a, Tensor) and not isinstance(b, Tensor) and bool(a == b))
         for a, b in zip(left, right, strict=True)

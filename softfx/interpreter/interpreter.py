@@ -28,7 +28,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,7 +43,7 @@ from softfx.interpreter.selected_rows import call_on_rows, concerns_rows
 from softfx.interpreter.soft_call import soft_call
 from softfx.interpreter.state import RunState
 from softfx.locations import Location
-from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.spelling import INDEX
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules import rule_of_call
@@ -74,7 +73,7 @@ class Interpreter:
         facts = ValueFacts(tensor.is_floating_point() or tensor.is_complex())
         self.state.environment.set(tensor, facts)
 
-    def call(self, func: Function, args: Args, kwargs: Kwargs, locate: Callable[[], Location]) -> Any:
+    def call(self, func: Function, args: Args, kwargs: Kwargs, locate: Callable[[], Location]) -> Result:
         """The result of `func(*args, **kwargs)` as the program sees it under the decisions."""
         grad_mode = self.state.grad_mode
         if not (grad_mode.ambient and torch.is_inference_mode_enabled()):
@@ -83,7 +82,7 @@ class Interpreter:
         with torch.inference_mode(not self.state.sites.lifts(_INFERENCE)):
             return self._call(func, args, kwargs, locate)
 
-    def _call(self, func: Function, args: Args, kwargs: Kwargs, locate: Callable[[], Location]) -> Any:
+    def _call(self, func: Function, args: Args, kwargs: Kwargs, locate: Callable[[], Location]) -> Result:
         if func is torch_private.set_grad_enabled:
             return self._switch_gradients(func, args, locate)
         tensors = tensors_in((args, kwargs))
@@ -94,14 +93,14 @@ class Interpreter:
         facts = [self.state.environment.facts(tensor) for tensor in tensors]
         return self.interpret(Call(func, args, kwargs, tensors, facts, spelled, rule, locate))
 
-    def interpret(self, call: Call) -> Any:
+    def interpret(self, call: Call) -> Result:
         """The result of a call whose operation and facts are known."""
         result = self._interpret(call)
         if self.state.observer is not None:
             self.state.observer.after_call(self.state, call, result)
         return result
 
-    def _interpret(self, call: Call) -> Any:
+    def _interpret(self, call: Call) -> Result:
         state, rule = self.state, call.rule
         pending = indexed_update.pending_sum(state, call)
         if not call.depends_on_source:
@@ -116,7 +115,7 @@ class Interpreter:
         indexed_update.note_result(state, call, result, pending)
         return result
 
-    def _decide(self, call: Call) -> Any:
+    def _decide(self, call: Call) -> Result:
         """A call that depends on a source: hard, or softly as its site's decision and its shadows have it."""
         state, rule = self.state, call.rule
         site = call.is_site
@@ -140,14 +139,14 @@ class Interpreter:
             return hard_call(state, call)
         return self._softly(call, decision)
 
-    def act(self, call: Call, decision: Decision) -> Any:
+    def act(self, call: Call, decision: Decision) -> Result:
         """A call of a site that acts."""
         if call.detached_at and not decision.resolved.named:
             self.state.evidence.met_detached(decision.id, call.detached_at)
             return hard_call(self.state, call)
         return self._softly(call, decision)
 
-    def _softly(self, call: Call, decision: Decision | None) -> Any:
+    def _softly(self, call: Call, decision: Decision | None) -> Result:
         """A soft call, unless gradients are switched off and no value would change."""
         state = self.state
         exact = (decision is None or decision.is_exact) and all(soft.exact for soft in call.softs)
@@ -183,7 +182,7 @@ class Interpreter:
         reason = "inside a no_grad block of the program, which cuts its gradient; lift_no_grad = true lifts it"
         return state.sites.replace(decision.kept(reason))
 
-    def _switch_gradients(self, func: Function, args: Args, locate: Callable[[], Location]) -> Any:
+    def _switch_gradients(self, func: Function, args: Args, locate: Callable[[], Location]) -> Result:
         """The program switches gradients on or off; a block that the policy lifts does not."""
         state = self.state
         if not args[0] and torch.is_grad_enabled():
@@ -192,7 +191,7 @@ class Interpreter:
                 return None
         return state.backend.run(func, args, {})
 
-    def _lifted_detachment(self, call: Call) -> Any:
+    def _lifted_detachment(self, call: Call) -> Result:
         """A detachment that the policy lifts: another tensor of the same storage, known as the first is."""
         state, (tensor,), (facts,) = self.state, call.tensors, call.facts
         result = state.backend.emit(torch.Tensor.view_as, (tensor, tensor), {})
@@ -200,7 +199,7 @@ class Interpreter:
         straight_through_idiom.note_alike(state, result, tensor)
         return result
 
-    def _on_real_shadows(self, call: Call) -> Any:
+    def _on_real_shadows(self, call: Call) -> Result:
         """scope = "model": a smooth call on real numbers that have shadows runs once more, on the shadows."""
         state = self.state
         hard = state.backend.run(call.func, call.args, call.kwargs)
@@ -213,6 +212,6 @@ class Interpreter:
         args, kwargs = map_tensors(partial(operand, context), (call.args, call.kwargs))
         return bind(context, hard, state.backend.emit(call.func, args, kwargs))
 
-    def result(self, value: Any) -> Any:
+    def result(self, value: Result) -> Result:
         """One of the program's results as its caller gets it."""
         return result_for_caller(self.state, value)

@@ -6,9 +6,10 @@ To observe a run, subclass `Observer`, override what is of interest, and give it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from softfx.interpreter.call import Call
+from softfx.ops.calls import Result
 
 if TYPE_CHECKING:
     from softfx.interpreter.state import RunState
@@ -23,5 +24,5 @@ class Observer:
         """A call that is a site is about to be made: return it, or one on operands that stand for the same."""
         return call
 
-    def after_call(self, state: RunState, call: Call, result: Any) -> None:
+    def after_call(self, state: RunState, call: Call, result: Result) -> None:
         """A call has been made, softly or not, and its result is what the program gets."""

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from softfx.ops.calls import Args
+
 __all__ = ["Lookup", "Term"]
 
 
@@ -27,5 +29,5 @@ class Lookup:
 
     source: Tensor
     writes: int
-    key: tuple[Any, ...]
+    key: Args
     addend: Any = None

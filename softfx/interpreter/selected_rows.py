@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +20,7 @@ from softfx.interpreter.call_context import CallContext, options_of
 from softfx.interpreter.hard_call import hard_call
 from softfx.interpreter.soft_call import FAILURES, refusal_of, soft_call
 from softfx.interpreter.state import RunState
+from softfx.ops.calls import Result
 from softfx.ops.spelling import arguments
 from softfx.ops.trees import map_tensors
 from softfx.rules.refusals import CannotSoften
@@ -37,7 +37,7 @@ def concerns_rows(state: RunState, call: Call) -> bool:
     return any(isinstance(soft, SelectedRows) for soft in call.softs) or _mask(state, call) is not None
 
 
-def call_on_rows(state: RunState, call: Call, decision: Decision | None) -> Any:
+def call_on_rows(state: RunState, call: Call, decision: Decision | None) -> Result:
     """The result of such a call; or the call with its rows hard, where only other operands can stay soft."""
     mask = _mask(state, call)
     if mask is not None:
@@ -85,7 +85,7 @@ def _made(context: CallContext, rows: RowRule, call: Call) -> Soft:
     return made
 
 
-def _attached(state: RunState, call: Call, shadow: Callable[[CallContext], Soft], decision: Decision | None) -> Any:
+def _attached(state: RunState, call: Call, shadow: Callable[[CallContext], Soft], decision: Decision | None) -> Result:
     """The call as it is, its result with a shadow of all rows."""
     acting = decision if decision is not None and decision.acts else None
     sites = (acting.ids if acting is not None else frozenset[int]()).union(*(soft.sites for soft in call.softs))
@@ -103,7 +103,7 @@ def _attached(state: RunState, call: Call, shadow: Callable[[CallContext], Soft]
     return result
 
 
-def _with_hard_rows(state: RunState, call: Call, reason: str) -> Any:
+def _with_hard_rows(state: RunState, call: Call, reason: str) -> Result:
     """The result on the rows that the original selects; or the call on these, where other operands can stay soft."""
     chosen = [soft for soft in call.softs if isinstance(soft, SelectedRows)]
     if not chosen or len(call.softs) == len(chosen):

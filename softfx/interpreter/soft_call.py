@@ -8,7 +8,6 @@ from __future__ import annotations
 import inspect
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Any
 
 import torch
 
@@ -21,7 +20,7 @@ from softfx.interpreter.hard_call import hard_call, remember, repeat, run
 from softfx.interpreter.hard_values import hard_value, with_hard_operands
 from softfx.interpreter.indexed_update import addend
 from softfx.interpreter.state import RunState
-from softfx.ops.calls import Args, Function
+from softfx.ops.calls import Args, Function, Result
 from softfx.ops.spelling import Spelled, arguments
 from softfx.ops.trees import map_tensors
 from softfx.rules import rule_of
@@ -35,7 +34,7 @@ __all__ = ["FAILURES", "refusal_of", "soft_call"]
 FAILURES = (CannotSoften, RuntimeError, ValueError, IndexError, TypeError, NotImplementedError)
 
 
-def soft_call(state: RunState, call: Call, decision: Decision | None, rows: RowRule | None = None) -> Any:
+def soft_call(state: RunState, call: Call, decision: Decision | None, rows: RowRule | None = None) -> Result:
     """The call with its shadow, or hard where the rule refuses these operands.
 
     rows: what becomes of rows that a soft mask selects, in the place of the operation's own rule.
@@ -81,7 +80,7 @@ def _context(state: RunState, call: Call, decision: Decision | None) -> CallCont
     return CallContext(state, call.func, options_of(state, decision), exact, sites, None, estimate)
 
 
-def _refused(context: CallContext, call: Call, decision: Decision | None, reason: str) -> Any:
+def _refused(context: CallContext, call: Call, decision: Decision | None, reason: str) -> Result:
     """The hard result, where the rule cannot take these operands."""
     state = context.state
     state.evidence.lost(call.discrete_softs, call.name, call.location, reason)
@@ -92,7 +91,7 @@ def _refused(context: CallContext, call: Call, decision: Decision | None, reason
     return hard_call(state, call)
 
 
-def _computed(context: CallContext, call: Call, rows: RowRule | None) -> Any:
+def _computed(context: CallContext, call: Call, rows: RowRule | None) -> Result:
     """A call that writes nothing."""
     state = context.state
     unsoftened = with_hard_operands(state, call)
@@ -104,7 +103,7 @@ def _computed(context: CallContext, call: Call, rows: RowRule | None) -> Any:
     return bind_leaves(context, context.hard, shadow)
 
 
-def _written(context: CallContext, call: Call, rows: RowRule | None) -> Any:
+def _written(context: CallContext, call: Call, rows: RowRule | None) -> Result:
     """An in-place call: computed beside its target, then copied into it, so that aliases see what they saw."""
     state, emit = context.state, context.state.backend.emit
     state.evidence.writes = True
@@ -126,7 +125,7 @@ def _written(context: CallContext, call: Call, rows: RowRule | None) -> Any:
     return target
 
 
-def _shadow(context: CallContext, call: Call, args: Args, rows: RowRule | None) -> Any:
+def _shadow(context: CallContext, call: Call, args: Args, rows: RowRule | None) -> Result:
     """The result of the rule for the operands, soft ones replaced by their shadows."""
     for tensor in call.tensors:
         if tensor.layout is not torch.strided:

@@ -8,7 +8,6 @@ is a site of its own (softfx.rules.straight_through_idiom).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,13 +19,14 @@ from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext
 from softfx.interpreter.records import Term
 from softfx.interpreter.state import RunState
+from softfx.ops.calls import Result
 from softfx.rules.straight_through_idiom import RULE
 from softfx.torch_private import version_of
 
 __all__ = ["complete", "note_alike", "note_difference"]
 
 
-def complete(state: RunState, call: Call, result: Any) -> Any:
+def complete(state: RunState, call: Call, result: Result) -> Result:
     """`result`, or what the policy makes of it where this call completes straight-through code."""
     if not isinstance(result, Tensor) or call.written is not None or not torch.is_grad_enabled():
         return result

@@ -22,7 +22,7 @@ from softfx.interpreter.hard_call import result_facts
 from softfx.interpreter.inline import inlined
 from softfx.interpreter.interpreter import Interpreter
 from softfx.locations import Location
-from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.integrality import has_whole_arguments
 from softfx.ops.trees import ATOMS, tensors_in
 from softfx.values import ValueFacts
@@ -42,10 +42,10 @@ class FullMode(TorchFunctionMode):
         self._interpreter = interpreter
         self._where = where
 
-    def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Any:
+    def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Result:
         return self._fully(func, args, kwargs or {})
 
-    def _fully(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
+    def _fully(self, func: Function, args: Args, kwargs: Kwargs) -> Result:
         if (body := inlined(func)) is not None:
             with self:
                 return body(*args, **kwargs)
@@ -65,7 +65,7 @@ class FastMode(FullMode):
         self._sums = interpreter.state.sums.entries
         self._lookups = interpreter.state.lookups.entries
 
-    def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Any:
+    def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Result:
         try:
             info = self._functions[func]
         except (KeyError, TypeError):
@@ -92,7 +92,7 @@ class FastMode(FullMode):
             return None
         return self._cache.info(func, self._state.sites.policy)
 
-    def _on_bare_operands(self, info: FunctionInfo, func: Function, args: Args, kwargs: Kwargs) -> Any:
+    def _on_bare_operands(self, info: FunctionInfo, func: Function, args: Args, kwargs: Kwargs) -> Result:
         """A simple call on tensors of which nothing is remembered: nor is there of results that need a gradient."""
         result = func(*args, **kwargs)
         kind = type(result)
@@ -106,7 +106,7 @@ class FastMode(FullMode):
             self._remember(info, outcome, args, kwargs, result)
         return result
 
-    def _on_known_operands(self, info: FunctionInfo, func: Function, args: Args, kwargs: Kwargs) -> Any:
+    def _on_known_operands(self, info: FunctionInfo, func: Function, args: Args, kwargs: Kwargs) -> Result:
         """A call whose operands are looked at."""
         facts = self._facts_of(args, kwargs)
         outcome = self._outcome(info, facts)
@@ -156,7 +156,7 @@ class FastMode(FullMode):
         sums, lookups = self._state.sums, self._state.lookups
         return any(sums.get(tensor) is not None or lookups.get(tensor) is not None for tensor in tensors_in(args))
 
-    def _remember(self, info: FunctionInfo, outcome: Outcome, args: Args, kwargs: Kwargs, result: Any) -> None:
+    def _remember(self, info: FunctionInfo, outcome: Outcome, args: Args, kwargs: Kwargs, result: Result) -> None:
         """The facts of results, as softfx.interpreter.hard_call.remember leaves them."""
         for output in (result,) if type(result) is Tensor else tensors_in(result):
             entry = self._entries.get(id(output))
@@ -174,7 +174,7 @@ class FastMode(FullMode):
                 straight_through_idiom.note_difference(self._state, result, left, right)
 
     def _remember_constant(
-        self, info: FunctionInfo, facts: list[ValueFacts], args: Args, kwargs: Kwargs, result: Any
+        self, info: FunctionInfo, facts: list[ValueFacts], args: Args, kwargs: Kwargs, result: Result
     ) -> None:
         """The same where at most the shapes of operands count."""
         integral = [operand.integral for operand in facts]

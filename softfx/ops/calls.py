@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-__all__ = ["Args", "Function", "Kwargs"]
+__all__ = ["Args", "Function", "Kwargs", "Options", "Result"]
 
 # A function of torch, of a program, or of another library.
 Function: TypeAlias = Callable[..., Any]
 # The positional arguments of a call, and those by keyword: tensors in nested containers, numbers, anything else.
 Args: TypeAlias = tuple[Any, ...]
 Kwargs: TypeAlias = dict[str, Any]
+# Keywords that are read and not handed on.
+Options: TypeAlias = Mapping[str, Any]
+# What a call returns: a tensor, a structure of tensors, a number, anything else.
+Result: TypeAlias = Any

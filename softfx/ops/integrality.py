@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from softfx.ops.calls import Args
+from softfx.ops.calls import Args, Options
 from softfx.ops.operation import Integral, Operation
 
 __all__ = ["fill_value", "has_whole_arguments", "is_integral", "is_whole_number"]
@@ -27,9 +27,7 @@ def is_whole_number(value: Any) -> bool:
     return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
 
 
-def fill_value(
-    operation: Operation, args: Args, kwargs: Mapping[str, Any], fills: Sequence[float | None]
-) -> float | None:
+def fill_value(operation: Operation, args: Args, kwargs: Options, fills: Sequence[float | None]) -> float | None:
     """The one number that a call fills its result with, or None; `fills` says it of each tensor that it is given.
 
     >>> from softfx import ops
@@ -43,7 +41,7 @@ def fill_value(
     return fills[0] if operation.keeps_fill and fills else None
 
 
-def is_integral(operation: Operation, args: Args, kwargs: Mapping[str, Any], operands: Sequence[bool]) -> bool:
+def is_integral(operation: Operation, args: Args, kwargs: Options, operands: Sequence[bool]) -> bool:
     """Return True if a call gives whole numbers in a floating type, too.
 
     operands: for each tensor among the arguments, in order, whether it holds whole numbers.

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import enum
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from softfx.ops.calls import Function
+from softfx.ops.calls import Args, Function, Options
 
 __all__ = [
     "Effect",
@@ -173,7 +173,7 @@ class Operation:
     dim: int | None
     commutes: bool
     python: PythonOperator | None
-    shaped_by_data: Callable[[tuple[Any, ...], Mapping[str, Any]], bool]
+    shaped_by_data: Callable[[Args, Options], bool]
 
     # Facts that calls ask for again and again, found once: a Flag is slow to ask.
 

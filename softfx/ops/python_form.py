@@ -50,7 +50,7 @@ PREFIX = {o.python.function: o.python.symbol for o in INDEX if o.python is not N
 IN_PLACE = {o.python.in_place: o.python.symbol + "=" for o in INDEX if isinstance(o.python, Infix)}
 
 
-def python_form(func: Function, args: Args, kwargs: Kwargs) -> tuple[Function, tuple[Any, ...]]:
+def python_form(func: Function, args: Args, kwargs: Kwargs) -> tuple[Function, Args]:
     """A function and arguments that do the same and print well.
 
     >>> import torch

@@ -8,7 +8,7 @@ exchanges its operands. An operation that the table lacks gets a record made of 
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from softfx.ops import table
-from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.calls import Args, Function, Kwargs, Options
 from softfx.ops.operation import Effect, Infix, Operation, PythonOperator, Rows
 from softfx.ops.verbs import computes, draws, metadata
 from softfx.torch_private import OpOverload, OpOverloadPacket, library_operator
@@ -25,7 +25,7 @@ from softfx.torch_private import OpOverload, OpOverloadPacket, library_operator
 __all__ = ["INDEX", "OLD_NAMES", "Attribute", "Spelled", "SpellingIndex", "arguments", "attribute_of"]
 
 _WRITING = Effect.WRITES_FIRST | Effect.WRITES_OTHERS
-_SPACES: tuple[Any, ...] = (torch, Tensor, F, torch.special, torch.linalg, operator)
+_SPACES: Args = (torch, Tensor, F, torch.special, torch.linalg, operator)
 # Python's older names for operators, which Tensor or `operator` still has.
 OLD_NAMES = {"truediv": ("div",), "invert": ("inv",)}
 _ARGUMENTS = {"axis": "dim", "keepdims": "keepdim", "self": "input", "x": "input", "tensor": "input"}
@@ -39,7 +39,7 @@ class Spelled:
     in_place: bool = False
     reflected: bool = False
 
-    def writes(self, kwargs: Mapping[str, Any]) -> bool:
+    def writes(self, kwargs: Options) -> bool:
         """Return True if a call of it writes one of its operands."""
         in_place = self.in_place or bool(kwargs.get("inplace"))
         return in_place or kwargs.get("out") is not None or bool(self.operation.effect & _WRITING)
@@ -185,7 +185,7 @@ def attribute_of(function: Function) -> Attribute | None:
     return Attribute(str(getattr(getattr(function, "__self__", None), "__name__", name)), name == "__set__")
 
 
-def arguments(spelled: Spelled, args: Args, kwargs: Kwargs) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def arguments(spelled: Spelled, args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:
     """The arguments of a call, its operands in order and its keywords under torch's own names."""
     if spelled.reflected:
         args = (args[1], args[0], *args[2:])

@@ -7,9 +7,9 @@ which operations of one kind differ. To describe a further kind of operation, ad
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
+from softfx.ops.calls import Args, Options
 from softfx.ops.operation import Effect, Integral, Operation, PythonOperator, Reads, Rows
 from softfx.ops.shapes_from_data import always, never
 
@@ -40,7 +40,7 @@ __all__ = [
     "writes_into",
 ]
 
-ShapedByData = Callable[[tuple[Any, ...], Mapping[str, Any]], bool]
+ShapedByData = Callable[[Args, Options], bool]
 
 
 def _plain(

@@ -25,7 +25,7 @@ from softfx.interpreter.observer import Observer
 from softfx.interpreter.state import RunState
 from softfx.interpreter.torch_mode import FastMode, FullMode
 from softfx.locations import Location, Place, locate, module_paths, resolve
-from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.pipeline import serialize
 from softfx.pipeline.rewrite import Rewritten
 from softfx.values import Environment
@@ -51,7 +51,7 @@ class Eager:
     cache: FastPathCache = field(default_factory=FastPathCache, repr=False, compare=False)
 
     @torch_private.uncompiled
-    def __call__(self, root: object, function: Function, args: Args, kwargs: Kwargs) -> Any:
+    def __call__(self, root: object, function: Function, args: Args, kwargs: Kwargs) -> Result:
         """`function(*args, **kwargs)`, softened; `root` is the module whose paths the sites name."""
         environment = Environment(self.cache.store)
         state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False, environment=environment)
@@ -71,14 +71,14 @@ class Eager:
             state = RunState(self.sites, self.evidence, Direct(), planning=True)
             self._run(state, target, function, own_args, own_kwargs)
 
-    def observed(self, observer: Observer, root: object, function: Function, args: Args, kwargs: Kwargs) -> Any:
+    def observed(self, observer: Observer, root: object, function: Function, args: Args, kwargs: Kwargs) -> Result:
         """The same as a call, every call of the program seen by an observer."""
         state = RunState(self.sites, self.evidence, Direct(), observer=observer)
         return self._run(state, root, function, args, kwargs)
 
     def _run(
         self, state: RunState, root: object, function: Function, args: Args, kwargs: Kwargs, fast: bool = False
-    ) -> Any:
+    ) -> Result:
         interpreter = Interpreter(state)
         for leaf in torch_private.leaves((args, kwargs)):
             if isinstance(leaf, Tensor):
@@ -93,13 +93,13 @@ class Eager:
         return torch_private.unflatten([interpreter.result(leaf) for leaf in leaves], structure)
 
 
-def _run(mode: TorchFunctionMode, function: Function, args: Args, kwargs: Kwargs) -> Any:
+def _run(mode: TorchFunctionMode, function: Function, args: Args, kwargs: Kwargs) -> Result:
     """The boundary: frames further out than this one are not the target's."""
     with mode:
         return function(*args, **kwargs)
 
 
-def signature(args: Args, kwargs: Kwargs) -> tuple[Any, ...]:
+def signature(args: Args, kwargs: Kwargs) -> Args:
     """The facts that a captured graph was specialised to: structure, shapes, dtypes, devices and plain values."""
     leaves, structure = torch_private.flatten((args, kwargs))
     described = [(tuple(leaf.shape), leaf.dtype, leaf.device) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
@@ -109,17 +109,17 @@ def signature(args: Args, kwargs: Kwargs) -> tuple[Any, ...]:
 class Graph:
     """The rewritten graph, for calls that it was captured for."""
 
-    def __init__(self, rewritten: Rewritten, sites: Sites, example: tuple[Any, ...], root: object) -> None:
+    def __init__(self, rewritten: Rewritten, sites: Sites, example: Args, root: object) -> None:
         self.rewritten = rewritten
         self.sites = sites
         self.example = example
         self._state = _state(root)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> Kwargs:
         structure, *leaves = self.example
         return {**self.__dict__, "example": (serialize.pack_structure(structure), *leaves)}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: Kwargs) -> None:
         tree, *leaves = state["example"]
         self.__dict__.update(state, example=(serialize.unpack_structure(tree), *leaves))
 
@@ -129,7 +129,7 @@ class Graph:
             return False
         return torch.compiler.is_compiling() or _same_state(self._state, _state(root))
 
-    def __call__(self, root: object, args: Args, kwargs: Kwargs) -> Any:
+    def __call__(self, root: object, args: Args, kwargs: Kwargs) -> Result:
         tensors = [leaf for leaf in torch_private.leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         attributes = [resolve(root, name) for name in self.rewritten.attributes]
         softness = [self.sites[site].softness for site in self.rewritten.softness]

@@ -23,7 +23,7 @@ from softfx.decisions.sites import Sites
 from softfx.interpreter.interpreter import Interpreter
 from softfx.interpreter.state import RunState
 from softfx.locations import Location
-from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.operation import Effect
 from softfx.ops.spelling import INDEX, attribute_of
 from softfx.ops.trees import map_tensors, tensors_in
@@ -48,14 +48,14 @@ class Rewritten:
     module: fx.GraphModule
     attributes: list[str]
     softness: list[int]
-    result: Any
+    result: Result
     lifted_blocks: list[str] = field(default_factory=list)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> Kwargs:
         packed = {"module": serialize.pack(self.module), "result": serialize.pack_structure(self.result)}
         return {**self.__dict__, **packed}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: Kwargs) -> None:
         module, result = serialize.unpack(state["module"]), serialize.unpack_structure(state["result"])
         self.__dict__.update(state, module=module, result=result)
 
@@ -71,7 +71,7 @@ class _GraphWriter:
         self._shapes = ShapeMemory()
         self.softness_nodes: dict[int, tuple[Tensor, fx.Node]] = {}
 
-    def run(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
+    def run(self, func: Function, args: Args, kwargs: Kwargs) -> Result:
         assert self.node is not None
         target, arguments = self.node.target, args
         if target is getattr:  # the interpreter was given the property's getter
@@ -84,7 +84,7 @@ class _GraphWriter:
         self.builder.call(target, arguments, kwargs, value, name, location=location, program_node=name)
         return value
 
-    def repeat(self, func: Function, args: Args, kwargs: Kwargs, like: Any = None) -> Any:
+    def repeat(self, func: Function, args: Args, kwargs: Kwargs, like: Any = None) -> Result:
         node = self.node
         assert node is not None
         if (attribute := attribute_of(func)) is not None:
@@ -98,14 +98,14 @@ class _GraphWriter:
         )
         return value
 
-    def template(self, result: Any) -> Any:
+    def template(self, result: Result) -> Result:
         return result
 
     def carried_out(self, node: fx.Node) -> bool:
         """Return True if the program's node has its call in the new graph."""
         return self._last == node
 
-    def emit(self, func: Function, args: Args, kwargs: Kwargs) -> Any:
+    def emit(self, func: Function, args: Args, kwargs: Kwargs) -> Result:
         # An assignment to a subscript gives nothing back; at a 0-dimensional index torch would ask a fake tensor for
         # its value.
         assigns = INDEX.of(func).operation is ops.setitem
@@ -117,7 +117,7 @@ class _GraphWriter:
         self.builder.call(func, args, kwargs, value, name, location=location, added=True, program_node=origin)
         return value
 
-    def softness(self, decision: Decision) -> Any:
+    def softness(self, decision: Decision) -> Result:
         if decision.id not in self.softness_nodes:
             with self.fake:
                 value = torch.empty(())
@@ -146,7 +146,7 @@ class _Walk:
                 self.values[node] = self._step(node)
         return [self.interpreter.result(value) for value in self.values[self.program.graph.output_node()]]
 
-    def _step(self, node: fx.Node) -> Any:
+    def _step(self, node: fx.Node) -> Result:
         """The value of one of the program's nodes in the new graph."""
         if node.op == "placeholder":
             return self._placeholder(node)
@@ -160,25 +160,25 @@ class _Walk:
             return args[0][args[1]]
         return self._call(node, args, dict(kwargs))
 
-    def _value_of(self, argument: Any) -> Any:
+    def _value_of(self, argument: Any) -> Result:
         return self.values[argument] if isinstance(argument, fx.Node) else argument
 
-    def _placeholder(self, node: fx.Node) -> Any:
-        value: Any = node.meta.get("val")
+    def _placeholder(self, node: fx.Node) -> Result:
+        value: Result = node.meta.get("val")
         self.writer.builder.placeholder(node.name, value)
         if node in self.program.inputs or (isinstance(value, Tensor) and value.requires_grad):
             self.interpreter.source(value)
         return value
 
-    def _constant(self, node: fx.Node) -> Any:
+    def _constant(self, node: fx.Node) -> Result:
         held = self.program.constants[str(node.target)]
         if not isinstance(held, Tensor):
             return held
-        value: Any = node.meta.get("val")
+        value: Result = node.meta.get("val")
         self.writer.builder.bind(value, self.writer.builder.constant(held))
         return value
 
-    def _call(self, node: fx.Node, args: Any, kwargs: Kwargs) -> Any:
+    def _call(self, node: fx.Node, args: Any, kwargs: Kwargs) -> Result:
         func: Any = node.target
         if func is getattr:  # a property such as x.T: the function protocol knows it by its getter
             func, args = getattr(Tensor, args[1]).__get__, (args[0],)
@@ -190,7 +190,7 @@ class _Walk:
         self._note_meanings(result)
         return result
 
-    def _note_meanings(self, result: Any) -> None:
+    def _note_meanings(self, result: Result) -> None:
         """Note what the tensors of a result stand for: to the program values, and beside them their shadows."""
         builder = self.writer.builder
         for tensor in tensors_in(result):
@@ -210,7 +210,7 @@ def rewrite(program: Program, sites: Sites, evidence: Evidence, *, planning: boo
     return Rewritten(module, list(program.attributes.values()), softness, program.result, walk.lifted_blocks)
 
 
-def _fake_mode(program: Program) -> Any:
+def _fake_mode(program: Program) -> Result:
     for node in program.graph.nodes:
         if (mode := torch_private.fake_mode_of(node.meta.get("val"))) is not None:
             return mode

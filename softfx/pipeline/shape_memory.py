@@ -7,13 +7,12 @@ function on operands of the same shapes, strides and dtypes returns results of t
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from softfx import torch_private as private
-from softfx.ops.calls import Function
+from softfx.ops.calls import Function, Result
 from softfx.ops.trees import map_tensors, tensors_in
 
 __all__ = ["ShapeMemory"]
@@ -25,7 +24,7 @@ class ShapeMemory:
     def __init__(self) -> None:
         self._known: dict[Hashable, object] = {}
 
-    def of(self, func: Function, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
+    def of(self, func: Function, args: tuple[object, ...], kwargs: dict[str, object]) -> Result:
         """`func(*args, **kwargs)`, or fake tensors like those it returned for operands like these."""
         key = _frozen((func, args, kwargs, torch.is_grad_enabled()))
         if key is not None and key in self._known:

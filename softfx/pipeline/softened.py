@@ -17,7 +17,7 @@ from softfx.capture.program import Seen
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.sites import Sites
 from softfx.errors import PolicyError
-from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.spelling import INDEX
 from softfx.pipeline.execute import Eager, Graph
 from softfx.report import Report
@@ -45,7 +45,7 @@ class Softened:
         """The report, sites met since the capture included."""
         return make_report(self.name, self.seen, self.sites, self.evidence, "eager" if self.graph is None else "graph")
 
-    def run(self, root: object, function: Function, args: Args, kwargs: Kwargs) -> Any:
+    def run(self, root: object, function: Function, args: Args, kwargs: Kwargs) -> Result:
         """One call: softened always, by the graph where it holds, by the original Python otherwise."""
         if self.rules_seen != INDEX.changes:
             self._check_rules()
@@ -79,11 +79,11 @@ class SoftModule:
         """The sites found in the module, and the decision about each."""
         return self._softfx.report
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
+    def forward(self, *args: Any, **kwargs: Any) -> Result:
         hard = super().forward  # type: ignore[misc]  # the original's class follows in the bases
         return self._softfx.run(self, hard, args, kwargs)
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
+    def __reduce_ex__(self, protocol: Any) -> Result:
         return _rebuild, (type(self).__bases__[1],), self.__dict__
 
 
@@ -124,7 +124,7 @@ class SoftFunction:
         """The sites found in the function, and the decision about each."""
         return self._softfx.report
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Result:
         return self._softfx.run(None, self._softfx.original, args, kwargs)
 
     def __repr__(self) -> str:
@@ -142,7 +142,7 @@ def softened(soft: Any, where: str) -> Softened:
     return state
 
 
-def harden(soft: Any) -> Any:
+def harden(soft: Any) -> Result:
     """The original that `soft` was made from.
 
     >>> layer = nn.Sequential(nn.Linear(2, 2), nn.ReLU())

@@ -16,6 +16,7 @@ from torch import Tensor
 
 import softtorch
 from softfx.errors import TargetError, did_you_mean, listed
+from softfx.ops.calls import Function, Kwargs, Options
 from softfx.rules import RULES
 from softfx.rules.soft_operator import returns_indices_alone
 from softtorch.errors import SoftTorchError
@@ -31,11 +32,11 @@ _FILLED: dict[str, object] = {
     "boundaries": (-1.0, 0.0, 1.0),
 }  # fmt: skip
 # A division by 0 has no curve, and of three entries the middle one is not drawn by min and max already.
-_OWN: Mapping[Callable[..., Any], Mapping[str, Any]] = {
+_OWN: Mapping[Function, Options] = {
     softtorch.fmod: {"y": 1.0}, softtorch.remainder: {"y": 1.0}, softtorch.kthvalue: {"k": 2},
 }  # fmt: skip
 # The first entry of a running result is that of the row, at any softness: its end is told, of others the first entry.
-_RUNNING: tuple[Callable[..., Any], ...] = (softtorch.cummax, softtorch.cummin)
+_RUNNING: tuple[Function, ...] = (softtorch.cummax, softtorch.cummin)
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def operator_of(name: str, method: str | None = None) -> Operator:
     return Operator(wanted, function, arguments, _modes(operator) if "mode" in parameters else ())
 
 
-def _arguments(function: Callable[..., Tensor], parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+def _arguments(function: Callable[..., Tensor], parameters: Mapping[str, inspect.Parameter]) -> Kwargs:
     """The arguments beside the number, as tensors where the operator takes nothing else."""
     filled = {key: value for key, value in _FILLED.items() if key in parameters} | dict(_OWN.get(function, {}))
     return {key: torch.tensor(x) if parameters[key].annotation is Tensor else x for key, x in filled.items()}

@@ -8,7 +8,7 @@ number, for the sum of many results (probabilities, ranks) is constant.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from softfx.decisions.sites import Sites
 from softfx.interpreter.call import Call
 from softfx.interpreter.observer import Observer
 from softfx.interpreter.state import RunState
-from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.calls import Args, Function, Kwargs, Options
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.pipeline.execute import Eager
 from softfx.pipeline.softened import softened
@@ -91,7 +91,7 @@ def site_gradients(
     policy: Any = None,
     *,
     example_inputs: Sequence[Any] | None = None,
-    example_kwargs: Mapping[str, Any] | None = None,
+    example_kwargs: Options | None = None,
     capture: str = "auto",
     allow_unused: bool = False,
 ) -> tuple[Report, list[Passed]]:

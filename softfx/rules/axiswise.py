@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,14 +18,20 @@ import softtorch
 from softfx import ops
 from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.operation import Operation
-from softfx.rules.arithmetic import on_integers
-from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow
+from softfx.rules.context import RuleContext, RuleFunction, Shadow
 from softfx.rules.estimators import drawn, reinmax
-from softfx.rules.readings import checked_as, softs_in, through_real
+from softfx.rules.ordered_soft_values import (
+    Propagation,
+    first_of_bools,
+    pairwise_exactly,
+    refusing_all,
+    refusing_ties,
+    without_tied_places,
+)
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Estimate, Family, Rule
 from softfx.runtime import distributions, draws, places
-from softfx.values import Soft, SoftBool, SoftIndex
+from softfx.values import Soft, SoftIndex
 
 __all__ = ["RULES"]
 
@@ -179,103 +185,6 @@ def _unique(
     return (values, *inverse, *((None,) if return_counts else ()))
 
 
-# -- propagation: functions from a rule's `relax` to its `propagate` ---------------------------------------------------
-#
-# Where numbers tie torch takes the first of them; a relaxation shares the place among them at any softness. Bools and
-# indices that are sorted tie as a rule, so only distinct ones (an argsort's) keep soft places; of the largest alone a
-# bool's place is the first that is true, and any other's a place like that of a real number.
-
-_Propagation = Callable[[RuleFunction], RuleFunction]
-
-
-def _may_tie(args: Args, kwargs: Kwargs) -> bool:
-    """Return True if integers among the operands may be equal."""
-    softs = softs_in([*args, *kwargs.values()])
-    return any(isinstance(s, SoftBool) or (isinstance(s, SoftIndex) and not s.distinct) for s in softs)
-
-
-def _without_tied_places(relax: RuleFunction) -> RuleFunction:
-    """The propagation of an operation that returns elements: values are soft, the places of integers that tie hard."""
-    through = through_real(relax)
-
-    def propagate(context: RuleContext, *args: object, **kwargs: object) -> Shadow:
-        shadow = through(context, *args, **kwargs)
-        if isinstance(shadow, tuple) and _may_tie(args, kwargs):
-            return (shadow[0], *(None for _ in shadow[1:]))
-        return shadow
-
-    return checked_as(relax, propagate)
-
-
-def _refusing_ties(relax: RuleFunction) -> RuleFunction:
-    """The propagation of an operation that returns all places in order."""
-    through = through_real(relax)
-
-    def propagate(context: RuleContext, *args: object, **kwargs: object) -> Shadow:
-        if _may_tie(args, kwargs):
-            raise CannotSoften("it orders integers, whose ties a relaxation would share out")
-        return through(context, *args, **kwargs)
-
-    return checked_as(relax, propagate)
-
-
-def _pairwise_exactly(pairwise: Callable[..., Tensor]) -> _Propagation:
-    """The propagation of max or min, which on two operands is `pairwise` on the numbers that they range over."""
-
-    def propagation(relax: RuleFunction) -> RuleFunction:
-        through = through_real(relax)
-
-        def propagate(context: RuleContext, *args: Operand, **kwargs: object) -> Shadow:
-            if len(args) == 2 and isinstance(args[1], Tensor | Soft):
-                index = on_integers(context, pairwise, *args)
-                if index is not None:
-                    return index
-            return through(context, *args, **kwargs)
-
-        return checked_as(relax, propagate)
-
-    return propagation
-
-
-def _first_of_bools(largest: bool) -> _Propagation:
-    """The propagation of argmax or argmin, which of bools is the first that is true, or false, or the first of all."""
-
-    def first(context: RuleContext, input: Soft, dim: int | None = None, keepdim: bool = False) -> SoftIndex:
-        true = input.truth(context.call)
-        weights = context.call(places.first, true if largest else context.call(torch.rsub, true, 1), dim)
-        if keepdim:
-            axis = dim if dim is not None else 0
-            weights = context.call(torch.unsqueeze, weights, axis % context.hard.dim())
-        return context.soft_index(weights)
-
-    def propagation(relax: RuleFunction) -> RuleFunction:
-        through = through_real(relax)
-
-        def propagate(context: RuleContext, *args: Any, **kwargs: Any) -> Shadow:
-            if _may_tie(args, kwargs) and _are_bools(args[0]):
-                return first(context, *args, **kwargs)
-            return through(context, *args, **kwargs)
-
-        return checked_as(relax, propagate)
-
-    return propagation
-
-
-def _are_bools(operand: object) -> bool:
-    """Return True if a shadow ranges over 0 and 1 alone."""
-    index = isinstance(operand, SoftIndex) and operand.support is None and operand.size <= 2
-    return index or isinstance(operand, SoftBool)
-
-
-def _refusing(relax: RuleFunction) -> RuleFunction:
-    """The propagation of unique: none, because equal integers are one."""
-
-    def propagate(context: RuleContext, *args: object, **kwargs: object) -> Shadow:
-        raise CannotSoften("unique has a shape that depends on data")
-
-    return propagate
-
-
 # -- the records -------------------------------------------------------------------------------------------------------
 
 _INDEX_WHY = "An index is an integer: the numbers it was chosen from receive no gradient from what it selects."
@@ -299,7 +208,7 @@ def _values(
     *,
     soft: str = "",
     family: Family = "discrete",
-    propagating: _Propagation = _without_tied_places,
+    propagating: Propagation = without_tied_places,
     drop_in: bool = False,
     estimators: Mapping[str, Estimate] | None = None,
 ) -> Rule:
@@ -326,7 +235,7 @@ def _indices(
     operation: Operation,
     relax: RuleFunction,
     formula: str,
-    propagating: _Propagation,
+    propagating: Propagation,
     *,
     soft: str = "",
     estimators: Mapping[str, Estimate] | None = None,
@@ -360,21 +269,21 @@ def _of_reals(func: Function, args: Args, kwargs: Kwargs) -> bool:
 
 
 RULES = (
-    _indices("SX201", ops.argmax, _arg(softtorch.argmax), f"softsort: {_LARGEST}", _first_of_bools(largest=True),
+    _indices("SX201", ops.argmax, _arg(softtorch.argmax), f"softsort: {_LARGEST}", first_of_bools(largest=True),
              estimators=_gumbel(ops.argmax) | {"reinmax": reinmax}),
-    _indices("SX202", ops.argmin, _arg(softtorch.argmin), f"softsort: {_SMALLEST}", _first_of_bools(largest=False),
+    _indices("SX202", ops.argmin, _arg(softtorch.argmin), f"softsort: {_SMALLEST}", first_of_bools(largest=False),
              estimators=_gumbel(ops.argmin) | {"reinmax": reinmax}),
     _values("SX203", ops.max, _extreme(softtorch.max, softtorch.maximum),
             f"softsort: sum_j p_j x_j, {_LARGEST}; of two tensors: maximum(x, y), maximum soft",
-            propagating=_pairwise_exactly(torch.maximum)),
+            propagating=pairwise_exactly(torch.maximum)),
     _values("SX204", ops.min, _extreme(softtorch.min, softtorch.minimum),
             f"softsort: sum_j p_j x_j, {_SMALLEST}; of two tensors: minimum(x, y), minimum soft",
-            propagating=_pairwise_exactly(torch.minimum)),
+            propagating=pairwise_exactly(torch.minimum)),
     _values("SX205", ops.sort, _sort, f"neuralsort: values sum_j P_ij x_j, indices P_ij, {_RISING}",
             estimators=_gumbel(ops.sort)),
     _values("SX206", ops.topk, _topk, f"neuralsort: values sum_j P_ij x_j, indices P_ij, i up to k, {_FALLING}",
             estimators=_gumbel(ops.topk)),
-    _indices("SX207", ops.argsort, _argsort, f"neuralsort: {_RISING}", _refusing_ties,
+    _indices("SX207", ops.argsort, _argsort, f"neuralsort: {_RISING}", refusing_ties,
              estimators=_gumbel(ops.argsort)),
     _values("SX208", ops.median, _median,
             f"neuralsort: values sum_j P_mj x_j, indices P_mj, m the lower of the middle places, {_RISING}"),
@@ -389,7 +298,7 @@ RULES = (
     _values("SX213", ops.msort, _msort, f"neuralsort: sum_j P_ij x_j, {_RISING}", soft="softtorch.sort", drop_in=True),
     replace(_indices("SX214", ops.unique, _unique,
                      "neuralsort: values x_j as they are, inverse sum_i i P_ij / sum_i P_ij - 1, x the distinct "
-                     f"numbers, {_RISING}", _refusing, soft="softtorch.rank"),
+                     f"numbers, {_RISING}", refusing_all, soft="softtorch.rank"),
             is_site=_of_reals),
     _values("SX221", ops.amax, _amax(softtorch.max),
             f"softsort, along each dim, the last first: sum_j p_j x_j, {_LARGEST}",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias, TypeVar
 
 from torch import Tensor
 
-from softfx.ops.calls import Function
+from softfx.ops.calls import Function, Options, Result
 from softfx.values import SelectedRows, Soft, SoftBool, SoftCount, SoftIndex
 
 __all__ = ["Operand", "RuleContext", "RuleFunction", "Shadow", "TensorOrSoft"]
@@ -27,7 +27,7 @@ RuleFunction: TypeAlias = Callable[..., Shadow]
 class RuleContext(Protocol):
     """One call under a decision. Interpreters implement it (softfx.interpreter.call_context)."""
 
-    hard: Any
+    hard: Result
     """The result of the original call; an estimator that draws puts its draw here."""
 
     @property
@@ -35,7 +35,7 @@ class RuleContext(Protocol):
         """True if values stay as they are: only the derivative of the shadow counts."""
 
     @property
-    def options(self) -> Mapping[str, Any]:
+    def options(self) -> Options:
         """mode, softness, method ...: the options that the policy gives and the rule takes."""
 
     @property

@@ -17,7 +17,6 @@ import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from torch import fx
 from torch._dynamo import config
@@ -48,7 +47,7 @@ class Traced:
     """Dynamo's account of one call, and the globals in which it left what the call needs."""
 
     output: CaptureOutput
-    scope: dict[str, Any]
+    scope: Kwargs
 
     @property
     def has_graph(self) -> bool:

@@ -30,7 +30,7 @@ from softfx.capture.example import ExampleCall
 from softfx.capture.preserve import Preserved
 from softfx.capture.program import Program, number, shares
 from softfx.locations import Location, Place, is_user_file, locate, module_paths
-from softfx.ops.calls import Function
+from softfx.ops.calls import Function, Result
 from softfx.ops.spelling import attribute_of
 from softfx.ops.trees import rebuilt, tensors_in
 
@@ -101,7 +101,7 @@ class _Proxy(Tensor):
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]  # Tensor's own is declared without cls
         cls, func: Function, types: object, args: object = (), kwargs: object = None
-    ) -> Any:
+    ) -> Result:
         raise TraceError(f"{func} is called out of sight of torch's function protocol")
 
 
@@ -236,7 +236,7 @@ def _nodes(written: Argument) -> set[fx.Node]:
     return found
 
 
-def _unwrapped(tree: object) -> Any:
+def _unwrapped(tree: object) -> Result:
     """`tree` with the example's tensors for proxies."""
     if isinstance(tree, _Proxy):
         return tree.value

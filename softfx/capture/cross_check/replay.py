@@ -22,7 +22,7 @@ from softfx.capture.program import Program
 from softfx.capture.recorder import Recorder, record
 from softfx.errors import CaptureError
 from softfx.locations import Location
-from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.torch_private import HigherOrderOperator
 
 __all__ = ["BaselineRun", "ReplayInterpreter", "Traced", "baseline_run", "refusal", "replayed"]
@@ -101,11 +101,11 @@ class ReplayInterpreter(fx.Interpreter):
         super().__init__(module)
         self.recorder = recorder
 
-    def run_node(self, n: fx.Node) -> Any:
+    def run_node(self, n: fx.Node) -> Result:
         self.recorder.node = n
         return super().run_node(n)
 
-    def call_function(self, target: Any, args: Args, kwargs: Kwargs) -> Any:
+    def call_function(self, target: Any, args: Args, kwargs: Kwargs) -> Result:
         if _name(target) in _GUARDS:
             return None
         if _name(target) in _SIZES:

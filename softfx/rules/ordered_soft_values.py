@@ -1,0 +1,114 @@
+"""What ordering along an axis does to soft values: functions from a rule's `relax` to its `propagate`.
+
+Where numbers tie torch takes the first of them; a relaxation shares the place among them at any softness. Bools and
+indices that are sorted tie as a rule, so only distinct ones (an argsort's) keep soft places; of the largest alone a
+bool's place is the first that is true, and any other's a place like that of a real number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softfx.ops.calls import Args, Kwargs
+from softfx.rules.arithmetic import on_integers
+from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow
+from softfx.rules.readings import checked_as, softs_in, through_real
+from softfx.rules.refusals import CannotSoften
+from softfx.runtime import places
+from softfx.values import Soft, SoftBool, SoftIndex
+
+__all__ = ["Propagation", "first_of_bools", "pairwise_exactly", "refusing_all", "refusing_ties", "without_tied_places"]
+
+Propagation = Callable[[RuleFunction], RuleFunction]
+
+
+def _may_tie(args: Args, kwargs: Kwargs) -> bool:
+    """Return True if integers among the operands may be equal."""
+    softs = softs_in([*args, *kwargs.values()])
+    return any(isinstance(s, SoftBool) or (isinstance(s, SoftIndex) and not s.distinct) for s in softs)
+
+
+def without_tied_places(relax: RuleFunction) -> RuleFunction:
+    """The propagation of an operation that returns elements: values are soft, the places of integers that tie hard."""
+    through = through_real(relax)
+
+    def propagate(context: RuleContext, *args: object, **kwargs: object) -> Shadow:
+        shadow = through(context, *args, **kwargs)
+        if isinstance(shadow, tuple) and _may_tie(args, kwargs):
+            return (shadow[0], *(None for _ in shadow[1:]))
+        return shadow
+
+    return checked_as(relax, propagate)
+
+
+def refusing_ties(relax: RuleFunction) -> RuleFunction:
+    """The propagation of an operation that returns all places in order."""
+    through = through_real(relax)
+
+    def propagate(context: RuleContext, *args: object, **kwargs: object) -> Shadow:
+        if _may_tie(args, kwargs):
+            raise CannotSoften("it orders integers, whose ties a relaxation would share out")
+        return through(context, *args, **kwargs)
+
+    return checked_as(relax, propagate)
+
+
+def pairwise_exactly(pairwise: Callable[..., Tensor]) -> Propagation:
+    """The propagation of max or min, which on two operands is `pairwise` on the numbers that they range over."""
+
+    def propagation(relax: RuleFunction) -> RuleFunction:
+        through = through_real(relax)
+
+        def propagate(context: RuleContext, *args: Operand, **kwargs: object) -> Shadow:
+            if len(args) == 2 and isinstance(args[1], Tensor | Soft):
+                index = on_integers(context, pairwise, *args)
+                if index is not None:
+                    return index
+            return through(context, *args, **kwargs)
+
+        return checked_as(relax, propagate)
+
+    return propagation
+
+
+def first_of_bools(largest: bool) -> Propagation:
+    """The propagation of argmax or argmin, which of bools is the first that is true, or false, or the first of all."""
+
+    def first(context: RuleContext, input: Soft, dim: int | None = None, keepdim: bool = False) -> SoftIndex:
+        true = input.truth(context.call)
+        weights = context.call(places.first, true if largest else context.call(torch.rsub, true, 1), dim)
+        if keepdim:
+            axis = dim if dim is not None else 0
+            weights = context.call(torch.unsqueeze, weights, axis % context.hard.dim())
+        return context.soft_index(weights)
+
+    def propagation(relax: RuleFunction) -> RuleFunction:
+        through = through_real(relax)
+
+        def propagate(context: RuleContext, *args: Any, **kwargs: Any) -> Shadow:
+            if _may_tie(args, kwargs) and _are_bools(args[0]):
+                return first(context, *args, **kwargs)
+            return through(context, *args, **kwargs)
+
+        return checked_as(relax, propagate)
+
+    return propagation
+
+
+def _are_bools(operand: object) -> bool:
+    """Return True if a shadow ranges over 0 and 1 alone."""
+    index = isinstance(operand, SoftIndex) and operand.support is None and operand.size <= 2
+    return index or isinstance(operand, SoftBool)
+
+
+def refusing_all(relax: RuleFunction) -> RuleFunction:
+    """The propagation of unique: none, because equal integers are one."""
+
+    def propagate(context: RuleContext, *args: object, **kwargs: object) -> Shadow:
+        raise CannotSoften("unique has a shape that depends on data")
+
+    return propagate
