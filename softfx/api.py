@@ -130,7 +130,7 @@ def written(
     args, kwargs = _example(target, example_inputs, example_kwargs)
     program, sites, evidence = _plan(target, policy, args, kwargs, capture, allow_unused, caller())
     report = make_report(_name(target), program.seen, sites, evidence, "eager" if program.seen.obstacles else "graph")
-    return diffing.module_text(_name(target), rewrite(program, sites, evidence), sites, program.seen.obstacles), report
+    return diffing.module_text(_name(target), rewrite(program, sites, evidence), sites, program.seen), report
 
 
 def source(soft: Any) -> str:

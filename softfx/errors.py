@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from softfx.visible import visible
+
 __all__ = [
     "BlockedError",
     "CaptureError",
@@ -24,7 +26,13 @@ __all__ = [
 
 
 class SoftfxError(Exception):
-    """The base of all errors that softfx raises on purpose."""
+    """The base of all errors that softfx raises on purpose.
+
+    Its text holds names, paths and source lines of others; what a terminal would obey in them is shown escaped.
+    """
+
+    def __str__(self) -> str:
+        return visible(super().__str__(), keep="\n\t")
 
 
 class PolicyError(SoftfxError, ValueError):

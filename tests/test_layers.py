@@ -10,6 +10,7 @@ from tests.test_architecture import MODULES, imported_modules
 
 # From low to high. A module belongs to the room with the longest name that its own begins with.
 SOFTFX_ROOMS = (
+    "softfx.visible",
     "softfx.errors",
     "softfx.torch_private",
     "softfx.ops",

@@ -10,8 +10,10 @@ was added for, and those that softening added have "added" (True) and "stands_fo
 
 from __future__ import annotations
 
+import keyword
 import numbers
 import operator
+import re
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -27,7 +29,7 @@ from softfx.ops.calls import Kwargs
 from softfx.report.record import Break
 from softfx.values.domains import Kind
 
-__all__ = ["GraphBuilder", "Meaning", "Program", "Seen", "number", "shares"]
+__all__ = ["GraphBuilder", "Meaning", "Program", "Seen", "identifier", "number", "shares"]
 
 # What a tensor of a rewrite may stand for: a value that the program is given, real or hard, or a kind of shadow.
 Meaning = Kind | Literal["hard"]
@@ -51,6 +53,16 @@ def number(value: object) -> object:
     if type(value) in (bool, int, float, complex):
         return value
     return next((own(value) for kind, own in _NUMBERS if isinstance(value, kind)), value)
+
+
+def identifier(text: str) -> str:
+    """A Python identifier that reads like `text`: torch.fx writes code with the names that a graph has.
+
+    >>> identifier("layers.0 (x)"), identifier("lambda"), identifier("0")
+    ('layers_0_x_', '_lambda', '_0')
+    """
+    name = re.sub(r"[^0-9a-zA-Z_]+", "_", text)
+    return name if name.isidentifier() and not keyword.iskeyword(name) else f"_{name}"
 
 
 def shares(tensor: Tensor, other: Tensor) -> bool:
@@ -148,12 +160,14 @@ class GraphBuilder:
 
     def placeholder(self, name: str, value: object) -> fx.Node:
         """Add an input, after the inputs there are and before everything else."""
+        name = identifier(name)
         if self._last_placeholder is None:
             with self.graph.inserting_before(next(iter(self.graph.nodes))) if len(self.graph.nodes) else nullcontext():
                 node = self.graph.placeholder(name)
         else:
             with self.graph.inserting_after(self._last_placeholder):
                 node = self.graph.placeholder(name)
+        node.target = node.name  # torch.fx writes the target as it is, and two parameters may have come to one name
         self._last_placeholder = node
         node.meta["val"] = value
         self.bind(value, node)
@@ -163,8 +177,9 @@ class GraphBuilder:
         """The node of an object that is no input: a closed-over tensor, a generator, a function."""
         node = self.node_of(value)
         if node is None:
-            base = getattr(value, "__name__", None) or f"constant_{len(self.constants)}"
-            name = base if base not in self.constants and base.isidentifier() else f"constant_{len(self.constants)}"
+            base = str(getattr(value, "__name__", ""))
+            usable = base not in self.constants and base == identifier(base)
+            name = base if usable else f"constant_{len(self.constants)}"
             self.constants[name] = value
             node = self.graph.create_node("get_attr", name)
             node.meta["val"] = value
@@ -176,6 +191,8 @@ class GraphBuilder:
         value = number(value)
         if isinstance(value, slice):
             return slice(*(self.argument(part) for part in (value.start, value.stop, value.step)))
+        if isinstance(value, str):  # of a subclass, such as a member of a StrEnum, the text alone
+            return str.__str__(value)
         if isinstance(value, _PLAIN_OR_NODE):
             return cast(Argument, value)  # an Ellipsis, which torch.fx takes and its type leaves out
         if isinstance(value, tuple | list):
@@ -198,7 +215,8 @@ class GraphBuilder:
         """Append a call whose value is `result`; each tensor in it becomes known by its node."""
         arguments = tuple(self.argument(arg) for arg in args)
         keywords = {key: self.argument(value) for key, value in kwargs.items()}
-        node = self.graph.create_node("call_function", func, arguments, keywords, name)
+        hint = None if name is None else identifier(name)
+        node = self.graph.create_node("call_function", func, arguments, keywords, hint)
         node.meta.update(meta, val=result)
         self._register(node, result)
         return node

@@ -2,111 +2,166 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
-from torch import Tensor, fx
-
-from softfx.capture.program import Program
-from softfx.code import print as codegen
+from softfx.capture.program import Program, Seen
+from softfx.code.literals import comment, docstring, literal
+from softfx.code.names import IMPORTS
+from softfx.code.print import Writer, constant_text, place_text
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.sites import Sites
+from softfx.errors import SpecError
+from softfx.locations import Location
 from softfx.pipeline.rewrite import Rewritten, rewrite
-from softfx.report.words import short_path
+from softfx.pipeline.serialize import pack_structure
 
 __all__ = ["module_text", "unified"]
 
-# A tensor constant with more elements than this has no place in source text.
-_MOST_ELEMENTS = 1024
+_AT = """def _at(module, path):
+    return attrgetter(path)(module)
+"""
 
 
 def unified(program: Program, sites: Sites, evidence: Evidence) -> str:
     """The calls of a captured program before and after rewriting, as a unified diff."""
-    before = list(codegen.statements(program.graph))
-    after = list(codegen.statements(rewrite(program, sites, evidence).module.graph))
+    original, softened = program.graph, rewrite(program, sites, evidence).module.graph
+    before, after = list(Writer(original).statements(original)), list(Writer(softened).statements(softened))
     lines = difflib.unified_diff(before, after, "original", "softened", lineterm="", n=2)
     return "\n".join(lines)
 
 
-def module_text(name: str, rewritten: Rewritten, sites: Sites, obstacles: Sequence[str] = ()) -> str:
+def module_text(name: str, rewritten: Rewritten, sites: Sites, seen: Seen | None = None) -> str:
     """A Python module whose `forward` is the softened call.
 
-    Where the program has several paths (`obstacles` says why), it is the path that the example inputs took. Parameters
-    and buffers are looked up on the module that is passed first, softness in the table SOFTNESS.
+    Where the program has several paths (the obstacles of `seen` say why), it is the path that the example inputs took.
+    Parameters and buffers are looked up on the module that is passed first, softness in the table SOFTNESS.
     """
     graph = rewritten.module.graph
-    placeholders = [node.name for node in graph.nodes if node.op == "placeholder"]
+    writer = Writer(graph)
+    placeholders = [writer.names(node) for node in graph.nodes if node.op == "placeholder"]
     inputs = len(placeholders) - len(rewritten.attributes) - len(rewritten.softness)
     attributes = zip(placeholders[inputs:], rewritten.attributes, strict=False)
     softness = zip(placeholders[inputs + len(rewritten.attributes) :], rewritten.softness, strict=True)
     body = [
-        *(f"{variable} = _at(module, {path!r})" for variable, path in attributes),
+        *(f"{variable} = _at(module, {literal(path)})" for variable, path in attributes),
         *(f"{variable} = SOFTNESS[{site}]" for variable, site in softness),
-        *codegen.statements(graph),
-        _return(graph),
+        *writer.statements(graph),
+        f"return {_result(writer, rewritten)}",
     ]
-    return "\n".join(
-        [
-            *_title(name, obstacles),
-            "",
-            "import operator",
-            "from operator import attrgetter",
-            "",
-            codegen.HEADER,
-            _softness_table(rewritten, sites),
-            *_constants(rewritten),
-            "",
-            "",
-            "def _at(module, path):",
-            "    return attrgetter(path)(module)",
-            "",
-            "",
-            f"def forward(module, {', '.join(placeholders[:inputs])}):",
-            textwrap.indent("\n".join(body), "    "),
-            "",
-        ]
+    forward = f"def forward({', '.join(['module', *placeholders[:inputs]])}):\n" + textwrap.indent(
+        "\n".join(body), "    ", lambda line: True
     )
+    constants = [*_softness_table(rewritten, sites), *_constants(writer, rewritten)]
+    parts = ["\n".join(constants)] if constants else []
+    definitions = [_AT, forward + "\n"] if rewritten.attributes else [forward + "\n"]
+    code = "\n\n".join([*(part + "\n" for part in parts), *definitions])
+    title = "\n".join(docstring(_title(name, rewritten, sites, seen)))
+    return "\n".join([title, "", *_imports(code), code])
 
 
-def _title(name: str, obstacles: Sequence[str]) -> list[str]:
-    title = f'"""{name}, softened. The report beside this file says what was decided at each site and why.'
-    if not obstacles:
-        return [title + '"""']
-    return [
-        title,
-        "",
-        "This is the path that the example inputs took. Others may take another, for the program",
-        *(f"- {obstacle}" for obstacle in dict.fromkeys(obstacles)),
-        "",
-        "softfx.soften runs the original Python softly, whichever path it takes.",
-        '"""',
+def _title(name: str, rewritten: Rewritten, sites: Sites, seen: Seen | None) -> Iterator[str]:
+    yield f"{name}, softened. The report beside this file says what was decided at each site and why."
+    if seen is None or not seen.obstacles:
+        return
+    yield from ("", "This is the path that the example inputs took. Others may take another, for the program")
+    places = {(item.file, item.line) for item in seen.breaks} | set(_places(rewritten, sites))
+    for obstacle in dict.fromkeys(seen.obstacles):
+        for file, line in sorted(places, key=lambda place: len(place[0]), reverse=True):
+            obstacle = obstacle.replace(f"{file}:{line}", place_text(file, line))
+        yield f"- {obstacle}"
+    yield from ("", "softfx.soften runs the original Python softly, whichever path it takes.", "")
+
+
+def _places(rewritten: Rewritten, sites: Sites) -> Iterator[tuple[str, int]]:
+    """The user's lines that the code comes from."""
+    for node in rewritten.module.graph.nodes:
+        location: Location | None = node.meta.get("location")
+        if location is not None:
+            yield location.file, location.line
+    yield from ((site.location.file, site.location.line) for site in sites)
+
+
+def _imports(code: str) -> list[str]:
+    """The imports of the names that the code uses: Python's own, then packages, then softfx and the user's."""
+    try:
+        used = _names_in(ast.parse(code))
+    except SyntaxError as error:
+        raise SpecError(f"the written code is no Python: {error}") from error
+    known = {name for name in IMPORTS if name in used}
+    own = [name for name in known if IMPORTS[name].startswith("from softfx")]
+    groups = [
+        [IMPORTS[name] for name in ("operator", "attrgetter") if name in known],
+        [IMPORTS[name] for name in ("torch", "F") if name in known],
+        [IMPORTS[name] for name in ("softtorch",) if name in known]
+        + ([f"from softfx.runtime import {', '.join(sorted(own))}"] if own else []),
     ]
+    return [line for group in groups if group for line in (*group, "")]
 
 
-def _softness_table(rewritten: Rewritten, sites: Sites) -> str:
-    records = [sites[site] for site in rewritten.softness]
-    rows = [
-        f"    {r.id}: {float(r.softness)},  # {r.rule.name} at {short_path(r.location.file)}:{r.location.line}"
-        for r in records
-    ]
-    return "\n".join(["SOFTNESS = {", *rows, "}"])
+def _names_in(tree: ast.AST) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
-def _constants(rewritten: Rewritten) -> list[str]:
+def _softness_table(rewritten: Rewritten, sites: Sites) -> list[str]:
+    if not rewritten.softness:
+        return []
+    rows = []
+    for record in (sites[site] for site in rewritten.softness):
+        place = place_text(record.location.file, record.location.line)
+        rows.append(f"    {record.id}: {literal(float(record.softness))},  {comment(f'{record.rule.name} at {place}')}")
+    return ["SOFTNESS = {", *rows, "}"]
+
+
+def _constants(writer: Writer, rewritten: Rewritten) -> list[str]:
     lines = []
-    used = {str(node.target): node.name for node in rewritten.module.graph.nodes if node.op == "get_attr"}
-    for attribute, variable in used.items():
-        value: object = rewritten.module.meta["constants"][attribute]
-        text = codegen.constant_text(value)
-        if text is None or (isinstance(value, Tensor) and value.numel() > _MOST_ELEMENTS):
-            text = f"None  # a {type(value).__name__} that the function closes over: set it before calling forward"
+    used = {str(node.target): writer.names(node) for node in rewritten.module.graph.nodes if node.op == "get_attr"}
+    values: dict[str, object] = {
+        variable: rewritten.module.meta["constants"][attribute] for attribute, variable in used.items()
+    }
+    for variable, value in (values | writer.missing).items():
+        text = constant_text(value)
+        if text is None:
+            kind = type(value).__name__
+            text = "None  " + comment(f"a {kind} that the function closes over: set it before calling forward")
         lines.append(f"{variable} = {text}")
     return lines
 
 
-def _return(graph: fx.Graph) -> str:
-    outputs = graph.output_node().args[0]
-    assert isinstance(outputs, tuple | list)  # a captured graph returns its leaves one after another
-    names = ", ".join(item.name if isinstance(item, fx.Node) else repr(item) for item in outputs)
-    return f"return {names}"
+# -- the result --------------------------------------------------------------------------------------------------------
+
+
+def _result(writer: Writer, rewritten: Rewritten) -> str:
+    """The expression for what `forward` returns: in the original's containers, flat where they are of other types."""
+    leaves = rewritten.module.graph.output_node().args[0]
+    assert isinstance(leaves, tuple | list)  # a captured graph returns its leaves one after another
+    texts = [writer.text(leaf) for leaf in leaves]
+    structure = pack_structure(rewritten.result)
+    if _is_plain(structure):
+        return _nested(structure, texts)
+    return ", ".join(texts) if len(texts) != 1 else texts[0]
+
+
+def _is_plain(tree: object) -> bool:
+    """Return True for a number, and for tuples, lists and dicts with plain keys of such."""
+    if type(tree) is dict:
+        return all(type(key) in (str, int, bool, type(None)) and _is_plain(item) for key, item in tree.items())
+    return type(tree) is int or (type(tree) in (tuple, list) and all(map(_is_plain, _items(tree))))
+
+
+def _items(tree: object) -> Iterable[object]:
+    return tree if isinstance(tree, tuple | list) else ()
+
+
+def _nested(tree: object, texts: list[str]) -> str:
+    """A container of leaf numbers, with the text of each leaf in its place."""
+    if isinstance(tree, dict):
+        return "{" + ", ".join(f"{literal(key)}: {_nested(item, texts)}" for key, item in tree.items()) + "}"
+    if isinstance(tree, tuple):
+        return "(" + ", ".join(_nested(item, texts) for item in tree) + ("," if len(tree) == 1 else "") + ")"
+    if isinstance(tree, list):
+        return "[" + ", ".join(_nested(item, texts) for item in tree) + "]"
+    assert isinstance(tree, int)
+    return texts[tree]

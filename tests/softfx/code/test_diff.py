@@ -33,22 +33,13 @@ DIFF = """\
 MODULE = """\
 \"\"\"program, softened. The report beside this file says what was decided at each site and why.\"\"\"
 
-import operator
-from operator import attrgetter
-
 import torch
-import torch.nn.functional as F
 
 import softtorch
-from softfx.runtime import distributions, draws, guards, normalized, places, selections
 
 SOFTNESS = {
     0: 0.1,  # round at PLACE
 }
-
-
-def _at(module, path):
-    return attrgetter(path)(module)
 
 
 def forward(module, input_0):

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import softfx
-from softfx.code.print import constant_text, name_of
+from softfx.code.names import name_of
+from softfx.code.print import constant_text
 
 X, Y = torch.randn(3, 4, generator=torch.Generator().manual_seed(0)), torch.linspace(-1, 1, 12).reshape(3, 4)
 
