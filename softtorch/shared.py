@@ -44,7 +44,8 @@ ALONG_AN_AXIS: dict[str, str] = {
     "mode": '"smooth", "c0", "c1" or "c2" for the smoothness of the relaxation, "hard" for torch\'s own result.',
     "method": "the relaxation, a name in `softtorch.methods.METHODS` or an instance with options of its own.",
     "standardize": (
-        "compare sigmoid((x - mean) / sqrt(var + 1e-6)) instead of x. Values are averages of x itself either way."
+        "compare sigmoid((x - mean) / sqrt(var + floor)) instead of x, with a floor of 1e-6, or of 1e-6 var where var "
+        "is below 1e-3. Values are averages of x itself either way."
     ),
     "ot_kwargs": (
         'options of method "ot", which other methods do not read: its solver stops after `sinkhorn_max_iter` steps, or '

@@ -193,11 +193,15 @@ _KEEP = "Keep it where the choice is not to be learned, or where another term al
 _SOURCE = "arXiv 2006.16038 (softsort), arXiv 1903.08850 (neuralsort)"
 
 # The clauses that formulas share.
-_U = "u_j = sigmoid((x_j - mean(x)) / sqrt(var(x) + 1e-6))"
-_LARGEST = f"p_j = softmax_j(u_j / s), {_U}"
-_SMALLEST = f"p_j = softmax_j(-u_j / s), {_U}"
-_RISING = f"P_ij = softmax_j(((2 i - n - 1) u_j - sum_l |u_j - u_l|) / s), i from the smallest on, |.| soft, {_U}"
-_FALLING = f"P_ij = softmax_j(((n + 1 - 2 i) u_j - sum_l |u_j - u_l|) / s), i from the largest on, |.| soft, {_U}"
+STANDARDIZED = (
+    "u_j = sigmoid((x_j - mean(x)) / sqrt(h + c)), h = var(x), c = min(d, 1e-6), d = max(1e-6 h, 1e-3 h - 1e-6)"
+)
+_LARGEST = f"p_j = softmax_j(u_j / s), {STANDARDIZED}"
+_SMALLEST = f"p_j = softmax_j(-u_j / s), {STANDARDIZED}"
+_SMALLEST_ON = f"i from the smallest on, |.| soft, {STANDARDIZED}"
+_LARGEST_ON = f"i from the largest on, |.| soft, {STANDARDIZED}"
+_RISING = f"P_ij = softmax_j(((2 i - n - 1) u_j - sum_l |u_j - u_l|) / s), {_SMALLEST_ON}"
+_FALLING = f"P_ij = softmax_j(((n + 1 - 2 i) u_j - sum_l |u_j - u_l|) / s), {_LARGEST_ON}"
 
 
 def _values(
@@ -292,9 +296,9 @@ RULES = (
             f"neuralsort: (1 - w) v_m + w v_(m+1), m + w = 1 + q (n - 1), v_i = sum_j P_ij x_j, {_RISING}",
             drop_in=True),
     _values("SX211", ops.cummax, _cumulative(softtorch.cummax),
-            f"softsort: values sum_j P_ij x_j, indices P_ij, P_ij = softmax_(j <= i)(u_j / s), {_U}"),
+            f"softsort: values sum_j P_ij x_j, indices P_ij, P_ij = softmax_(j <= i)(u_j / s), {STANDARDIZED}"),
     _values("SX212", ops.cummin, _cumulative(softtorch.cummin),
-            f"softsort: values sum_j P_ij x_j, indices P_ij, P_ij = softmax_(j <= i)(-u_j / s), {_U}"),
+            f"softsort: values sum_j P_ij x_j, indices P_ij, P_ij = softmax_(j <= i)(-u_j / s), {STANDARDIZED}"),
     _values("SX213", ops.msort, _msort, f"neuralsort: sum_j P_ij x_j, {_RISING}", soft="softtorch.sort", drop_in=True),
     replace(_indices("SX214", ops.unique, _unique,
                      "neuralsort: values x_j as they are, inverse sum_i i P_ij / sum_i P_ij - 1, x the distinct "

@@ -13,6 +13,7 @@ from torch import Tensor
 import softtorch
 from softfx import ops
 from softfx.ops.operation import Operation
+from softfx.rules.axiswise import STANDARDIZED
 from softfx.rules.context import RuleContext, RuleFunction, Shadow, TensorOrSoft
 from softfx.rules.readings import as_real, through_real
 from softfx.rules.refusals import refuse_discrete
@@ -27,10 +28,7 @@ _Size: TypeAlias = int | Sequence[int]
 
 _WHY = "In each window only the largest receives a gradient; the others never learn that they were close."
 _KEEP = "Usually keep it: it trains well; soften it when detections or saliency are to move between neighbours."
-_POOLED = (
-    "softsort, in each window: sum_j p_j x_j, p_j = softmax_j(u_j / s), "
-    "u_j = sigmoid((x_j - mean(x)) / sqrt(var(x) + 1e-6))"
-)
+_POOLED = f"softsort, in each window: sum_j p_j x_j, p_j = softmax_j(u_j / s), {STANDARDIZED}"
 
 
 def _pool(function: Callable[..., Tensor]) -> RuleFunction:

@@ -69,7 +69,8 @@ def _within(keys: Keys) -> tuple[Tensor | int, Tensor | int]:
     if keys.moderate:
         return 0, max(keys.n - 1, 1)
     below = keys.below
-    return below, (keys.n - below - keys.above - 1).clamp(min=1)
+    # As wide numbers: a tensor of integers times a softness would be a float32.
+    return accumulated(below), accumulated((keys.n - below - keys.above - 1).clamp(min=1))
 
 
 def _apart(z: Tensor, w: Tensor, keys: Keys, place: Tensor) -> Tensor:

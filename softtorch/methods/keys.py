@@ -1,10 +1,11 @@
 """Keys: the input of one operator call, prepared for comparing, as methods are given it.
 
-Preparation widens half precision, splits infinite entries off and standardizes (METHODS: z = (x - mean) / sqrt(var +
-1e-6), u = sigmoid(z)). Entries at or beyond half of the dtype's range count as infinite, because masks are written with
-finfo.min as often as with -inf; so do a row's extremes where they are so far from its other end that its other entries
-would be all but equal beside them. An operator on entries with infinities acts on the finite ones as if the others were
-absent; the infinite ones keep the first and the last places to themselves.
+Preparation widens half precision, splits infinite entries off, and takes each row's middle off or standardizes (z =
+(x - mean) / sqrt(var + floor), u = sigmoid(z); kernels/numeric/standardize.py): no method depends on where a row lies,
+and rounding is least near 0. Entries at or beyond half of the dtype's range count as infinite, because masks are
+written with finfo.min as often as with -inf; so do a row's extremes where they are so far from its other entries that
+these would be all but equal beside them. An operator on entries with infinities acts on the finite ones as if the
+others were absent; the infinite ones keep the first and the last places to themselves.
 """
 
 from dataclasses import dataclass, replace
@@ -14,11 +15,12 @@ from torch import Tensor
 
 from softtorch.kernels.numeric.host import readable
 from softtorch.kernels.numeric.precision import widened
-from softtorch.kernels.numeric.standardize import VARIANCE_FLOOR, moments, reach, standard
+from softtorch.kernels.numeric.standardize import Moments, bounds, moments, ordinary
 from softtorch.modes import Mode
 
 _FAR = 1e8  # masks are also written with -1e9; so far apart, standardizing leaves the rest one number in float32
-_HUGE = 1e12  # above this the squares are taken of x / max|x|: 1e12 squared, times 2^40 entries, is below 3e38
+_LARGE = 1e30  # sums of n times as much stay numbers
+_OFF = 16.0  # rows that lie farther from 0 than so many times their width are shifted to it where one may choose
 
 
 @dataclass(slots=True, eq=False)
@@ -37,10 +39,12 @@ class Keys:
     softness: Tensor | float
     """a number, or a tensor broadcastable to (..., 1)."""
     mode: Mode
-    center: Tensor | None = None
-    """(..., [1]) the mean that was taken off; None when not standardized. A constant where `moderate`."""
-    spread: Tensor | None = None
-    """(..., [1]) what it was then divided by; None when not standardized. A constant where `moderate`."""
+    standardized: bool = False
+    """True if they lie in (0, 1): sigmoid(z)."""
+    moments: Moments | None = None
+    """those that it was standardized by, where they are known."""
+    origin: Tensor | None = None
+    """(..., [1]) a constant that was taken off instead; None where nothing was."""
     moderate: bool = False
     """True if it is known that no entry counts as infinite and none is huge; where False, either may be so."""
 
@@ -90,21 +94,24 @@ class Keys:
         return high - (index < self.below).to(torch.int8)
 
     def restored(self, compared: Tensor) -> Tensor:
-        """Numbers like `compared`, (..., k), in the units of `raw`: the inverse of standardizing."""
-        if self.center is None or self.spread is None:
-            return compared
-        # What is kept of moderate entries are constants.
-        center, spread = moments(self.raw) if self.moderate else (self.center, self.spread)
+        """Numbers like `compared`, (..., k), in the units of `raw`: the inverse of preparing."""
+        if not self.standardized:
+            return compared if self.origin is None else compared + self.origin
         # The clamp keeps logit finite; 10 eps of the dtype computed in, which is never half precision.
         edge = max(1e-10, 10 * torch.finfo(compared.dtype).eps)
-        return torch.addcmul(center, torch.logit(compared.clamp(edge, 1.0 - edge)), spread)
+        known = moments(self.raw) if self.moments is None else self.moments
+        return known.restored(torch.logit(compared.clamp(edge, 1.0 - edge)))
 
     def negated(self) -> "Keys":
         """The keys of -x. Standardizing commutes with the sign: sigmoid(-z) = 1 - sigmoid(z)."""
-        compared = -self.compared if self.center is None else 1.0 - self.compared
-        center = None if self.center is None else -self.center
-        levels = None if self.levels is None else -self.levels
-        return replace(self, raw=-self.raw, compared=compared, levels=levels, center=center)
+        return replace(
+            self,
+            raw=-self.raw,
+            compared=1.0 - self.compared if self.standardized else -self.compared,
+            levels=None if self.levels is None else -self.levels,
+            moments=None if self.moments is None else self.moments.negated(),
+            origin=None if self.origin is None else -self.origin,
+        )
 
 
 def prepare(x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool) -> Keys:
@@ -114,32 +121,47 @@ def prepare(x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool) 
         softness = softness.to(raw.dtype)
     if x.shape[-1] == 0:
         return Keys(raw, raw, torch.zeros_like(raw, dtype=torch.int8), softness, mode)
-    keys = _moderate(raw, softness, mode, standardize) if raw.numel() and readable(raw) else None
+    seen = raw.numel() > 0 and readable(raw)
+    keys = _moderate(raw, softness, mode, standardize) if seen else None
     if keys is not None:
         return keys
     least, most = _bounds(x)
     level = (x.detach() >= most).to(torch.int8) - (x.detach() <= least).to(torch.int8)
-    finite = torch.where(level == 0, raw, 0.0)
-    if not standardize:
-        return Keys(raw, _beyond(finite, level), level, softness, mode)
-    center, spread = _moments(finite, level)
-    unit = torch.sigmoid((finite - center) / spread)
-    # The logistic function takes -inf to 0 and inf to 1, outside of what finite entries reach.
-    compared = torch.where(level == 0, unit, (level > 0).to(unit.dtype))
-    return Keys(raw, compared, level, softness, mode, center, spread)
+    counted = level == 0
+    finite = torch.where(counted, raw, 0.0)
+    if standardize:
+        known = moments(finite, counted)
+        # The logistic function takes -inf to 0 and inf to 1, outside of what finite entries reach.
+        compared = torch.where(counted, known.standardized(finite).sigmoid(), (level > 0).to(raw.dtype))
+        keys = Keys(raw, compared, level, softness, mode, standardized=True, moments=known)
+    else:
+        low, high = bounds(raw, counted)
+        origin = low / 2.0 + high / 2.0
+        keys = Keys(raw, _beyond(torch.where(counted, raw - origin, 0.0), level), level, softness, mode, origin=origin)
+    return replace(keys, levels=None, moderate=True) if seen and _is_moderate(keys) else keys
 
 
 def _moderate(x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool) -> Keys | None:
     """Keys for x, (..., [n]), where it is seen at once that no entry is so far out that it could count as infinite."""
     # Bounds are compared so that a NaN is not moderate.
-    if not standardize:
-        fixed = x.detach()
-        inside = float(fixed.amin()) > -_FAR / 2 and float(fixed.amax()) < _FAR / 2
-        return Keys(x, x, None, softness, mode, moderate=True) if inside else None
-    scores = standard(x)
-    if not float(reach(scores).amax()) < _FAR / 2:
+    if standardize:
+        scores = ordinary(x)
+        if not float(scores.reach().amax()) < _FAR / 2 or not scores.holds():
+            return None
+        return Keys(x, scores.z.sigmoid(), None, softness, mode, standardized=True, moderate=True)
+    low, high = bounds(x)
+    if not (float(low.amin()) > -_FAR / 2 and float(high.amax()) < _FAR / 2):
         return None
-    return Keys(x, scores.z.sigmoid(), None, softness, mode, scores.mean, scores.spread, moderate=True)
+    middle, width = low / 2.0 + high / 2.0, high - low
+    if bool((middle.abs() > _OFF * width).any()):
+        return Keys(x, x - middle, None, softness, mode, origin=middle, moderate=True)
+    return Keys(x, x, None, softness, mode, moderate=True)
+
+
+def _is_moderate(keys: Keys) -> bool:
+    """Return True if no entry is seen to count as infinite, and none is huge."""
+    sizes = float(keys.compared.detach().abs().amax()), float(keys.raw.detach().abs().amax())
+    return sizes[0] < _FAR and sizes[1] < _LARGE and not bool(keys.level.any())
 
 
 def _bounds(x: Tensor) -> tuple[Tensor | float, Tensor | float]:
@@ -148,26 +170,13 @@ def _bounds(x: Tensor) -> tuple[Tensor | float, Tensor | float]:
         return -torch.inf, torch.inf
     edge = torch.finfo(x.dtype).max / 2
     fixed = x.detach()
-    low, high = fixed.amin(dim=-1, keepdim=True), fixed.amax(dim=-1, keepdim=True)
-    least = torch.where(low < high - _FAR * (1.0 + high.abs()), low, -edge).clamp(min=-edge)
-    most = torch.where(high > low + _FAR * (1.0 + low.abs()), high, edge).clamp(max=edge)
+    low, high = bounds(fixed)
+    # The sizes of the others, infinite where there are none: what is large beside some of them only is a number.
+    above = torch.where(fixed > low, fixed, torch.inf).amin(dim=-1, keepdim=True).abs().maximum(high.abs())
+    below = torch.where(fixed < high, fixed, -torch.inf).amax(dim=-1, keepdim=True).abs().maximum(low.abs())
+    least = torch.where(low < high - _FAR * (1.0 + above), low, -edge).clamp(min=-edge)
+    most = torch.where(high > low + _FAR * (1.0 + below), high, edge).clamp(max=edge)
     return least, most
-
-
-def _moments(finite: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and sqrt(var + 1e-6), (..., [1]), over the entries of `finite`, (..., [n]), of level 0."""
-    counted = level == 0
-    count = counted.sum(dim=-1, keepdim=True).clamp(min=1)
-    largest = finite.detach().abs().amax(dim=-1, keepdim=True)
-    huge = largest > _HUGE
-    unit = torch.where(huge, largest, 1.0)
-    scaled = finite / unit
-    mean = scaled.sum(dim=-1, keepdim=True) / count
-    variance = torch.where(counted, scaled - mean, 0.0).square().sum(dim=-1, keepdim=True) / count
-    # Huge entries that agree to rounding have no spread to speak of: eps^2 of their own size is the floor
-    # there.
-    floor = torch.where(huge, torch.finfo(finite.dtype).eps ** 2, VARIANCE_FLOOR)
-    return mean * unit, (variance + floor).sqrt() * unit
 
 
 def _beyond(finite: Tensor, level: Tensor) -> Tensor:

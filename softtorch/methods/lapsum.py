@@ -69,7 +69,7 @@ class LapSum(Method):
         y = scaled(keys)
         level = keys.below + count_like(share, y) * (keys.n - keys.below - keys.above)
         softness = wide_softness(keys)
-        return (laplace.quantile(y, level) * softness).to(keys.raw.dtype)
+        return keys.restored(laplace.quantile(y, level) * softness).to(keys.raw.dtype)
 
 
 def _levels(y: Tensor, positions: Positions, n: int) -> tuple[Tensor, Tensor, laplace.Levels]:

@@ -48,7 +48,7 @@ class SmoothSort(Mirrored):
         values = _projected(keys, z, accumulated(keys.compared), keys.level == 0, finite > slot)
         place = positions.index(keys.n, z.device)
         slot = (keys.n - 1 - keys.above - place).clamp(0, keys.n - 1).expand(*values.shape[:-1], place.shape[-1])
-        return with_extremes(values.gather(-1, slot).to(keys.raw.dtype), keys, positions)
+        return with_extremes(keys.restored(values.gather(-1, slot)).to(keys.raw.dtype), keys, positions)
 
     def rank(self, keys: Keys, descending: bool) -> Tensor:
         keys = keys.negated() if descending else keys

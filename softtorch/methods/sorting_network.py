@@ -42,8 +42,8 @@ _COST = Cost("n log^2 n", (Except("k times", ("indices",)), Except("n times", ("
 class SortingNetwork(Mirrored):
     """Order statistics by soft swaps.
 
-    Where n is no power of two, the bitonic network is padded with constants, which without standardizing are taken from
-    the whole batch. The odd-even network has no padding, and n layers instead of log^2 n.
+    Where n is no power of two, the bitonic network is padded with constants: standardized entries mix with them, others
+    do not. The odd-even network has no padding, and n layers instead of log^2 n.
 
     Args:
         swap: "logistic" (the mode's step), or the monotone "reciprocal", "cauchy", "optimal" (arXiv 2203.09630).
@@ -123,10 +123,12 @@ def _padded(keys: Keys, size: int) -> tuple[Tensor, Tensor]:
     if size == keys.n:
         return x, level
     extra = (0, size - keys.n)
-    # Standardized keys lie below 1; SoftTorch 0.1.1 pads others with the maximum of the whole batch plus 1.
-    top = x.new_ones(()) if keys.center is not None or x.numel() == 0 else x.detach().amax() + 1.0
-    # Where entries count as infinite the constants do, too: they would mix with the finite ones otherwise.
-    top_level = (keys.above + keys.below > 0).to(level.dtype)
+    # Standardized keys lie below 1, where SoftTorch 0.1.1 puts them. Others have no such place: SoftTorch takes the
+    # maximum of the whole batch plus 1, by which a row would depend on its batch. So constants count as infinite there,
+    # and as everywhere beside entries that do: swaps with them are hard.
+    top = x.new_ones(())
+    mixes = (keys.above + keys.below == 0) if keys.standardized else torch.zeros_like(keys.above, dtype=torch.bool)
+    top_level = (~mixes).to(level.dtype)
     inside = torch.arange(size, device=x.device) < keys.n
     # pad and then where: an expanded constant would make a graph for one missing entry another one.
     return torch.where(inside, pad(x, extra), top), torch.where(inside, pad(level, extra), top_level)

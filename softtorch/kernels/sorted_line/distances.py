@@ -31,11 +31,16 @@ TERMS = (
 TOGETHER = 1 << 15
 
 
-def distance_sums(y: Tensor) -> Tensor:
-    """sum_j K(y_i - y_j), (..., n), for y, (..., n), in rising order and in float64 where there is such."""
+def distance_sums(y: Tensor, v: Tensor) -> Tensor:
+    """sum_j K(y_i - y_j) v_j, (..., n), for constant weights v, (..., n).
+
+    Args:
+        y: places (..., n) in rising order and in float64 where there is such.
+        v: of the dtype of y.
+    """
     if plain_operators_needed():
-        return _sums(y, torch.ones_like(y))[0]
-    result: Tensor = _DistanceSums.apply(y)[0]
+        return _sums(y, v)[0]
+    result: Tensor = _DistanceSums.apply(y, v)[0]
     return result
 
 
@@ -76,26 +81,31 @@ def _decayed(y: Tensor, v: Tensor, narrow: bool) -> tuple[Tensor, Tensor]:
 
 
 class _DistanceSums(Function):
-    """`distance_sums`, and sum_j K'(y_i - y_j), which backward needs beside the places."""
+    """`distance_sums`, and sum_j K'(y_i - y_j) v_j, which backward needs beside the places."""
 
     @staticmethod
-    def forward(y: Tensor) -> tuple[Tensor, Tensor]:
-        return _sums(y, torch.ones_like(y))
+    def forward(y: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        return _sums(y, v)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
         ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(inputs[0], output[1])
+        ctx.save_for_backward(*inputs, output[1])
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> Tensor:
-        y, slopes = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, None]:
+        y, v, slopes = ctx.saved_tensors
         if torch.is_grad_enabled():  # a second derivative may be asked for
-            slopes = _sums(y, torch.ones_like(y))[1]
-        result: Tensor = grad * slopes + _sums(y, grad)[1]
-        return result
+            slopes = _sums(y, v)[1]
+        return grad * slopes + v * _sums(y, grad)[1], None
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int], y: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
-        result: tuple[Tensor, Tensor] = _DistanceSums.apply(y.movedim(in_dims[0], 0))
+    def vmap(
+        info: Any, in_dims: tuple[int | None, int | None], y: Tensor, v: Tensor
+    ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+        rows = (
+            x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
+            for x, dim in zip((y, v), in_dims, strict=True)
+        )
+        result: tuple[Tensor, Tensor] = _DistanceSums.apply(*rows)
         return result, (0, 0)

@@ -41,8 +41,11 @@ class Moments:
 class Anchors:
     """The k places of a row, (rows, k), around which windows lie, in rows of n; all n where `index` is None."""
 
-    def __init__(self, y: Tensor, place: Tensor, index: Tensor | None) -> None:
-        """y, (rows, n), rises; place is cells(y); index, (k,), says which of the n are meant."""
+    def __init__(self, y: Tensor, place: Tensor, index: Tensor | None, by_order: bool = False) -> None:
+        """y, (rows, n), rises; place is cells(y); index, (k,), says which of the n are meant.
+
+        Equal places count as none below or above each other; with `by_order` as below and above by their order.
+        """
         rows, n = y.shape
         self.line = y.detach().contiguous()
         self.at = y if index is None else y.index_select(-1, index)
@@ -51,7 +54,7 @@ class Anchors:
         grid = (local.detach()[0].abs() > CELL / 4.0).long()
         self.local = local.gather(0, grid.unsqueeze(0)).squeeze(0)
         self.base = (grid * rows + torch.arange(rows, device=y.device).unsqueeze(-1)) * (n + 1)
-        self.first, self.beyond = _runs(self.line)
+        self.first, self.beyond = _alone(self.line) if by_order else _runs(self.line)
         if index is not None:
             self.first, self.beyond = self.first.index_select(-1, index), self.beyond.index_select(-1, index)
 
@@ -68,6 +71,12 @@ class Anchors:
         return torch.minimum(left, self.first), torch.maximum(
             torch.searchsorted(self.line, self.fixed + t), self.beyond
         )
+
+
+def _alone(line: Tensor) -> tuple[Tensor, Tensor]:
+    """Each place of `line`, (rows, n), and the one behind it."""
+    place = torch.arange(line.shape[-1], device=line.device).expand(line.shape)
+    return place, place + 1
 
 
 def _runs(line: Tensor) -> tuple[Tensor, Tensor]:

@@ -153,8 +153,8 @@ def prefixes(keys: Keys, inside: Tensor, absent: int) -> Keys:
         levels=torch.where(inside, keys.level.unsqueeze(-2), absent),
         moderate=False,
         softness=_per_part(keys.softness),
-        center=None if keys.center is None else keys.center.unsqueeze(-2),
-        spread=None if keys.spread is None else keys.spread.unsqueeze(-2),
+        moments=None if keys.moments is None else keys.moments.unsqueezed(),
+        origin=None if keys.origin is None else keys.origin.unsqueeze(-2),
     )
 
 

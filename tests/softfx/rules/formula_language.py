@@ -22,9 +22,9 @@ Node = tuple[Any, ...]
 
 AXES = {letter: axis for axis, letter in enumerate("ijkl", 1)}  # axis 0 is for elements
 _NAMES = {
-    *"xysnabpqwegijklmuvP", "low", "high", "min_val", "max_val", "value", "threshold", "lambd", "atol", "rtol",
+    *"xysnabcdhpqwegijklmuvP", "low", "high", "min_val", "max_val", "value", "threshold", "lambd", "atol", "rtol",
     "epsilon",
-    "mean", "var", "sigma", "sigmoid", "log", "sqrt", "max", "sum", "prod", "softmax",
+    "mean", "var", "sigma", "sigmoid", "log", "sqrt", "max", "min", "sum", "prod", "softmax",
 }  # fmt: skip
 # The functions that may be called soft, with the names of their operands in their own formulas.
 OPERANDS = {
@@ -267,7 +267,7 @@ class Evaluation:
             x = self.sequences[arguments[0][1]][0].double()
             return x.mean() if name == "mean" else (x - x.mean()).square().mean()
         functions = {"sigma": self.sigma, "sigmoid": torch.sigmoid, "log": torch.log, "sqrt": torch.sqrt}
-        functions["max"] = torch.maximum
+        functions |= {"max": torch.maximum, "min": torch.minimum}
         return functions[name](*map(self.value, arguments))
 
     def _name(self, name: str, subscripts: tuple[Node, ...]) -> Tensor:

@@ -8,7 +8,6 @@ from torch import Tensor
 
 import softtorch
 from softtorch.kernels.sorted_line import softmax_rows
-from softtorch.kernels.sorted_line.distances import distance_sums
 from softtorch.methods import neuralsort
 
 SOFTNESS = (1e-4, 1e-2, 0.1, 1.0, 10.0)
@@ -26,24 +25,6 @@ def pairs(y: Tensor) -> Tensor:
     """The sums of distances by all pairs, (..., n)."""
     apart = y.unsqueeze(-1) - y.unsqueeze(-2)
     return (apart * torch.tanh(apart / 2.0)).sum(dim=-2)
-
-
-@pytest.mark.parametrize("softness", SOFTNESS)
-def test_distances_are_those_of_all_pairs(softness: float) -> None:
-    y = (line(900).sigmoid() / softness).requires_grad_()
-    got, want = distance_sums(y), pairs(y)
-    # Each pair is off by 1e-12 at most; beside it, the rounding of sums of n terms as large as y.
-    torch.testing.assert_close(got, want, rtol=1e-13, atol=1e-9 + 1e-12 * 900 / softness)
-    weights = torch.randn(got.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    slopes = [torch.autograd.grad(sums, y, weights)[0] for sums in (got, want)]
-    torch.testing.assert_close(*slopes, rtol=1e-8, atol=1e-7)  # f' is off by 3e-11 a pair
-
-
-def test_distances_have_second_derivatives_and_map() -> None:
-    y = torch.linspace(-2.0, 3.0, 12, dtype=torch.float64).repeat(2, 1).requires_grad_()  # places in order stay so
-    assert torch.autograd.gradcheck(distance_sums, y)
-    assert torch.autograd.gradgradcheck(distance_sums, y, atol=1e-4)  # f'' at 0 is fitted to 1e-6 only
-    torch.testing.assert_close(torch.func.vmap(distance_sums)(y.detach()), distance_sums(y.detach()))
 
 
 def slopes_of(rows: int, n: int) -> Tensor:
