@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
 from softfx.capture import frontends as choose
+from softfx.capture.example import function_of, name_of
 from softfx.capture.program import Program
 from softfx.code import diff as diffing
 from softfx.decisions.evidence import Evidence
@@ -20,9 +20,10 @@ from softfx.locations import Place, caller, resolve
 from softfx.ops.calls import Args, Kwargs
 from softfx.pipeline.execute import Eager, Graph, signature
 from softfx.pipeline.plan import plan
-from softfx.pipeline.rewrite import rewrite
+from softfx.pipeline.rewrite import Rewritten, rewrite
 from softfx.pipeline.serialize import graph_module
-from softfx.pipeline.softened import Softened, SoftFunction, soft_module, softened
+from softfx.pipeline.softened import Softened, softened
+from softfx.pipeline.subject import Subject, subject_of
 from softfx.pipeline.verify import Example, check_spec, difference
 from softfx.report import Report
 from softfx.report.build import make_report
@@ -73,10 +74,18 @@ def soften(
     if executor not in _EXECUTORS:
         raise TargetError(f"soften: unknown executor {executor!r}. Legal: {', '.join(_EXECUTORS)}. Take 'auto'.")
     args, kwargs = _example(target, example_inputs, example_kwargs)
-    program, sites, evidence = _plan(target, policy, args, kwargs, capture, allow_unused, place)
-    graph = _graph(target, program, sites, evidence, args, kwargs, executor)
-    state = Softened(target, sites, evidence, Eager(sites, evidence, place), graph, program.seen, _name(target))
-    return soft_module(target, state) if isinstance(target, nn.Module) else SoftFunction(target, state)
+    subject = subject_of(target)
+    program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, place)
+    rewritten = _rewritten(subject.runs, program, sites, evidence, args, kwargs, executor)
+    subject = subject.keeping(program.written)
+    eager, planned = Eager(sites, evidence, place), {subject.entry}
+    state = Softened(
+        subject.original, subject.runs, subject.entry, sites, evidence, eager, None, program.seen, subject.name, planned
+    )
+    soft = subject.softened(state)
+    if rewritten is not None:
+        state.graph = Graph(rewritten, sites, signature(args, kwargs), soft)
+    return soft
 
 
 def check(
@@ -95,8 +104,9 @@ def check(
     [('SX201', 'keep')]
     """
     args, kwargs = _example(target, example_inputs, example_kwargs)
-    program, sites, evidence = _plan(target, policy, args, kwargs, capture, allow_unused, caller())
-    return make_report(_name(target), program.seen, sites, evidence, "eager" if program.seen.obstacles else "graph")
+    subject = subject_of(target, changes=False)
+    program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, caller())
+    return make_report(subject.name, program.seen, sites, evidence, "eager" if program.seen.obstacles else "graph")
 
 
 def diff(
@@ -110,7 +120,8 @@ def diff(
 ) -> str:
     """The code before and after, site by site, as a unified diff. Arguments as `soften` takes them."""
     args, kwargs = _example(target, example_inputs, example_kwargs)
-    program, sites, evidence = _plan(target, policy, args, kwargs, capture, allow_unused, caller())
+    subject = subject_of(target, changes=False)
+    program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, caller())
     return diffing.unified(program, sites, evidence)
 
 
@@ -128,9 +139,10 @@ def written(
     Where no single graph holds the call, it is the path that these example inputs take, and says so.
     """
     args, kwargs = _example(target, example_inputs, example_kwargs)
-    program, sites, evidence = _plan(target, policy, args, kwargs, capture, allow_unused, caller())
-    report = make_report(_name(target), program.seen, sites, evidence, "eager" if program.seen.obstacles else "graph")
-    return diffing.module_text(_name(target), rewrite(program, sites, evidence), sites, program.seen), report
+    subject = subject_of(target, changes=False)
+    program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, caller())
+    report = make_report(subject.name, program.seen, sites, evidence, "eager" if program.seen.obstacles else "graph")
+    return diffing.module_text(subject.name, rewrite(program, sites, evidence), sites, program.seen), report
 
 
 def source(soft: Any) -> str:
@@ -145,7 +157,7 @@ def source(soft: Any) -> str:
 
 
 def _plan(
-    target: Any,
+    subject: Subject,
     policy: Any,
     args: Args,
     kwargs: Kwargs,
@@ -154,10 +166,11 @@ def _plan(
     place: Place,
 ) -> tuple[Program, Sites, Evidence]:
     loaded = Policy.load(policy)
-    program = choose.capture(target, args, kwargs, capture, place)
+    program = choose.capture(subject.runs, args, kwargs, capture, place)
+    program.add_notes(subject.notes)
 
     def trial(sites: Sites, evidence: Evidence) -> None:
-        Eager(sites, evidence, place).trial(target, args, kwargs, program.touched)
+        Eager(sites, evidence, place).trial(subject.runs, args, kwargs, program.touched)
 
     sites, evidence = plan(program, loaded, trial)
     found = make_report("", program.seen, sites, evidence, "").sites
@@ -167,11 +180,11 @@ def _plan(
     return program, sites, evidence
 
 
-def _graph(
+def _rewritten(
     target: Any, program: Program, sites: Sites, evidence: Evidence, args: Args, kwargs: Kwargs,
     executor: str,
-) -> Graph | None:  # fmt: skip
-    """The graph executor, where it holds the call and is wanted."""
+) -> Rewritten | None:  # fmt: skip
+    """The rewritten graph, where it holds the call and is wanted."""
     if executor == "eager" or not sites.policy.can_act:
         return None
     attributes = [resolve(target, name) for name in program.attributes.values()]
@@ -187,7 +200,7 @@ def _graph(
     softness = [sites[site].softness for site in rewritten.softness]
     example = Example(target, args, kwargs, [*attributes, *softness])
     check_spec(program, rewritten, exact=sites.exact, distributions=sites.gives_distributions, example=example)
-    return Graph(rewritten, sites, signature(args, kwargs), target)
+    return rewritten
 
 
 def _example(
@@ -203,13 +216,13 @@ def _example(
     if isinstance(inputs, torch.Tensor):
         raise TargetError("soften: example_inputs is a tensor. It is a tuple of arguments. Write example_inputs=(x,).")
     args, named = tuple(inputs or ()), dict(kwargs or {})
-    signature = _signature(target.forward if isinstance(target, nn.Module) else target)
+    signature = _signature(function_of(target))
     try:
         if signature is not None:
             signature.bind(*args, **named)
     except TypeError as error:
         raise TargetError(
-            f"soften: {_name(target)} cannot be called with these example inputs: {error}. "
+            f"soften: {name_of(target)} cannot be called with these example inputs: {error}. "
             "Give example_inputs=(...) and example_kwargs={...} as for one ordinary call."
         ) from None
     return args, named
@@ -221,7 +234,3 @@ def _signature(function: Any) -> inspect.Signature | None:
         return inspect.signature(function)
     except ValueError:
         return None
-
-
-def _name(target: Any) -> str:
-    return str(getattr(target, "__qualname__", None) or type(target).__qualname__)

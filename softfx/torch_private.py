@@ -22,14 +22,22 @@ a function of its own and say what torch lacks without it.
   own examples of __torch_dispatch__.
 - nn.Module.__dict__["_parameters"] and its like: a module must be copied and put back with everything it holds, hooks
   included, and torch has no public list of that.
-- nn.Module._call_impl, _wrapped_call_impl: the names of the frames by which a call stack shows that a module is called.
+- nn.Module._call_impl, _wrapped_call_impl: the names of the frames by which a call stack shows that a module is called;
+  the first is the call with its hooks and without what Module.compile() made of it.
+- nn.Module._forward_hooks, _forward_pre_hooks and torch.nn.modules.module._global_forward_hooks,
+  _global_forward_pre_hooks: whether a call runs more than forward; torch has no question for it.
+- nn.Module._compiled_call_impl: what Module.compile() leaves; torch._dynamo.OptimizedModule._orig_mod and
+  _torchdynamo_orig_callable, _torchdynamo_disable: what torch.compile was given, and whether it was to be left alone.
+- torch.overrides._get_current_function_mode_stack, _pop_mode, _push_mode: which function modes are active in this
+  thread, and a while without some of them.
 """
 
 from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import torch
@@ -37,6 +45,8 @@ from torch import Tensor, nn
 from torch._library.custom_ops import CustomOpDef
 from torch._ops import HigherOrderOperator, OpOverload, OpOverloadPacket
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.nn.modules import module as module_calls
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._pytree import TreeSpec
 
@@ -50,25 +60,36 @@ __all__ = [
     "OpOverloadPacket",
     "TreeSpec",
     "base_of",
+    "compiled_function",
+    "compiled_module",
     "disabled_torch_function",
     "fake",
     "fake_mode_of",
     "flatten",
+    "forget_compiled",
+    "function_modes",
+    "has_forward_hooks",
     "has_storage",
     "in_transform",
+    "is_compiled_in_place",
     "leaves",
     "library_operator",
     "module_tables",
+    "python_call",
     "set_grad_enabled",
     "uncompiled",
     "unflatten",
     "version_of",
+    "without_function_modes",
     "wrapper_subclass",
 ]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _T = TypeVar("_T", bound=Tensor)
 
+_mode_stack: Callable[..., Any] = torch.overrides._get_current_function_mode_stack
+_pop_mode: Callable[..., Any] = torch.overrides._pop_mode
+_push_mode: Callable[..., Any] = torch.overrides._push_mode
 set_grad_enabled: Callable[..., Any] = torch._C._set_grad_enabled
 has_storage: Callable[..., bool] = torch._C._has_storage
 disabled_torch_function: Any = torch._C._disabled_torch_function_impl
@@ -150,8 +171,8 @@ def fake_mode_of(value: object) -> FakeTensorMode | None:
 
 
 def flatten(tree: Any) -> tuple[list[Any], TreeSpec]:
-    """The leaves of a nested container, and its structure."""
-    return pytree.tree_flatten(tree)
+    """The leaves of a nested container, and its structure. A torch.Size is a leaf: it is made again as no tuple is."""
+    return pytree.tree_flatten(tree, is_leaf=_is_size)
 
 
 def unflatten(leaves: list[Any], structure: TreeSpec) -> Any:
@@ -161,10 +182,14 @@ def unflatten(leaves: list[Any], structure: TreeSpec) -> Any:
 
 def leaves(tree: Any) -> list[Any]:
     """The leaves of a nested container."""
-    return pytree.tree_leaves(tree)
+    return pytree.tree_leaves(tree, is_leaf=_is_size)
 
 
-# -- modules and transforms --------------------------------------------------------------------------------------
+def _is_size(tree: object) -> bool:
+    return type(tree) is torch.Size
+
+
+# -- modules -----------------------------------------------------------------------------------------------------
 
 
 def module_tables(module: nn.Module) -> dict[str, dict[str, Any]]:
@@ -173,6 +198,73 @@ def module_tables(module: nn.Module) -> dict[str, dict[str, Any]]:
     They are the module's own, not copies.
     """
     return {key: value for key, value in module.__dict__.items() if isinstance(value, dict) and key.startswith("_")}
+
+
+def has_forward_hooks(module: nn.Module) -> bool:
+    """Return True if a call of the module runs hooks beside its forward, before or after it."""
+    own = module._forward_hooks or module._forward_pre_hooks
+    return bool(own or module_calls._global_forward_hooks or module_calls._global_forward_pre_hooks)
+
+
+def python_call(module: nn.Module) -> Callable[..., Any]:
+    """The call of a module with its hooks as nn.Module makes it, in Python even where Module.compile() was called."""
+    return module._call_impl
+
+
+def compiled_module(module: nn.Module) -> nn.Module | None:
+    """The module that torch.compile was given for `module`; None if it is none that torch.compile made."""
+    dynamo: Any = sys.modules.get("torch._dynamo")
+    if dynamo is None or not isinstance(module, dynamo.OptimizedModule):
+        return None
+    inner: nn.Module = module._orig_mod
+    return inner
+
+
+def compiled_function(function: object) -> Callable[..., Any] | None:
+    """The function that torch.compile was given for `function`; None if it is none that torch.compile made."""
+    if getattr(function, "_torchdynamo_disable", False):
+        return None
+    return cast(Callable[..., Any] | None, getattr(function, "_torchdynamo_orig_callable", None))
+
+
+def is_compiled_in_place(module: nn.Module) -> bool:
+    """Return True if Module.compile() was called, so that a call runs compiled code."""
+    return module.__dict__.get("_compiled_call_impl") is not None
+
+
+def forget_compiled(module: nn.Module) -> None:
+    """Let calls of a module run its Python again."""
+    module.__dict__.pop("_compiled_call_impl", None)
+
+
+# -- function modes ------------------------------------------------------------------------------------------------
+
+
+def function_modes() -> list[TorchFunctionMode]:
+    """The torch function modes that are active in this thread, the innermost last."""
+    return cast(list[TorchFunctionMode], _mode_stack())
+
+
+@contextmanager
+def without_function_modes(kind: type[TorchFunctionMode]) -> Iterator[None]:
+    """A block without the active modes of one kind; the others stay, in their order."""
+    modes = function_modes()
+    others = [mode for mode in modes if not isinstance(mode, kind)]
+    _replace_modes(others)
+    try:
+        yield
+    finally:
+        _replace_modes(modes)
+
+
+def _replace_modes(modes: list[TorchFunctionMode]) -> None:
+    while _mode_stack():
+        _pop_mode()
+    for mode in modes:
+        _push_mode(mode)
+
+
+# -- transforms ----------------------------------------------------------------------------------------------------
 
 
 def in_transform() -> bool:

@@ -11,7 +11,7 @@ from softfx.capture.preserve import copied
 from softfx.locations import Place
 from softfx.ops.calls import Function
 
-__all__ = ["ExampleCall", "function_of", "name_of"]
+__all__ = ["ExampleCall", "entry_of", "function_of", "name_of"]
 
 
 def name_of(target: object) -> str:
@@ -20,8 +20,23 @@ def name_of(target: object) -> str:
 
 
 def function_of(target: Function) -> Function:
-    """The function that a call of `target` runs: a module's forward, without its hooks."""
-    return target.forward if isinstance(target, nn.Module) else target
+    """The function that a call of `target` runs: a module's forward, or its whole call where that does more.
+
+    That is where hooks run before or after forward, and where the class has a `__call__` of its own.
+    """
+    if not isinstance(target, nn.Module):
+        return target
+    if type(target).__call__ is not nn.Module.__call__:
+        return target.__call__
+    return private.python_call(target) if private.has_forward_hooks(target) else target.forward
+
+
+def entry_of(target: object) -> str:
+    """The name of the method that a call of `target` runs, as `function_of` gives it."""
+    if not isinstance(target, nn.Module):
+        return "__call__"
+    more = type(target).__call__ is not nn.Module.__call__ or private.has_forward_hooks(target)
+    return "__call__" if more else "forward"
 
 
 @dataclass(frozen=True, eq=False)

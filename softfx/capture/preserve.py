@@ -1,8 +1,8 @@
 """Trial calls of third-party code that leave no trace: what a call may change is saved before and put back after.
 
-That is random states (torch, CUDA, Python, NumPy, generators met on the way), buffers, tensors written in place, and
-the attributes of modules. `Preserved` also tells what the call changed, for a module that keeps state cannot be
-replayed from a graph.
+That is random states (torch, CUDA, Python, NumPy, generators met on the way), buffers, tensors written in place, the
+attributes of modules with the containers among them, and the gradients of parameters. `Preserved` also tells what the
+call changed, for a module that keeps state cannot be replayed from a graph.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import pickle
 import random
 import sys
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,8 +32,8 @@ def copied(leaves: Sequence[object]) -> list[Any]:
 
 
 def _copy(tensor: Tensor) -> Tensor:
-    copy = tensor.detach().clone().requires_grad_(tensor.requires_grad)
-    return copy.clone() if tensor.requires_grad else copy  # a leaf that requires grad cannot be written in place
+    own = tensor.detach().clone().requires_grad_(tensor.requires_grad)
+    return own.clone() if tensor.requires_grad else own  # a leaf that requires grad cannot be written in place
 
 
 @dataclass(frozen=True)
@@ -68,39 +70,93 @@ class _RandomStates:
         return drawn
 
 
+class _Absent:
+    """What stands for an attribute that is not there."""
+
+
 @dataclass(frozen=True)
 class _ModuleState:
-    """The attributes of one module: its `__dict__`, and the contents of its tables of parameters, buffers and hooks."""
+    """The attributes of one module: its `__dict__`, and the contents of its tables and of the containers it keeps.
+
+    tables: those of parameters, buffers, submodules and hooks.
+    containers: the lists, dictionaries, sets and deques among its attributes, nested ones too, each with its content.
+    """
 
     module: nn.Module
     attributes: Kwargs
     tables: dict[str, Kwargs]
+    containers: list[tuple[str, Any, Any]]
 
     @staticmethod
     def of(module: nn.Module) -> _ModuleState:
         tables = {key: dict(table) for key, table in private.module_tables(module).items()}
-        return _ModuleState(module, dict(module.__dict__), tables)
+        containers = [
+            (key, container, copy(container))
+            for key, value in module.__dict__.items()
+            if key not in tables
+            for container in _containers(value)
+        ]
+        return _ModuleState(module, dict(module.__dict__), tables, containers)
 
     def changed(self) -> list[str]:
-        """The attributes that were replaced since, as Class.attribute."""
+        """The attributes that were replaced since, or whose containers were written, as Class.attribute."""
         now = self.module.__dict__
-        keys = [key for key in dict.fromkeys((*self.attributes, *now)) if self._is_changed(key, now.get(key))]
-        return [f"{type(self.module).__name__}.{key}" for key in keys]
+        keys = [key for key in dict.fromkeys((*self.attributes, *now)) if self._is_changed(key)]
+        keys += [key for key, container, content in self.containers if _differs(container, content)]
+        return [f"{type(self.module).__name__}.{key}" for key in dict.fromkeys(keys)]
 
-    def _is_changed(self, key: str, now: object) -> bool:
-        if key not in self.tables:
-            return self.attributes.get(key) is not now
-        before, after = self.tables[key], now if isinstance(now, dict) else {}
-        return any(before.get(name) is not after.get(name) for name in {*before, *after})
+    def written(self) -> list[object]:
+        """The containers that were written since."""
+        return [container for _, container, content in self.containers if _differs(container, content)]
+
+    def _is_changed(self, key: str) -> bool:
+        now = self.module.__dict__.get(key, _Absent)
+        if key not in self.tables or not isinstance(now, dict):
+            return self.attributes.get(key, _Absent) is not now
+        return _differs(now, self.tables[key])
 
     def restore(self) -> None:
-        """Put the attributes back, into the very dictionaries that held them."""
-        self.module.__dict__.clear()
-        self.module.__dict__.update(self.attributes)
+        """Put back what was changed, into the very containers that held it."""
+        now = self.module.__dict__
+        for key in [key for key in now if key not in self.attributes]:
+            del now[key]
+        for key, value in self.attributes.items():
+            if now.get(key, _Absent) is not value:
+                now[key] = value
         for key, content in self.tables.items():
-            table: Kwargs = self.attributes[key]
-            table.clear()
-            table.update(content)
+            if _differs(self.attributes[key], content):
+                _refill(self.attributes[key], content)
+        for _, container, content in self.containers:
+            if _differs(container, content):
+                _refill(container, content)
+
+
+def _containers(value: object) -> Iterator[Any]:
+    """The mutable containers that `value` is, or is nested of."""
+    if isinstance(value, list | dict | set | deque):
+        yield value
+    if isinstance(value, list | tuple | deque):
+        for item in value:
+            yield from _containers(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _containers(item)
+
+
+def _differs(container: Any, content: Any) -> bool:
+    """Return True if a container holds other objects than it did."""
+    if len(container) != len(content):
+        return True
+    if isinstance(container, set):
+        return bool(container != content)
+    if isinstance(container, dict):
+        return any(content.get(key, _Absent) is not value for key, value in container.items())
+    return any(new is not old for new, old in zip(container, content, strict=True))
+
+
+def _refill(container: Any, content: Any) -> None:
+    container.clear()
+    container.extend(content) if isinstance(container, list | deque) else container.update(content)
 
 
 @dataclass
@@ -109,15 +165,18 @@ class Preserved:
 
     root: the module whose attributes and buffers are preserved; a function has none.
     changed: the modules' attributes that the call replaced.
+    written: the containers among the modules' attributes that it wrote.
     drawn: the random sources outside torch that it drew from.
     """
 
     root: object
     changed: list[str] = field(default_factory=list)
+    written: list[object] = field(default_factory=list)
     drawn: list[str] = field(default_factory=list)
     _tensors: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     _generators: dict[int, tuple[torch.Generator, Tensor]] = field(default_factory=dict)
     _modules: list[_ModuleState] = field(default_factory=list)
+    _gradients: list[tuple[Tensor, Tensor | None, Tensor | None]] = field(default_factory=list)
 
     def save(self, value: object) -> None:
         """Remember a tensor that is about to be written, or a generator that is about to be drawn from."""
@@ -139,16 +198,25 @@ class Preserved:
             self._modules.append(_ModuleState.of(module))
             for buffer in module.buffers(recurse=False):
                 self.save(buffer)
+            for parameter in module.parameters(recurse=False):
+                gradient = parameter.grad
+                self._gradients.append((parameter, gradient, None if gradient is None else gradient.clone()))
         return self
 
     def __exit__(self, *_: object) -> None:
         for state in self._modules:
             self.changed += state.changed()
+            self.written += state.written()
             state.restore()
         with torch.no_grad():
-            for tensor, copy in self._tensors.values():
-                if not same(tensor, copy):
-                    tensor.copy_(copy)
+            for tensor, values in self._tensors.values():
+                if not same(tensor, values):
+                    tensor.copy_(values)
+            for parameter, gradient, before in self._gradients:
+                if gradient is not None and before is not None and not same(gradient, before):
+                    gradient.copy_(before)
+                if parameter.grad is not gradient:
+                    parameter.grad = gradient
         for generator, generator_state in self._generators.values():
             generator.set_state(generator_state)
         self.drawn += self._random.restore()

@@ -108,6 +108,7 @@ class Program:
     constants: other objects the graph refers to, by get_attr name.
     result: the structure that the graph's flat outputs unflatten to.
     touched: tensors that the call writes and generators that it draws from, but for what it makes itself.
+    written: containers among the module's attributes that it writes.
     """
 
     seen: Seen
@@ -117,10 +118,15 @@ class Program:
     constants: Kwargs
     result: private.TreeSpec
     touched: list[Tensor | torch.Generator] = field(default_factory=list)
+    written: list[object] = field(default_factory=list)
 
     def add_obstacle(self, reason: str) -> None:
         """Note one more reason why the graph does not hold the call; it is then run as the original Python."""
         self.seen = replace(self.seen, obstacles=(*self.seen.obstacles, reason))
+
+    def add_notes(self, notes: Sequence[str]) -> None:
+        """Say more of how the call was seen."""
+        self.seen = replace(self.seen, why="; ".join((self.seen.why, *notes)))
 
 
 class GraphBuilder:

@@ -15,12 +15,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.overrides import TorchFunctionMode
 
 from softfx import torch_private as private
+from softfx.capture.example import function_of
+from softfx.capture.later import computes_later, exhausted, holds_tensors
 from softfx.capture.preserve import Preserved, copied
 from softfx.capture.program import GraphBuilder, Program, Seen
 from softfx.capture.unreached import unreached_sources
+from softfx.interpreter.host import HostMode
 from softfx.interpreter.inline import inlined
 from softfx.locations import Location, Place, locate, module_paths
 from softfx.ops.calls import Args, Function, Kwargs, Result
@@ -32,8 +34,10 @@ from softfx.report.record import Break
 
 __all__ = ["Recorder", "capture", "record"]
 
+_PLAIN_RESULTS = (Tensor, int, float, bool, str, type(None), torch.dtype, torch.device)
 
-class Recorder(TorchFunctionMode):
+
+class Recorder(HostMode):
     """Writes down calls while they happen: those of the original, or of a graph traced from it."""
 
     def __init__(self, target: Any, preserved: Preserved, default: Place) -> None:
@@ -183,6 +187,30 @@ class Recorder(TorchFunctionMode):
         """The user's call that is running now."""
         return locate(_run.__code__, self.paths, self.default)
 
+    def received(self, name: str, result: Result) -> None:
+        self._obstruct(f"{name} is softened already and runs by its own decisions, see its own report", self.where())
+        for tensor in tensors_in(result):
+            if self.builder.node_of(tensor) is None:
+                node = self.builder.constant(tensor)
+                node.meta["val"] = self.value(tensor)
+                self.dynamic.add(node)
+
+    def returned(self, leaf: Any) -> None:
+        """Note a result that is not plain, and look at what it does later."""
+        if isinstance(leaf, _PLAIN_RESULTS):
+            return
+        kind, place = type(leaf).__name__, Location(self.default.file, self.default.line)
+        if isinstance(leaf, torch.Size):
+            self.obstacles["it returns a torch.Size, of which a graph makes a tuple"] = None
+        elif computes_later(leaf):
+            self._obstruct(f"it returns a {kind}, which computes when it is used and is softened then", place)
+            self._meet(_run(self, exhausted, (leaf,), {}))
+        else:
+            self.obstacles[f"it returns a {kind}, which may hold tensors"] = None
+            if holds_tensors(leaf):
+                reason = f"it returns a {kind}, which holds tensors: what its methods compute later runs as it is"
+                self.breaks.append(Break(reason, place.file, place.line))
+
     def finished(self, arguments: list[Any], results: list[Any]) -> None:
         """For subclasses: the leaves of the call's arguments as it left them, and of its result."""
 
@@ -207,7 +235,7 @@ class Recorder(TorchFunctionMode):
 
 def capture(target: Function, args: Args, kwargs: Kwargs, place: Place) -> Program:
     """The calls that `target(*args, **kwargs)` makes. `place` stands in where no user line is involved."""
-    return record(target, _function(target), args, kwargs, lambda preserved: Recorder(target, preserved, place))
+    return record(target, function_of(target), args, kwargs, lambda preserved: Recorder(target, preserved, place))
 
 
 def record(
@@ -221,6 +249,8 @@ def record(
     leaf = None
     with Preserved(target) as preserved:
         recorder = recorder_for(preserved)
+        if isinstance(target, nn.Module) and private.has_forward_hooks(target):
+            recorder.obstacles["hooks of the module run, which a graph would not call"] = None
         flat, structure = private.flatten((args, kwargs))
         copies = copied(flat)
         inputs: list[fx.Node] = []
@@ -235,8 +265,7 @@ def record(
         leaves, result_structure = private.flatten(result)
         for leaf in leaves:
             recorder._meet(leaf)
-            if not isinstance(leaf, Tensor | int | float | bool | str | type(None)):
-                recorder.obstacles[f"it returns a {type(leaf).__name__}, which may hold tensors"] = None
+            recorder.returned(leaf)
         recorder.builder.output(leaves)
         recorder.finished(copies, leaves)
         unreached = unreached_sources(leaves, _sources(target, function, copies, structure))
@@ -255,6 +284,7 @@ def record(
         recorder.builder.constants,
         result_structure,
         preserved.touched,
+        preserved.written,
     )
 
 
@@ -266,10 +296,6 @@ def _name(func: Function) -> str:
 
 def _custom(name: str) -> str:
     return f"the custom autograd.Function {name}, whose backward a graph of its forward would lose"
-
-
-def _function(target: Function) -> Function:
-    return target.forward if isinstance(target, nn.Module) else target
 
 
 def _run(recorder: Recorder, function: Function, args: Args, kwargs: Kwargs) -> Result:

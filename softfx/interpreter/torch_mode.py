@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from softfx.interpreter import straight_through_idiom
 from softfx.interpreter.call import Call
 from softfx.interpreter.fast_path import FastPathCache, FunctionInfo, Outcome
 from softfx.interpreter.hard_call import result_facts
+from softfx.interpreter.host import HostMode
 from softfx.interpreter.inline import inlined
 from softfx.interpreter.interpreter import Interpreter
 from softfx.locations import Location
@@ -34,7 +34,7 @@ _BARE = frozenset({Tensor, torch.nn.Parameter})
 _gradients = torch.is_grad_enabled
 
 
-class FullMode(TorchFunctionMode):
+class FullMode(HostMode):
     """Every torch call goes through the interpreter."""
 
     def __init__(self, interpreter: Interpreter, where: Callable[[], Location]) -> None:
@@ -50,6 +50,10 @@ class FullMode(TorchFunctionMode):
             with self:
                 return body(*args, **kwargs)
         return self._interpreter.call(func, args, kwargs, self._where)
+
+    def received(self, name: str, result: Any) -> None:
+        for tensor in tensors_in(result):
+            self._interpreter.state.environment.set(tensor, ValueFacts(True))
 
 
 class FastMode(FullMode):

@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from softfx import torch_private
+from softfx.capture.example import function_of
+from softfx.capture.later import exhausted
 from softfx.capture.preserve import Preserved, copied
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.sites import Sites
@@ -28,6 +29,7 @@ from softfx.locations import Location, Place, locate, module_paths, resolve
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.pipeline import serialize
 from softfx.pipeline.rewrite import Rewritten
+from softfx.pipeline.session import BOUNDARY, Session
 from softfx.values import Environment
 
 __all__ = ["Eager", "Graph", "signature"]
@@ -51,52 +53,49 @@ class Eager:
     cache: FastPathCache = field(default_factory=FastPathCache, repr=False, compare=False)
 
     @torch_private.uncompiled
-    def __call__(self, root: object, function: Function, args: Args, kwargs: Kwargs) -> Result:
-        """`function(*args, **kwargs)`, softened; `root` is the module whose paths the sites name."""
+    def __call__(self, root: object, function: Function, args: Args, kwargs: Kwargs, owner: object = None) -> Result:
+        """`function(*args, **kwargs)`, softened.
+
+        root: the module whose paths the sites name.
+        owner: the softened thing whose run it is: what is called of it inside is a part of the run.
+        """
         environment = Environment(self.cache.store)
         state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False, environment=environment)
-        return self._run(state, root, function, args, kwargs, fast=self.fast)
+        return self._session(state, root, owner, fast=self.fast).call(function, args, kwargs)
+
+    def planned(self, root: object, function: Function, args: Args, kwargs: Kwargs, owner: object) -> Result:
+        """The same as a call, by whose evidence decisions can be settled."""
+        state = RunState(self.sites, self.evidence, Direct(), planning=True)
+        return self._session(state, root, owner).call(function, args, kwargs)
 
     def trial(self, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> None:
         """Plan by a call that leaves no trace.
 
         touched: tensors and generators outside of the module that the call changes.
         """
-        function = target.forward if isinstance(target, nn.Module) else target
         with Preserved(target) as preserved, torch.enable_grad():
             for value in touched:
                 preserved.save(value)
             leaves, structure = torch_private.flatten((args, kwargs))
             own_args, own_kwargs = torch_private.unflatten(copied(leaves), structure)
             state = RunState(self.sites, self.evidence, Direct(), planning=True)
-            self._run(state, target, function, own_args, own_kwargs)
+            exhausted(self._session(state, target).call(function_of(target), own_args, own_kwargs))
 
     def observed(self, observer: Observer, root: object, function: Function, args: Args, kwargs: Kwargs) -> Result:
         """The same as a call, every call of the program seen by an observer."""
         state = RunState(self.sites, self.evidence, Direct(), observer=observer)
-        return self._run(state, root, function, args, kwargs)
+        return self._session(state, root).call(function, args, kwargs)
 
-    def _run(
-        self, state: RunState, root: object, function: Function, args: Args, kwargs: Kwargs, fast: bool = False
-    ) -> Result:
+    def _session(self, state: RunState, root: object, owner: object = None, fast: bool = False) -> Session:
         interpreter = Interpreter(state)
-        for leaf in torch_private.leaves((args, kwargs)):
-            if isinstance(leaf, Tensor):
-                interpreter.source(leaf)
         paths = cache(lambda: module_paths(root))
 
         def where() -> Location:
-            return locate(_run.__code__, paths(), self.place)
+            return locate(BOUNDARY, paths(), self.place)
 
         mode = FastMode(interpreter, self.cache, where) if fast else FullMode(interpreter, where)
-        leaves, structure = torch_private.flatten(_run(mode, function, args, kwargs))
-        return torch_private.unflatten([interpreter.result(leaf) for leaf in leaves], structure)
-
-
-def _run(mode: TorchFunctionMode, function: Function, args: Args, kwargs: Kwargs) -> Result:
-    """The boundary: frames further out than this one are not the target's."""
-    with mode:
-        return function(*args, **kwargs)
+        mode.owner = owner
+        return Session(mode, interpreter)
 
 
 def signature(args: Args, kwargs: Kwargs) -> Args:

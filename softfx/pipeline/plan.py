@@ -20,7 +20,7 @@ from softfx.decisions.sites import Lift, Sites
 from softfx.errors import BlockedError
 from softfx.pipeline.rewrite import rewrite
 
-__all__ = ["plan"]
+__all__ = ["plan", "settle"]
 
 
 def plan(program: Program, policy: Policy, trial: Callable[[Sites, Evidence], None]) -> tuple[Sites, Evidence]:
@@ -36,10 +36,19 @@ def plan(program: Program, policy: Policy, trial: Callable[[Sites, Evidence], No
         else:
             rewrite(program, sites, evidence, planning=True)
         pending = sites.lift(_lifts(sites, evidence))
-    for decision in list(sites):
+    settle(sites, evidence)
+    return sites, evidence
+
+
+def settle(sites: Sites, evidence: Evidence, first: int = 0) -> None:
+    """Settle the decisions about the sites from number `first` on by the evidence of a planning run.
+
+    Blocks and detachments that the policy allows to lift are lifted from the next run on.
+    """
+    sites.lift(_lifts(sites, evidence))
+    for decision in list(sites)[first:]:
         sites.replace(_settled(decision, evidence))
     _raise_for_blocked(sites)
-    return sites, evidence
 
 
 def _lifts(sites: Sites, evidence: Evidence) -> frozenset[Lift]:

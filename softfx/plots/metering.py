@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from softfx import torch_private
 from softfx.api import soften
+from softfx.capture.example import function_of
 from softfx.capture.preserve import Preserved
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.policy import Policy
@@ -25,7 +26,7 @@ from softfx.decisions.sites import Sites
 from softfx.interpreter.call import Call
 from softfx.interpreter.observer import Observer
 from softfx.interpreter.state import RunState
-from softfx.ops.calls import Args, Function, Kwargs, Options
+from softfx.ops.calls import Args, Kwargs, Options
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.pipeline.execute import Eager
 from softfx.pipeline.softened import softened
@@ -123,7 +124,7 @@ def site_gradients(
 
 def _measured(target: Any, eager: Eager, args: Args, kwargs: Kwargs) -> dict[SiteKey, float]:
     """The norm for each site of one run, which leaves no trace."""
-    function: Function = target.forward if isinstance(target, nn.Module) else target
+    function = function_of(target)
     meter = _Meter()
     with Preserved(target), torch.enable_grad():
         leaves, structure = torch_private.flatten((args, kwargs))

@@ -131,6 +131,8 @@ def explanations(report: ReportData) -> list[tuple[str, str, str]]:
 
 def hints(report: ReportData) -> list[str]:
     """The next steps that this report suggests."""
+    if not report.sites and report.breaks:
+        return ["No site was met in the call that was looked at; the breaks say what it did not show."]
     if not report.sites:
         return ["Nothing to act on: no operation here stands between a float and its gradient."]
     lines = []
