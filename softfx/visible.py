@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["visible"]
+__all__ = ["is_plain", "visible"]
 
 # What str.isprintable lets pass and is drawn as nothing: fillers, joiners, variation selectors (Unicode's
 # Default_Ignorable_Code_Point).
@@ -31,11 +31,12 @@ def visible(text: str, keep: str = "") -> str:
     >>> print(visible("größer, 大きい"))
     größer, 大きい
     """
-    return _SUSPECT.sub(lambda match: match[0] if _is_plain(match[0], keep) else _escape(match[0]), text)
+    return _SUSPECT.sub(lambda match: match[0] if match[0] in keep or is_plain(match[0]) else _escape(match[0]), text)
 
 
-def _is_plain(character: str, keep: str) -> bool:
-    if character in keep or character in _SPACES:
+def is_plain(character: str) -> bool:
+    """Return True for a character that is seen as itself."""
+    if character in _SPACES:
         return True
     return character.isprintable() and not _DRAWN_AS_NOTHING.match(character)
 

@@ -7,12 +7,14 @@ on stderr and status 2.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 
 from softfx.cli.arguments import make_parser
+from softfx.visible import visible
 
 __all__ = ["main"]
 
@@ -22,6 +24,9 @@ _INTERRUPTED = 130  # the status that a shell reports for a program ended by Ctr
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    for stream in (sys.stdout, sys.stderr):  # a character that the encoding lacks is shown as its escape
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     arguments = make_parser().parse_args(argv)
     from softfx.cli.commands import COMMANDS  # after parsing, so that --help does not wait for torch
 
@@ -37,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
     except Exception as error:
         if arguments.traceback:
-            traceback.print_exc()
-        print(f"softfx: {_message(error, arguments)}", file=sys.stderr)
+            print(visible(traceback.format_exc(), keep="\n\t"), file=sys.stderr)
+        print(visible(f"softfx: {_message(error, arguments)}", keep="\n\t"), file=sys.stderr)
         return USAGE_ERROR
 
 

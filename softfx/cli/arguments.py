@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import math
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NoReturn, TypedDict
 
 from softfx.decisions.policy import PRESETS
 from softfx.decisions.policy.schema import FAMILIES
+from softfx.visible import visible
 
 if TYPE_CHECKING:
     # argparse has no public names for what add_subparsers and add_argument_group return.
@@ -43,9 +44,16 @@ target:
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors show the words of the command line escaped."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible(message))
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    parser = argparse.ArgumentParser(prog="softfx", description=_MAIN, epilog=_EXIT, **_style())
+    parser: argparse.ArgumentParser = _Parser(prog="softfx", description=_MAIN, epilog=_EXIT, **_style())
     parser.add_argument("--version", action="version", version=f"softfx {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add(
@@ -58,9 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add(commands, "diff", "show the code before and after softening", _target(), _format("rich", "text"))
     soften = _add(commands, "soften", "soften and write the code", _target(), _format(), _fail_on())
-    soften.add_argument(
-        "--out", metavar="FILE.py", help="where to write the code; a report goes beside it. Default: stdout"
-    )
+    _out(soften, "FILE.py", "where to write the code; a report goes beside it. Default: stdout")
     _run(commands)
     _plot(commands)
     explain = _add(commands, "explain", "explain one operation or family", _format("rich", "text", "json"))
@@ -103,7 +109,7 @@ def _plot(commands: Commands) -> None:
     )
     curves.add_argument("--range", type=_span, default=(-2.0, 2.0), metavar="A..B", help="of x: --range=-2..2")
     curves.add_argument("--method", help="of operators that choose: softsort, neuralsort, ot ...")
-    parser.add_argument("--out", metavar="FILE.png", help="default: the operator's or the target's name")
+    _out(parser, "FILE.png", "default: the operator's or the target's name")
 
 
 def _policy(commands: Commands) -> None:
@@ -116,7 +122,7 @@ def _policy(commands: Commands) -> None:
         _target(),
         _format("rich", "text"),
     )
-    init.add_argument("--out", metavar="FILE.toml", help="where to write it. Default: stdout")
+    _out(init, "FILE.toml", "where to write it. Default: stdout")
     _add(
         actions,
         "show",
@@ -155,7 +161,7 @@ def _target(metavar: str = "TARGET", text: str = "module:name or file.py:name, s
         "--value", action="append", default=[], metavar="NAME=LITERAL", help="an input that is no tensor"
     )
     inputs.add_argument("--load", metavar="FILE.pt", help="saved inputs: a tuple or list, or a dict by name")
-    inputs.add_argument("--seed", type=int, default=0, help="what random numbers start from (default 0)")
+    inputs.add_argument("--seed", type=_seed, default=0, help="what random numbers start from (default 0)")
     model = parser.add_argument_group("model")
     model.add_argument(
         "--function",
@@ -187,6 +193,11 @@ def _policy_options(parser: argparse.ArgumentParser) -> _ArgumentGroup:
         help="override a field everywhere or for one operation: softness=0.05, topk.method=lapsum",
     )
     return group
+
+
+def _out(parser: argparse.ArgumentParser, metavar: str, text: str) -> None:
+    parser.add_argument("--out", metavar=metavar, help=text)
+    parser.add_argument("--force", action="store_true", help="replace files that are there already")
 
 
 def _format(*formats: str) -> argparse.ArgumentParser:
@@ -226,6 +237,16 @@ def _kinds(text: str) -> tuple[str, ...]:
     if strange or not kinds:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of blocked, keep, break (or none)")
     return kinds
+
+
+def _seed(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number < 2**63:  # what every generator of torch takes
+        raise argparse.ArgumentTypeError("a seed is a whole number from 0 to 2**63 - 1")
+    return number
 
 
 def _names(text: str) -> tuple[str, ...]:

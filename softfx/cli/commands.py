@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tomllib
 from collections.abc import Callable
@@ -15,13 +14,14 @@ import torch
 
 from softfx import api
 from softfx.cli import output
+from softfx.cli.files import check_out, write
 from softfx.cli.inputs import load_inputs, make_inputs
 from softfx.cli.policy_file import policy_text
 from softfx.cli.script import prepare_path, run_script
 from softfx.cli.target import Target, check_call, load_target
 from softfx.decisions.policy import Policy
 from softfx.decisions.policy.schema import FAMILIES
-from softfx.errors import SoftfxError, TargetError
+from softfx.errors import TargetError
 from softfx.locations import Place, handed_over_at
 from softfx.patching import patched
 from softfx.plots import pictures
@@ -29,10 +29,12 @@ from softfx.plots.curves import curves, operator_of
 from softfx.plots.metering import site_gradients
 from softfx.report import Report
 from softfx.report.baseline import read_baseline, since
+from softfx.report.shown import json_text
 from softfx.report.terminal import progress
 from softfx.report.words import counts_line, plural
 from softfx.rules import RULES, find
 from softfx.rules.rule import Rule
+from softfx.visible import visible
 
 __all__ = ["COMMANDS", "run"]
 
@@ -42,7 +44,8 @@ T = TypeVar("T")
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    report = _fresh(arguments, run(arguments, api.check))
+    baseline = _baseline(arguments)
+    report = _fresh(arguments, run(arguments, api.check), baseline)
     output.print_report(arguments, report)
     return _status(arguments, report)
 
@@ -57,35 +60,44 @@ def _diff(arguments: argparse.Namespace) -> int:
 
 
 def _soften(arguments: argparse.Namespace) -> int:
+    if arguments.out is not None:
+        check_out(arguments.out, _report_beside(arguments.out), force=arguments.force)
+    baseline = _baseline(arguments)
     text, report = run(arguments, api.written)
     report.target = arguments.target
-    fresh = _fresh(arguments, report)
+    fresh = _fresh(arguments, report, baseline)
     if arguments.out is None:
         output.print_code(arguments, text)
         output.note(arguments, counts_line(report))
         return _status(arguments, fresh)
-    _write(arguments.out, text)
-    beside = str(Path(arguments.out).with_suffix(".report.json"))
-    _write(beside, json.dumps(report.to_dict(), indent=2) + "\n")
+    beside = _report_beside(arguments.out)
+    write(arguments.out, text, arguments.force)
+    write(beside, json_text(report.to_dict()) + "\n", arguments.force)
     output.note(arguments, f"wrote {arguments.out} and {beside}")
     output.print_report(arguments, fresh)
     return _status(arguments, fresh)
 
 
+def _report_beside(out: str) -> str:
+    """The file of the report beside the written code."""
+    return str(Path(out).with_suffix(".report.json")) if Path(out).name else out
+
+
 def _plot(arguments: argparse.Namespace) -> int:
+    name = arguments.target.partition("(")[0].rpartition(":")[2]
+    out = arguments.out if arguments.out is not None else f"{name}.png"
+    check_out(out, force=arguments.force)
     if ":" in arguments.target:
         _, passed = run(arguments, site_gradients)
         if not passed:
             output.note(arguments, "no site found: there is nothing to draw")
             return 0
         output.print_gradients(arguments, passed)
-        figure = pictures.sites_figure(arguments.target, passed)
-        name = arguments.target.partition("(")[0].rpartition(":")[2]
+        figure = pictures.sites_figure(visible(arguments.target), passed)
     else:
         operator = operator_of(arguments.target, arguments.method)
         drawn = curves(operator, arguments.modes, arguments.softness, arguments.range)
-        figure, name = pictures.operator_figure(operator, drawn), operator.name
-    out = arguments.out or f"{name}.png"
+        figure = pictures.operator_figure(operator, drawn)
     pictures.save(figure, out)
     output.note(arguments, f"wrote {out}")
     return 0
@@ -115,15 +127,15 @@ def _rules_of(family: str | None) -> list[Rule]:
 
 
 def _policy(arguments: argparse.Namespace) -> int:
+    if arguments.action == "init" and arguments.out is not None:
+        check_out(arguments.out, force=arguments.force)
     report = run(arguments, api.check)
     if arguments.action == "show":
         output.print_decisions(arguments, report.sites)
     elif arguments.out is None:
         print(policy_text(report), end="")
     else:
-        if Path(arguments.out).exists():
-            raise TargetError(f"--out {arguments.out}: the file exists and may have been edited. Name another file.")
-        _write(arguments.out, policy_text(report))
+        write(arguments.out, policy_text(report), arguments.force)
         output.note(arguments, f"wrote {arguments.out}, use it with --policy {arguments.out}")
     return 0
 
@@ -222,18 +234,16 @@ def _setting(text: str) -> dict[str, object]:
     return {"rule": [{"op": op or "*", key: parsed}]}
 
 
-def _write(path: str, text: str) -> None:
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SoftfxError(f"--out {path}: it cannot be written: {error.strerror}.") from error
+def _baseline(arguments: argparse.Namespace) -> Report | None:
+    """The baseline, read before the work begins."""
+    return None if arguments.baseline is None else read_baseline(arguments.baseline)
 
 
-def _fresh(arguments: argparse.Namespace, report: Report) -> Report:
+def _fresh(arguments: argparse.Namespace, report: Report, baseline: Report | None) -> Report:
     """The report, without the findings of the baseline if there is one."""
-    if arguments.baseline is None:
+    if baseline is None:
         return report
-    fresh = since(report, read_baseline(arguments.baseline))
+    fresh = since(report, baseline)
     left_out = len(report.sites) - len(fresh.sites)
     output.note(arguments, f"{plural(left_out, 'site')} as in {arguments.baseline} left out")
     return fresh

@@ -6,7 +6,6 @@ To add a format of the report, write it under `softfx.report` and name it in `_R
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import sys
@@ -18,9 +17,11 @@ from softfx.report.markdown import report_markdown
 from softfx.report.record import Site
 from softfx.report.rule_pages import page_text, rule_data, rule_facts, rules_markdown, rules_text
 from softfx.report.sarif import report_sarif
+from softfx.report.shown import json_text, shown
 from softfx.report.text import report_text
 from softfx.report.words import ACTION_WORDS, settings, visible_path
 from softfx.rules.rule import Rule
+from softfx.visible import visible
 
 __all__ = [
     "note",
@@ -37,7 +38,7 @@ _PIPE_WIDTH = 100
 
 _REPORTS: dict[str, Callable[[Report], str]] = {
     "text": lambda report: report_text(report, _text_width()),
-    "json": lambda report: json.dumps(report.to_dict(), indent=2),
+    "json": lambda report: json_text(report.to_dict()),
     "markdown": report_markdown,
     "sarif": report_sarif,
 }
@@ -46,7 +47,7 @@ _REPORTS: dict[str, Callable[[Report], str]] = {
 def note(arguments: argparse.Namespace, text: str) -> None:
     """Print a note beside the result, unless --quiet is given."""
     if not arguments.quiet:
-        print(f"softfx: {text}", file=sys.stderr)
+        print(f"softfx: {visible(text)}", file=sys.stderr)
 
 
 def _format(arguments: argparse.Namespace) -> str:
@@ -81,7 +82,7 @@ def print_rules(arguments: argparse.Namespace, rules: Sequence[Rule]) -> None:
     if kind == "rich":
         terminal.show(terminal.rules_view(rules))
     elif kind == "json":
-        print(json.dumps([rule_data(rule) for rule in rules], indent=2))
+        print(json_text([rule_data(rule) for rule in rules]))
     else:
         print(rules_markdown(rules) if kind == "markdown" else rules_text(rules))
 
@@ -92,7 +93,7 @@ def print_page(arguments: argparse.Namespace, rule: Rule) -> None:
     if kind == "rich":
         terminal.show(terminal.rule_view(rule, rule_facts(rule)))
     elif kind == "json":
-        print(json.dumps(rule_data(rule), indent=2))
+        print(json_text(rule_data(rule)))
     else:
         print(page_text(f"{rule.code} {rule.name}", rule_facts(rule), _text_width()))
 
@@ -115,7 +116,7 @@ def print_decisions(arguments: argparse.Namespace, sites: Sequence[Site]) -> Non
         "reason",
     )
     if kind == "json":
-        print(json.dumps([{key: getattr(site, key) for key in keys} for site in sites], indent=2))
+        print(json_text([{key: getattr(site, key) for key in keys} for site in sites]))
     elif kind == "rich":
         rows = [(site, f"{visible_path(site.file)}:{site.line}", settings(site)) for site in sites]
         terminal.show(terminal.decisions_view(rows))
@@ -125,6 +126,7 @@ def print_decisions(arguments: argparse.Namespace, sites: Sequence[Site]) -> Non
 
 
 def _decision(site: Site) -> str:
+    site = shown(site)
     words = settings(site)
     facts = [ACTION_WORDS[site.action] + (f" ({words})" if words else "")]
     facts += [f"in {site.module}"] if site.module else []
@@ -135,7 +137,7 @@ def _decision(site: Site) -> str:
 def print_gradients(arguments: argparse.Namespace, passed: Sequence[Passed]) -> None:
     """Print a line for each site, with its gradient norm before and after softening."""
     for each in passed:
-        site = each.site
+        site = shown(each.site)
         place = f"{visible_path(site.file)}:{site.line}: {site.code} {site.op}"
         place += f" in {site.module}" if site.module else ""
         print(f"{each.before:10.3g} -> {each.after:10.3g}  {ACTION_WORDS[site.action]:16} {place}")

@@ -10,6 +10,7 @@ from softfx.decisions.policy.toml import write_pairs
 from softfx.report import Report
 from softfx.report.record import Site
 from softfx.report.words import Group, by_file, settings
+from softfx.visible import visible
 
 __all__ = ["policy_text"]
 
@@ -29,7 +30,7 @@ def policy_text(report: Report) -> str:
 
 
 def _parts(report: Report) -> Iterator[str]:
-    yield _HEAD.format(target=report.target)
+    yield _HEAD.format(target=visible(report.target))
     told: set[str] = set()
     for groups in by_file(report.sites).values():
         for group in groups:
@@ -66,4 +67,4 @@ def _comment(group: Group, sites: list[Site]) -> str:
     lines = [f"{site.code} {site.op} ({site.family}){times}: {site.source.strip()}"]
     lines += [f"{site.action}{': ' + site.reason if site.reason else ''}"] if site.action in ("blocked", "keep") else []
     lines += [settings(site)] if settings(site) else []
-    return "".join(f"# {' '.join(line.split())}\n" for line in lines)
+    return "".join(f"# {visible(' '.join(line.split()))}\n" for line in lines)

@@ -52,9 +52,10 @@ def call_on_rows(state: RunState, call: Call, decision: Decision | None) -> Resu
 
 def _mask(state: RunState, call: Call) -> Tensor | None:
     """The soft mask that selects, if the call is x[mask] or masked_select(x, mask)."""
-    if call.operation not in (ops.getitem, ops.masked_select) or len(call.args) != 2:
+    if call.operation not in (ops.getitem, ops.masked_select):
         return None
-    mask = call.args[1]
+    operands, _ = arguments(call.spelled, call.args, call.kwargs)
+    mask = operands[1] if len(operands) == 2 else None
     if not isinstance(mask, Tensor) or mask.dtype is not torch.bool or mask.dim() == 0:
         return None
     return mask if isinstance(state.environment.facts(mask).soft, SoftBool) else None
@@ -62,7 +63,7 @@ def _mask(state: RunState, call: Call) -> Tensor | None:
 
 def _selection(context: CallContext, call: Call, mask: Tensor) -> Soft:
     """The shadow of x[mask]."""
-    data = call.args[0]
+    data = arguments(call.spelled, call.args, call.kwargs)[0][0]
     whole = call.operation is ops.masked_select
     if data.shape[: mask.dim()] != mask.shape or (whole and data.shape != mask.shape):
         raise CannotSoften("x[mask] by a mask that is broadcast has no rule")

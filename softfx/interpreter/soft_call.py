@@ -134,7 +134,7 @@ def _shadow(context: CallContext, call: Call, args: Args, rows: RowRule | None) 
     if call.softs or call.has_real_shadow or context.state.evidence.writes:  # else operands are what they are
         shadow_of = partial(operand, context)
         args, kwargs = map_tensors(shadow_of, args), kwargs and map_tensors(shadow_of, kwargs)
-    if kwargs or call.spelled.reflected:
+    if kwargs or call.spelled.reflected or call.spelled.order:
         args, kwargs = arguments(call.spelled, args, kwargs)
     if rows is not None:
         return rows.propagate(context, call.operation, call.rule, *args, **kwargs)

@@ -38,4 +38,4 @@ def by_classes_of_data(args: Args, kwargs: Options) -> bool:
 
 def by_number_of_hits(args: Args, kwargs: Options) -> bool:
     """A condition stands alone: where(condition) gives the places of its hits."""
-    return len(args) == 1 and not kwargs
+    return len(args) + len(kwargs) == 1

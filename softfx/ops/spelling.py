@@ -28,16 +28,39 @@ _WRITING = Effect.WRITES_FIRST | Effect.WRITES_OTHERS
 _SPACES: Args = (torch, Tensor, F, torch.special, torch.linalg, operator)
 # Python's older names for operators, which Tensor or `operator` still has.
 OLD_NAMES = {"truediv": ("div",), "invert": ("inv",)}
-_ARGUMENTS = {"axis": "dim", "keepdims": "keepdim", "self": "input", "x": "input", "tensor": "input"}
+_ARGUMENTS = {"axis": "dim", "keepdims": "keepdim", "self": "input", "x": "input", "tensor": "input", "A": "input"}
+# The operands of an operation in order, each by all of its names; the names in the table above stand for others, too.
+_OPERANDS: dict[Operation, tuple[tuple[str, ...], ...]] = {
+    table.where: (("condition",), ("input",), ("other",)),
+    table.masked_select: (("input",), ("mask",)),
+    table.matmul: (("input",), ("other", "mat2", "vec", "tensor")),
+    table.pow: (("input",), ("exponent",)),
+    table.index_put: (("input",), ("indices",), ("values",)),
+    table.embedding: (("input", "indices"), ("weight",)),
+    table.one_hot: (("tensor", "input"), ("num_classes",)),
+}
+_FIRST_OPERAND = (("input",),)
+# Spellings whose arguments stand in an order of their own, with the names of these.
+_ORDERS: dict[Function, tuple[str, ...]] = {
+    Tensor.where: ("input", "condition", "other"),
+    torch.embedding: ("weight", "input", "padding_idx", "scale_grad_by_freq", "sparse"),
+    F.softmax: ("input", "dim", "_stacklevel", "dtype"),
+}
 
 
 @dataclass(frozen=True)
 class Spelled:
-    """One way to write an operation."""
+    """One way to write an operation.
+
+    in_place: it writes its first operand.
+    reflected: its two operands stand in the other order.
+    order: the names of its arguments, where these stand in an order of its own.
+    """
 
     operation: Operation
     in_place: bool = False
     reflected: bool = False
+    order: tuple[str, ...] = ()
 
     def writes(self, kwargs: Options) -> bool:
         """Return True if a call of it writes one of its operands."""
@@ -118,7 +141,8 @@ class SpellingIndex:
 
     def _put(self, function: Any, spelled: Spelled) -> None:
         if callable(function):
-            self._by_function.setdefault(function, spelled)
+            order = _ORDERS.get(function, ())
+            self._by_function.setdefault(function, replace(spelled, order=order) if order else spelled)
 
     def _overload(self, function: Any) -> Spelled | None:
         """The operation of an overload such as torch.ops.aten.topk.default."""
@@ -186,10 +210,24 @@ def attribute_of(function: Function) -> Attribute | None:
 
 
 def arguments(spelled: Spelled, args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:
-    """The arguments of a call, its operands in order and its keywords under torch's own names."""
+    """The arguments of a call, its operands in order and its keywords under torch's own names.
+
+    >>> arguments(INDEX.of(Tensor.where), ("x", "condition"), {"other": "y"})
+    (('condition', 'x', 'y'), {})
+    """
     if spelled.reflected:
         args = (args[1], args[0], *args[2:])
-    return args, {_ARGUMENTS.get(key, key): value for key, value in kwargs.items() if key != "out" or value is not None}
+    if spelled.order:
+        args, kwargs = (), dict(zip(spelled.order, args, strict=False)) | kwargs
+    if not kwargs:
+        return args, kwargs
+    named = {key: value for key, value in kwargs.items() if key != "out" or value is not None}
+    for names in _OPERANDS.get(spelled.operation, _FIRST_OPERAND)[len(args) :]:
+        key = next((key for key in named if key in names or _ARGUMENTS.get(key) in names), None)
+        if key is None:
+            break
+        args = (*args, named.pop(key))
+    return args, {_ARGUMENTS.get(key, key): value for key, value in named.items()}
 
 
 def _in_every_spelling(operation: Operation) -> Spelled:

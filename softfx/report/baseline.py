@@ -25,13 +25,41 @@ Item = TypeVar("Item")
 def read_baseline(path: str) -> Report:
     """The report that `softfx check --format json` wrote to `path`."""
     try:
-        return Report.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"it is no report ({type(error).__name__}: {error})"
+        if not Path(path).is_file():
+            raise FileNotFoundError(0, "No such file, or no ordinary one")
+        report = Report.from_dict(json.loads(Path(path).read_text(encoding="utf-8-sig")))
+        _check(report)
+        return report
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise TargetError(
-            f"--baseline {path}: {reason}. It is what softfx check --format json writes. "
+            f"--baseline {path}: {_reason(error)}. It is what softfx check --format json writes. "
             f"Write one: softfx check TARGET --format json > {path}"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, KeyError):
+        return f"it is no report, or a damaged one: it has no {error}"
+    if isinstance(error, RecursionError):
+        return "it is no report: it is nested too deeply"
+    return f"it is no report, or a damaged one: {error}"
+
+
+def _check(report: Report) -> None:
+    """Raise a TypeError for a text, or a number of a line, that is none."""
+    texts = [report.target, *report.starved]
+    lines: list[object] = []
+    for site in report.sites:
+        texts += [site.code, site.op, site.module, site.file, site.source, site.action]
+        lines.append(site.line)
+    for item in report.breaks:
+        texts += [item.reason, item.file]
+        lines.append(item.line)
+    for value, kind in (*((text, str) for text in texts), *((line, int) for line in lines)):
+        if type(value) is not kind:
+            raise TypeError(f"{type(value).__name__} stands where {kind.__name__} is due")
 
 
 def since(report: Report, baseline: Report) -> Report:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from softfx.report.record import ReportData
+from softfx.report.shown import shown
 from softfx.report.words import (
     ACTION_WORDS,
     Group,
@@ -21,12 +23,12 @@ __all__ = ["report_markdown"]
 
 def report_markdown(report: ReportData) -> str:
     """The whole report as markdown, without a newline at the end."""
-    return "\n".join(_lines(report))
+    return "\n".join(_lines(shown(report)))
 
 
 def _lines(report: ReportData) -> Iterator[str]:
     yield f"# softfx report for {_code(report.target)}"
-    yield from ("", " ".join(capture_lines(report)), "", counts_line(report))
+    yield from ("", _escape(" ".join(capture_lines(report))), "", counts_line(report))
     for file, groups in by_file(report.sites).items():
         yield from ("", f"## {_code(short_path(file))}", "")
         yield "| line | code | operation | decision | source | details |"
@@ -40,7 +42,7 @@ def _lines(report: ReportData) -> Iterator[str]:
         yield from (f"- {_code(name)}" for name in report.starved)
     if found := explanations(report):
         yield from ("", "## What the operations do to the gradient", "")
-        yield from (f"- **{code} {op}**: {_escape(why)}" for code, op, why in found)
+        yield from (f"- **{code} {_escape(op)}**: {_escape(why)}" for code, op, why in found)
 
 
 def _row(group: Group) -> str:
@@ -49,22 +51,33 @@ def _row(group: Group) -> str:
     cells = (
         str(site.line),
         site.code,
-        site.op,
+        _escape(site.op),
         ACTION_WORDS[site.action] + times,
-        _code(site.source.strip()),
+        _cell(site.source.strip()),
         _escape("; ".join(details(group))),
     )
     return "| " + " | ".join(cells) + " |"
 
 
 def _code(text: str) -> str:
-    """The text as code, whatever backticks and bars it holds; a bar would end the cell of a table."""
+    """The text as code, whatever backticks it holds: the fence is longer than any row of them."""
     if not text:
         return ""
-    fence = "``" if "`" in text else "`"
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     pad = " " if "`" in text else ""
-    return f"{fence}{pad}{text.replace('|', chr(92) + '|')}{pad}{fence}"
+    return f"{fence}{pad}{text}{pad}{fence}"
+
+
+def _cell(text: str) -> str:
+    """The text as code in a cell of a table, which a bar would end.
+
+    A bar is escaped by a backslash; where one stands before it already, two of them would escape each other.
+    """
+    if "\\|" not in text:
+        return _code(text.replace("|", r"\|"))
+    return "<code>" + "".join(c if c.isalnum() or c in " .,()=" else f"&#{ord(c)};" for c in text) + "</code>"
 
 
 def _escape(text: str) -> str:
-    return "".join("\\" + c if c in "|*_<>`[]\\" else c for c in text).replace("\n", " ")
+    """The text as text: what would be markup inside of a line has a backslash before it."""
+    return re.sub(r"[|*<>`\[\]\\&~$]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", text)

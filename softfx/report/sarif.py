@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from urllib.parse import quote
 
 from softfx.report.record import ReportData, Site, SiteAction
+from softfx.report.shown import json_text, shown
 from softfx.report.words import ACTION_WORDS, settings
 from softfx.rules import RULES
+from softfx.visible import visible
 
 __all__ = ["report_sarif"]
 
@@ -48,17 +51,18 @@ def report_sarif(report: ReportData) -> str:
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
         "results": [_result(site, index) for site in report.sites],
-        "properties": {"target": report.target, "counts": report.counts},
+        "properties": {"target": visible(report.target), "counts": report.counts},
     }
-    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2)
+    return json_text({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]})
 
 
 def _result(site: Site, index: dict[str, int]) -> dict[str, object]:
+    uri, site = _uri(site.file), shown(site)
     region: dict[str, object] = {"startLine": max(site.line, 1)}
     if site.source:
         region["snippet"] = {"text": site.source}
     location: dict[str, object] = {
-        "physicalLocation": {"artifactLocation": {"uri": _uri(site.file)}, "region": region},
+        "physicalLocation": {"artifactLocation": {"uri": uri}, "region": region},
     }
     if site.module:
         location["logicalLocations"] = [{"fullyQualifiedName": site.module, "kind": "module"}]
@@ -71,7 +75,7 @@ def _result(site: Site, index: dict[str, int]) -> dict[str, object]:
     result: dict[str, object] = {
         "ruleId": site.code,
         "level": _LEVELS[site.action],
-        "message": {"text": "; ".join(part for part in parts if part)},
+        "message": {"text": _message("; ".join(part for part in parts if part))},
         "locations": [location],
         "properties": {"action": site.action, "family": site.family, "decided_by": site.decided_by},
     }
@@ -82,11 +86,19 @@ def _result(site: Site, index: dict[str, int]) -> dict[str, object]:
 
 def _uri(file: str) -> str:
     """The URI of a file, relative where it is below the current folder, so that a code host can find it."""
-    path = Path(file)
-    if path.is_absolute():
-        here = Path.cwd()
-        return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_uri()
-    return path.as_posix()
+    path, here = Path(file), Path.cwd()
+    if path.is_absolute() and path.is_relative_to(here):
+        path = path.relative_to(here)
+    try:
+        encoded = quote(os.fsencode(path.as_posix()))
+    except UnicodeEncodeError:  # a name that no file can have
+        encoded = quote(visible(path.as_posix()))
+    return f"file://{encoded}" if path.is_absolute() else encoded
+
+
+def _message(text: str) -> str:
+    """The text as a message of SARIF, in which `[text](address)` would be a link."""
+    return text.replace("](", "] (")
 
 
 def _version() -> str:

@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from softfx.report.record import ReportData, Site, SiteAction
+from softfx.report.shown import shown
 from softfx.report.words import (
     ACTION_WORDS,
     Group,
@@ -36,6 +37,7 @@ from softfx.report.words import (
     short_path,
 )
 from softfx.rules.rule import Family, Rule
+from softfx.visible import visible
 
 __all__ = [
     "code_view",
@@ -79,6 +81,7 @@ def show(view: RenderableType, file: IO[str] | None = None, width: int | None = 
 
 def report_view(report: ReportData) -> RenderableType:
     """The report: sites by file with their source, then breaks, unreached names, explanations, counts and hints."""
+    report = shown(report)
     parts: list[RenderableType] = [Text(report.target, style="bold")]
     parts += [Text(line, style="dim") for line in capture_lines(report)]
     for file, groups in by_file(report.sites).items():
@@ -189,6 +192,7 @@ def decisions_view(rows: Iterable[tuple[Site, str, str]]) -> RenderableType:
     """The decision for each site; rows are (site, place, settings)."""
     parts: list[RenderableType] = []
     for site, place, words in rows:
+        site, place = shown(site), visible(place)
         action = (ACTION_WORDS[site.action], _STYLES[site.action])
         parts.append(Text.assemble((place, "bold"), "  ", site.code, " ", site.op, "  ", action))
         facts = [words, f"in {site.module}" if site.module else "", f"decided by {site.decided_by}"]
@@ -226,7 +230,7 @@ def progress(message: str) -> Iterator[None]:
     if not console.is_terminal:
         yield
         return
-    status = console.status(message)
+    status = console.status(Text(visible(message)))
     timer = threading.Timer(_PATIENCE, status.start)
     timer.daemon = True
     timer.start()

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator
 
 from softfx.report.record import ReportData
+from softfx.report.shown import shown
 from softfx.report.words import (
     Group,
     by_file,
@@ -25,7 +26,7 @@ __all__ = ["report_text"]
 
 def report_text(report: ReportData, width: int = 100) -> str:
     """The whole report as text, without a newline at the end."""
-    return "\n".join(line.rstrip() for line in _lines(report, width))
+    return "\n".join(line.rstrip() for line in _lines(shown(report), width))
 
 
 def _lines(report: ReportData, width: int) -> Iterator[str]:

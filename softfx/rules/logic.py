@@ -64,10 +64,21 @@ def _of_two(function: Callable[..., Tensor], bitwise: Callable[..., Tensor]) -> 
         like = softs_in([input, other])[0].tensor
         if context.hard.dtype not in (torch.bool, torch.uint8):
             return _bits(context, bitwise, input, other)
-        x, y = as_probability(context, input, like), as_probability(context, other, like)
+        x, y = _truth(context, input, like), _truth(context, other, like)
         return context.soft_bool(context.call(function, x, y))
 
     return propagate
+
+
+def _truth(context: RuleContext, operand: Operand, like: Tensor) -> Tensor:
+    """An operand as the probability that it is true: what is no bool is true where it is not 0."""
+    if isinstance(operand, Tensor) and operand.dtype is not torch.bool:
+        if operand.is_floating_point():
+            return context.call(torch.Tensor.to, _nonzero(context, operand), like.dtype)
+        operand = context.call(torch.ne, operand, 0)
+    elif not isinstance(operand, Tensor | Soft):
+        operand = bool(operand)
+    return as_probability(context, operand, like)
 
 
 def _not(context: RuleContext, input: Soft) -> Soft:

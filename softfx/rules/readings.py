@@ -131,7 +131,7 @@ def out_of_place(context: RuleContext) -> Function:
     spelled = INDEX.of(context.func)
     if spelled.reflected and spelled.operation.python is not None:
         return spelled.operation.python.function
-    return spelled.operation.function if spelled.in_place else context.func
+    return spelled.operation.function if spelled.in_place or spelled.order else context.func
 
 
 def checked_as(relax: RuleFunction, propagate: RuleFunction) -> RuleFunction:

@@ -84,7 +84,7 @@ def _by_reals(func: Function, args: Args, kwargs: Kwargs) -> bool:
 
 def _of_roots(func: Function, args: Args, kwargs: Kwargs) -> bool:
     """Return True for a power that has an infinite derivative somewhere."""
-    base, exponent = args[0], args[1] if len(args) > 1 else kwargs.get("exponent")
+    base, exponent = args
     if not isinstance(base, Tensor) or not base.is_floating_point():
         return False
     if isinstance(exponent, Tensor):

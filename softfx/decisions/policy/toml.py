@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from softfx.errors import PolicyError
+from softfx.visible import is_plain
 
 __all__ = ["Lines", "read", "write_pairs", "write_value"]
 
@@ -81,7 +82,7 @@ def write_value(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return _string(value)
     if isinstance(value, list | tuple):
         return "[" + ", ".join(write_value(item) for item in value) + "]"
     if isinstance(value, Mapping):
@@ -90,10 +91,17 @@ def write_value(value: object) -> str:
     return repr(value)
 
 
+def _string(text: str) -> str:
+    """A text in quotes; TOML has no escape for half a surrogate pair, and in a pattern `?` is any character."""
+    text = "".join("?" if 0xD800 <= ord(c) < 0xE000 else c for c in text)
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(c if is_plain(c) else f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}" for c in quoted)
+
+
 def write_pairs(data: Mapping[str, object]) -> str:
     """`key = value` lines."""
     return "".join(f"{_key(key)} = {write_value(value)}\n" for key, value in data.items())
 
 
 def _key(key: str) -> str:
-    return key if _BARE.match(key) else json.dumps(key, ensure_ascii=False)
+    return key if _BARE.match(key) else _string(key)

@@ -162,8 +162,8 @@ def test_operators_before_a_tensor_and_subscripts() -> None:
 def test_arguments_have_torchs_own_names() -> None:
     spelled, x = INDEX.of(torch.sum), torch.ones(2)
     assert arguments(spelled, (), {"x": x, "axis": 0, "keepdims": True, "out": None}) == (
-        (),
-        {"input": x, "dim": 0, "keepdim": True},
+        (x,),
+        {"dim": 0, "keepdim": True},
     )
     assert arguments(INDEX.of(Tensor.__rsub__), (x, 1), {}) == ((1, x), {})
 
