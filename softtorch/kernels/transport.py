@@ -86,7 +86,7 @@ def _composite(
     x: Tensor, anchors: Tensor, mass: Tensor, scale: Tensor, present: Tensor, power: int, solved: _Solved
 ) -> Tensor:
     """The plan (..., n, m), differentiable twice by the first four: (..., n), (..., m), (..., m), (..., 1, 1)."""
-    cost = (x.unsqueeze(-1) - anchors.unsqueeze(-2)).square()
+    cost = _cost(x.unsqueeze(-1), anchors.unsqueeze(-2))
     apart = (mass.unsqueeze(-2) <= 0) | ~_links(solved.plan, power)
 
     def rows(g: Tensor) -> Tensor:
@@ -163,6 +163,15 @@ def _slopes(
     return (met * (2.0 / scale)).squeeze(-1), by_anchors.squeeze(-1), by_mass.squeeze(-1), by_scale
 
 
+def _cost(x: Tensor, anchors: Tensor) -> Tensor:
+    """(x - anchors)^2, broadcast, but for x^2.
+
+    That is the same for a whole row of the plan, which does not depend on it, and would round away what does where
+    entries are large.
+    """
+    return anchors * (anchors - 2.0 * x)
+
+
 def _weights(plan: Tensor, power: int) -> Tensor:
     """The link's derivative where it gives the plan, (..., n, m), over a row's sum of which it averages."""
     if power == 0:
@@ -204,7 +213,7 @@ def _potentials(
     batch, n, m = x.shape[:-1], x.shape[-1], anchors.shape[-1]
     x, present = x.reshape(-1, n, 1), present.reshape(-1, n, 1)
     anchors, mass, scale = anchors.reshape(-1, 1, m), mass.reshape(-1, 1, m), scale.reshape(-1, 1, 1)
-    cost = (x - anchors).square_().div_(scale)
+    cost = _cost(x, anchors).div_(scale)
     if not host.agreed(mass > 0):
         cost = cost.masked_fill_(mass <= 0, torch.inf)
     problem = _Dual(x, present, anchors, mass, scale, power, host.agreed(present > 0), cost)
@@ -260,7 +269,7 @@ class _Dual(NamedTuple):
     """whether all entries are known to be present"""
 
     cost: Tensor
-    """(rows, n, m) squared distances over the scale, infinite for closed columns"""
+    """(rows, n, m) as of `_cost`, over the scale, infinite for closed columns"""
 
     def scores(self, g: Tensor) -> Tensor:
         return g / self.scale - self.cost
@@ -274,7 +283,7 @@ class _Dual(NamedTuple):
         below, above = ordered.gather(-1, (cut - 1).clamp(min=0).minimum(last)), ordered.gather(-1, cut.minimum(last))
         meeting = (below + above) / 2.0
         left, right = self.anchors[:, 0, :-1], self.anchors[:, 0, 1:]
-        rise = (meeting - right).square() - (meeting - left).square()
+        rise = (right - left) * (right + left - 2.0 * meeting)
         return torch.nn.functional.pad(rise.cumsum(dim=-1), (1, 0)).unsqueeze(-2)
 
     def plan(self, g: Tensor) -> Tensor:

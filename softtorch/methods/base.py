@@ -165,7 +165,7 @@ class ScoredMethod(Method):
 
 def weighted(rows: Tensor, keys: Keys, positions: Positions) -> Tensor:
     """rows (..., k, [n]) times the raw entries: (..., k); places of infinite level get the exact value."""
-    return with_extremes(_averages(rows, keys.finite), keys, positions)
+    return with_extremes(keys.valued(_averages(rows, keys.entries)), keys, positions)
 
 
 def _averages(rows: Tensor, entries: Tensor) -> Tensor:

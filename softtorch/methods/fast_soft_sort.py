@@ -38,6 +38,7 @@ class FastSoftSort(Mirrored):
     )
 
     def _values(self, keys: Keys, positions: Positions) -> Tensor:
+        keys = keys if keys.mode.power < 2 else keys.in_place()  # roots of w depend on where the entries lie
         w = accumulated(keys.compared.sort(dim=-1, descending=True).values)
         place = _falling_places(w)
         below, steps = _within(keys)

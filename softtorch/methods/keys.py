@@ -66,11 +66,22 @@ class Keys:
         return self.softness.unsqueeze(-1) if isinstance(self.softness, Tensor) else self.softness
 
     @property
-    def finite(self) -> Tensor:
-        """(..., [n]) raw with 0 in the place of what counts as infinite."""
-        if self.moderate:
-            return self.raw
-        return torch.where(self.level == 0, self.raw, 0.0)
+    def anchor(self) -> Tensor | None:
+        """(..., [1]) the constant that `entries` are counted from; None for 0."""
+        return self.origin if self.moments is None else self.moments.middle
+
+    @property
+    def entries(self) -> Tensor:
+        """(..., [n]) what values are averages of: raw from `anchor` on, with 0 in the place of what counts as infinite.
+
+        Weights sum to 1 but for rounding, which far from 0 would be rounding of the values, and of their derivatives.
+        """
+        counted = self.raw if self.anchor is None else self.raw - self.anchor
+        return counted if self.moderate else torch.where(self.level == 0, counted, 0.0)
+
+    def valued(self, averages: Tensor) -> Tensor:
+        """Averages of `entries`, (..., k), as averages of raw."""
+        return averages if self.anchor is None else averages + self.anchor
 
     @property
     def below(self) -> Tensor:
@@ -101,6 +112,12 @@ class Keys:
         edge = max(1e-10, 10 * torch.finfo(compared.dtype).eps)
         known = moments(self.raw) if self.moments is None else self.moments
         return known.restored(torch.logit(compared.clamp(edge, 1.0 - edge)))
+
+    def in_place(self) -> "Keys":
+        """The same without the middle taken off, for what depends on where a row lies."""
+        if self.origin is None:
+            return self
+        return replace(self, compared=self.compared + self.origin, origin=None)
 
     def negated(self) -> "Keys":
         """The keys of -x. Standardizing commutes with the sign: sigmoid(-z) = 1 - sigmoid(z)."""

@@ -44,15 +44,19 @@ class LapSum(Method):
     def values(self, keys: Keys, positions: Positions, gated_grad: bool = True) -> Tensor:
         y, order = scaled(keys).sort(dim=-1)
         y = y if gated_grad else y.detach()
-        v = accumulated(keys.finite).expand(y.shape).gather(-1, order)
+        v = accumulated(keys.entries).expand(y.shape).gather(-1, order)
         if positions.complete:  # each place ends where the next one begins
             places = torch.arange(keys.n + 1, device=y.device, dtype=y.dtype)
             sums = laplace.weighted_sum(y, v, laplace.levels(y, places))
-            return with_extremes(positions.picked(sums.diff(dim=-1)).to(keys.raw.dtype), keys, positions)
+            return self._restored(positions.picked(sums.diff(dim=-1)), keys, positions)
         _, high, at = _levels(y, positions, keys.n)
         sums = laplace.weighted_sum(y, v, at)
         k = high.shape[-1]
-        return with_extremes((sums[..., k:] - sums[..., :k]).to(keys.raw.dtype), keys, positions)
+        return self._restored(sums[..., k:] - sums[..., :k], keys, positions)
+
+    def _restored(self, averages: Tensor, keys: Keys, positions: Positions) -> Tensor:
+        """Averages of `keys.entries`, (..., k), as values."""
+        return with_extremes(keys.valued(averages).to(keys.raw.dtype), keys, positions)
 
     def rank(self, keys: Keys, descending: bool) -> Tensor:
         """1/2 + S(x_i), or its mirror image; ranks sum to n (n + 1) / 2."""

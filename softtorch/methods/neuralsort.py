@@ -56,7 +56,7 @@ class NeuralSort(ScoredMethod):
         places, back = positions.index(keys.n, keys.raw.device).sort()
         means = softmax_rows.average(_line_rows(line, places, gated_grad), line.entries.reshape(-1, 1, keys.n))
         means = means.reshape(*keys.raw.shape[:-1], -1)
-        return torch.zeros_like(means).index_copy(-1, back, means).to(keys.raw.dtype)
+        return line.restored(torch.zeros_like(means).index_copy(-1, back, means), positions)
 
     def rank(self, keys: Keys, descending: bool) -> Tensor:
         if not _has_line(keys):

@@ -27,16 +27,19 @@ class Ordered(NamedTuple):
     """int8, as in `Keys`"""
     moderate: bool
     """as in `Keys`"""
+    anchor: Tensor | None
+    """(..., [1]) as in `Keys`"""
 
     @property
     def entries(self) -> Tensor:
-        """The entries in the dtype of long sums, 0 in the place of infinite ones."""
-        if self.moderate:
-            return accumulated(self.raw)
-        return accumulated(torch.where(self.level == 0, self.raw, 0.0))
+        """The entries in the dtype of long sums, counted from the anchor, 0 in the place of infinite ones."""
+        raw = accumulated(self.raw)
+        counted = raw if self.anchor is None else raw - self.anchor
+        return counted if self.moderate else torch.where(self.level == 0, counted, 0.0)
 
     def restored(self, values: Tensor, positions: Positions) -> Tensor:
-        """Values of k places, (..., k), in the dtype of the entries, where infinite entries keep their places."""
+        """Averages of `entries`, (..., k), as values in their dtype, where infinite entries keep their places."""
+        values = values if self.anchor is None else values + self.anchor
         if self.moderate:
             return values.to(self.raw.dtype)
         return torch.where(positions.picked(self.level) == 0, values.to(self.raw.dtype), positions.picked(self.raw))
@@ -54,4 +57,4 @@ def ordered(keys: Keys) -> Ordered:
     level = keys.place_level(torch.arange(keys.n, device=raw.device))
     y = accumulated(keys.compared.gather(-1, order)) / wide_softness(keys)
     y = y if keys.moderate else y + BEYOND * level
-    return Ordered(y, raw, order, level, keys.moderate)
+    return Ordered(y, raw, order, level, keys.moderate, keys.anchor)

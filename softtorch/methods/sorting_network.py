@@ -96,7 +96,7 @@ class SortingNetwork(Mirrored):
         index = positions.index(keys.n, keys.raw.device)
         chosen = keys.restored(sorted_keys.index_select(-1, index))
         if self.error_free:  # standardizing and back would leave its rounding on them
-            raw = pad(keys.finite.detach(), (0, sorted_keys.shape[-1] - keys.n))
+            raw = pad(torch.where(keys.level == 0, keys.raw, 0.0).detach(), (0, sorted_keys.shape[-1] - keys.n))
             chosen = network.exactly(network.decided(raw, weights, layers).index_select(-1, index), chosen)
         return with_extremes(chosen, keys, positions)
 
