@@ -7,6 +7,8 @@ exits with status 2. Errors of the model itself are not wrapped, unless softfx c
 from __future__ import annotations
 
 import difflib
+import reprlib
+import sys
 from collections.abc import Iterable
 
 from softfx.visible import visible
@@ -20,9 +22,26 @@ __all__ = [
     "SoftfxError",
     "SpecError",
     "TargetError",
+    "brief",
     "did_you_mean",
     "listed",
 ]
+
+
+class _Brief(reprlib.Repr):
+    """Values as Python writes them, up to a length at which a message is still read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother, self.maxlong = 6, 200, 200, 200
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = 12
+
+    def repr_int(self, x: int, level: int) -> str:
+        return brief(x) if abs(x) > sys.float_info.max else super().repr_int(x, level)
+
+
+_BRIEF = _Brief()
+_LONGEST_NAME = 200  # of those that are compared with the known ones
 
 
 class SoftfxError(Exception):
@@ -69,9 +88,22 @@ class SpecError(SoftfxError, RuntimeError):
         )
 
 
+def brief(value: object) -> str:
+    """The value for a message: as Python writes it, cut where it is long, deep, or a number of thousands of digits.
+
+    >>> brief("a" * 1000)[:12], brief([[[[[[[1]]]]]]]), brief(9**9999)
+    ("'aaaaaaaaaaa", '[[[[[[...]]]]]]', 'a whole number beyond all floats')
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > sys.float_info.max:
+        return "a whole number beyond all floats"
+    return _BRIEF.repr(value)
+
+
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """The sentence ' Did you mean ...?' with the nearest of the known names, or nothing."""
-    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
+    if not isinstance(name, str) or len(name) > _LONGEST_NAME:
+        return ""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 

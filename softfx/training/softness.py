@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from softfx.decisions.policy.schema import OPTIONS
 from softfx.decisions.site import Decision
-from softfx.errors import PolicyError, did_you_mean
+from softfx.errors import PolicyError, brief, did_you_mean
 from softfx.pipeline.softened import softened
 
 __all__ = ["Softness", "set_softness"]
@@ -38,8 +39,8 @@ def set_softness(soft: object, softness: Softness | Mapping[str, Softness]) -> N
     for pattern, value in patterns.items():
         if not _is_softness(value):
             raise PolicyError(
-                f"set_softness: {value!r} for {pattern!r}. A softness is a number above 0, or a tensor without axes. "
-                "Give one."
+                f"set_softness: {brief(value)} for {pattern!r}. A softness is a number above 0, or a tensor without "
+                "axes. Give one; a number lies between 1e-18 and 1e18."
             )
         matched = [decision for decision in state.sites if _matches(decision, pattern)]
         if not matched and pattern != "*":
@@ -56,7 +57,7 @@ def _is_softness(value: object) -> bool:
     """Return True for a number above 0, and for a 0-dim tensor of floating point, whose value may be learned."""
     if isinstance(value, Tensor):
         return value.dim() == 0 and value.is_floating_point()
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return OPTIONS["softness"].accepts(value)
 
 
 def _matches(decision: Decision, pattern: str) -> bool:

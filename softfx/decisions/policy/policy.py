@@ -18,7 +18,7 @@ from softfx.decisions.policy.presets import DEFAULT_PRESET, PRESETS
 from softfx.decisions.policy.reading import read_entries
 from softfx.decisions.policy.resolved import Resolved, SiteFacts, resolve
 from softfx.decisions.policy.toml import read, write_pairs
-from softfx.errors import PolicyError, did_you_mean, listed
+from softfx.errors import PolicyError, brief, did_you_mean, listed
 from softfx.rules import RULES
 from softfx.rules.rule import Rule
 
@@ -64,12 +64,12 @@ class Policy:
             return cls("<dict>", *_entries(*read_entries(value, "<dict>", None, known)), known)
         if not isinstance(value, str | os.PathLike):
             legal = f"a preset ({', '.join(PRESETS)}), a path, a dict or a softfx.Policy"
-            raise PolicyError(f"policy: {value!r} is not a policy. Give {legal}.")
-        name = os.fspath(value)
-        if not Path(name).is_file():
+            raise PolicyError(f"policy: {brief(value)} is not a policy. Give {legal}.")
+        name = os.fsdecode(value)
+        if not _is_file(name):
             hint = did_you_mean(name, PRESETS)
             raise PolicyError(
-                f"policy: {name!r} is neither a preset nor a file. Presets: {', '.join(PRESETS)}.{hint}"
+                f"policy: {brief(name)} is neither a preset nor a file. Presets: {', '.join(PRESETS)}.{hint}"
                 " `softfx policy init TARGET` writes a file to start from."
             )
         data, lines = read(Path(name), name)
@@ -137,6 +137,14 @@ class Policy:
             if not entry.is_default:
                 text += "\n[[rule]]\n" + write_pairs(entry.selectors() | dict(entry.fields))
         return text
+
+
+def _is_file(name: str) -> bool:
+    """Return True for an ordinary file; a folder, a device, or a name that no file can have is none."""
+    try:
+        return Path(name).is_file()
+    except OSError:  # the name is too long
+        return False
 
 
 def _entries(preset: str, entries: list[Entry]) -> tuple[str, tuple[Entry, ...]]:

@@ -12,12 +12,13 @@ from softfx.decisions.policy.methods import misfit
 from softfx.decisions.policy.presets import DEFAULT_PRESET, PRESETS
 from softfx.decisions.policy.schema import FAMILIES, SELECTORS, SETTINGS, legal_option, wrong
 from softfx.decisions.policy.toml import Lines
-from softfx.errors import PolicyError, did_you_mean, listed
+from softfx.errors import PolicyError, brief, did_you_mean, listed
 from softfx.rules.rule import Rule
 
 __all__ = ["read_entries"]
 
 _TOP_LEVEL = ("version", "preset", "default", "rule")
+_MOST_MISTAKES = 100  # that one message tells
 _ALWAYS = ("softness", "mode", "method")
 
 
@@ -33,7 +34,9 @@ def read_entries(
     entries = [entry for entry in (reader.default(data.get("default", {})), *reader.rules(data)) if entry]
     reader.check_guards(preset, entries)
     if reader.mistakes:
-        raise PolicyError("\n".join(text for _, text in sorted(reader.mistakes, key=lambda item: item[0])))
+        texts = [text for _, text in sorted(reader.mistakes, key=lambda item: item[0])]
+        more = [f"{name}: {len(texts) - _MOST_MISTAKES} more mistakes like these."][: len(texts) > _MOST_MISTAKES]
+        raise PolicyError("\n".join([*texts[:_MOST_MISTAKES], *more]))
     return preset, entries
 
 
@@ -68,17 +71,18 @@ class _Reader:
         for key in data:
             if key not in _TOP_LEVEL:
                 self.mistake(_unknown("key", key, _TOP_LEVEL), key=key)
-        if data.get("version", 1) != 1 or isinstance(data.get("version"), bool):
-            self.mistake(f"version = {data['version']!r} is not known. This softfx reads version = 1.", key="version")
+        version = data.get("version", 1)
+        if type(version) is not int or version != 1:
+            self.mistake(f"version = {brief(version)} is not known. This softfx reads version = 1.", key="version")
         preset = data.get("preset", DEFAULT_PRESET)
-        if preset not in PRESETS:
+        if not isinstance(preset, str) or preset not in PRESETS:
             self.mistake(_unknown("preset", preset, PRESETS), key="preset")
             return DEFAULT_PRESET
-        return str(preset)
+        return preset
 
     def default(self, table: object) -> Entry | None:
         if not isinstance(table, Mapping):
-            self.mistake(f"[default] is {table!r}. It is a table of fields.", key="default")
+            self.mistake(f"[default] is {brief(table)}. It is a table of fields.", key="default")
             return None
         if not table:
             return None
@@ -100,7 +104,7 @@ class _Reader:
             if isinstance(table, Mapping):
                 yield self.rule(table, index)
             else:
-                self.mistake(f"[[rule]] is {table!r}. It is a table of selectors and fields.", "rule", index)
+                self.mistake(f"[[rule]] is {brief(table)}. It is a table of selectors and fields.", "rule", index)
 
     def rule(self, table: Mapping[str, object], index: int) -> Entry:
         for key, legal in SELECTORS.items():
@@ -135,8 +139,9 @@ class _Reader:
                 meant = self.known[self.by_name[name]]
                 operations |= {meant.name, *(other.name for other in meant.stands_for)}
             elif name not in ("*", ""):  # "" has been refused already, as a value that is not legal
-                near = did_you_mean(name, (known for known in self.by_name if not known.startswith("SX")))
-                text = f"unknown operation {name!r}.{near} `softfx rules` lists all."
+                likely = self.by_name if len(self.mistakes) < _MOST_MISTAKES else ()  # a search for what nobody reads
+                near = did_you_mean(name, (known for known in likely if not known.startswith("SX")))
+                text = f"unknown operation {brief(name)}.{near} `softfx rules` lists all."
                 self.mistake(text, "rule", index, "op")
         return frozenset(operations), frozenset(families)
 
@@ -210,13 +215,13 @@ def _title(table: str, index: int) -> str:
 
 def _unknown(what: str, name: object, known: Iterable[str]) -> str:
     known = list(known)
-    return f"unknown {what} {name!r}. Legal: {', '.join(known)}.{did_you_mean(name, known)}"
+    return f"unknown {what} {brief(name)}. Legal: {', '.join(known)}.{did_you_mean(name, known)}"
 
 
 def _families(value: object) -> str:
     strange = [part for part in value if part not in FAMILIES] if isinstance(value, list | tuple) else []
     hint = did_you_mean(strange[0], FAMILIES) if strange else ""
-    return f"families = {value!r} is not legal. Use a list of {', '.join(FAMILIES)}.{hint}"
+    return f"families = {brief(value)} is not legal. Use a list of {', '.join(FAMILIES)}.{hint}"
 
 
 def _misplaced(key: str, table: str) -> str:
@@ -230,4 +235,4 @@ def _misplaced(key: str, table: str) -> str:
 def _texts(value: object) -> tuple[str, ...]:
     if isinstance(value, str):
         return (value,)
-    return tuple(str(item) for item in value) if isinstance(value, list | tuple) else ()
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list | tuple) else ()

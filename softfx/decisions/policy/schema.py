@@ -7,13 +7,12 @@ write one line in SETTINGS, one in `Settings`, and give `Resolved` the attribute
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict, get_args
 
 from softfx.decisions.policy.methods import METHOD_NAMES
-from softfx.errors import did_you_mean
+from softfx.errors import brief, did_you_mean
 from softfx.rules.rule import Family
 from softtorch.methods.sorting_network import NETWORKS, SWAPS
 from softtorch.modes import MODES
@@ -51,8 +50,9 @@ def _one_of(*names: str) -> Legal:
     return Legal(lambda value: isinstance(value, str) and value in names, "one of " + ", ".join(names), names)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _between(low: float, high: float, value: object) -> bool:
+    """Return True for a number in these bounds, which also hold back integers beyond all floats."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
 def _is_text(value: object) -> bool:
@@ -68,11 +68,16 @@ def _is_list_of_text(value: object) -> bool:
 
 
 _BOOL = Legal(lambda value: isinstance(value, bool), "true or false")
-_POSITIVE = Legal(lambda value: _is_number(value) and float(str(value)) > 0, "a number above 0")
-_NUMBER = Legal(lambda value: _is_number(value) and float(str(value)) >= 0, "a number, 0 or more")
+# Within these a number of ordinary size divided by a softness, and the square of that, is finite in float32.
+_LEAST, _MOST = 1e-18, 1e18
+_SOFTNESS = Legal(lambda value: _between(_LEAST, _MOST, value), f"a number above 0, from {_LEAST:g} to {_MOST:g}")
+_NUMBER = Legal(lambda value: _between(0, _MOST, value), f"a number, 0 or more, up to {_MOST:g}")
+# A staircase computes two curves for each integer: beyond softness 10 a hundred of them reach everything that counts,
+# and the memory is 200 times the input's.
+_MOST_NEIGHBORS = 100
 _COUNT = Legal(
-    lambda value: isinstance(value, int) and not isinstance(value, bool) and value > 0,
-    "a whole number above 0",
+    lambda value: isinstance(value, int) and _between(1, _MOST_NEIGHBORS, value),
+    f"a whole number above 0, up to {_MOST_NEIGHBORS}",
 )
 _ANY = Legal(
     lambda value: isinstance(value, str | int | float | bool | dict),
@@ -102,7 +107,7 @@ SETTINGS: Mapping[str, Legal] = {
 }
 
 OPTIONS: Mapping[str, Legal] = {
-    "softness": _POSITIVE,
+    "softness": _SOFTNESS,
     "mode": _one_of(*(mode for mode in MODES if mode != "hard")),
     "method": _one_of(*METHOD_NAMES),
     "standardize": _BOOL,
@@ -124,7 +129,7 @@ def wrong(key: str, value: object, legal: Legal) -> str | None:
     if legal.accepts(value):
         return None
     parts = value if isinstance(value, list | tuple) else [value]
-    strange = [part for part in parts if part not in legal.names] if legal.names else []
+    strange = [part for part in parts if isinstance(part, str) and part not in legal.names] if legal.names else []
     hint = did_you_mean(strange[0], legal.names) if strange else ""
     if not hint and key == "mode" and value == "hard":
         hint = ' To leave an operation hard write action = "keep".'
@@ -137,4 +142,4 @@ def legal_option(name: str) -> Legal:
 
 
 def _toml_like(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else repr(value)
+    return str(value).lower() if isinstance(value, bool) else brief(value)

@@ -18,9 +18,12 @@ from softfx.visible import is_plain
 
 __all__ = ["Lines", "read", "write_pairs", "write_value"]
 
-_TABLE = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(#.*)?$")
+_TABLE = re.compile(r"\s*(\[\[?)([^\[\]]+)\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(r"""\s*("[^"]*"|'[^']*'|[A-Za-z0-9_-]+)\s*[.=]""")
 _STRINGS = re.compile(r'"(?:\\.|[^"\\])*"|\'[^\']*\'')
+# A policy of 20,000 entries has 2 MB.
+_MOST_BYTES = 16 * 2**20
+_LONG_NUMBER = re.compile(r"[\d_]{4300}")
 _BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
@@ -63,18 +66,34 @@ def _without_long_strings(text: str) -> str:
 def read(path: Path, name: str) -> tuple[dict[str, object], Lines]:
     """The data of a policy file and the lines of its tables and keys."""
     try:
-        text = path.read_text(encoding="utf-8")
+        if path.stat().st_size > _MOST_BYTES:
+            raise PolicyError(
+                f"{name}: the policy file has {path.stat().st_size:,} bytes. A policy is a short TOML file."
+            )
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise PolicyError(f"{name}: the policy file cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise PolicyError(f"{name}: the policy file is not UTF-8 text. A policy is a TOML file.") from error
     try:
         return tomllib.loads(text), Lines(text)
+    except RecursionError as error:
+        wrong = "brackets are nested too deeply. A policy has lists of names, and no deeper ones"
+        raise PolicyError(f"{name}:{_deepest_line(text)}: {wrong}.") from error
     except tomllib.TOMLDecodeError as error:
         message = re.sub(r"\s*\(at (line (\d+), column \d+|end of document)\)", "", str(error))
         place = re.search(r"at line (\d+)", str(error))
         line = place[1] if place else str(text.count("\n") + 1)
         raise PolicyError(f"{name}:{line}: not valid TOML: {message}. Strings need quotes, lists brackets.") from error
+
+    except ValueError as error:  # an integer of more digits than Python reads
+        line = next((n for n, line in enumerate(text.splitlines(), 1) if _LONG_NUMBER.search(line)), 1)
+        raise PolicyError(f"{name}:{line}: a number has too many digits. Write a number such as 0.05.") from error
+
+
+def _deepest_line(text: str) -> int:
+    """The line in which most brackets are opened."""
+    return max(enumerate(text.splitlines(), 1), key=lambda item: item[1].count("[") + item[1].count("{"))[0]
 
 
 def write_value(value: object) -> str:

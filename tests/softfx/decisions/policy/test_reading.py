@@ -58,7 +58,7 @@ temperature = 3
         ),
         (
             {"rule": [{"op": "argmax", "softness": True}]},
-            "<dict> [[rule]] 1: softness = true is not legal. Use a number above 0.",
+            "<dict> [[rule]] 1: softness = true is not legal. Use a number above 0, from 1e-18 to 1e+18.",
         ),
         (
             {"default": {"families": ["discret"]}},
@@ -145,4 +145,4 @@ def test_what_is_no_policy_at_all_is_told_with_its_value() -> None:
 
 def test_a_policy_is_data_and_never_evaluated() -> None:
     (message,) = mistakes({"default": {"softness": "__import__('os').getpid()"}})
-    assert "is not legal. Use a number above 0." in message
+    assert "is not legal. Use a number above 0, from" in message
