@@ -3,9 +3,10 @@
 Every frontend produces a `Program`, so that planning and rewriting need not know where it came from. `GraphBuilder`
 writes such graphs, those of programs and those of their rewrites.
 
-Node metadata: "val" (fake tensors shaped like what was seen, or plain Python values) and "location"
-(softfx.locations.Location). In a rewrite, each call has "program_node", the name of the program's node that it is or
-was added for, and those that softening added have "added" (True) and "stands_for" (see `GraphBuilder.note_meaning`).
+Node metadata: "val" (fake tensors shaped like what was seen, or plain Python values), "location"
+(softfx.locations.Location) and "blockage" (why no derivative comes back from it, where no rule knows the call). In a
+rewrite, each call has "program_node", the name of the program's node that it is or was added for, and those that
+softening added have "added" (True) and "stands_for" (see `GraphBuilder.note_meaning`).
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from softfx.capture.later import computes_later, exhausted, holds_tensors
 from softfx.capture.preserve import Preserved, copied
 from softfx.capture.program import GraphBuilder, Program, Seen
 from softfx.capture.unreached import unreached_sources
+from softfx.interpreter.derivatives import Blockage, judged
 from softfx.interpreter.host import HostMode
 from softfx.interpreter.inline import inlined
 from softfx.locations import Location, Place, locate, module_paths
@@ -63,8 +64,9 @@ class Recorder(HostMode):
         spelled = INDEX.of(func)
         self._meet((args, kwargs))
         self._preserve(spelled, args, kwargs)
+        blockage = judged(func, spelled, args, kwargs)  # before a call in place has changed its operands
         result = func(*args, **kwargs)
-        self._record(func, spelled, args, kwargs, result)
+        self._record(func, spelled, args, kwargs, result, blockage)
         return result
 
     def _preserve(self, spelled: Spelled, args: Any, kwargs: Kwargs) -> None:
@@ -122,7 +124,9 @@ class Recorder(HostMode):
                 return
             self.obstacles[_custom(name)] = None
 
-    def _record(self, func: Function, spelled: Spelled, args: Args, kwargs: Kwargs, result: Result) -> None:
+    def _record(
+        self, func: Function, spelled: Spelled, args: Args, kwargs: Kwargs, result: Result, blockage: Blockage | None
+    ) -> None:
         nodes = [self.builder.node_of(tensor) for tensor in tensors_in((args, kwargs))]
         dynamic = any(node in self.dynamic for node in nodes)
         attribute = attribute_of(func)
@@ -146,6 +150,8 @@ class Recorder(HostMode):
         if attribute is not None:
             target, arguments = getattr, (args[0], attribute.name)
         node = self.builder.call(target, arguments, kwargs, result, location=location)
+        if blockage is not None:
+            node.meta["blockage"] = blockage
         drawn = not nodes and bool(spelled.operation.effect & Effect.DRAWS)
         if dynamic or drawn or "generator" in kwargs:
             self._mark(node)

@@ -40,6 +40,7 @@ class SiteEvidence:
     ends_without_gradients_at: the no_grad block that what it reached ends in.
     losses: why soft values of it were lost, and for each whether no derivative could have passed in any case.
     uses: who used its value, in order.
+    ends: the operations that real numbers which it reached end in, for they give no derivative back.
     returned_as: the dtype in which its discrete value leaves the model.
     """
 
@@ -50,6 +51,7 @@ class SiteEvidence:
     ends_without_gradients_at: Location | None = None
     losses: dict[str, bool] = field(default_factory=dict)
     uses: dict[Use, None] = field(default_factory=dict)
+    ends: dict[str, None] = field(default_factory=dict)
     returned_as: str = ""
 
 
@@ -116,6 +118,12 @@ class Evidence:
         """A result of the call is the discrete value of these sites."""
         for site in sites:
             self._of[site].returned_as = str(dtype).removeprefix("torch.")
+
+    def ended(self, sites: frozenset[int], operation: str, location: Location) -> None:
+        """The derivative of these sites ends in an operation that gives none back."""
+        for site in sorted(sites):
+            self._of[site].uses[Use(operation, location.file, location.line, "hard")] = None
+            self._of[site].ends[f"{operation} at {location.file}:{location.line}"] = None
 
     # -- regions -------------------------------------------------------------------------------------------------
 

@@ -98,6 +98,11 @@ class Sites:
         return not (self.policy.softens or changed or self.gives_distributions)
 
     @property
+    def acts(self) -> bool:
+        """True if any site is acted on."""
+        return any(decision.acts for decision in self)
+
+    @property
     def gives_distributions(self) -> bool:
         """True if a result may be given as a distribution, with an axis more."""
         return any(decision.acts and decision.resolved.outputs == "distribution" for decision in self)

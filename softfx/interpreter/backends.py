@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from softfx.decisions.site import Decision
+from softfx.interpreter.derivatives import Blockage, judged
 from softfx.ops.calls import Args, Function, Kwargs, Result
+from softfx.ops.spelling import Spelled
 
 __all__ = ["Backend", "Direct"]
 
@@ -31,6 +33,9 @@ class Backend(Protocol):
     def softness(self, decision: Decision) -> Result:
         """The softness of a site, as it is passed to its soft form."""
 
+    def blockage(self, func: Function, spelled: Spelled, args: Args, kwargs: Kwargs) -> Blockage | None:
+        """Why no derivative comes back from a call of the program that no rule knows, if that is so."""
+
 
 class Direct:
     """Calls are simply made; softness is read from the decision at each call."""
@@ -48,3 +53,6 @@ class Direct:
 
     def softness(self, decision: Decision) -> Result:
         return decision.softness
+
+    def blockage(self, func: Function, spelled: Spelled, args: Args, kwargs: Kwargs) -> Blockage | None:
+        return judged(func, spelled, args, kwargs)

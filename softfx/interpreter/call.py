@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from softfx.interpreter.derivatives import Blockage
 from softfx.locations import Location
 from softfx.ops.calls import Args, Function, Kwargs, Options
 from softfx.ops.operation import Operation, Reads
@@ -56,6 +57,7 @@ class Call:
     softs: the discrete shadows among its operands.
     has_real_shadow: a real operand runs beside its value (scope = "model").
     has_hard: softening has changed a real operand.
+    blockage: why no derivative comes back from it, where no rule knows it.
     """
 
     func: Function
@@ -66,6 +68,7 @@ class Call:
     spelled: Spelled
     rule: Rule | None
     locate: Callable[[], Location]
+    blockage: Blockage | None = None
     _location: Location | None = field(default=None, repr=False)
     operation: Operation = field(init=False)
     written: Tensor | None = field(init=False)
@@ -108,6 +111,11 @@ class Call:
         ]
 
     @property
+    def lost_softs(self) -> list[Soft]:
+        """The shadows among its operands of which no derivative goes on where the call is hard."""
+        return self.discrete_softs if self.blockage is None or self.blockage.in_part else self.softs
+
+    @property
     def depends_on_source(self) -> bool:
         """True if an operand depends on a differentiable source."""
         return depends_on_source(self.operation, self.facts)
@@ -120,7 +128,8 @@ class Call:
     @property
     def refuses_gradients(self) -> bool:
         """True if torch refuses operands that require a gradient, which softening may have given it."""
-        return refuses_gradients(self.operation, self.kwargs)
+        raises = self.blockage is not None and self.blockage.raises
+        return raises or refuses_gradients(self.operation, self.kwargs)
 
     @property
     def is_site(self) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from softfx import ops, torch_private
 from softfx.decisions.policy import Policy
 from softfx.interpreter.call import depends_on_source, is_site, refuses_gradients
+from softfx.interpreter.derivatives import is_judged, knows_no_blockage
 from softfx.interpreter.hard_call import depends_on_arguments, result_facts
 from softfx.interpreter.inline import inlined
 from softfx.ops.calls import Args, Function, Kwargs
@@ -51,6 +52,7 @@ class FunctionInfo:
     """The facts that all calls of one function share.
 
     decides: its calls may be sites.
+    is_judged: no rule knows it, and only a call tells whether a derivative comes back from it.
     is_simple: it is never a site, reads the elements of its operands, and whatever numbers are among its arguments
         decide at most whether whole operands give whole results.
     may_continue_sum: it may go on with straight-through code of the program, or with an update in place.
@@ -61,6 +63,7 @@ class FunctionInfo:
         "decides",
         "depends_on_numbers",
         "is_difference",
+        "is_judged",
         "is_simple",
         "may_continue_sum",
         "operation",
@@ -80,6 +83,7 @@ class FunctionInfo:
         self.reads_elements = self.operation.reads is not Reads.NONE
         self.depends_on_numbers = self.operation.depends_on_numbers
         self.is_difference = self.operation is ops.sub
+        self.is_judged = rule is None and is_judged(self.spelled)
         self.is_simple = not (self.decides or self.depends_on_numbers or self.is_difference) and self.reads_elements
         self.may_continue_sum = self.is_difference or self.operation is ops.add
         self.outcomes: dict[ValueFacts | tuple[ValueFacts, ...], Outcome] = {}
@@ -93,6 +97,10 @@ class FunctionInfo:
     def is_site(self, func: Function, args: Args, kwargs: Kwargs) -> bool:
         """Return True if a call needs a decision where it depends on a source."""
         return self.rule is not None and is_site(self.rule, self.spelled, func, args, kwargs)
+
+    def is_open(self, func: Function, args: Args, kwargs: Kwargs) -> bool:
+        """Return True if it is not known that a derivative comes back from such a call, on which no rule has a word."""
+        return self.is_judged and not knows_no_blockage(func, args, kwargs)
 
     def fits(self, args: Args, kwargs: Kwargs) -> bool:
         """Return True if the values of the arguments neither make a call another operation nor make it write."""

@@ -26,7 +26,7 @@ from softfx.rules.refusals import is_discrete
 from softfx.torch_private import version_of
 from softfx.values import ValueFacts
 
-__all__ = ["depends_on_arguments", "hard_call", "remember", "repeat", "result_facts", "run"]
+__all__ = ["depends_on_arguments", "hard_call", "is_made_of_reals", "remember", "repeat", "result_facts", "run"]
 
 _NO_SITES = frozenset[int]()
 
@@ -52,6 +52,8 @@ def repeat(state: RunState, call: Call) -> Result:
 
 def _without_refused_gradients(state: RunState, call: Call) -> tuple[Args, Kwargs]:
     if not call.refuses_gradients:
+        return call.args, call.kwargs
+    if call.blockage is not None and not state.sites.acts:  # the program's own error, if it differentiates this
         return call.args, call.kwargs
     if not any(facts.gradient_sites or facts.soft is not None for facts in call.facts) and state.tracks_gradients:
         return call.args, call.kwargs
@@ -115,6 +117,17 @@ def depends_on_arguments(operation: Operation, integral_operands: Sequence[bool]
     return operation.depends_on_numbers
 
 
+def is_made_of_reals(call: Call, result: Result) -> bool:
+    """Return True if a result is integers or bools alone, and made of real numbers that depend on a source."""
+    outputs = tensors_in(result)
+    if not outputs or not all(is_discrete(output) for output in outputs):
+        return False
+    pairs = zip(call.tensors, call.facts, strict=True)
+    real = any(f.depends_on_source and f.soft is None and not f.integral and not is_discrete(t) for t, f in pairs)
+    silent = Effect.HISTORY | Effect.AUTOGRAD
+    return real and call.depends_on_source and not call.operation.effect & silent
+
+
 def remember(state: RunState, call: Call, result: Result, loss: str) -> Result:
     """`result`, its facts remembered, as of the result of a hard call."""
     integral = [is_integral(state.environment, tensor) for tensor in call.tensors]
@@ -128,7 +141,7 @@ def remember(state: RunState, call: Call, result: Result, loss: str) -> Result:
         return result
     if loss:
         _tell_loss(state, call, outputs, loss)
-    facts = _with_gradients(state, call, facts)
+    facts = _with_gradients(state, call, _past_blockage(state, call, facts))
     if call.written is not None:
         state.evidence.writes = True
         written = ValueFacts(call.depends_on_source, None, facts.gradient_sites, facts.integral)
@@ -142,6 +155,17 @@ def remember(state: RunState, call: Call, result: Result, loss: str) -> Result:
             own = facts if hard is None else replace(facts, hard=hard, version=version_of(output))
             state.environment.set(output, own)
     return result
+
+
+def _past_blockage(state: RunState, call: Call, facts: ValueFacts) -> ValueFacts:
+    """The facts of results without the derivatives that the call does not give back."""
+    if call.blockage is None or call.blockage.in_part:
+        return facts
+    passing = _NO_SITES.union(
+        *(o.gradient_sites for o, is_blocked in zip(call.facts, call.blockage.operands, strict=True) if not is_blocked)
+    )
+    state.evidence.ended(facts.gradient_sites - passing, call.name, call.location)
+    return replace(facts, gradient_sites=passing)
 
 
 def _with_gradients(state: RunState, call: Call, facts: ValueFacts) -> ValueFacts:
@@ -163,7 +187,7 @@ def _with_gradients(state: RunState, call: Call, facts: ValueFacts) -> ValueFact
 def _tell_loss(state: RunState, call: Call, outputs: list[Tensor], loss: str) -> None:
     """Tell of the discrete shadows among the operands that they end here."""
     leaves_torch = call.operation.effect & (Effect.BRANCHES | Effect.READS_NUMBER | Effect.SHAPE_FROM_DATA)
-    lost = call.discrete_softs
+    lost = call.lost_softs
     if lost and (outputs or call.written is not None or leaves_torch):
         hopeless = bool(call.operation.effect & Effect.BRANCHES) or state.grad_mode.is_switched_off
         state.evidence.lost(lost, call.name, call.location, f"{call.name} {loss}", hopeless)

@@ -38,7 +38,8 @@ from softfx.interpreter import indexed_update, straight_through_idiom
 from softfx.interpreter.binding import bind, operand, result_for_caller
 from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext
-from softfx.interpreter.hard_call import hard_call, remember
+from softfx.interpreter.derivatives import DISCRETE
+from softfx.interpreter.hard_call import hard_call, is_made_of_reals, remember
 from softfx.interpreter.selected_rows import call_on_rows, concerns_rows
 from softfx.interpreter.soft_call import soft_call
 from softfx.interpreter.state import RunState
@@ -48,6 +49,7 @@ from softfx.ops.spelling import INDEX
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules import rule_of_call
 from softfx.rules.rule import Barrier, Rule
+from softfx.rules.unruled import unruled
 from softfx.torch_private import version_of
 from softfx.values import ValueFacts
 
@@ -127,17 +129,47 @@ class Interpreter:
                 return outcome
             call = outcome
         if rule is None:
-            return hard_call(state, call, "has no rule for a soft value")
+            return self._without_rule(call)
         if rule.barrier is not None:
-            return hard_call(state, call, _LOSSES[rule.barrier])
+            return self._made_integers(call, hard_call(state, call, _LOSSES[rule.barrier]))
         decision = self._decision(rule, call) if site else None
         if decision is not None and decision.acts:
             return self.act(call, decision)
         if decision is not None and not (call.softs and rule.family in ("kink", "unsafe")):
             return hard_call(state, call, "is kept hard")
         if decision is None and not self._propagates(rule, call):
-            return hard_call(state, call)
+            return self._made_integers(call, hard_call(state, call))
         return self._softly(call, decision)
+
+    def _without_rule(self, call: Call) -> Result:
+        """A call that no rule knows: a site if no derivative comes back from it."""
+        state, loss = self.state, "has no rule for a soft value"
+        blockage = state.backend.blockage(call.func, call.spelled, call.args, call.kwargs)
+        if blockage is None or not torch.is_grad_enabled() or call.detached_at:
+            return hard_call(state, call, loss)
+        pairs = zip(call.facts, blockage.operands, strict=True)
+        if not any(facts.depends_on_source and (is_blocked or blockage.in_part) for facts, is_blocked in pairs):
+            return hard_call(state, call, loss)
+        self._tell(call, blockage.reason, blockage.is_constant)
+        return hard_call(state, replace(call, blockage=blockage), "gives no derivative back")
+
+    def _made_integers(self, call: Call, result: Result) -> Result:
+        """`result`, a site if a call that no rule counts among the decisions has made integers of real numbers."""
+        if (
+            not self.state.planning
+            or call.detached_at
+            or not torch.is_grad_enabled()
+            or not is_made_of_reals(call, result)
+        ):
+            return result
+        self._tell(call, DISCRETE)
+        return result
+
+    def _tell(self, call: Call, reason: str, is_kept: bool = False) -> None:
+        """Make a site of a call from which no derivative comes back."""
+        decision = self._decision(unruled(call.operation), call)
+        if decision.action == "blocked":
+            self.state.sites.replace(decision.kept(reason) if is_kept else decision.blocked(reason))
 
     def act(self, call: Call, decision: Decision) -> Result:
         """A call of a site that acts."""

@@ -77,6 +77,8 @@ class FastMode(FullMode):
         kwargs = kwargs or {}
         if info is None or not _gradients() or ((kwargs or info.becomes) and not info.fits(args, kwargs)):
             return self._fully(func, args, kwargs)
+        if info.is_judged and info.is_open(func, args, kwargs):
+            return self._fully(func, args, kwargs)
         if info.is_simple and not (info.may_continue_sum and (self._sums or self._lookups)):
             for argument in (*args, *kwargs.values()) if kwargs else args:
                 kind = type(argument)

@@ -94,6 +94,10 @@ class SpellingIndex:
     def __iter__(self) -> Iterator[Operation]:
         return iter(self._operations.values())
 
+    def is_listed(self, operation: Operation) -> bool:
+        """Return True for an operation of the table or of the user's own, and not for one made of its function."""
+        return self._operations.get(operation.name) is operation
+
     def named(self, name: str) -> Operation:
         """The record of a canonical name."""
         return self._operations[name]
@@ -245,6 +249,8 @@ def _derived(function: Any) -> Spelled:
     if (attribute := attribute_of(function)) is not None:
         return Spelled(metadata(attribute.name))
     name = str(getattr(function, "__name__", function))
+    if isinstance(function, OpOverload):  # NAME.OVERLOAD
+        name = name.partition(".")[0]
     packet = getattr(torch.ops.aten, name, None)
     overloads = _overloads(packet)[1:] if isinstance(packet, OpOverloadPacket) else []
     verb = draws if any(torch.Tag.nondeterministic_seeded in overload.tags for overload in overloads) else computes

@@ -20,12 +20,13 @@ from softfx.capture.program import GraphBuilder, Program
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.site import Decision
 from softfx.decisions.sites import Sites
+from softfx.interpreter.derivatives import Blockage
 from softfx.interpreter.interpreter import Interpreter
 from softfx.interpreter.state import RunState
 from softfx.locations import Location
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.operation import Effect
-from softfx.ops.spelling import INDEX, attribute_of
+from softfx.ops.spelling import INDEX, Spelled, attribute_of
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.pipeline import serialize
 from softfx.pipeline.shape_memory import ShapeMemory
@@ -116,6 +117,11 @@ class _GraphWriter:
         origin = None if self.node is None else self.node.name
         self.builder.call(func, args, kwargs, value, name, location=location, added=True, program_node=origin)
         return value
+
+    def blockage(self, func: Function, spelled: Spelled, args: Args, kwargs: Kwargs) -> Blockage | None:
+        assert self.node is not None
+        found: Blockage | None = self.node.meta.get("blockage")  # judged on what the program was captured with
+        return found
 
     def softness(self, decision: Decision) -> Result:
         if decision.id not in self.softness_nodes:

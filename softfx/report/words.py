@@ -125,8 +125,9 @@ def counts_line(report: ReportData) -> str:
 
 def explanations(report: ReportData) -> list[tuple[str, str, str]]:
     """The code, the operation and the reason why it matters, for each operation in the report, sorted by code."""
-    ops = {site.op for site in report.sites}
-    return sorted((RULES[op].code, op, RULES[op].why) for op in ops if op in RULES)
+    found = {(site.code, site.op) for site in report.sites}
+    by_code = {rule.code: rule for rule in RULES.values()}
+    return sorted((code, op, by_code[code].why) for code, op in found if code in by_code)
 
 
 def hints(report: ReportData) -> list[str]:

@@ -17,6 +17,7 @@ from softfx.rules import (
     binning,
     casts,
     comparison,
+    corners,
     elementwise,
     indexing,
     logic,
@@ -27,6 +28,7 @@ from softfx.rules import (
     selection,
     shapes,
     straight_through_idiom,
+    unruled,
     unsafe,
     writing,
 )
@@ -39,6 +41,7 @@ __all__ = ["RULES", "CannotSoften", "Rule", "RuleContext", "find", "rule_of", "r
 _TABLES = (
     elementwise,
     axiswise,
+    corners,
     pooling,
     normalization,
     binning,
@@ -55,6 +58,7 @@ _TABLES = (
     unsafe,
     straight_through_idiom,
     barriers,
+    unruled,
 )
 
 RULES: dict[str, Rule] = {rule.name: rule for table in _TABLES for rule in table.RULES}

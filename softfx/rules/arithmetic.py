@@ -179,6 +179,13 @@ def _remainder(context: RuleContext, input: Operand, other: Operand) -> Shadow:
     return context.call(softtorch.remainder, input, other, **context.options)
 
 
+def _fmod(context: RuleContext, input: Operand, other: Operand) -> Shadow:
+    refuse_discrete(input, other)
+    input, other = _tensors(context, input, other)
+    steps = context.call(softtorch.trunc, context.call(torch.div, input, other), **context.options)
+    return context.call(torch.sub, input, context.call(torch.mul, steps, other))
+
+
 def _tensors(context: RuleContext, input: Operand, other: Operand) -> tuple[Operand, Operand]:
     """The operands, the first as a tensor."""
     if not isinstance(input, Tensor):
@@ -289,4 +296,5 @@ RULES = (
               "trunc(x / y), trunc soft"),
     _stepping("SX618", ops.remainder, _remainder, torch.remainder, "softtorch.remainder",
               "x - y floor(x / y), floor soft"),
+    _stepping("SX633", ops.fmod, _fmod, torch.fmod, "softtorch.trunc", "x - y trunc(x / y), trunc soft"),
 )  # fmt: skip

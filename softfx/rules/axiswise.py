@@ -33,7 +33,7 @@ from softfx.rules.rule import Estimate, Family, Rule
 from softfx.runtime import distributions, draws, places
 from softfx.values import Soft, SoftIndex
 
-__all__ = ["RULES"]
+__all__ = ["LARGEST", "RULES", "SMALLEST", "VALUES_OPTIONS"]
 
 _Result = TypeVar("_Result")
 # The values along an axis and their places, if the method gives these; a tensor where there is no axis.
@@ -41,6 +41,7 @@ _ValuesAndPlaces: TypeAlias = Tensor | tuple[Tensor, Tensor | None]
 
 _NETWORK = ("swap", "error_free", "layout")  # the options of a sorting network
 _OPTIONS = ("softness", "mode", "method", "standardize", "ot_kwargs", *_NETWORK)
+VALUES_OPTIONS = (*_OPTIONS, "gated_grad")
 
 # -- relaxations -------------------------------------------------------------------------------------------------------
 
@@ -196,8 +197,8 @@ _SOURCE = "arXiv 2006.16038 (softsort), arXiv 1903.08850 (neuralsort)"
 STANDARDIZED = (
     "u_j = sigmoid((x_j - mean(x)) / sqrt(h + c)), h = var(x), c = min(d, 1e-6), d = max(1e-6 h, 1e-3 h - 1e-6)"
 )
-_LARGEST = f"p_j = softmax_j(u_j / s), {STANDARDIZED}"
-_SMALLEST = f"p_j = softmax_j(-u_j / s), {STANDARDIZED}"
+LARGEST = f"p_j = softmax_j(u_j / s), {STANDARDIZED}"
+SMALLEST = f"p_j = softmax_j(-u_j / s), {STANDARDIZED}"
 _SMALLEST_ON = f"i from the smallest on, |.| soft, {STANDARDIZED}"
 _LARGEST_ON = f"i from the largest on, |.| soft, {STANDARDIZED}"
 _RISING = f"P_ij = softmax_j(((2 i - n - 1) u_j - sum_l |u_j - u_l|) / s), {_SMALLEST_ON}"
@@ -228,7 +229,7 @@ def _values(
         soft=soft or f"softtorch.{operation.name}",
         relax=relax,
         propagate=propagating(relax),
-        options=(*_OPTIONS, "gated_grad"),
+        options=VALUES_OPTIONS,
         drop_in=drop_in,
         estimators=estimators or {},
     )
@@ -273,15 +274,15 @@ def _of_reals(func: Function, args: Args, kwargs: Kwargs) -> bool:
 
 
 RULES = (
-    _indices("SX201", ops.argmax, _arg(softtorch.argmax), f"softsort: {_LARGEST}", first_of_bools(largest=True),
+    _indices("SX201", ops.argmax, _arg(softtorch.argmax), f"softsort: {LARGEST}", first_of_bools(largest=True),
              estimators=_gumbel(ops.argmax) | {"reinmax": reinmax}),
-    _indices("SX202", ops.argmin, _arg(softtorch.argmin), f"softsort: {_SMALLEST}", first_of_bools(largest=False),
+    _indices("SX202", ops.argmin, _arg(softtorch.argmin), f"softsort: {SMALLEST}", first_of_bools(largest=False),
              estimators=_gumbel(ops.argmin) | {"reinmax": reinmax}),
     _values("SX203", ops.max, _extreme(softtorch.max, softtorch.maximum),
-            f"softsort: sum_j p_j x_j, {_LARGEST}; of two tensors: maximum(x, y), maximum soft",
+            f"softsort: sum_j p_j x_j, {LARGEST}; of two tensors: maximum(x, y), maximum soft",
             propagating=pairwise_exactly(torch.maximum)),
     _values("SX204", ops.min, _extreme(softtorch.min, softtorch.minimum),
-            f"softsort: sum_j p_j x_j, {_SMALLEST}; of two tensors: minimum(x, y), minimum soft",
+            f"softsort: sum_j p_j x_j, {SMALLEST}; of two tensors: minimum(x, y), minimum soft",
             propagating=pairwise_exactly(torch.minimum)),
     _values("SX205", ops.sort, _sort, f"neuralsort: values sum_j P_ij x_j, indices P_ij, {_RISING}",
             estimators=_gumbel(ops.sort)),
@@ -305,9 +306,9 @@ RULES = (
                      f"numbers, {_RISING}", refusing_all, soft="softtorch.rank"),
             is_site=_of_reals),
     _values("SX221", ops.amax, _amax(softtorch.max),
-            f"softsort, along each dim, the last first: sum_j p_j x_j, {_LARGEST}",
+            f"softsort, along each dim, the last first: sum_j p_j x_j, {LARGEST}",
             soft="softtorch.max", family="kink", drop_in=True),
     _values("SX222", ops.amin, _amax(softtorch.min),
-            f"softsort, along each dim, the last first: sum_j p_j x_j, {_SMALLEST}",
+            f"softsort, along each dim, the last first: sum_j p_j x_j, {SMALLEST}",
             soft="softtorch.min", family="kink", drop_in=True),
 )  # fmt: skip

@@ -34,11 +34,13 @@ COLUMNS = torch.tensor([2, 0])
 UNARY = (
     "neg abs relu clone contiguous cpu requires_grad_ resolve_neg resolve_conj positive detach alias flatten squeeze t "
     "adjoint fliplr flipud rot90 ravel diagonal atleast_1d atleast_2d atleast_3d tril triu sum prod any all argmax "
-    "argmin max min amax amin sort msort argsort median unique count_nonzero diff round floor ceil trunc sign unbind "
-    "T mT H mH data zeros_like ones_like square relu6 hardtanh hardshrink"
+    "argmin max min aminmax amax amin sort msort argsort median unique count_nonzero diff round floor ceil trunc sign "
+    "unbind T mT H mH data zeros_like ones_like square relu6 hardtanh hardshrink"
 )
-BINARY = "add sub mul rsub copysign minimum maximum remainder floor_divide trunc_divide view_as reshape_as expand_as"
-WITH_NUMBER = "add sub mul rsub remainder floor_divide trunc_divide clamp clamp_min clamp_max fill full_like"
+BINARY = (
+    "add sub mul rsub copysign minimum maximum remainder fmod floor_divide trunc_divide view_as reshape_as expand_as"
+)
+WITH_NUMBER = "add sub mul rsub remainder fmod floor_divide trunc_divide clamp clamp_min clamp_max fill full_like"
 LISTS = "cat stack hstack vstack"
 
 # Calls of each operation: of tensors x and y (3, 4) and a number n.

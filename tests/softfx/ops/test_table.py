@@ -27,7 +27,7 @@ RECORDS = {record.name: record for record in INDEX}
 
 # Words that are names of operations, too, where they stand for something else: (meaning, words, files).
 OTHER_MEANINGS = (
-    ("torch's word for a reduction", "mean sum", "rules.rows runtime.distributions"),
+    ("torch's word for a reduction", "mean sum", "rules.corners rules.rows runtime.distributions"),
     ("torch's word for a reduction", "mean", "rules.selection"),
     ("torch's word for a reduction of scatter_reduce", "amax amin mean sum", "rules.writing"),
     ("torch's word for a rounding_mode", "floor trunc", "rules.arithmetic"),
@@ -40,7 +40,7 @@ OTHER_MEANINGS = (
     ("a variant of softpick", "abs", "decisions.policy.schema runtime.normalized"),
     ("a reason why derivatives stop at a place, beside no_grad", "detach", "decisions.sites interpreter.interpreter"),
     ("a reason why derivatives stop at a place, beside no_grad", "detach", "pipeline.plan"),
-    ("a device", "cpu", "capture.recorder cli.inputs training.schedules.entropy"),
+    ("a device", "cpu", "capture.recorder code.literals cli.inputs training.schedules.entropy"),
     ("a device", "cuda", "capture.recorder"),
     ("a package", "numpy", "capture.preserve"),
     ("a method of `operator` in old Python", "div", "ops.spelling"),
@@ -49,7 +49,7 @@ OTHER_MEANINGS = (
     ("a language for rich", "diff", "report.terminal"),
     ("a style for rich", "dim", "report.terminal"),
     ("a scale, or the end of a line, for matplotlib", "log round", "plots.pictures"),
-    ("a type variable", "T", "cli.commands"),
+    ("a type variable", "T", "cli.commands report.shown"),
 )
 
 
@@ -139,6 +139,7 @@ def test_operations_that_are_not_repeatable() -> None:
 WITHOUT_FUNCTION = {
     "calls with certain arguments, or several calls": {
         "trunc_divide", "reduce_as_integers", "scatter_extremum", "existing_straight_through",
+        "unruled",
     },
     "the spelling says the dtype": {"cast"},
     "syntax of Python, which `operator` has functions for": {"getitem", "setitem"},

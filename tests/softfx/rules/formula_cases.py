@@ -122,6 +122,8 @@ CALLS: dict[str, list[Call]] = {
     "hardshrink": [elementwise(lambda x: F.hardshrink(x, 0.4), X, lambd=0.4)],
     "softshrink": [elementwise(lambda x: F.softshrink(x, 0.4), X, lambd=0.4)],
     "prelu": [elementwise(lambda x: F.prelu(x, torch.full((1,), 0.2, dtype=x.dtype)), X, w=0.2)],
+    "l1_loss": [elementwise(lambda x, y: F.l1_loss(x, y, reduction="none"), X, Y)],
+    "rrelu": [elementwise(lambda x: F.rrelu(x, 0.1, 0.3), X, a=0.2)],
     "minimum": [elementwise(torch.minimum, X, Y)],
     "maximum": [elementwise(torch.maximum, X, Y)],
     "softmax": [
@@ -146,6 +148,10 @@ CALLS: dict[str, list[Call]] = {
     "cummin": [pair(lambda x: x.cummin(0))],
     "unique": [of_row(lambda x: torch.unique(x, return_inverse=True)[1], "inverse", x=ROW.sort().values)],
     "amax": [of_row(torch.amax)],
+    "aminmax": [
+        of_row(lambda x: torch.aminmax(x).max, case="max"),
+        of_row(lambda x: torch.aminmax(x).min, case="min"),
+    ],
     "amin": [of_row(torch.amin)],
     "max_pool1d": [pooled(lambda x: F.max_pool1d(x, 3), 1)],
     "max_pool2d": [pooled(lambda x: F.max_pool2d(x, 3), 2)],
@@ -170,4 +176,5 @@ CALLS: dict[str, list[Call]] = {
     "floor_divide": [elementwise(torch.floor_divide, X, 2 + Y.abs())],
     "trunc_divide": [elementwise(lambda x, y: torch.div(x, y, rounding_mode="trunc"), X, 2 + Y.abs())],
     "remainder": [elementwise(torch.remainder, X, 2 + Y.abs())],
+    "fmod": [elementwise(torch.fmod, X, 2 + Y.abs())],
 }
