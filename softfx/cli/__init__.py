@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     arguments = make_parser().parse_args(argv)
+    arguments.is_process = argv is None
     from softfx.cli.commands import COMMANDS  # after parsing, so that --help does not wait for torch
 
     try:

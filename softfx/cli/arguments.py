@@ -87,8 +87,12 @@ def _run(commands: Commands) -> None:
         metavar="NAME",
         help="package.module:name of a function or a Module class, once for each; softened where it is called",
     )
-    parser.add_argument("script", metavar="SCRIPT.py", help="the script, unchanged")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="the script's own arguments")
+    parser.add_argument(
+        "script",
+        nargs=argparse.REMAINDER,  # the script among them, for "--" behind it is the script's own
+        metavar="SCRIPT.py ...",
+        help="the script, unchanged, and its own arguments",
+    )
 
 
 def _plot(commands: Commands) -> None:

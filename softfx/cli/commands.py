@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import sys
-import tomllib
 from collections.abc import Callable
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
@@ -16,14 +16,14 @@ from softfx import api
 from softfx.cli import output
 from softfx.cli.files import check_out, write
 from softfx.cli.inputs import load_inputs, make_inputs
+from softfx.cli.policies import load_policy
 from softfx.cli.policy_file import policy_text
-from softfx.cli.script import prepare_path, run_script
+from softfx.cli.script import Run, run_script
 from softfx.cli.target import Target, check_call, load_target
-from softfx.decisions.policy import Policy
 from softfx.decisions.policy.schema import FAMILIES
 from softfx.errors import TargetError
 from softfx.locations import Place, handed_over_at
-from softfx.patching import patched
+from softfx.patching import Patch
 from softfx.plots import pictures
 from softfx.plots.curves import curves, operator_of
 from softfx.plots.metering import site_gradients
@@ -141,17 +141,28 @@ def _policy(arguments: argparse.Namespace) -> int:
 
 
 def _script(arguments: argparse.Namespace) -> int:
-    with ExitStack() as stack:
-        prepare_path(arguments.script)
-        policy = _load_policy(arguments)
-        patches = [(name, stack.enter_context(patched(name, policy))) for name in arguments.soften]
-        status = run_script(arguments.script, arguments.arguments)
-    for name, patch in patches:
-        for report in patch.reports:
-            output.note(arguments, f"{name}: {counts_line(report)}")
-        if not patch.reports:
-            output.note(arguments, f"{name} was never called: nothing was softened there")
+    words = arguments.script[1:] if arguments.script[:1] == ["--"] else arguments.script
+    if not words:
+        raise TargetError("run: no script is named. Write softfx run --soften package.module:name SCRIPT.py.")
+    job = Run(words[0], tuple(arguments.soften), arguments.policy, tuple(arguments.set))
+    with ExitStack() as outer:
+        stack = ExitStack()
+        # In a process of its own, what the script leaves for the end runs softened, too: later calls are made first.
+        (atexit.register if arguments.is_process else outer.callback)(stack.close)
+        status, patches, workers = run_script(job, words[1:], stack)
+        for name, patch in patches.items():
+            _note_softened(arguments, name, patch, workers)
     return status
+
+
+def _note_softened(arguments: argparse.Namespace, name: str, patch: Patch, workers: int) -> None:
+    for report in patch.reports:
+        output.note(arguments, f"{name}: {counts_line(report)}")
+    if not patch.reports:
+        where = " in this process" if workers else ""
+        output.note(arguments, f"{name} was never called{where}: nothing was softened there")
+    if workers:
+        output.note(arguments, f"{name} is softened in the {plural(workers, 'spawned worker')}, too")
 
 
 COMMANDS = {
@@ -174,7 +185,7 @@ def run(arguments: argparse.Namespace, function: Callable[..., T]) -> T:
 
     A model that prints while it is built and run prints to stderr, for stdout is for the result.
     """
-    policy = _load_policy(arguments)
+    policy = load_policy(arguments.policy, arguments.set)
     with redirect_stdout(sys.stderr), progress(f"loading {arguments.target}"):
         target = load_target(arguments.target, as_function=arguments.function, seed=arguments.seed)
     output.note(arguments, f"taking {target.taken_as}")
@@ -210,28 +221,6 @@ def _inputs(arguments: argparse.Namespace, target: Target) -> tuple[tuple[object
     if not args and not kwargs and (target.args or target.kwargs):
         return target.args, dict(target.kwargs)
     return args, kwargs
-
-
-def _load_policy(arguments: argparse.Namespace) -> Policy:
-    policy = Policy.load(arguments.policy)
-    for text in arguments.set:
-        policy = policy.extended(_setting(text), f"--set {text}")
-    return policy
-
-
-def _setting(text: str) -> dict[str, object]:
-    """`softness=0.05`, `topk.method=lapsum` or `families=["kink"]` as policy data."""
-    name, equals, value = text.partition("=")
-    op, _, key = name.strip().rpartition(".")
-    if not equals or not key:
-        raise TargetError(f"--set {text}: not [OP.]KEY=VALUE. Write for example softness=0.05 or topk.method=lapsum.")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:  # a bare word, whose quotes the shell has taken
-        parsed = value.strip()
-    if key == "families" and not op:
-        return {"default": {key: parsed}}
-    return {"rule": [{"op": op or "*", key: parsed}]}
 
 
 def _baseline(arguments: argparse.Namespace) -> Report | None:
