@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import torch
+from torch import Tensor
+
+from softfx import torch_private
 from softfx.decisions.site import Decision
 from softfx.interpreter.derivatives import Blockage, judged
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.spelling import Spelled
 
-__all__ = ["Backend", "Direct"]
+__all__ = ["Backend", "Direct", "has_whole_elements"]
 
 
 class Backend(Protocol):
@@ -36,6 +40,9 @@ class Backend(Protocol):
     def blockage(self, func: Function, spelled: Spelled, args: Args, kwargs: Kwargs) -> Blockage | None:
         """Why no derivative comes back from a call of the program that no rule knows, if that is so."""
 
+    def is_whole(self, constant: Tensor) -> bool:
+        """Return True if the elements of a constant in a floating type are known, and are whole numbers."""
+
 
 class Direct:
     """Calls are simply made; softness is read from the decision at each call."""
@@ -56,3 +63,19 @@ class Direct:
 
     def blockage(self, func: Function, spelled: Spelled, args: Args, kwargs: Kwargs) -> Blockage | None:
         return judged(func, spelled, args, kwargs)
+
+    def is_whole(self, constant: Tensor) -> bool:
+        return has_whole_elements(constant)
+
+
+def has_whole_elements(tensor: Tensor) -> bool:
+    """Return True if a tensor holds finite whole numbers alone; False where its elements cannot be read.
+
+    >>> has_whole_elements(torch.tensor([0.0, 2.0])), has_whole_elements(torch.tensor([0.5]))
+    (True, False)
+    """
+    hidden = torch_private.fake_mode_of(tensor) is not None or torch_private.in_transform()
+    if hidden or tensor.is_meta or tensor.layout is not torch.strided or not tensor.is_floating_point():
+        return False
+    with torch.no_grad():
+        return bool(((tensor == tensor.round()) & tensor.isfinite()).all())

@@ -13,23 +13,25 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.interpreter.call_context import CallContext
+from softfx.interpreter.call_context import CallContext, counts_softly
 from softfx.interpreter.state import RunState
 from softfx.ops.calls import Result
 from softfx.ops.trees import rebuilt
 from softfx.rules.readings import as_real
 from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.torch_private import version_of
-from softfx.values import SelectedRows, Soft, SoftReal, ValueFacts
+from softfx.values import SelectedRows, Soft, SoftCount, SoftReal, ValueFacts
 
 __all__ = ["bind", "bind_kept_value", "bind_leaves", "operand", "result_for_caller"]
 
 
 def operand(context: CallContext, tensor: Tensor) -> Tensor | Soft:
     """A tensor as a rule sees it. Where soft and straight-through meet, the latter bring their hard values."""
-    soft = context.state.environment.facts(tensor).soft
+    facts = context.state.environment.facts(tensor)
+    soft = facts.soft
     if soft is None:
-        return _unwritten(context.state, tensor)
+        own = _unwritten(context.state, tensor)
+        return SoftCount(own, exact=context.exact, sites=context.sites) if counts_softly(tensor, facts) else own
     if isinstance(soft, SelectedRows):
         if soft.exact == context.exact:
             return soft

@@ -15,17 +15,35 @@ from softfx.ops.calls import Function, Kwargs, Options, Result
 from softfx.ops.integrality import is_whole_number
 from softfx.rules.refusals import is_discrete
 from softfx.rules.rule import Estimate
-from softfx.values import Environment, SelectedRows, Soft, SoftBool, SoftCount, SoftIndex
+from softfx.values import SelectedRows, Soft, SoftBool, SoftCount, SoftIndex, ValueFacts
 
-__all__ = ["CallContext", "is_integral", "options_of"]
+__all__ = ["CallContext", "counts_softly", "is_integral", "is_known_integral", "options_of"]
 
 _Result = TypeVar("_Result")
 
 
-def is_integral(environment: Environment, tensor: Tensor) -> bool:
-    """Return True if a tensor stands for integers, by its dtype, its facts or its shadow."""
-    facts = environment.facts(tensor)
+def is_known_integral(tensor: Tensor, facts: ValueFacts) -> bool:
+    """Return True if a tensor stands for integers by its dtype, its facts or its shadow."""
     return facts.integral or (facts.soft is not None and facts.soft.integral) or is_discrete(tensor)
+
+
+def counts_softly(tensor: Tensor, facts: ValueFacts) -> bool:
+    """Return True for a real tensor without a shadow that stands for integers: it is worth a count, its own shadow.
+
+    It was made of masks and counts by an operation that has no rule, or is not worth making twice.
+    """
+    return facts.integral and facts.soft is None and facts.depends_on_source and tensor.is_floating_point()
+
+
+def is_integral(state: RunState, tensor: Tensor) -> bool:
+    """Return True if a tensor stands for integers, by its dtype, its facts or its shadow; a constant by its elements.
+
+    Beside a mask a constant 0.0 and 1.0 is a mask, too. What may be asked for a gradient is no constant.
+    """
+    facts = state.environment.facts(tensor)
+    if is_known_integral(tensor, facts):
+        return True
+    return not facts.depends_on_source and not tensor.requires_grad and state.backend.is_whole(tensor)
 
 
 def options_of(state: RunState, decision: Decision | None) -> Kwargs:
@@ -64,7 +82,7 @@ class CallContext:
         if isinstance(operand, Soft):
             return operand.integral
         if isinstance(operand, Tensor):
-            return is_integral(self.state.environment, operand)
+            return is_integral(self.state, operand)
         return is_whole_number(operand)
 
     def fill(self, operand: Tensor) -> float | None:

@@ -139,8 +139,8 @@ class FastPathCache:
 
     def outcome(self, info: FunctionInfo, facts: list[ValueFacts]) -> Outcome | None:
         """The outcome of a hard call on such operands; None if the interpreter has to be asked each time."""
-        if any(operand.holds_tensors for operand in facts):
-            return None
+        if any(operand.holds_tensors or (operand.integral and operand.depends_on_source) for operand in facts):
+            return None  # beside what stands for integers the elements of constants matter
         found = Outcome(info.operation, facts, self.store)
         if len(info.outcomes) > self._MOST:
             info.outcomes.clear()

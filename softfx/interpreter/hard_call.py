@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from softfx.interpreter.call import Call, depends_on_source, detached_at
-from softfx.interpreter.call_context import is_integral
+from softfx.interpreter.call_context import counts_softly, is_integral, is_known_integral
 from softfx.interpreter.hard_values import defer, with_hard_operands
 from softfx.interpreter.state import RunState
 from softfx.ops import integrality
@@ -29,6 +29,7 @@ from softfx.values import ValueFacts
 __all__ = ["depends_on_arguments", "hard_call", "is_made_of_reals", "remember", "repeat", "result_facts", "run"]
 
 _NO_SITES = frozenset[int]()
+_OF_OPERANDS = frozenset(Integral) - {Integral.NEVER, Integral.ALWAYS, Integral.OF_WHOLE_ARGUMENTS}
 
 
 def hard_call(state: RunState, call: Call, loss: str = "") -> Result:
@@ -112,7 +113,7 @@ def result_facts(
 
 def depends_on_arguments(operation: Operation, integral_operands: Sequence[bool]) -> bool:
     """Return True if `result_facts` depends on the arguments beside the facts of the operands."""
-    if operation.integral is Integral.OF_INTEGRAL_OPERANDS:
+    if operation.integral in _OF_OPERANDS:
         return all(integral_operands)
     return operation.depends_on_numbers
 
@@ -130,8 +131,9 @@ def is_made_of_reals(call: Call, result: Result) -> bool:
 
 def remember(state: RunState, call: Call, result: Result, loss: str) -> Result:
     """`result`, its facts remembered, as of the result of a hard call."""
-    integral = [is_integral(state.environment, tensor) for tensor in call.tensors]
-    facts = result_facts(call.operation, call.facts, integral, call.args, call.kwargs)
+    integral = _integral_operands(state, call)
+    args = call.args if not call.spelled.reflected else (call.args[1], call.args[0])
+    facts = result_facts(call.operation, call.facts, integral, args, call.kwargs)
     outputs = tensors_in(result)
     if facts is None:
         return result
@@ -166,6 +168,13 @@ def _past_blockage(state: RunState, call: Call, facts: ValueFacts) -> ValueFacts
     )
     state.evidence.ended(facts.gradient_sites - passing, call.name, call.location)
     return replace(facts, gradient_sites=passing)
+
+
+def _integral_operands(state: RunState, call: Call) -> list[bool]:
+    """For each tensor among the operands, whether it holds whole numbers; of constants beside shadows, by elements."""
+    if any(soft.integral for soft in call.softs) or any(map(counts_softly, call.tensors, call.facts)):
+        return [is_integral(state, tensor) for tensor in call.tensors]
+    return [is_known_integral(tensor, facts) for tensor, facts in zip(call.tensors, call.facts, strict=True)]
 
 
 def _with_gradients(state: RunState, call: Call, facts: ValueFacts) -> ValueFacts:

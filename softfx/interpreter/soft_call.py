@@ -15,12 +15,14 @@ from softfx import ops
 from softfx.decisions.site import Decision
 from softfx.interpreter.binding import bind_kept_value, bind_leaves, operand
 from softfx.interpreter.call import Call
-from softfx.interpreter.call_context import CallContext, options_of
+from softfx.interpreter.call_context import CallContext, counts_softly, is_integral, options_of
 from softfx.interpreter.hard_call import hard_call, remember, repeat, run
 from softfx.interpreter.hard_values import hard_value, with_hard_operands
 from softfx.interpreter.indexed_update import addend
 from softfx.interpreter.state import RunState
+from softfx.ops import integrality
 from softfx.ops.calls import Args, Function, Result
+from softfx.ops.operation import Integral
 from softfx.ops.spelling import Spelled, arguments
 from softfx.ops.trees import map_tensors
 from softfx.rules import rule_of
@@ -131,25 +133,38 @@ def _shadow(context: CallContext, call: Call, args: Args, rows: RowRule | None) 
         if tensor.layout is not torch.strided:
             raise CannotSoften("it is of a sparse tensor")
     kwargs = call.kwargs and {key: value for key, value in call.kwargs.items() if key not in ("inplace", "out")}
-    if call.softs or call.has_real_shadow or context.state.evidence.writes:  # else operands are what they are
+    counts = any(map(counts_softly, call.tensors, call.facts))
+    if counts or call.softs or call.has_real_shadow or context.state.evidence.writes:  # else they are what they are
         shadow_of = partial(operand, context)
         args, kwargs = map_tensors(shadow_of, args), kwargs and map_tensors(shadow_of, kwargs)
     if kwargs or call.spelled.reflected or call.spelled.order:
         args, kwargs = arguments(call.spelled, args, kwargs)
     if rows is not None:
         return rows.propagate(context, call.operation, call.rule, *args, **kwargs)
-    function = _function(call)
+    function = _function(call, counts)
     if (mismatch := _mismatch(function, len(args), tuple(kwargs))) is not None:
         raise CannotSoften(f"{call.name}: {mismatch}")
     if context.estimate is not None:
         return context.estimate(context, function, *args, **kwargs)
-    return function(context, *args, **kwargs)
+    shadow = function(context, *args, **kwargs)
+    return _counted(context, call, shadow) if counts or call.softs else shadow
 
 
-def _function(call: Call) -> Function:
-    """The function of the call's rule that serves its operands."""
+def _counted(context: CallContext, call: Call, shadow: Result) -> Result:
+    """A shadow whose real numbers are counts, if the operation gives whole numbers for these operands."""
+    if call.operation.integral is Integral.NEVER:
+        return shadow
+    operands = [is_integral(context.state, tensor) for tensor in call.tensors]
+    args = (call.args[1], call.args[0]) if call.spelled.reflected else call.args
+    if not integrality.is_integral(call.operation, args, call.kwargs, operands):
+        return shadow
+    return map_tensors(context.soft_count, shadow)  # shadows of other kinds are no tensors
+
+
+def _function(call: Call, counts: bool) -> Function:
+    """The function of the call's rule that serves its operands, some of which have shadows or are `counts`."""
     rule = call.rule
-    function = None if rule is None else rule.propagate if call.softs else rule.relax
+    function = None if rule is None else rule.propagate if call.softs or counts else rule.relax
     if function is None:
         raise CannotSoften(f"{call.name} has no rule for {'a soft value' if call.softs else 'these operands'}")
     return function

@@ -23,7 +23,7 @@ from softfx.interpreter.inline import inlined
 from softfx.interpreter.interpreter import Interpreter
 from softfx.locations import Location
 from softfx.ops.calls import Args, Function, Kwargs, Result
-from softfx.ops.integrality import has_whole_arguments
+from softfx.ops.integrality import is_integral
 from softfx.ops.trees import ATOMS, tensors_in
 from softfx.values import ValueFacts
 
@@ -31,6 +31,7 @@ __all__ = ["FastMode", "FullMode"]
 
 # A subclass may be more than its elements.
 _BARE = frozenset({Tensor, torch.nn.Parameter})
+_WHOLE = (True,)  # that each operand holds whole numbers
 _gradients = torch.is_grad_enabled
 
 
@@ -172,7 +173,8 @@ class FastMode(FullMode):
                 continue
             integral = not (output.is_floating_point() or output.is_complex())
             if outcome.asks_arguments and not integral:
-                integral = has_whole_arguments((args, kwargs))
+                ordered = args if not info.spelled.reflected else (args[1], args[0])
+                integral = is_integral(info.operation, ordered, kwargs, _WHOLE)
             self._environment.share(output, outcome.integral if integral else outcome.real)
         if info.is_difference and outcome.depends_on_source and len(args) == 2 and not kwargs:
             left, right = reversed(args) if info.spelled.reflected else args

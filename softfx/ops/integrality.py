@@ -14,6 +14,7 @@ import torch
 
 from softfx.ops.calls import Args, Options
 from softfx.ops.operation import Integral, Operation
+from softfx.ops.table import AVERAGES
 
 __all__ = ["fill_value", "has_whole_arguments", "is_integral", "is_whole_number"]
 
@@ -57,8 +58,19 @@ def is_integral(operation: Operation, args: Args, kwargs: Options, operands: Seq
             return has_whole_arguments((args[1:] if operands else args, kwargs))
         case Integral.OF_INTEGRAL_OPERANDS:
             return all(operands) and has_whole_arguments((args, kwargs))
+        case Integral.OF_NATURAL_POWERS:
+            return all(operands) and _is_natural(args[1] if len(args) > 1 else kwargs.get("exponent"))
+        case Integral.UNLESS_AVERAGED:
+            averages = not AVERAGES.isdisjoint(word for word in (*args, *kwargs.values()) if isinstance(word, str))
+            return all(operands) and not averages and has_whole_arguments((args, kwargs))
+        case Integral.OF_UNDIVIDED_SUMS:
+            return all(operands) and (args[6] if len(args) > 6 else kwargs.get("divisor_override")) == 1
         case _:
             return False
+
+
+def _is_natural(exponent: Any) -> bool:
+    return isinstance(exponent, int | float) and is_whole_number(exponent) and exponent >= 0
 
 
 def has_whole_arguments(tree: Any) -> bool:

@@ -59,6 +59,9 @@ class Integral(enum.Enum):
 
     NEVER = enum.auto()
     OF_INTEGRAL_OPERANDS = enum.auto()  # where its operands and the numbers among its arguments are whole
+    OF_NATURAL_POWERS = enum.auto()  # where besides its exponent is a number from 0 on
+    UNLESS_AVERAGED = enum.auto()  # where besides none of the words among its arguments names an average
+    OF_UNDIVIDED_SUMS = enum.auto()  # where besides the sums that it takes are divided by 1
     OF_WHOLE_ARGUMENTS = enum.auto()  # where the numbers that it is filled with are whole
     ALWAYS = enum.auto()  # it rounds (to no decimals)
 

@@ -70,10 +70,11 @@ def _plain(
 
 
 def computes(
-    name: str, *spellings: str, python: PythonOperator | None = None, commutes: bool = False, rows: Rows = Rows.EACH
-) -> Operation:
+    name: str, *spellings: str, python: PythonOperator | None = None, commutes: bool = False, rows: Rows = Rows.EACH,
+    integral: Integral = Integral.NEVER,
+) -> Operation:  # fmt: skip
     """An elementwise operation whose results are real numbers, of whole operands too: exp, division."""
-    return _plain(name, spellings, Integral.NEVER, rows, python=python, commutes=commutes)
+    return _plain(name, spellings, integral, rows, python=python, commutes=commutes)
 
 
 def keeps(name: str, *spellings: str, python: PythonOperator | None = None, commutes: bool = False) -> Operation:
@@ -114,10 +115,11 @@ def runs_along(
 
 
 def contracts(
-    name: str, *spellings: str, python: PythonOperator | None = None, rows: Rows = Rows.TOGETHER
-) -> Operation:
+    name: str, *spellings: str, python: PythonOperator | None = None, rows: Rows = Rows.TOGETHER,
+    integral: Integral = Integral.OF_INTEGRAL_OPERANDS,
+) -> Operation:  # fmt: skip
     """Sums of products of operands, or of differences of one operand: matmul, diff."""
-    return _plain(name, spellings, Integral.OF_INTEGRAL_OPERANDS, rows, python=python)
+    return _plain(name, spellings, integral, rows, python=python)
 
 
 def reduces(
@@ -141,10 +143,11 @@ def orders(
 def moves(
     name: str, *spellings: str, rows: Rows = Rows.TOGETHER, reads: Reads = Reads.ALL, keeps_fill: bool = False,
     effect: Effect = Effect.NONE, shaped_by_data: ShapedByData = never,
+    integral: Integral = Integral.OF_INTEGRAL_OPERANDS,
 ) -> Operation:  # fmt: skip
     """An operation whose result holds elements of its operands, each as it was, and padding at most."""
     return _plain(
-        name, spellings, Integral.OF_INTEGRAL_OPERANDS, rows, reads=reads, keeps_fill=keeps_fill, effect=effect,
+        name, spellings, integral, rows, reads=reads, keeps_fill=keeps_fill, effect=effect,
         shaped_by_data=shaped_by_data,
     )  # fmt: skip
 

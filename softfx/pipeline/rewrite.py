@@ -20,6 +20,7 @@ from softfx.capture.program import GraphBuilder, Program
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.site import Decision
 from softfx.decisions.sites import Sites
+from softfx.interpreter.backends import has_whole_elements
 from softfx.interpreter.derivatives import Blockage
 from softfx.interpreter.interpreter import Interpreter
 from softfx.interpreter.state import RunState
@@ -32,6 +33,7 @@ from softfx.pipeline import serialize
 from softfx.pipeline.shape_memory import ShapeMemory
 from softfx.rules import rule_of
 from softfx.rules.refusals import is_discrete
+from softfx.values import ValueFacts
 
 __all__ = ["Rewritten", "rewrite"]
 
@@ -131,6 +133,9 @@ class _GraphWriter:
             self.softness_nodes[decision.id] = (value, node)
         return self.softness_nodes[decision.id][0]
 
+    def is_whole(self, constant: Tensor) -> bool:
+        return False  # of constants of the program, which have elements, the facts say so
+
 
 class _Walk:
     """One walk of the interpreter through the nodes of a captured program."""
@@ -182,6 +187,8 @@ class _Walk:
             return held
         value: Result = node.meta.get("val")
         self.writer.builder.bind(value, self.writer.builder.constant(held))
+        if has_whole_elements(held):
+            self.state.environment.set(value, ValueFacts(False, integral=True))
         return value
 
     def _call(self, node: fx.Node, args: Any, kwargs: Kwargs) -> Result:

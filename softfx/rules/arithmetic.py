@@ -21,11 +21,20 @@ from softfx import ops
 from softfx.ops.calls import Args, Kwargs
 from softfx.ops.operation import Operation
 from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow
-from softfx.rules.readings import as_number, as_probability, as_real, counted, on_points, softs_in
+from softfx.rules.multiples import as_sum, negated, pointed, summed
+from softfx.rules.readings import (
+    as_number,
+    as_probability,
+    as_real,
+    counted,
+    on_points,
+    out_of_place,
+    softs_in,
+)
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Rule
 from softfx.runtime import distributions
-from softfx.values import Soft, SoftBool, SoftIndex
+from softfx.values import Soft, SoftBool, SoftCount, SoftIndex
 
 __all__ = ["DIV", "POW", "RULES", "joint", "on_integers"]
 
@@ -54,10 +63,11 @@ def _binary(exact: Callable[..., Tensor]) -> RuleFunction:
     return propagate
 
 
-def _scaled(context: RuleContext, other: Operand, alpha: float) -> Tensor | float:
+def _scaled(context: RuleContext, other: Operand, alpha: float) -> Operand:
     if not isinstance(other, Soft):
         return context.call(torch.mul, other, alpha) if isinstance(other, Tensor) else other * alpha
-    return context.call(torch.mul, as_real(context, other), alpha)
+    value = context.call(torch.mul, as_real(context, other), alpha)
+    return as_sum(context, torch.mul, value, other, alpha) or value
 
 
 def _as_bool(context: RuleContext, exact: Callable[..., Tensor], input: Operand, other: Operand) -> SoftBool | None:
@@ -118,6 +128,8 @@ def _mean_field(context: RuleContext, exact: Callable[..., Tensor], input: Opera
     if not isinstance(x, Tensor):
         x = context.call(torch.full_like, y, x)
     result = context.call(exact, x, y)
+    if (multiples := as_sum(context, exact, result, input, other)) is not None:
+        return multiples
     return counted(context, result, input, other) if exact in _CLOSED else result
 
 
@@ -138,7 +150,7 @@ def _stepped(exact: Callable[..., Tensor], relax: RuleFunction) -> RuleFunction:
     """The propagation of // and %: on the points of an index, between the neighbours of a count."""
 
     def propagate(context: RuleContext, input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Shadow:
-        shadow = on_integers(context, exact, input, other)
+        shadow = on_integers(context, exact, pointed(context, input, other), pointed(context, other))
         if shadow is not None:
             return shadow
         if not (context.is_integral(input) and context.is_integral(other)):
@@ -197,26 +209,44 @@ def _tensors(context: RuleContext, input: Operand, other: Operand) -> tuple[Oper
 
 
 def _neg(context: RuleContext, input: Soft) -> Shadow:
+    if isinstance(input, SoftCount):
+        return negated(context, context.call(torch.neg, input.value), input)
     index = on_points(context, torch.neg, input)
     return index if index is not None else counted(context, context.call(torch.neg, as_real(context, input)), input)
 
 
 def _matmul(context: RuleContext, input: Operand, other: Operand) -> Shadow:
-    """A product of matrices of masks and counts: that of the numbers that they are worth."""
-    like = softs_in((input, other))[0].tensor
-    return context.call(torch.matmul, as_number(context, input, like), as_number(context, other, like))
+    """Rows of integers times weights keep their terms: coordinates times strides are a place."""
+    shadow = _of_numbers(context, input, other)
+    if isinstance(input, SoftCount) and isinstance(other, Tensor) and other.dim() == 1 and is_discrete(other):
+        multiples = as_sum(context, torch.mul, context.call(torch.mul, input.value, other), input, other)
+        if multiples is not None and isinstance(shadow, Tensor):
+            return summed(context, shadow, multiples, -1) or shadow
+    return shadow
 
 
-def _einsum(context: RuleContext, equation: str, *operands: Any) -> Shadow:
-    tensors = operands[0] if len(operands) == 1 and isinstance(operands[0], tuple | list) else operands
-    like = softs_in(tensors)[0].tensor
-    return context.call(torch.einsum, equation, *(as_number(context, tensor, like) for tensor in tensors))
+def _of_numbers(context: RuleContext, *args: Any, **kwargs: Any) -> Shadow:
+    """Sums and products of masks and counts: those of the numbers that they are worth."""
+    operands = [operand for arg in args for operand in (arg if isinstance(arg, tuple | list) else (arg,))]
+    like = softs_in((*operands, *kwargs.values()))[0].tensor
+
+    def number(operand: Any) -> Any:
+        if isinstance(operand, Tensor | Soft):
+            return as_number(context, operand, like)
+        return [number(item) for item in operand] if isinstance(operand, tuple | list) else operand
+
+    named = {key: number(value) for key, value in kwargs.items() if key != "dtype"}
+    result: Tensor = context.call(out_of_place(context), *map(number, args), **named)
+    return result
 
 
 def _unravel_index(context: RuleContext, indices: Soft, shape: int | Sequence[int]) -> list[SoftIndex]:
     """Rows, columns ...: floor division and remainder on the numbers that an index ranges over."""
-    weights, support = indices.finite(context.call)
     sizes = list(shape) if isinstance(shape, Sequence) else [shape]
+    strides = [math.prod(sizes[axis:]) for axis in range(len(sizes))]
+    places = pointed(context, indices, *strides)
+    assert isinstance(places, Soft)  # as the indices are
+    weights, support = places.finite(context.call)
     found = []
     for axis, size in enumerate(sizes):
         quotient = context.call(torch.floor_divide, support, math.prod(sizes[axis + 1 :]))
@@ -281,12 +311,34 @@ def _stepping(
 DIV = replace(_smooth("SX614", ops.div), becomes=_by_rounding_mode)
 POW = _following("SX615", ops.pow, _power)
 
+_CONTRACTIONS = {
+    "SX620": ops.einsum,
+    "SX641": ops.linear,
+    "SX642": ops.outer,
+    "SX643": ops.inner,
+    "SX644": ops.vdot,
+    "SX645": ops.tensordot,
+    "SX646": ops.kron,
+    "SX647": ops.cross,
+    "SX648": ops.trace,
+    "SX649": ops.addmm,
+    "SX650": ops.addmv,
+    "SX651": ops.addr,
+    "SX652": ops.addbmm,
+    "SX653": ops.baddbmm,
+    "SX654": ops.conv1d,
+    "SX655": ops.conv2d,
+    "SX656": ops.conv3d,
+    "SX657": ops.addcmul,
+    "SX658": ops.interpolate,
+}
+
 RULES = (
     _smooth("SX611", ops.add),
     _smooth("SX612", ops.sub),
     _smooth("SX613", ops.mul),
     _following("SX619", ops.matmul, _matmul, only_discrete=True),
-    _following("SX620", ops.einsum, _einsum, only_discrete=True),
+    *(_following(code, operation, _of_numbers, only_discrete=True) for code, operation in _CONTRACTIONS.items()),
     _following("SX631", ops.unravel_index, _unravel_index),
     _following("SX632", ops.diff, _diff),
     _following("SX616", ops.neg, _neg),

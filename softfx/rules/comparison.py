@@ -20,7 +20,7 @@ from softfx.rules.estimators import difference, drawn, identity
 from softfx.rules.readings import as_real
 from softfx.rules.refusals import ARRIVES_HARD, CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Estimate, Rule
-from softfx.runtime import distributions, draws
+from softfx.runtime import counts, distributions, draws
 from softfx.values import Soft, SoftBool, SoftCount
 
 __all__ = ["RULES"]
@@ -60,19 +60,30 @@ def _resolved(compare: Callable[..., Tensor], function: Callable[..., Tensor]) -
             return context.soft_bool(_of_two(context, compare, input, other))
         soft, fixed, reflected = (input, other, False) if isinstance(input, Soft) else (other, input, True)
         assert isinstance(soft, Soft)  # one of the two is
-        weights, support = soft.finite(context.call)
+        weights, support = _points(context, soft)
         value = context.call(distributions.probability, compare, weights, support, None, fixed, reflected)
         return context.soft_bool(value)
 
     return propagate
 
 
+def _points(context: RuleContext, soft: Soft) -> tuple[Tensor, Tensor]:
+    """The numbers that a shadow may be; a count that is one of them is asked about both of its neighbours.
+
+    A comparison may change on either side of it, and a derivative to one side alone would miss that.
+    """
+    if type(soft) is not SoftCount:
+        return soft.finite(context.call)
+    weights, support = context.call(counts.count_neighbours, soft.value)
+    return weights, support
+
+
 def _of_two(context: RuleContext, compare: Callable[..., Tensor], input: Soft, other: Soft) -> Tensor:
     """The probability that a comparison of two shadows holds: of two counts, that of their difference with 0."""
     result: Tensor
-    if isinstance(input, SoftCount) and isinstance(other, SoftCount):
+    if type(input) is SoftCount and type(other) is SoftCount:
         apart = SoftCount(context.call(torch.sub, input.value, other.value))
-        weights, support = apart.finite(context.call)
+        weights, support = _points(context, apart)
         result = context.call(distributions.probability, compare, weights, support, None, 0, False)
     else:
         x, y = input.finite(context.call), other.finite(context.call)

@@ -18,11 +18,12 @@ from softfx.ops.operation import Operation
 from softfx.rules.arithmetic import on_integers
 from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow
 from softfx.rules.estimators import first, identity
+from softfx.rules.multiples import pointed
 from softfx.rules.readings import checked_as, counted, on_points, through_real
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Family, Rule
 from softfx.runtime import distributions
-from softfx.values import Soft
+from softfx.values import Soft, SoftSum
 
 __all__ = ["RULES"]
 
@@ -152,7 +153,12 @@ def _unchanged(relax: RuleFunction) -> RuleFunction:
 
 def _exactly(exact: Callable[..., Tensor]) -> _Propagation:
     """The propagation by `exact` on the numbers that an index ranges over, and else on the number that it is worth."""
-    return _exactly_by(lambda context, *args, **kwargs: on_points(context, exact, *args, **kwargs))
+
+    def on_indices(context: RuleContext, *args: Operand, **kwargs: Operand) -> Soft | None:
+        places = [pointed(context, arg) if isinstance(arg, SoftSum) else arg for arg in args]
+        return on_points(context, exact, *places, **kwargs)
+
+    return _exactly_by(on_indices)
 
 
 def _exactly_of_two(exact: Callable[..., Tensor]) -> _Propagation:
@@ -160,7 +166,7 @@ def _exactly_of_two(exact: Callable[..., Tensor]) -> _Propagation:
 
     def on_indices(context: RuleContext, *args: Operand, **kwargs: Operand) -> Soft | None:
         if len(args) == 2:
-            return on_integers(context, exact, *args)
+            return on_integers(context, exact, *(pointed(context, a) if isinstance(a, SoftSum) else a for a in args))
         return on_points(context, exact, *args, **kwargs)
 
     return _exactly_by(on_indices)

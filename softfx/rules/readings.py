@@ -18,7 +18,7 @@ from softfx.ops.spelling import INDEX
 from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow, TensorOrSoft
 from softfx.rules.refusals import is_discrete
 from softfx.runtime import distributions
-from softfx.values import Soft, SoftBool, SoftCount, SoftIndex, SoftReal
+from softfx.values import Soft, SoftBool, SoftCount, SoftIndex, SoftReal, SoftSum
 
 __all__ = [
     "as_index",
@@ -105,9 +105,9 @@ def as_indices(context: RuleContext, operands: Sequence[Operand]) -> tuple[list[
 def joined_kind(operands: Sequence[object]) -> type[Soft]:
     """The kind of integers that are joined from these operands: an index if any is one and none is a mere number."""
     softs = softs_in(operands)
-    if any(isinstance(soft, SoftCount | SoftReal) for soft in softs):
+    if any(type(soft) in (SoftCount, SoftReal) for soft in softs):
         return SoftCount
-    if any(isinstance(soft, SoftIndex) for soft in softs):
+    if any(isinstance(soft, SoftIndex | SoftSum) for soft in softs):
         return SoftIndex
     return SoftBool if len(softs) == len(operands) else SoftCount
 

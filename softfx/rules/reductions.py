@@ -17,6 +17,7 @@ from softfx.ops.calls import Args, Kwargs
 from softfx.ops.operation import Operation
 from softfx.ops.spelling import INDEX
 from softfx.rules.context import RuleContext, RuleFunction, Shadow, TensorOrSoft
+from softfx.rules.multiples import summed
 from softfx.rules.readings import as_real, counted
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Rule
@@ -37,6 +38,9 @@ def _reduce(exact: Callable[..., Tensor], counts: bool) -> RuleFunction:
         if not isinstance(input, Soft):
             raise CannotSoften(f"{exact.__name__} over a soft axis")
         value = context.call(exact, as_real(context, input), *args, **kwargs)
+        multiples = summed(context, value, input, *args, **kwargs) if exact is torch.sum else None
+        if multiples is not None:
+            return multiples
         return counted(context, value, input) if counts else value
 
     return propagate

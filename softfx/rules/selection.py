@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,7 @@ from softfx import ops
 from softfx.ops.calls import Args, Kwargs
 from softfx.ops.operation import Operation
 from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow, TensorOrSoft
+from softfx.rules.multiples import in_radices
 from softfx.rules.readings import (
     as_index,
     as_number,
@@ -32,7 +33,7 @@ from softfx.rules.readings import (
 from softfx.rules.refusals import CannotSoften
 from softfx.rules.rule import Rule
 from softfx.runtime import distributions
-from softfx.values import Soft, SoftCount, SoftIndex
+from softfx.values import Soft, SoftCount, SoftIndex, SoftSum
 
 __all__ = ["MOST_POINTS", "RULES", "excluded", "excludes", "look_up", "positions", "selecting", "spans"]
 
@@ -154,7 +155,9 @@ def _composed(
 
 def positions(context: RuleContext, index: Soft, size: int) -> tuple[Tensor, Tensor]:
     """A shadow as weights over positions on an axis of `size`.  # -> (..., [n]), broadcastable to (..., [n])"""
-    if isinstance(index, SoftCount):
+    if isinstance(index, SoftSum):
+        index = in_radices(context, index, size)
+    elif isinstance(index, SoftCount):
         weights, legal = context.call(distributions.count_positions, index.value, size)
         return weights, legal
     weights, support = index.finite(context.call)
@@ -200,7 +203,10 @@ def _take(context: RuleContext, input: TensorOrSoft, index: TensorOrSoft) -> Sha
     if not isinstance(index, Soft):
         assert isinstance(input, Soft)  # one of the two is
         return input.moved(context.call, torch.take, index)
-    return look_up(context, torch.take, (input, "index"), index, 0, shape_of(input).numel())
+    flat: Any = (
+        input.moved(context.call, torch.flatten) if isinstance(input, Soft) else context.call(torch.flatten, input)
+    )
+    return look_up(context, Tensor.__getitem__, (flat, "index"), index, 0, shape_of(input).numel())
 
 
 def _index_select(context: RuleContext, input: TensorOrSoft, dim: int, index: TensorOrSoft) -> Shadow:

@@ -1,6 +1,6 @@
 """Values of a program: the kinds of soft value, the facts of a tensor, and the environment of a run."""
 
-from softfx.values.domains import Emit, SelectedRows, Soft, SoftBool, SoftCount, SoftIndex, SoftReal
+from softfx.values.domains import Emit, SelectedRows, Soft, SoftBool, SoftCount, SoftIndex, SoftReal, SoftSum, Term
 from softfx.values.environment import Environment, TensorTable
 from softfx.values.facts import FactStore, HardHandle, ValueFacts
 
@@ -15,6 +15,8 @@ __all__ = [
     "SoftCount",
     "SoftIndex",
     "SoftReal",
+    "SoftSum",
     "TensorTable",
+    "Term",
     "ValueFacts",
 ]

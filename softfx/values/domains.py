@@ -8,6 +8,7 @@ a kind, write its class here; which operations hand it on is a matter of their r
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self
 
@@ -15,9 +16,11 @@ import torch
 from torch import Tensor
 
 from softfx.ops.calls import Function
-from softfx.runtime import distributions
+from softfx.runtime import counts, distributions
 
-__all__ = ["Emit", "Kind", "SelectedRows", "Soft", "SoftBool", "SoftCount", "SoftIndex", "SoftReal"]
+__all__ = [
+    "Emit", "Kind", "SelectedRows", "Soft", "SoftBool", "SoftCount", "SoftIndex", "SoftReal", "SoftSum", "Term",
+]  # fmt: skip
 
 Kind = Literal["real", "count", "soft_bool", "soft_index", "selected_rows"]
 # emit(function, *args, **kwargs): the result of a call that softening adds.
@@ -196,6 +199,95 @@ class SoftIndex(Soft):
         supports = support if isinstance(support, tuple | list) else [support] * len(weights)
         pairs = zip(weights, supports, strict=True)
         return [replace(self, weights=piece, support=part, distinct=False) for piece, part in pairs]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Term:
+    """A whole multiple of an integer, in a sum of such.
+
+    integer: it stands for the integer.
+    factor: what it is multiplied by; a tensor is one of whole numbers.
+    """
+
+    integer: Soft
+    factor: Tensor | float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SoftSum(SoftCount):
+    """A count that is a sum of whole multiples of integers, as row * width + column is: it is between no two pixels.
+
+    terms: the multiples, independent of each other.
+    offset: what is added to them.
+    """
+
+    terms: tuple[Term, ...]
+    offset: Tensor | float = 0
+
+    def with_tensor(self, tensor: Tensor) -> SoftCount:  # type: ignore[override]  # of another number no terms are known
+        if tensor is self.value:
+            return self
+        return SoftCount(tensor, exact=self.exact, sites=self.sites)
+
+    @property
+    def points(self) -> int:
+        """How many numbers it ranges over, those of its terms in all combinations."""
+        return math.prod(_points_of(term.integer) for term in self.terms)
+
+    def finite(self, emit: Emit) -> tuple[Tensor, Tensor]:
+        weights, support = None, self.offset
+        for term in self.terms:
+            own, numbers = _numbers_of(term.integer, emit)
+            weights, support = emit(counts.combined, weights, support, own, numbers, term.factor)
+        assert isinstance(support, Tensor)  # of the first term on
+        return emit(Tensor.expand, weights, (*self.shape, -1)), support
+
+    def truth(self, emit: Emit) -> Tensor:
+        weights, support = self.finite(emit)
+        result: Tensor = emit(distributions.probability, torch.ne, weights, support, None, 0, False)
+        return result
+
+    def moved(self, emit: Emit, func: Function, *args: Any, **kwargs: Any) -> SoftCount | list[SoftCount]:  # type: ignore[override]  # a sum is moved as a whole
+
+        def moved(operand: Any) -> list[Any]:
+            if not isinstance(operand, Tensor | Soft) or (isinstance(operand, Tensor) and not operand.dim()):
+                return [operand] * len(values)
+            if isinstance(operand, Soft):
+                pieces: Any = _expanded(operand, self.shape, emit).moved(emit, func, *args, **kwargs)
+            else:
+                pieces = emit(func, emit(Tensor.expand, operand, self.shape), *args, **kwargs)
+            return list(pieces) if isinstance(pieces, tuple | list) else [pieces]
+
+        result = emit(func, self.value, *args, **kwargs)
+        values = list(result) if isinstance(result, tuple | list) else [result]
+        integers = zip(*(moved(term.integer) for term in self.terms), strict=True)
+        factors = zip(*(moved(term.factor) for term in self.terms), strict=True)
+        parts = [
+            replace(self, value=value, terms=tuple(map(Term, own, multiples)), offset=offset)
+            for value, own, multiples, offset in zip(values, integers, factors, moved(self.offset), strict=True)
+        ]
+        return parts[0] if isinstance(result, Tensor) else list(parts)
+
+
+def _points_of(integer: Soft) -> int:
+    return integer.size if isinstance(integer, SoftIndex) else 2
+
+
+def _numbers_of(integer: Soft, emit: Emit) -> tuple[Tensor, Tensor]:
+    """The numbers that a term's integer may be; the neighbours of a count are on its own side of zero."""
+    if type(integer) is SoftCount:
+        weights, support = emit(counts.digit, integer.value)
+        return weights, support
+    return integer.finite(emit)
+
+
+def _expanded(soft: Soft, shape: torch.Size, emit: Emit) -> Soft:
+    """A shadow of a tensor of `shape`, to which its own broadcasts."""
+    if soft.shape == shape:
+        return soft
+    if not isinstance(soft, SoftIndex):
+        return soft.with_tensor(emit(Tensor.expand, soft.tensor, shape))
+    return replace(soft, weights=emit(Tensor.expand, soft.weights, (*shape, soft.size)))
 
 
 @dataclass(frozen=True, eq=False, slots=True)

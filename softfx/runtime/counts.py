@@ -1,0 +1,78 @@
+"""Counts: real numbers that stand for integers, as weights over the integers near them, alone and in sums of multiples.
+
+All functions take and return tensors, on any device, batched and differentiable. `distributions` holds the arithmetic
+on distributions in general.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from softfx.runtime import distributions
+
+__all__ = ["combined", "count_neighbours", "digit"]
+
+
+def digit(count: Tensor, base: int | None = None) -> tuple[Tensor, Tensor]:
+    """A count as a digit: its two neighbours, both on its own side of zero, and both digits where it is one.
+
+    base: a digit is one of 0..base-1, or of -base..-1 where it counts from the end.
+    # (...) -> weights (..., [2]), points (..., [2])
+
+    >>> digit(torch.tensor(3.25), 4)[1], digit(torch.tensor(-0.75), 4)[1]
+    (tensor([3, 3]), tensor([-1, -1]))
+    """
+    weights, points = distributions.count_points(count)
+    whole = count.detach().round().unsqueeze(-1)
+    points = torch.where(whole < 0, points.clamp(max=-1), points.clamp(min=0))
+    if base is None:
+        return weights, points
+    inside = (whole >= -base) & (whole < base)
+    return weights, torch.where(inside, points.clamp(-base, base - 1), points)
+
+
+def combined(
+    p: Tensor | None, points: Tensor | float, q: Tensor, q_points: Tensor, factor: Tensor | float
+) -> tuple[Tensor, Tensor]:
+    """A soft integer plus a whole multiple of another, over the numbers of both in all combinations.
+
+    p: the weights of the first; None stands for a hard number, or a tensor of such, which `points` then is.
+    factor: a number, or a tensor that broadcasts to the second.
+    # (..., [n]), (..., [n]), (..., [m]), (..., [m]) -> (..., [n m]), broadcastable to it
+
+    >>> halves = torch.tensor([0.5, 0.5])
+    >>> combined(halves, torch.tensor([0, 10]), halves, torch.tensor([1, 2]), 3)
+    (tensor([0.2500, 0.2500, 0.2500, 0.2500]), tensor([ 3,  6, 13, 16]))
+    """
+    wide = factor.unsqueeze(-1) if isinstance(factor, Tensor) else factor
+    multiples = _whole(q_points * wide)
+    if p is None:
+        start = points.unsqueeze(-1) if isinstance(points, Tensor) else points
+        return q, _whole(multiples + start)
+    assert isinstance(points, Tensor)  # of a soft integer
+    weights = (p.unsqueeze(-1) * q.unsqueeze(-2)).flatten(-2)
+    return weights, (points.unsqueeze(-1) + multiples.unsqueeze(-2)).flatten(-2)
+
+
+def _whole(numbers: Tensor) -> Tensor:
+    """Whole numbers of a floating type as integers."""
+    return numbers.to(torch.int64) if numbers.is_floating_point() else numbers
+
+
+def count_neighbours(count: Tensor) -> tuple[Tensor, Tensor]:
+    """`distributions.count_points`, but with the derivative to both sides at whole numbers.
+
+    # (...) -> (..., [3]), (..., [3])
+
+    >>> count_neighbours(torch.tensor(1.0))[1]
+    tensor([0, 1, 2])
+    """
+    below = count.detach().floor()
+    above = count - below
+    whole = above.detach() == 0
+    start = torch.where(whole, below - 1, below)
+    points = torch.stack([start, start + 1, start + 2], -1).to(torch.int64)
+    half, none = above / 2, torch.zeros_like(above)
+    weights = [torch.where(whole, -half, 1 - above), torch.where(whole, 1, above), torch.where(whole, half, none)]
+    return torch.stack(weights, -1), points

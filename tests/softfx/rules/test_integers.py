@@ -1,0 +1,185 @@
+"""Integers however they came to be: masks put together by arithmetic, and places made of several indices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import softfx
+from tests.helpers import EXECUTOR, gradient
+
+# At this softness a program is as good as hard, away from ties.
+TINY = {"preset": "smooth", "default": {"softness": 1e-5}}
+SIGNS = torch.tensor([1.0, -2.0, 0.5, -0.3, 0.8, -1.2])
+KNOWN = torch.tensor([1.0, 1.0, 0.0, 1.0, 0.0, 0.0])
+
+# -- masks compared with whole numbers ---------------------------------------------------------------------------------
+
+OF_MASKS: dict[str, Callable[[Tensor], Tensor]] = {
+    "times a constant mask": lambda m: (m * KNOWN) > 0,
+    "minus a constant mask": lambda m: (m - KNOWN) > 0,
+    "a constant made of constants": lambda m: (m - KNOWN * 2 + 1) >= 0,
+    "product": lambda m: (m * m.flip(0)) > 0,
+    "sum": lambda m: (m + m.flip(0)) > 1,
+    "multiple": lambda m: (m * 2 + m.flip(0)) == 2,
+    "power": lambda m: m**2 > 0,
+    "power by name": lambda m: torch.pow(m, exponent=3) < 1,
+    "square": lambda m: m.square() > 0,
+    "outer": lambda m: torch.outer(m, m) > 0,
+    "inner": lambda m: torch.inner(m, m.flip(0)) > 0,
+    "kron": lambda m: torch.kron(m, m) > 0,
+    "matmul": lambda m: (m[:, None] @ m[None]) > 0,
+    "product with a constant matrix": lambda m: (m @ torch.ones(6, 2)) > 2,
+    "linear": lambda m: F.linear(m, torch.ones(2, 6)) > 2,
+    "einsum": lambda m: torch.einsum("i,j->ij", m, m) > 0,
+    "tensordot": lambda m: torch.tensordot(m, m, 0) > 0,
+    "dot": lambda m: torch.dot(m, m.flip(0)) > 0,
+    "addcmul": lambda m: torch.addcmul(m, m, KNOWN) > 1,
+    "addmm": lambda m: torch.addmm(m, m[:, None], m[None]) > 1,
+    "convolution": lambda m: F.conv1d(m[None, None], torch.ones(1, 1, 3), padding=1) >= 2,
+    "sum of windows": lambda m: F.avg_pool2d(m.view(1, 2, 3), 2, 1, divisor_override=1) > 2,
+    "largest of windows": lambda m: F.max_pool1d(m[None, None], 3, 1, 1) > 0,
+    "erosion": lambda m: (1 - F.max_pool1d(1 - m[None, None], 3, 1, 1)) > 0,
+    "enlarged": lambda m: F.interpolate(m[None, None], scale_factor=2.0) > 0,
+    "padded": lambda m: F.pad(m, (1, 1), value=1.0) > 0,
+    "joined": lambda m: torch.cat([m, KNOWN]) > 0,
+    "chosen": lambda m: torch.where(m > 0, KNOWN, m) > 0,
+    "running sum": lambda m: (m.cumsum(0) * KNOWN) > 1,
+    "product along an axis": lambda m: m.view(2, 3).prod(1) > 0,
+    "largest": lambda m: m.view(2, 3).max(1).values > 0,
+    "smallest": lambda m: m.view(3, 2).amin(1) > 0,
+    "sorted": lambda m: m.sort().values > 0,
+    "rounded": lambda m: (m @ torch.ones(6)).round() > 2,
+    "cast": lambda m: (m @ torch.ones(6)).long() > 2,
+    "halved": lambda m: (m @ torch.ones(6)) // 2 > 0,
+    "of a count": lambda m: (m.sum() - 3) == 0,
+    "of integers": lambda m: torch.outer(m.long(), m.long()) > 0,
+}
+
+
+@EXECUTOR
+@pytest.mark.parametrize("name", OF_MASKS)
+def test_masks_compared_with_whole_numbers_tend_to_the_hard_bools(name: str, executor: str) -> None:
+    def program(x: Tensor) -> Tensor:
+        return OF_MASKS[name]((x > 0).float()).float()
+
+    soft = softfx.soften(program, TINY, example_inputs=(SIGNS,), executor=executor, allow_unused=True)
+    torch.testing.assert_close(soft(SIGNS), program(SIGNS), rtol=0, atol=1e-3)
+
+
+@EXECUTOR
+def test_a_count_without_a_shadow_keeps_its_gradient_on_both_sides(executor: str) -> None:
+    """A product by a constant matrix is not made twice: its hard value is compared, and may flip on either side."""
+
+    def hits(x: Tensor) -> Tensor:
+        return ((x > 0).float() @ torch.ones(6, 1) > 2).float()
+
+    soft = softfx.soften(hits, example_inputs=(SIGNS,), executor=executor)
+    assert soft(SIGNS) == 1
+    assert gradient(soft, SIGNS).abs().sum() > 0
+
+
+# -- one index made of several -----------------------------------------------------------------------------------------
+
+HEIGHT, WIDTH, DEPTH = 4, 5, 3
+IMAGE = torch.randn(HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
+VOLUME = torch.randn(DEPTH, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
+# None of them at an edge, and some near the middle between two pixels.
+X, Y, Z = torch.tensor([2.3, 1.1, 3.45, 1.8]), torch.tensor([1.2, 1.55, 2.4, 1.3]), torch.tensor([0.6, 1.2, 1.4, 0.9])
+STRIDES = torch.tensor([WIDTH, 1])
+
+Program = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def rows(y: Tensor) -> Tensor:
+    return y.round().long()
+
+
+def in_place(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+    place = rows(y)
+    place *= WIDTH
+    place += rows(x)
+    return IMAGE.flatten()[place]
+
+
+def parted(apart: Callable[[Tensor], tuple[Tensor, ...]]) -> Program:
+    """The image at a place that is taken apart again."""
+    return lambda x, y, z: IMAGE[apart(rows(y) * WIDTH + rows(x))]
+
+
+FLAT: dict[str, Program] = {
+    "key": lambda x, y, z: IMAGE.flatten()[rows(y) * WIDTH + rows(x)],
+    "terms exchanged": lambda x, y, z: IMAGE.flatten()[rows(x) + WIDTH * rows(y)],
+    "alpha": lambda x, y, z: IMAGE.flatten()[torch.add(rows(x), rows(y), alpha=WIDTH)],
+    "negative terms": lambda x, y, z: IMAGE.flatten()[rows(y) * WIDTH - (-rows(x))],
+    "negated": lambda x, y, z: IMAGE.flatten()[-(-(rows(y) * WIDTH) - rows(x))],
+    "offset": lambda x, y, z: IMAGE.flatten()[(rows(y) + 1) * WIDTH + rows(x) - WIDTH],
+    "from the end": lambda x, y, z: IMAGE.flatten()[rows(y) * WIDTH + rows(x) - HEIGHT * WIDTH],
+    "flipped": lambda x, y, z: IMAGE.flip(1).flatten()[rows(y) * WIDTH + (WIDTH - 1 - rows(x))],
+    "columns first": lambda x, y, z: IMAGE.T.reshape(-1)[rows(x) * HEIGHT + rows(y)],
+    "tensor of the width": lambda x, y, z: IMAGE.flatten()[rows(y) * torch.tensor(WIDTH) + rows(x)],
+    "floating type": lambda x, y, z: IMAGE.flatten()[(y.round() * WIDTH + x.round()).long()],
+    "floors": lambda x, y, z: IMAGE.flatten()[((y + 0.5).floor() * WIDTH + (x + 0.5).floor()).to(torch.int64)],
+    "in place": in_place,
+    "take": lambda x, y, z: IMAGE.take(rows(y) * WIDTH + rows(x)),
+    "gather": lambda x, y, z: IMAGE.flatten().gather(0, rows(y) * WIDTH + rows(x)),
+    "index_select": lambda x, y, z: IMAGE.flatten().index_select(0, rows(y) * WIDTH + rows(x)),
+    "embedding": lambda x, y, z: F.embedding(rows(y) * WIDTH + rows(x), IMAGE.view(-1, 1))[:, 0],
+    "one_hot": lambda x, y, z: F.one_hot(rows(y) * WIDTH + rows(x), HEIGHT * WIDTH).float() @ IMAGE.flatten(),
+    "moved": lambda x, y, z: IMAGE.flatten()[(rows(y) * WIDTH + rows(x)).view(2, 2).T].T.reshape(-1),
+    "joined": lambda x, y, z: IMAGE.flatten()[
+        torch.cat([(rows(y) * WIDTH + rows(x))[:1], (rows(y) * WIDTH + rows(x))[1:]])
+    ],
+    "chosen": lambda x, y, z: IMAGE.flatten()[torch.where(y > -9, rows(y) * WIDTH + rows(x), 0)],
+    "clamped": lambda x, y, z: IMAGE.flatten()[(rows(y) * WIDTH + rows(x)).clamp(0, HEIGHT * WIDTH - 1)],
+    "strides": lambda x, y, z: IMAGE.flatten()[(torch.stack([y, x], -1).round().long() * STRIDES).sum(-1)],
+    "product with strides": lambda x, y, z: IMAGE.flatten()[torch.stack([y, x], -1).round().long() @ STRIDES],
+    "divided": parted(lambda i: (i // WIDTH, i % WIDTH)),
+    "div": parted(lambda i: (torch.div(i, WIDTH, rounding_mode="floor"), torch.remainder(i, WIDTH))),
+    "div by trunc": parted(lambda i: (torch.div(i, WIDTH, rounding_mode="trunc"), torch.fmod(i, WIDTH))),
+    "unravel_index": parted(lambda i: tuple(torch.unravel_index(i, (HEIGHT, WIDTH)))),
+}
+SOLID: dict[str, Program] = {
+    "nested": lambda x, y, z: VOLUME.flatten()[(rows(z) * HEIGHT + rows(y)) * WIDTH + rows(x)],
+    "three terms": lambda x, y, z: VOLUME.flatten()[rows(z) * HEIGHT * WIDTH + rows(y) * WIDTH + rows(x)],
+    "two keys": lambda x, y, z: VOLUME.flatten(1)[rows(z), rows(y) * WIDTH + rows(x)],
+    "unravel_index": lambda x, y, z: VOLUME[
+        torch.unravel_index((rows(z) * HEIGHT + rows(y)) * WIDTH + rows(x), (DEPTH, HEIGHT, WIDTH))
+    ],
+}
+
+
+def outcomes(program: Program, policy: Any, executor: str) -> list[Tensor]:
+    """The value, and its gradients by X, Y and Z."""
+    inputs = [coordinate.clone().requires_grad_() for coordinate in (X, Y, Z)]
+    soft = softfx.soften(program, policy, example_inputs=inputs, executor=executor, allow_unused=True)
+    value = soft(*inputs)
+    found = torch.autograd.grad(value.square().sum(), inputs, allow_unused=True, materialize_grads=True)
+    return [value.detach(), *found]
+
+
+@EXECUTOR
+@pytest.mark.parametrize("policy", ["gradients", "smooth"])
+@pytest.mark.parametrize(("whole", "name"), [(False, name) for name in FLAT] + [(True, name) for name in SOLID])
+def test_one_index_made_of_several_reads_what_they_read(whole: bool, name: str, policy: str, executor: str) -> None:
+    """To 2e-3: a digit that is far from certain to stay in its range may carry into the next."""
+    program = SOLID[name] if whole else FLAT[name]
+    apart: Program = (
+        (lambda x, y, z: VOLUME[rows(z), rows(y), rows(x)]) if whole else (lambda x, y, z: IMAGE[rows(y), rows(x)])
+    )
+    kept = {"preset": policy, "rule": [{"op": "@kink", "action": "keep"}]}
+    for one, other in zip(outcomes(program, kept, executor), outcomes(apart, kept, executor), strict=True):
+        torch.testing.assert_close(one, other, rtol=2e-3, atol=2e-3)
+
+
+@EXECUTOR
+def test_the_neighbour_of_the_last_column_is_no_pixel_of_the_next_row(executor: str) -> None:
+    x, y = torch.tensor([4.4, -0.4]), torch.tensor([1.0, 2.0])
+    soft = softfx.soften(lambda x, y: IMAGE.flatten()[rows(y) * WIDTH + rows(x)], "smooth", example_inputs=(x, y),
+                         executor=executor)  # fmt: skip
+    torch.testing.assert_close(soft(x, y), torch.stack([IMAGE[1, 4], IMAGE[2, 0]]), rtol=0, atol=1e-3)
