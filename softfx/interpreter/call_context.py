@@ -103,7 +103,7 @@ class CallContext:
     def soft_count(self, value: Tensor) -> SoftCount:
         return SoftCount(value, exact=self.exact, sites=self.sites)
 
-    def soft_index(self, weights: Tensor, support: Tensor | None = None, *, distinct: bool = False) -> SoftIndex:
+    def soft_index(self, weights: Tensor, support: Tensor | None = None, *, distinct: int | None = None) -> SoftIndex:
         return SoftIndex(weights, support, distinct, exact=self.exact, sites=self.sites)
 
     def selected_rows(self, rows: Tensor, probabilities: Tensor, mask: Tensor) -> SelectedRows:

@@ -78,7 +78,7 @@ def _sum(state: RunState, call: Call) -> Lookup | None:
 
 
 def _names_each_place_once(index: Tensor, facts: ValueFacts) -> bool:
-    return index.numel() == 1 or (isinstance(facts.soft, SoftIndex) and facts.soft.distinct)
+    return index.numel() == 1 or (isinstance(facts.soft, SoftIndex) and facts.soft.distinct is not None)
 
 
 def _parts(key: Any) -> Args:

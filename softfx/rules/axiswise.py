@@ -26,6 +26,7 @@ from softfx.rules.ordered_soft_values import (
     pairwise_exactly,
     refusing_all,
     refusing_ties,
+    sorting,
     without_tied_places,
 )
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
@@ -62,9 +63,11 @@ def _pair(context: RuleContext, pair: _ValuesAndPlaces) -> tuple[Tensor, SoftInd
     return values, None if index is None else context.soft_index(index)
 
 
-def _permutation(context: RuleContext, index: Tensor | None) -> SoftIndex | None:
-    """Places of which no two are the same."""
-    return None if index is None else context.soft_index(index, distinct=True)
+def _permutation(context: RuleContext, index: Tensor | None, dim: int) -> SoftIndex | None:
+    """Places of which no two along `dim` are the same."""
+    if index is None or index.dim() < 2:
+        return None if index is None else context.soft_index(index)
+    return context.soft_index(index, distinct=dim % (index.dim() - 1))
 
 
 def _arg(function: Callable[..., Tensor]) -> RuleFunction:
@@ -131,7 +134,7 @@ def _sort(context: RuleContext, input: Tensor, dim: int = -1, descending: bool =
           stable: bool | None = None) -> Shadow:  # fmt: skip
     refuse_discrete(input)
     values, index = _ordered(context, softtorch.sort, input, dim=dim, descending=descending)
-    return values, _permutation(context, index)
+    return values, _permutation(context, index, dim)
 
 
 def _msort(context: RuleContext, input: Tensor) -> Shadow:
@@ -144,7 +147,7 @@ def _argsort(context: RuleContext, input: Tensor, dim: int = -1, descending: boo
              stable: bool = False) -> Shadow:  # fmt: skip
     refuse_discrete(input)
     index = _ordered(context, softtorch.argsort, input, dim=dim, descending=descending)
-    return _permutation(context, index)
+    return _permutation(context, index, dim)
 
 
 def _median(context: RuleContext, input: Tensor, dim: int | None = None, keepdim: bool = False) -> Shadow:
@@ -285,7 +288,7 @@ RULES = (
             f"softsort: sum_j p_j x_j, {SMALLEST}; of two tensors: minimum(x, y), minimum soft",
             propagating=pairwise_exactly(torch.minimum)),
     _values("SX205", ops.sort, _sort, f"neuralsort: values sum_j P_ij x_j, indices P_ij, {_RISING}",
-            estimators=_gumbel(ops.sort)),
+            propagating=sorting, estimators=_gumbel(ops.sort)),
     _values("SX206", ops.topk, _topk, f"neuralsort: values sum_j P_ij x_j, indices P_ij, i up to k, {_FALLING}",
             estimators=_gumbel(ops.topk)),
     _indices("SX207", ops.argsort, _argsort, f"neuralsort: {_RISING}", refusing_ties,

@@ -60,7 +60,7 @@ class RuleContext(Protocol):
     def soft_count(self, value: Tensor) -> SoftCount:
         """A count that comes from this call."""
 
-    def soft_index(self, weights: Tensor, support: Tensor | None = None, *, distinct: bool = False) -> SoftIndex:
+    def soft_index(self, weights: Tensor, support: Tensor | None = None, *, distinct: int | None = None) -> SoftIndex:
         """A soft index that comes from this call."""
 
     def selected_rows(self, rows: Tensor, probabilities: Tensor, mask: Tensor) -> SelectedRows:

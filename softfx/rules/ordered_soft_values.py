@@ -7,6 +7,7 @@ bool's place is the first that is true, and any other's a place like that of a r
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -21,15 +22,32 @@ from softfx.rules.refusals import CannotSoften
 from softfx.runtime import places
 from softfx.values import Soft, SoftBool, SoftIndex
 
-__all__ = ["Propagation", "first_of_bools", "pairwise_exactly", "refusing_all", "refusing_ties", "without_tied_places"]
+__all__ = [
+    "Propagation",
+    "first_of_bools",
+    "pairwise_exactly",
+    "refusing_all",
+    "refusing_ties",
+    "sorting",
+    "without_tied_places",
+]
 
 Propagation = Callable[[RuleFunction], RuleFunction]
 
 
-def _may_tie(args: Args, kwargs: Kwargs) -> bool:
-    """Return True if integers among the operands may be equal."""
+def _may_tie(relax: RuleFunction, args: Args, kwargs: Kwargs) -> bool:
+    """Return True if integers among the operands may be equal along the axis that `relax` orders."""
+    bound = inspect.signature(relax).bind(None, *args, **kwargs)
+    bound.apply_defaults()
     softs = softs_in([*args, *kwargs.values()])
-    return any(isinstance(s, SoftBool) or (isinstance(s, SoftIndex) and not s.distinct) for s in softs)
+    return any(isinstance(soft, SoftBool) or _repeats(soft, **bound.arguments) for soft in softs)
+
+
+def _repeats(soft: Soft, dim: object = None, **_: object) -> bool:
+    """Return True if an index may be equal to another along `dim`."""
+    if not isinstance(soft, SoftIndex) or not isinstance(dim, int) or soft.distinct is None:
+        return isinstance(soft, SoftIndex)
+    return dim % len(soft.shape) != soft.distinct
 
 
 def without_tied_places(relax: RuleFunction) -> RuleFunction:
@@ -38,7 +56,7 @@ def without_tied_places(relax: RuleFunction) -> RuleFunction:
 
     def propagate(context: RuleContext, *args: object, **kwargs: object) -> Shadow:
         shadow = through(context, *args, **kwargs)
-        if isinstance(shadow, tuple) and _may_tie(args, kwargs):
+        if isinstance(shadow, tuple) and _may_tie(relax, args, kwargs):
             return (shadow[0], *(None for _ in shadow[1:]))
         return shadow
 
@@ -46,15 +64,39 @@ def without_tied_places(relax: RuleFunction) -> RuleFunction:
 
 
 def refusing_ties(relax: RuleFunction) -> RuleFunction:
-    """The propagation of an operation that returns all places in order."""
-    through = through_real(relax)
+    """The propagation of an operation that returns all places in order; those of a permutation are its inverse."""
+    through, signature = through_real(relax), inspect.signature(relax)
 
     def propagate(context: RuleContext, *args: object, **kwargs: object) -> Shadow:
-        if _may_tie(args, kwargs):
+        arguments = signature.bind(context, *args, **kwargs).arguments
+        if (inverse := _inverse(**arguments)) is not None:
+            return inverse
+        if _may_tie(relax, args, kwargs):
             raise CannotSoften("it orders integers, whose ties a relaxation would share out")
         return through(context, *args, **kwargs)
 
     return checked_as(relax, propagate)
+
+
+def sorting(relax: RuleFunction) -> RuleFunction:
+    """The propagation of sort: the places of a permutation are its inverse, its values no decision."""
+    through, signature = without_tied_places(relax), inspect.signature(relax)
+
+    def propagate(context: RuleContext, *args: object, **kwargs: object) -> Shadow:
+        inverse = _inverse(**signature.bind(context, *args, **kwargs).arguments)
+        return (None, inverse) if inverse is not None else through(context, *args, **kwargs)
+
+    return checked_as(relax, propagate)
+
+
+def _inverse(
+    context: RuleContext, input: object, dim: int = -1, descending: bool = False, **_: object
+) -> SoftIndex | None:
+    """The places of 0, 1, 2 ... in a permutation along `dim`, which are the ranks where an argsort gave it."""
+    if not isinstance(input, SoftIndex) or not input.is_permutation or dim % len(input.shape) != input.distinct:
+        return None
+    weights = context.call(places.inverse, input.weights, input.distinct, bool(descending))
+    return context.soft_index(weights, distinct=input.distinct)
 
 
 def pairwise_exactly(pairwise: Callable[..., Tensor]) -> Propagation:
@@ -90,7 +132,7 @@ def first_of_bools(largest: bool) -> Propagation:
         through = through_real(relax)
 
         def propagate(context: RuleContext, *args: Any, **kwargs: Any) -> Shadow:
-            if _may_tie(args, kwargs) and _are_bools(args[0]):
+            if _may_tie(relax, args, kwargs) and _are_bools(args[0]):
                 return first(context, *args, **kwargs)
             return through(context, *args, **kwargs)
 

@@ -22,7 +22,7 @@ from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow, Ten
 from softfx.rules.readings import as_number, counted, shape_of, softs_in
 from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.rules.rule import Rule
-from softfx.rules.selection import MOST_POINTS, positions, selecting, spans
+from softfx.rules.selection import MOST_POINTS, positions, selecting
 from softfx.runtime import distributions, places
 from softfx.values import Soft, SoftIndex
 
@@ -36,6 +36,8 @@ def _one_hot(context: RuleContext, tensor: Soft, num_classes: int = -1) -> Shado
 
 def _distribution(context: RuleContext, index: Soft, size: int) -> Tensor:
     """A soft index as the probability of each position.  # -> (..., [size])"""
+    if isinstance(index, SoftIndex) and index.is_permutation and index.size == size:
+        return context.call(places.covering, index.weights, index.distinct)
     if isinstance(index, SoftIndex) and index.support is None and index.size == size:
         return index.weights
     weights, legal = positions(context, index, size)
@@ -107,7 +109,7 @@ def _scattered(
     if not isinstance(index, Soft):
         return _in_form(context, context.call(exact, data, dim, index, values), input, src)
     size = data.shape[dim]
-    p = index.weights if spans(index, data, size) else _distribution(context, index, size)
+    p = _distribution(context, index, size)
     if not isinstance(values, Tensor):
         values = context.call(torch.full, p.shape[:-1], values, dtype=data.dtype, device=data.device)
     return _in_form(context, context.call(soft, data, dim, p, values), input, src)
@@ -153,6 +155,8 @@ def put(
     size: the length of the axis that is indexed.  block: the axis of input[key] at which the index's axes begin.
     """
     weights, legal = positions(context, index, size)
+    if isinstance(index, SoftIndex) and index.is_permutation and index.size == size:
+        weights = context.call(places.covering, weights, index.distinct)
     data, values = as_number(context, input, weights), as_number(context, value, weights)
     result = context.call(distributions.put, data, key, weights, legal, values, block, add)
     return _in_form(context, result, input, value)

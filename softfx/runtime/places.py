@@ -11,7 +11,17 @@ from torch import Tensor
 
 from softfx.runtime.distributions import excluding
 
-__all__ = ["binned", "distinct", "first", "gathered_extreme", "gathered_mean", "located", "place_of"]
+__all__ = [
+    "binned",
+    "covering",
+    "distinct",
+    "first",
+    "gathered_extreme",
+    "gathered_mean",
+    "inverse",
+    "located",
+    "place_of",
+]
 
 
 def first(b: Tensor, dim: int | None = None) -> Tensor:
@@ -27,6 +37,28 @@ def first(b: Tensor, dim: int | None = None) -> Tensor:
     weights = b * torch.cat([torch.ones_like(none[..., :1]), none[..., :-1]], -1)
     start = (torch.arange(b.shape[-1], device=b.device) == 0).to(b.dtype)
     return weights + none[..., -1:] * start
+
+
+def covering(p: Tensor, dim: int) -> Tensor:
+    """The weights of a permutation along `dim`, each place taken once in all.  # (..., n, ..., [n]) -> the same
+
+    Rows of a relaxed permutation are distributions, but a place may be wanted by more rows than one, or by less.
+
+    >>> covering(torch.tensor([[0.75, 0.25], [0.75, 0.25]]), 0)
+    tensor([[0.5000, 0.5000],
+            [0.5000, 0.5000]])
+    """
+    return p / p.sum(dim, keepdim=True).clamp(min=torch.finfo(p.dtype).tiny)
+
+
+def inverse(p: Tensor, dim: int, descending: bool = False) -> Tensor:
+    """The inverse of a permutation along `dim`: where in it each number is.  # (..., n, ..., [n]) -> the same
+
+    >>> inverse(torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]), 0).argmax(-1)
+    tensor([2, 0, 1])
+    """
+    ranks = covering(p, dim).transpose(dim, -1)
+    return ranks.flip(dim) if descending else ranks
 
 
 def distinct(x: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

@@ -147,12 +147,12 @@ class SoftIndex(Soft):
 
     weights: the probability of each number.  # (..., [n])
     support: the numbers that it ranges over, broadcastable to (..., [n]); None stands for 0..n-1.
-    distinct: no two integers along an axis are the same one, as in the result of argsort.
+    distinct: the axis along which no two integers are the same one, as in the result of argsort; None if there is none.
     """
 
     weights: Tensor
     support: Tensor | None = None
-    distinct: bool = False
+    distinct: int | None = None
 
     kind: ClassVar[Kind] = "soft_index"
 
@@ -171,6 +171,11 @@ class SoftIndex(Soft):
     def size(self) -> int:
         """How many numbers it ranges over."""
         return self.weights.shape[-1]
+
+    @property
+    def is_permutation(self) -> bool:
+        """True if along an axis it is each of 0..n-1 once."""
+        return self.distinct is not None and self.support is None and self.weights.shape[self.distinct] == self.size
 
     def real(self, emit: Emit) -> Tensor:
         result: Tensor = emit(distributions.expectation, self.weights, self.support)
@@ -195,10 +200,10 @@ class SoftIndex(Soft):
             full = emit(Tensor.expand, support, self.weights.shape)
             support = emit(distributions.move, func, full, *args, **kwargs)
         if isinstance(weights, Tensor):
-            return replace(self, weights=weights, support=support, distinct=False)
+            return replace(self, weights=weights, support=support, distinct=None)
         supports = support if isinstance(support, tuple | list) else [support] * len(weights)
         pairs = zip(weights, supports, strict=True)
-        return [replace(self, weights=piece, support=part, distinct=False) for piece, part in pairs]
+        return [replace(self, weights=piece, support=part, distinct=None) for piece, part in pairs]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -35,7 +35,7 @@ def searchsorted(
         sorted_sequence: boundaries in rising order, (n,) or (..., n).
         values: what is inserted, any shape for boundaries (n,), else (..., m).
         softness: how soft each step is, in units of the values: a number, or a tensor that broadcasts to `values`.
-        right: on which side of equal entries to insert; matters in mode="hard" alone.
+        right: on which side of equal entries to insert.
 
     Returns:
         A SoftIndex, (..., [n + 1]), shaped like `values` with the gaps last.
@@ -73,7 +73,7 @@ def bucketize(
         x: input, any shape (...).
         boundaries: in rising order, (n,).
         softness: how soft each boundary is, in units of x: a number, or a tensor that broadcasts to x.
-        right: whether a bucket holds its left boundary; matters in mode="hard" alone.
+        right: whether a bucket holds its left boundary.
 
     Returns:
         A SoftIndex, (..., [n + 1]).
@@ -196,11 +196,16 @@ def _soft_gaps(boundaries: Tensor, values: Tensor, softness: Tensor | float, mod
     """Rows (..., [n + 1]) cut out by the mode's steps."""
     dtype = torch.promote_types(computing_dtype(values.dtype), computing_dtype(boundaries.dtype))
     rows = boundaries if boundaries.ndim == 1 else boundaries.unsqueeze(-2)
-    return _gaps(rows.to(dtype), values.to(dtype), softness, mode)
+    return _gaps(rows.to(dtype), values.to(dtype), softness, mode, right)
 
 
-def _gaps(boundaries: Tensor, values: Tensor, softness: Tensor | float, mode: Mode) -> Tensor:
-    """p_k = step(v - b_{k-1}) - step(v - b_k): boundaries (n,) or (..., 1, n), values (...) -> (..., [n + 1])."""
+def _gaps(
+    boundaries: Tensor, values: Tensor, softness: Tensor | float, mode: Mode, right: bool | None = None
+) -> Tensor:
+    """p_k = step(v - b_{k-1}) - step(v - b_k): boundaries (n,) or (..., 1, n), values (...) -> (..., [n + 1]).
+
+    right: the side of a boundary on which a value equal to it belongs; None shares it among both.
+    """
     if isinstance(softness, Tensor):
         softness = softness.to(values.dtype)
         softness = softness.unsqueeze(-1) if softness.ndim else softness
@@ -210,7 +215,22 @@ def _gaps(boundaries: Tensor, values: Tensor, softness: Tensor | float, mode: Mo
     same = (values == boundaries) & values.isinf()
     distance = torch.where(same, 0.0, values - boundaries).clamp(-reach, reach)
     above = mode.sigmoidal(distance / softness)
+    if right is not None:
+        above = _settled(above, values == boundaries, right)
     return pad(above, (1, 0), value=1.0) - pad(above, (0, 1), value=0.0)
+
+
+def _settled(above: Tensor, equal: Tensor, right: bool) -> Tensor:
+    """Steps (..., n), falling, those at boundaries equal to the value as the next step on the value's side has it.
+
+    Their derivative stays their own: it is largest there.
+    """
+    steps = above.detach()
+    if right:
+        level = torch.where(equal, 1.0, steps).cummin(-1).values
+    else:
+        level = torch.where(equal, 0.0, steps).flip(-1).cummax(-1).values.flip(-1)
+    return above + torch.where(equal, level - steps, 0.0)
 
 
 def _check_pair(where: str, boundaries: Tensor, values: Tensor) -> None:

@@ -101,7 +101,7 @@ def rank_correlation_by_hand(x: Tensor, y: Tensor) -> Tensor:
     ranks = []
     for z in (x, y):
         order = softtorch.argsort(z, **S)  # (n, [n]): what stands at each place
-        place = (order * torch.arange(len(z)).double()[:, None]).sum(0)
+        place = (order * torch.arange(len(z)).double()[:, None]).sum(0) / order.sum(0)  # each is written once
         ranks.append(place - place.mean())
     return (ranks[0] * ranks[1]).mean()
 

@@ -157,9 +157,8 @@ def ranks(x: Tensor) -> Tensor:
 
 
 def ranks_by_hand(x: Tensor) -> Tensor:
-    n = torch.arange(x.shape[-1])
-    order = worth(softtorch.argsort(x, softness=SOFTNESS), n)
-    return worth(softtorch.argsort(order, softness=SOFTNESS), n)
+    """The inverse of the permutation, which is the rank."""
+    return softtorch.rank(x, softness=SOFTNESS, descending=False) - 1
 
 
 def chosen_by_a_decision(x: Tensor, y: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import softfx
+import softtorch
 from tests.helpers import EXECUTOR, gradient
 
 # At this softness a program is as good as hard, away from ties.
@@ -183,3 +184,56 @@ def test_the_neighbour_of_the_last_column_is_no_pixel_of_the_next_row(executor: 
     soft = softfx.soften(lambda x, y: IMAGE.flatten()[rows(y) * WIDTH + rows(x)], "smooth", example_inputs=(x, y),
                          executor=executor)  # fmt: skip
     torch.testing.assert_close(soft(x, y), torch.stack([IMAGE[1, 4], IMAGE[2, 0]]), rtol=0, atol=1e-3)
+
+
+# -- ranks: the inverse of a permutation -------------------------------------------------------------------------------
+
+SCORES = torch.tensor([0.3, -1.2, 0.9, 0.1, -0.4])
+
+
+def written(scores: Tensor) -> Tensor:
+    order = scores.argsort()
+    ranks = torch.empty_like(order)
+    ranks[order] = torch.arange(5)
+    return ranks.float()
+
+
+RANKS: dict[str, Callable[[Tensor], Tensor]] = {
+    "argsort of argsort": lambda z: torch.argsort(torch.argsort(z)).float(),
+    "places of sort, sorted": lambda z: z.sort().indices.sort().indices.float(),
+    "along the first axis": lambda z: torch.stack([z, z], 1).argsort(0).argsort(0)[:, 1].float(),
+    "falling twice": lambda z: 4 - z.argsort(descending=True).argsort().float(),
+    "falling at last": lambda z: z.argsort().argsort(descending=True).flip(0).float(),
+    "written": written,
+    "scattered": lambda z: torch.zeros(5).scatter(0, z.argsort(), torch.arange(5.0)),
+    "scattered as integers": lambda z: torch.zeros(5).long().scatter_(0, z.argsort(), torch.arange(5)).float(),
+    "copied": lambda z: torch.zeros(5).index_copy(0, z.argsort(), torch.arange(5.0)),
+}
+
+
+@EXECUTOR
+@pytest.mark.parametrize("name", RANKS)
+def test_the_inverse_of_a_soft_permutation_is_softtorchs_rank(name: str, executor: str) -> None:
+    soft = softfx.soften(RANKS[name], "smooth", example_inputs=(SCORES,), executor=executor)
+    right = softtorch.rank(SCORES, descending=False) - 1
+    torch.testing.assert_close(soft(SCORES), right, rtol=1e-5, atol=1e-5)
+
+
+def test_ranks_along_another_axis_than_the_permutation_are_not_its_inverse() -> None:
+    def program(z: Tensor) -> Tensor:
+        return z.argsort(0).argsort(1).float()
+
+    square = torch.stack([SCORES[:2], SCORES[1:3]])
+    soft = softfx.soften(program, "smooth", example_inputs=(square,))
+    assert torch.equal(soft(square), program(square))
+
+
+@EXECUTOR
+@pytest.mark.parametrize("right", [False, True])
+def test_a_value_that_is_a_boundary_belongs_where_torch_puts_it(right: bool, executor: str) -> None:
+    def places(z: Tensor) -> Tensor:
+        among_itself = torch.searchsorted(z.sort().values, z, right=right)
+        return among_itself + torch.bucketize(z, SCORES.sort().values, right=right)
+
+    soft = softfx.soften(places, TINY, example_inputs=(SCORES,), executor=executor)
+    torch.testing.assert_close(soft(SCORES), places(SCORES).float(), rtol=0, atol=1e-4)

