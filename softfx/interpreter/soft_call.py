@@ -6,6 +6,7 @@ Where the rule refuses the operands the call is hard and that is told.
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import replace
 from functools import lru_cache, partial
 
@@ -21,19 +22,23 @@ from softfx.interpreter.hard_values import hard_value, with_hard_operands
 from softfx.interpreter.indexed_update import addend
 from softfx.interpreter.state import RunState
 from softfx.ops import integrality
-from softfx.ops.calls import Args, Function, Result
+from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.operation import Integral
 from softfx.ops.spelling import Spelled, arguments
 from softfx.ops.trees import map_tensors
 from softfx.rules import rule_of
-from softfx.rules.refusals import CannotSoften
+from softfx.rules.refusals import AS_NUMBER, CannotSoften
 from softfx.rules.rows import RowRule
 from softfx.torch_private import version_of
+from softfx.values import Soft
 
 __all__ = ["FAILURES", "refusal_of", "soft_call"]
 
 # What softening a call can fail with while it is planned, on shapes alone; the site is then blocked with the reason.
 FAILURES = (CannotSoften, RuntimeError, ValueError, IndexError, TypeError, NotImplementedError)
+
+# The annotation of a parameter that is a number, or several.
+_NUMBER = re.compile(r"(?:(?:int|float|bool|None|Sequence\[int\]|_Size)(?: \| )?)+")
 
 
 def soft_call(state: RunState, call: Call, decision: Decision | None, rows: RowRule | None = None) -> Result:
@@ -144,6 +149,7 @@ def _shadow(context: CallContext, call: Call, args: Args, rows: RowRule | None) 
     function = _function(call, counts)
     if (mismatch := _mismatch(function, len(args), tuple(kwargs))) is not None:
         raise CannotSoften(f"{call.name}: {mismatch}")
+    _refuse_soft_numbers(function, args, kwargs)
     if context.estimate is not None:
         return context.estimate(context, function, *args, **kwargs)
     shadow = function(context, *args, **kwargs)
@@ -168,6 +174,30 @@ def _function(call: Call, counts: bool) -> Function:
     if function is None:
         raise CannotSoften(f"{call.name} has no rule for {'a soft value' if call.softs else 'these operands'}")
     return function
+
+
+def _refuse_soft_numbers(function: Function, args: Args, kwargs: Kwargs) -> None:
+    """Refuse shadows that stand where torch reads a size, an axis or a number of elements: it needs one number."""
+    positions, names = _number_parameters(function)
+    given = [(str(position), arg) for position, arg in enumerate(args, 1) if position in positions]
+    given += [(name, value) for name, value in kwargs.items() if name in names]
+    if any(
+        isinstance(item, Soft)
+        for _, value in given
+        for item in (value if isinstance(value, list | tuple) else (value,))
+    ):
+        raise CannotSoften(AS_NUMBER)
+
+
+@lru_cache(maxsize=4096)
+def _number_parameters(function: Function) -> tuple[frozenset[int], frozenset[str]]:
+    """The positions and names of a rule's parameters that are Python numbers, as their annotations say."""
+    found = {
+        position: name
+        for position, (name, parameter) in enumerate(inspect.signature(function).parameters.items())
+        if isinstance(parameter.annotation, str) and _NUMBER.fullmatch(parameter.annotation)
+    }
+    return frozenset(found), frozenset(found.values())
 
 
 @lru_cache(maxsize=4096)

@@ -43,6 +43,7 @@ __all__ = ["RULES"]
 
 def _getitem(context: RuleContext, input: TensorOrSoft, key: object) -> Shadow:
     parts = list(key) if isinstance(key, tuple) else [key]
+    _refuse_soft_bounds(parts)
     soft_parts = [i for i, part in enumerate(parts) if isinstance(part, Soft)]
     if not soft_parts:
         assert isinstance(input, Soft)  # one of the two is
@@ -123,6 +124,12 @@ def _merged(context: RuleContext, input: TensorOrSoft, parts: list[Any]) -> tupl
 # -- keys --------------------------------------------------------------------------------------------------------------
 
 
+def _refuse_soft_bounds(parts: Sequence[object]) -> None:
+    """Refuse soft bounds of a slice: how many elements it has would depend on data."""
+    if any(softs_in((part.start, part.stop, part.step)) for part in parts if isinstance(part, slice)):
+        raise CannotSoften("a soft value bounds a slice, whose shape then depends on data; compare an arange with it")
+
+
 def _block(parts: Sequence[object], ndim: int) -> int:
     """The axis of x[parts] where the axes of the indices in the key begin (NumPy's rule for advanced keys)."""
     advanced = [i for i, part in enumerate(parts) if _is_advanced(part) or isinstance(part, Soft)]
@@ -170,6 +177,7 @@ def _index_put(
     context: RuleContext, input: TensorOrSoft, key: Sequence[Any], value: Operand, accumulate: bool = False
 ) -> Shadow:
     parts = list(key)
+    _refuse_soft_bounds(parts)
     soft = [i for i, part in enumerate(parts) if isinstance(part, Soft)]
     if not soft:
         return _written(context, input, tuple(parts), value, accumulate)

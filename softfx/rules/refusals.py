@@ -9,8 +9,9 @@ from typing import TypeGuard
 
 from torch import Tensor
 
-__all__ = ["ARRIVES_HARD", "CannotSoften", "is_discrete", "refuse_discrete"]
+__all__ = ["ARRIVES_HARD", "AS_NUMBER", "CannotSoften", "is_discrete", "refuse_discrete"]
 
+AS_NUMBER = "a soft value stands where a size, an axis or a bound is wanted, which is one number"
 ARRIVES_HARD = "its operand arrives as a hard integer or bool: the gradient was cut upstream"
 
 

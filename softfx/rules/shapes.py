@@ -25,7 +25,7 @@ from softfx.rules.readings import (
     shape_of,
     softs_in,
 )
-from softfx.rules.refusals import CannotSoften
+from softfx.rules.refusals import AS_NUMBER, CannotSoften
 from softfx.rules.rule import Rule
 from softfx.runtime import distributions
 from softfx.values import Soft, SoftBool, SoftIndex
@@ -38,7 +38,7 @@ __all__ = ["RULES"]
 
 def _move(context: RuleContext, input: Operand, *args: object, **kwargs: object) -> Shadow:
     if not isinstance(input, Soft) or softs_in(args):
-        raise CannotSoften("a soft value stands where a shape is wanted")
+        raise CannotSoften(AS_NUMBER)
     return input.moved(context.call, out_of_place(context), *args, **kwargs)
 
 
