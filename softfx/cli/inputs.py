@@ -7,6 +7,7 @@ Files are read with weights_only=True: tensors and plain containers, never code.
 from __future__ import annotations
 
 import ast
+import math
 import pickle
 import re
 from collections.abc import Mapping, Sequence
@@ -15,9 +16,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from softfx.errors import TargetError, did_you_mean
+from softfx.errors import TargetError, brief, did_you_mean
 
-__all__ = ["load_inputs", "make_input", "make_inputs", "make_value"]
+# What ast raises for text that is no literal: malformed, unhashable, nested too deeply, of too many digits.
+NOT_LITERAL = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError)
+# An example input is for seeing a call once; one of more bytes is a slip, and would fill the memory first.
+_MOST_BYTES = 4 * 2**30
+
+__all__ = ["NOT_LITERAL", "load_inputs", "make_input", "make_inputs", "make_value"]
 
 _SPEC = re.compile(
     r"(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>\d+(?:x\d+)*|scalar)(?::(?P<dtype>[A-Za-z]\w*))?"
@@ -71,13 +77,34 @@ def make_input(spec: str, generator: torch.Generator) -> tuple[str | None, Tenso
     if dtype is None:
         near = did_you_mean(match["dtype"], _USUAL)
         raise TargetError(f"--input {spec}: {match['dtype']!r} is not a dtype of torch.{near}")
-    shape = () if match["shape"] == "scalar" else tuple(int(size) for size in match["shape"].split("x"))
     try:
-        limits = None if match["low"] is None else (float(match["low"]), float(match["high"]))
+        shape = () if match["shape"] == "scalar" else tuple(int(size) for size in match["shape"].split("x"))
+        size = math.prod(shape) * dtype.itemsize
+        if size > _MOST_BYTES:
+            raise ValueError(
+                f"it would have more than {_MOST_BYTES // 2**30} GiB. Give a saved one with --load FILE.pt"
+            )
+        limits = None if match["low"] is None else _limits(match["low"], match["high"], dtype)
         return match["name"], _random(shape, dtype, limits, generator)
-    except (RuntimeError, ValueError, NotImplementedError) as error:
+    except (RuntimeError, ValueError, TypeError, OverflowError, NotImplementedError) as error:
         text = str(error).splitlines()[0]
-        raise TargetError(f"--input {spec}: torch cannot make this tensor: {text}. {_FORM}") from error
+        raise TargetError(f"--input {_cut(spec)}: torch cannot make this tensor: {text}. {_FORM}") from error
+
+
+def _cut(text: str) -> str:
+    return text if len(text) < 100 else f"{text[:100]}..."
+
+
+def _limits(low: str, high: str, dtype: torch.dtype) -> tuple[float, float]:
+    """The range of random numbers, which the dtype can hold."""
+    limits = float(low), float(high)
+    if not -math.inf < limits[0] < limits[1] < math.inf:
+        raise ValueError(f"{low}..{high} is no range, whose first number is below its last")
+    whole = not (dtype.is_floating_point or dtype.is_complex or dtype is torch.bool)
+    if whole and not (torch.iinfo(dtype).min <= limits[0] and limits[1] - 1 <= torch.iinfo(dtype).max):
+        bounds = f"{torch.iinfo(dtype).min} to {torch.iinfo(dtype).max}"
+        raise ValueError(f"{low}..{high} is beyond {dtype}, which holds {bounds}")
+    return limits
 
 
 def _random(
@@ -99,9 +126,9 @@ def make_value(text: str) -> tuple[str, object]:
         raise TargetError(f"--value {text}: not NAME=LITERAL. Write for example num_classes=5 or average='macro'.")
     try:
         return name.strip(), ast.literal_eval(value.strip())
-    except (ValueError, SyntaxError) as error:
+    except NOT_LITERAL as error:
         hint = f"A string needs quotes: {name}=\"'{value}'\"." if value.strip().isidentifier() else ""
-        raise TargetError(f"--value {text}: {value!r} is not a Python literal. {hint}".rstrip()) from error
+        raise TargetError(f"--value {_cut(text)}: {brief(value)} is not a Python literal. {hint}".rstrip()) from error
 
 
 def load_inputs(path: str) -> tuple[tuple[object, ...], dict[str, object]]:

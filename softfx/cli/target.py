@@ -20,7 +20,8 @@ from types import ModuleType
 
 import torch
 
-from softfx.errors import TargetError, did_you_mean, listed
+from softfx.cli.inputs import NOT_LITERAL
+from softfx.errors import TargetError, brief, did_you_mean, listed
 
 __all__ = ["Target", "check_call", "load_target", "raised_at", "summary"]
 
@@ -102,15 +103,18 @@ def _parse_call(spec: str, text: str) -> ast.Call:
     legal = "Only literals may stand between the brackets, such as Model(16, dim=2, name='x')."
     try:
         node = ast.parse(text, mode="eval").body
-    except SyntaxError as error:
-        raise TargetError(f"{spec}: {text!r} is not a call: {error.msg}. {legal}") from error
+    except NOT_LITERAL as error:
+        raise TargetError(
+            f"{spec}: {brief(text)} is not a call: {getattr(error, 'msg', type(error).__name__)}. {legal}"
+        ) from error
     if not isinstance(node, ast.Call):
         raise TargetError(f"{spec}: {text!r} is not a call. {legal}")
     for value in (*node.args, *(keyword.value for keyword in node.keywords)):
         try:
             ast.literal_eval(value)
-        except ValueError as error:
-            raise TargetError(f"{spec}: {ast.unparse(value)!r} is not a literal. {legal}") from error
+        except NOT_LITERAL as error:
+            part = ast.get_source_segment(text, value)
+            raise TargetError(f"{spec}: {brief(part)} is not a literal. {legal}") from error
     if any(keyword.arg is None for keyword in node.keywords):
         raise TargetError(f"{spec}: ** cannot be used here. {legal}")
     return node
@@ -144,7 +148,7 @@ def _module(place: str, name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name and (place == error.name or place.startswith(error.name + ".")):
             file = Path(place.replace(".", os.sep)).with_suffix(".py")
-            hint = f" Did you mean {file}:{name}?" if file.is_file() else ""
+            hint = f" Did you mean {file}:{name}?" if _is_file(file) else ""
             raise TargetError(
                 f"{place}: there is no module {error.name!r} in this Python environment or folder.{hint} "
                 "Check the spelling, or install the package it is in."
@@ -156,7 +160,7 @@ def _module(place: str, name: str) -> ModuleType:
 
 def _import_file(place: str) -> ModuleType:
     path = Path(place)
-    if not path.is_file():
+    if not _is_file(path):
         near = did_you_mean(path.name, [item.name for item in path.parent.glob("*.py")])
         raise TargetError(f"{place}: there is no such file.{near} The path is taken from {Path.cwd()}.")
     path = path.resolve()
@@ -171,6 +175,13 @@ def _import_file(place: str) -> ModuleType:
         return importlib.import_module(dotted) if "." in dotted else _execute(path, dotted)
     except Exception as error:
         raise TargetError(_import_failed(place, error)) from error
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the name is too long
+        return False
 
 
 def _execute(path: Path, name: str) -> ModuleType:

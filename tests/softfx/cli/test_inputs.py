@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from softfx.cli.inputs import load_inputs, make_inputs
+from softfx.cli.inputs import load_inputs, make_input, make_inputs, make_value
+from softfx.cli.target import load_target
 from softfx.errors import TargetError
 
 
@@ -135,3 +137,59 @@ def test_a_saved_number_is_no_input(tmp_path: Path) -> None:
     torch.save(3, tmp_path / "inputs.pt")
     with pytest.raises(TargetError, match="it holds a int"):
         load_inputs(str(tmp_path / "inputs.pt"))
+
+
+# -- inputs that were made to break their reader -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "1000000x1000000",
+        "x".join(["9" * 30] * 2),
+        "9" * 5_000,
+        "4:float64:0.." + "9" * 400,
+        "4:int64:0.." + "9" * 400,
+        "4:int64:0.." + "9" * 30,
+        "4:int64:5..1",
+        "4:float32:5..1",
+        "4:uint8:0..1000",
+        "4:int8:-200..100",
+        "4:int64:1.2.3..4",
+        *(f"4:{name}" for name in ("qint8", "quint4x2", "bits8", "int4")),
+    ],
+)
+def test_an_input_that_cannot_be_made_is_told_before_memory_is_taken(spec: str) -> None:
+    with pytest.raises(TargetError, match=r"\A--input .*: torch cannot make this tensor: ") as caught:
+        make_input(spec, torch.Generator())
+    assert len(str(caught.value)) < 1_000
+
+
+HOSTILE_LITERALS = [
+    "[" * 100_000,
+    "[" * 1_000 + "]" * 1_000,
+    "\0",
+    "9" * 5_000,
+    "{[]: 1}",
+    "-" * 20_000 + "1",
+    "1+" * 20_000 + "1",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE_LITERALS)
+def test_a_value_that_is_no_literal_is_told_whatever_python_makes_of_it(text: str) -> None:
+    with pytest.raises(TargetError, match="is not a Python literal") as caught:
+        make_value(f"a={text}")
+    assert len(str(caught.value)) < 1_000
+
+
+@pytest.mark.parametrize("text", HOSTILE_LITERALS)
+def test_an_argument_of_a_target_that_is_no_literal_is_told(text: str) -> None:
+    with pytest.raises(TargetError, match=r"is not a (call|literal)|cannot be called so"):
+        load_target(f"torch.nn:Linear({text}, 1)")
+
+
+@pytest.mark.parametrize("place", ["x" * 5_000 + ".py", "x" * 5_000, "a\0b.py", ".py", "/", os.devnull])
+def test_a_place_that_is_no_file_is_told(place: str) -> None:
+    with pytest.raises(TargetError, match=r"there is no (such file|module)|not a module name"):
+        load_target(f"{place}:name")

@@ -1,0 +1,86 @@
+"""What a command does where nothing is said is a promise: every argument of every command with its default."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+from softfx.cli.arguments import make_parser
+
+COMMON = {"-q --quiet": False, "--traceback": False}
+POLICY = {"-p --policy": None, "--set": []}
+TARGET = {
+    "target": None,
+    "--input": [],
+    "--value": [],
+    "--load": None,
+    "--seed": 0,
+    "--function": False,
+    "--mode": (None, ("train", "eval")),
+    "--capture": ("auto", ("auto", "fx", "dynamo", "eager")),
+    "--allow-unused": False,
+    **POLICY,
+    **COMMON,
+}
+OUT = {"--out": None, "--force": False}
+COUNTING = {"--fail-on": ("blocked",), "--baseline": None}
+ALL = {"--format": (None, ("rich", "text", "json", "markdown", "sarif"))}
+PLAIN = {"--format": (None, ("rich", "text"))}
+DATA = {"--format": (None, ("rich", "text", "json"))}
+
+PROMISED: dict[str, dict[str, Any]] = {
+    "check": TARGET | ALL | COUNTING,
+    "diff": TARGET | PLAIN,
+    "soften": TARGET | ALL | COUNTING | OUT,
+    "run": {"--soften": None, "script": None, **POLICY, **COMMON},
+    "plot": TARGET | OUT | {"--modes": None, "--softness": (0.5, 0.1, 0.05), "--range": (-2.0, 2.0), "--method": None},
+    "explain": {"name": None, **DATA, **COMMON},
+    "rules": {
+        "--format": (None, ("rich", "text", "json", "markdown")),
+        "--family": (None, ("discrete", "kink", "selection", "random", "unsafe", "normalization")),
+        **COMMON,
+    },
+    "policy init": TARGET | PLAIN | OUT,
+    "policy show": TARGET | DATA,
+}
+
+
+def commands(parser: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Each command, and those below it."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        yield name, parser
+    for action in below:
+        for word, child in action.choices.items():
+            yield from commands(child, f"{name} {word}".strip())
+
+
+def defaults(parser: argparse.ArgumentParser) -> dict[str, Any]:
+    """Each argument with its default, and the choices if there are any."""
+    found = {}
+    for action in parser._actions:
+        if not isinstance(action, argparse._HelpAction):
+            name = " ".join(action.option_strings) or action.dest
+            found[name] = (action.default, tuple(action.choices)) if action.choices else action.default
+    return found
+
+
+def test_every_command_has_these_arguments_and_defaults() -> None:
+    found = {name: defaults(parser) for name, parser in commands(make_parser())}
+    assert found == PROMISED
+
+
+def test_only_these_arguments_must_be_given() -> None:
+    required = {
+        (name, action.dest) for name, parser in commands(make_parser()) for action in parser._actions if action.required
+    }
+    with_target = {(name, "target") for name, promised in PROMISED.items() if "target" in promised}
+    # The script is among what is left of the command line, so its absence is told by the command.
+    assert required - {("run", "script")} == with_target | {("run", "soften"), ("explain", "name")}
+
+
+def test_no_default_is_a_list_that_two_calls_share() -> None:
+    first, second = (make_parser().parse_args(["check", "a:b", "--input", "2"]) for _ in range(2))
+    assert first.input == second.input == ["2"]
+    assert make_parser().parse_args(["check", "a:b"]).input == []
