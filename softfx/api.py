@@ -15,7 +15,7 @@ from softfx.code import diff as diffing
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.policy import Policy
 from softfx.decisions.sites import Sites
-from softfx.errors import CaptureError, PolicyError, TargetError
+from softfx.errors import CaptureError, PolicyError, SpecError, TargetError
 from softfx.locations import Place, caller, resolve
 from softfx.ops.calls import Args, Kwargs
 from softfx.pipeline.execute import Eager, Graph, signature
@@ -52,7 +52,9 @@ def soften(
         example_inputs: positional arguments of one call. It is run once, leaving no trace.
         example_kwargs: keyword arguments of that call.
         capture: "auto", "eager", "dynamo" or "fx": how the call is seen.
-        executor: "auto", "graph" or "eager": how the softened call is run.
+        executor: how the softened call is run. "auto" runs the original Python softly, which follows whatever it
+            reads, and gives compilers and exporters a graph; "graph" replays that graph in plain calls, too, where
+            all that the call depends on is as it was; "eager" makes no graph.
         allow_unused: accept policy entries that match no site.
 
     Returns:
@@ -85,6 +87,7 @@ def soften(
     soft = subject.softened(state)
     if rewritten is not None:
         state.graph = Graph(rewritten, sites, signature(args, kwargs), soft)
+        state.replays = executor == "graph"
     return soft
 
 
@@ -106,7 +109,7 @@ def check(
     args, kwargs = _example(target, example_inputs, example_kwargs)
     subject = subject_of(target, changes=False)
     program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, caller())
-    return make_report(subject.name, program.seen, sites, evidence, "eager" if program.seen.obstacles else "graph")
+    return make_report(subject.name, program.seen, sites, evidence, "eager")
 
 
 def diff(
@@ -141,7 +144,7 @@ def written(
     args, kwargs = _example(target, example_inputs, example_kwargs)
     subject = subject_of(target, changes=False)
     program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, caller())
-    report = make_report(subject.name, program.seen, sites, evidence, "eager" if program.seen.obstacles else "graph")
+    report = make_report(subject.name, program.seen, sites, evidence, "eager")
     return diffing.module_text(subject.name, rewrite(program, sites, evidence), sites, program.seen), report
 
 
@@ -199,7 +202,13 @@ def _rewritten(
     rewritten = rewrite(program, sites, evidence)
     softness = [sites[site].softness for site in rewritten.softness]
     example = Example(target, args, kwargs, [*attributes, *softness])
-    check_spec(program, rewritten, exact=sites.exact, distributions=sites.gives_distributions, example=example)
+    try:
+        check_spec(program, rewritten, exact=sites.exact, distributions=sites.gives_distributions, example=example)
+    except SpecError as error:
+        if executor == "graph":
+            raise
+        program.add_obstacle(f"the rewritten graph does not keep to its specification ({error.args[0]})")
+        return None
     return rewritten
 
 

@@ -69,6 +69,7 @@ __all__ = [
     "forget_compiled",
     "function_modes",
     "has_forward_hooks",
+    "has_no_values",
     "has_storage",
     "in_transform",
     "is_compiled_in_place",
@@ -165,6 +166,11 @@ def fake(mode: FakeTensorMode, like: Tensor) -> Tensor:
 def fake_mode_of(value: object) -> FakeTensorMode | None:
     """The mode that a fake tensor belongs to, or None for anything else."""
     return value.fake_mode if isinstance(value, FakeTensor) else None
+
+
+def has_no_values(value: object) -> bool:
+    """Return True for a tensor of a shape alone: on the meta device, or fake."""
+    return isinstance(value, FakeTensor) or (isinstance(value, Tensor) and value.is_meta)
 
 
 # -- nested containers -------------------------------------------------------------------------------------------

@@ -53,6 +53,7 @@ class Recorder(HostMode):
         self.breaks: list[Break] = []
         self.obstacles: dict[str, None] = {}
         self.dynamic: set[Any] = set()  # nodes that depend on an input, a parameter or a draw
+        self.transformed = private.in_transform()
         self.inference = torch.is_inference_mode_enabled()
         self.autocast = torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")
 
@@ -91,6 +92,8 @@ class Recorder(HostMode):
                 with self.fake:
                     return torch.empty(tree.shape, dtype=tree.dtype, device=tree.device)
             empty = private.fake(self.fake, tree)
+            if private.in_transform():  # it would stop a tensor from being marked; and no graph is replayed then
+                return empty
             return empty.requires_grad_(tree.requires_grad and tree.is_leaf)
         if isinstance(tree, tuple | list) and not isinstance(tree, torch.Size):
             return [self.value(item) for item in tree]
@@ -163,6 +166,8 @@ class Recorder(HostMode):
         """Note what a call does to the autograd graph, and modes that are other than at the beginning."""
         if spelled.operation.effect & Effect.AUTOGRAD:
             self.obstacles[f"{_name(func)} inside the call"] = None
+        if private.in_transform() and not self.transformed:
+            self.obstacles["a torch.func transform inside the call, whose levels a graph would leave"] = None
         if torch.is_inference_mode_enabled() != self.inference:
             self.obstacles["inference mode is switched inside the call"] = None
         if (torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")) != self.autocast:

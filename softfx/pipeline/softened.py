@@ -34,7 +34,8 @@ class Softened:
     original: the target as `soften` was given it.
     function: what a call of a softened function runs.
     entry: the name of the method that was captured: "forward", or "__call__" where a call runs more than that.
-    graph: runs that method, where it holds the call.
+    graph: runs that method where it holds the call, under a compiler; plain calls only where `replays`.
+    replays: executor="graph" was asked for.
     planned: the names of the methods that were planned.
     """
 
@@ -48,12 +49,14 @@ class Softened:
     seen: Seen
     name: str
     planned: set[str] = field(default_factory=set)
+    replays: bool = False
     rules_seen: int = field(default_factory=lambda: INDEX.changes)
 
     @property
     def report(self) -> Report:
         """The report, sites met since the capture included."""
-        return make_report(self.name, self.seen, self.sites, self.evidence, "eager" if self.graph is None else "graph")
+        executor = "graph" if self.replays else "eager"
+        return make_report(self.name, self.seen, self.sites, self.evidence, executor)
 
     def run(self, root: object, name: str, function: Function, args: Args, kwargs: Kwargs) -> Result:
         """One call of the method `name`: softened always, but for one inside another, which is a part of that.
@@ -76,7 +79,8 @@ class Softened:
             return function(*args, **kwargs)
         if not torch.is_grad_enabled() and self.sites.exact:
             return function(*args, **kwargs)
-        if self.graph is not None and name == self.entry and self.graph.holds(root, args, kwargs):
+        wanted = self.replays or torch.compiler.is_compiling()
+        if wanted and self.graph is not None and name == self.entry and self.graph.holds(root, args, kwargs):
             return self.graph(root, args, kwargs)
         if name not in self.planned:
             return self._first(owner, root, name, function, args, kwargs)
