@@ -17,7 +17,7 @@ from softfx.decisions.site import SiteKey
 from softfx.locations import Location
 from softfx.values import Soft
 
-__all__ = ["Evidence", "SiteEvidence", "Use"]
+__all__ = ["Cut", "Evidence", "SiteEvidence", "Use"]
 
 
 class Use(NamedTuple):
@@ -42,6 +42,7 @@ class SiteEvidence:
     uses: who used its value, in order.
     ends: the operations that real numbers which it reached end in, for they give no derivative back.
     returned_as: the dtype in which its discrete value leaves the model.
+    returned_rows: rows that a mask selects leave the model.
     """
 
     reached_real: bool = False
@@ -53,6 +54,15 @@ class SiteEvidence:
     uses: dict[Use, None] = field(default_factory=dict)
     ends: dict[str, None] = field(default_factory=dict)
     returned_as: str = ""
+    returned_rows: bool = False
+
+
+class Cut(NamedTuple):
+    """A place where the program itself ends a gradient."""
+
+    reason: str
+    file: str
+    line: int
 
 
 class Evidence:
@@ -65,7 +75,9 @@ class Evidence:
         self.static: set[SiteKey] = set()  # operations on constants, integers or shapes
         self.writes = False  # the program writes tensors in place
         self.refused: set[tuple[str, Location]] = set()  # calls whose soft form failed when it was tried
+        self.cuts: dict[Cut, None] = {}  # where the program itself ends a gradient, in order
         self.custom_functions = False  # a custom autograd.Function was met, through which no derivative is followed
+        self.follows_all = False  # the derivative of every site was followed to wherever it goes
         self.blocks_to_lift: set[Location] = set()  # the no_grad blocks in which a site was met that is to be lifted
 
     def of(self, site: int) -> SiteEvidence:
@@ -124,6 +136,15 @@ class Evidence:
         for site in sorted(sites):
             self._of[site].uses[Use(operation, location.file, location.line, "hard")] = None
             self._of[site].ends[f"{operation} at {location.file}:{location.line}"] = None
+
+    def cut(self, reason: str, location: Location) -> None:
+        """The program ends a gradient here."""
+        self.cuts[Cut(reason, location.file, location.line)] = None
+
+    def returned_rows(self, sites: frozenset[int]) -> None:
+        """A result of the call is rows that these sites select, or made of such."""
+        for site in sites:
+            self._of[site].returned_rows = True
 
     # -- regions -------------------------------------------------------------------------------------------------
 

@@ -86,7 +86,7 @@ def bind(context: CallContext, hard: Tensor, shadow: Result) -> Tensor:
     if is_discrete(hard):
         if soft is None:
             soft = context.soft_bool(shadow) if hard.dtype is torch.bool else context.soft_count(shadow)
-        environment.set(hard, ValueFacts(True, _by_itself(context, hard, soft)))
+        environment.set(hard, ValueFacts(True, _by_itself(context, hard, soft), context.carried))
         return hard
     real = as_real(context, shadow)
     scope = state.sites.scope(context.sites)
@@ -96,7 +96,7 @@ def bind(context: CallContext, hard: Tensor, shadow: Result) -> Tensor:
     if scope == "model":
         soft = SoftReal(real, exact=context.exact, sites=context.sites)
     integral = soft is not None and not isinstance(soft, SoftReal)
-    gradient_sites = context.sites if state.tracks_gradients else frozenset[int]()
+    gradient_sites = context.sites | context.carried if state.tracks_gradients else frozenset[int]()
     unsoftened = None if context.exact or isinstance(soft, SoftReal) else hard
     environment.set(result, ValueFacts(True, soft, gradient_sites, integral, unsoftened, version_of(result)))
     return result
@@ -106,7 +106,7 @@ def bind_kept_value(context: CallContext, result: Tensor) -> Tensor:
     """A real result that is the hard one, bit for bit."""
     state = context.state
     state.evidence.reached_real(context.sites)
-    gradient_sites = context.sites if state.tracks_gradients else frozenset[int]()
+    gradient_sites = context.sites | context.carried if state.tracks_gradients else frozenset[int]()
     state.environment.set(result, ValueFacts(True, None, gradient_sites))
     return result
 
@@ -139,9 +139,14 @@ def result_for_caller(state: RunState, value: Result) -> Result:
     if not isinstance(value, Tensor):
         return value
     facts = state.environment.facts(value)
-    state.evidence.delivered(facts.gradient_sites)
+    if not is_discrete(value):
+        state.evidence.delivered(facts.gradient_sites)
+        if isinstance(facts.soft, SelectedRows):
+            state.evidence.returned_rows(facts.soft.sites)
+        return value
     soft = facts.soft
-    if soft is None or not is_discrete(value):
+    state.evidence.returned(facts.gradient_sites, value.dtype)
+    if soft is None:
         return value
     wanted = state.sites.outputs(soft.sites)
     if wanted is None and soft.exact:
@@ -149,7 +154,7 @@ def result_for_caller(state: RunState, value: Result) -> Result:
     state.evidence.returned(soft.sites, value.dtype)
     if wanted == "hard":
         return value
-    state.evidence.delivered(soft.sites)
+    state.evidence.delivered(soft.sites | facts.gradient_sites)
     context = CallContext(state, torch.clone, {}, soft.exact, soft.sites)
     if wanted is None:
         return as_real(context, soft)

@@ -111,6 +111,11 @@ class Call:
         ]
 
     @property
+    def carried_sites(self) -> frozenset[int]:
+        """The sites whose derivative its operands carry."""
+        return frozenset[int]().union(*(facts.gradient_sites for facts in self.facts))
+
+    @property
     def lost_softs(self) -> list[Soft]:
         """The shadows among its operands of which no derivative goes on where the call is hard."""
         return self.discrete_softs if self.blockage is None or self.blockage.in_part else self.softs

@@ -67,6 +67,7 @@ class CallContext:
     sites: the sites that results come from.
     hard: the result of the original call.
     joined: the hard result with a derivative, where the rule has made that itself.
+    carried: the sites whose derivative its real operands carry.
     """
 
     state: RunState
@@ -77,6 +78,7 @@ class CallContext:
     hard: Result = None
     estimate: Estimate | None = None
     joined: Tensor | None = None
+    carried: frozenset[int] = frozenset()
 
     def is_integral(self, operand: Any) -> bool:
         if isinstance(operand, Soft):

@@ -144,6 +144,8 @@ def remember(state: RunState, call: Call, result: Result, loss: str) -> Result:
     if loss:
         _tell_loss(state, call, outputs, loss)
     facts = _with_gradients(state, call, _past_blockage(state, call, facts))
+    if state.planning and outputs and call.depends_on_source and not call.detached_at:
+        _note_cut(state, call)
     if call.written is not None:
         state.evidence.writes = True
         written = ValueFacts(call.depends_on_source, None, facts.gradient_sites, facts.integral)
@@ -193,10 +195,21 @@ def _with_gradients(state: RunState, call: Call, facts: ValueFacts) -> ValueFact
     return replace(facts, gradient_sites=_NO_SITES, detached_at=places)
 
 
+def _note_cut(state: RunState, call: Call) -> None:
+    """Note where the program itself ends a gradient."""
+    if call.operation.stops_gradient:
+        state.evidence.cut(f"{call.name} ends the gradient", call.location)
+    elif state.grad_mode.is_switched_off and state.grad_mode.switched_off_at is not None:
+        state.evidence.cut("a block without gradients uses what depends on them", state.grad_mode.switched_off_at)
+
+
 def _tell_loss(state: RunState, call: Call, outputs: list[Tensor], loss: str) -> None:
     """Tell of the discrete shadows among the operands that they end here."""
     leaves_torch = call.operation.effect & (Effect.BRANCHES | Effect.READS_NUMBER | Effect.SHAPE_FROM_DATA)
     lost = call.lost_softs
+    if leaves_torch & (Effect.BRANCHES | Effect.READS_NUMBER):
+        ends = call.carried_sites.union(*(soft.sites for soft in call.softs))
+        state.evidence.ended(ends, call.name, call.location)
     if lost and (outputs or call.written is not None or leaves_torch):
         hopeless = bool(call.operation.effect & Effect.BRANCHES) or state.grad_mode.is_switched_off
         state.evidence.lost(lost, call.name, call.location, f"{call.name} {loss}", hopeless)

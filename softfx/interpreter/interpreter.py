@@ -38,6 +38,7 @@ from softfx.interpreter import indexed_update, straight_through_idiom
 from softfx.interpreter.binding import bind, operand, result_for_caller
 from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext
+from softfx.interpreter.copies import COPIES, copied, copy_values
 from softfx.interpreter.derivatives import DISCRETE
 from softfx.interpreter.hard_call import hard_call, is_made_of_reals, remember
 from softfx.interpreter.selected_rows import call_on_rows, concerns_rows
@@ -105,6 +106,10 @@ class Interpreter:
     def _interpret(self, call: Call) -> Result:
         state, rule = self.state, call.rule
         pending = indexed_update.pending_sum(state, call)
+        if sources := copied(call):
+            if torch.is_grad_enabled():
+                self._tell(call, f"it {COPIES}: a cut of the program's own")
+            return copy_values(state, call, sources)
         if not call.depends_on_source:
             if state.planning and call.tensors and rule is not None and call.is_site:
                 state.evidence.static.add(SiteKey.of(rule, call.location))
@@ -201,6 +206,8 @@ class Interpreter:
         decision = state.sites.at(rule, call.location)
         if not state.planning or not decision.acts:
             return decision
+        if torch_private.in_transform():
+            state.evidence.custom_functions = True  # what a transform returns is another tensor
         if call.location.function:
             state.evidence.custom_functions = True
             name = call.location.function
@@ -240,7 +247,7 @@ class Interpreter:
         softs = [facts.soft for facts in call.facts if facts.soft is not None]
         exact = all(soft.exact for soft in softs)
         sites = frozenset[int]().union(*(soft.sites for soft in softs))
-        context = CallContext(state, call.func, {}, exact, sites, hard)
+        context = CallContext(state, call.func, {}, exact, sites, hard, carried=call.carried_sites)
         args, kwargs = map_tensors(partial(operand, context), (call.args, call.kwargs))
         return bind(context, hard, state.backend.emit(call.func, args, kwargs))
 

@@ -84,7 +84,8 @@ def _context(state: RunState, call: Call, decision: Decision | None) -> CallCont
         state.evidence.detached(sites, call.location)
         sites = frozenset()
     estimate = decision.estimate if decision is not None else None
-    return CallContext(state, call.func, options_of(state, decision), exact, sites, None, estimate)
+    carried = call.carried_sites if state.tracks_gradients else frozenset[int]()
+    return CallContext(state, call.func, options_of(state, decision), exact, sites, None, estimate, carried=carried)
 
 
 def _refused(context: CallContext, call: Call, decision: Decision | None, reason: str) -> Result:

@@ -51,6 +51,7 @@ class Effect(enum.Flag):
     READS_NUMBER = enum.auto()  # it makes a Python number, or an array of another library
     REFUSES_GRADIENTS = enum.auto()  # torch refuses operands that require a gradient
     CONVERTS = enum.auto()  # the dtype among its arguments is the one that its operand is converted to
+    COPIES_VALUES = enum.auto()  # it makes a tensor of the values of its operands, and no derivative goes on from these
     SHAPE_FROM_DATA = enum.auto()  # the shape of its result depends on the elements of its operands
 
 
@@ -184,6 +185,11 @@ class Operation:
     def stops_gradient(self) -> bool:
         """True if no derivative goes on from its operands."""
         return bool(self.effect & Effect.STOPS_GRADIENT)
+
+    @cached_property
+    def copies_values(self) -> bool:
+        """True if its result holds the values of its operands, and no derivative goes on from these."""
+        return bool(self.effect & Effect.COPIES_VALUES)
 
     @cached_property
     def repeatable(self) -> bool:

@@ -180,10 +180,10 @@ def stops_gradient(name: str, *spellings: str) -> Operation:
 
 def creates(
     name: str, *spellings: str, fills: int | None = None, integral: Integral = Integral.OF_WHOLE_ARGUMENTS,
-    reads: Reads = Reads.ALL,
+    reads: Reads = Reads.ALL, effect: Effect = Effect.NONE,
 ) -> Operation:  # fmt: skip
     """An operation that fills a new tensor with numbers among its arguments, or with 0 or 1."""
-    return _plain(name, spellings, integral, Rows.TOGETHER, fills=fills, reads=reads)
+    return _plain(name, spellings, integral, Rows.TOGETHER, fills=fills, reads=reads, effect=effect)
 
 
 def allocates(name: str, *, reads: Reads = Reads.ALL) -> Operation:

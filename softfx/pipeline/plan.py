@@ -36,8 +36,16 @@ def plan(program: Program, policy: Policy, trial: Callable[[Sites, Evidence], No
         else:
             rewrite(program, sites, evidence, planning=True)
         pending = sites.lift(_lifts(sites, evidence))
+    evidence.follows_all = _follows_all(program) and not (evidence.writes or evidence.custom_functions)
     settle(sites, evidence)
+    evidence.follows_all = False  # what later calls meet was seen by no capture
     return sites, evidence
+
+
+def _follows_all(program: Program) -> bool:
+    """Return True if nothing but reads of values stands in the way of a graph: all else was seen as it happened."""
+    reads = {f"{item.reason} ({item.file}:{item.line})" for item in program.seen.breaks}
+    return reads.issuperset(program.seen.obstacles)
 
 
 def settle(sites: Sites, evidence: Evidence, first: int = 0) -> None:
@@ -82,6 +90,8 @@ def _settled(decision: Decision, evidence: Evidence) -> Decision:
         return decision.blocked(
             f"allow_partial = false, and one of its consumers takes hard values: {'; '.join(refused)}"
         )
+    if evidence.follows_all and not seen.delivered and (kept := _kept_for_ends(decision, seen)) is not None:
+        return kept
     block = seen.ends_without_gradients_at
     if block is not None and not seen.delivered and not decision.reason:
         where = f"{block.file}:{block.line}"
@@ -90,6 +100,28 @@ def _settled(decision: Decision, evidence: Evidence) -> Decision:
             reason=f"a no_grad block of the program ({where}) cuts what it reaches; lift_no_grad = true lifts it",
         )
     return decision
+
+
+def _kept_for_ends(decision: Decision, seen: SiteEvidence) -> Decision | None:
+    """The decision to keep a site that reaches real numbers, none of which is a result or leads to one."""
+    if seen.ends_without_gradients_at is not None or seen.detached_at is not None:
+        return None
+    if decision.action == "soft" and decision.resolved.named:
+        return None
+    if seen.ends:
+        return decision.kept(f"its derivative reaches no result of the call: it ends in {', '.join(seen.ends)}")
+    if seen.losses:
+        return decision.kept(f"its derivative reaches no result of the call: {'; '.join(seen.losses)}")
+    if seen.returned_as:
+        return decision.kept(_returned(seen))
+    return decision.kept("its derivative reaches no result of the call")
+
+
+def _returned(seen: SiteEvidence) -> str:
+    return (
+        f"its value only leaves the model as {seen.returned_as}, which carries no gradient; "
+        'action = "soft" returns the number it is worth'
+    )
 
 
 def _kept_for_detachment(decision: Decision, seen: SiteEvidence, evidence: Evidence) -> Decision | None:
@@ -114,11 +146,12 @@ def _without_real_number(decision: Decision, seen: SiteEvidence) -> Decision:
     if seen.losses:
         return decision.blocked("; ".join(seen.losses))
     if seen.returned_as:
-        return decision.kept(
-            f"its value only leaves the model as {seen.returned_as}, which carries no gradient; "
-            'action = "soft" returns the number it is worth'
-        )
-    return decision.kept("nothing uses its value")
+        return decision.kept(_returned(seen))
+    if seen.returned_rows:
+        return decision.kept("the rows that a mask selects leave the model: how many there are has no derivative")
+    if seen.ends:
+        return decision.kept(f"what uses it gives no derivative back: {', '.join(seen.ends)}")
+    return decision.kept("nothing that has a derivative uses its value" if seen.uses else "nothing uses its value")
 
 
 def _raise_for_blocked(sites: Sites) -> None:

@@ -54,7 +54,7 @@ def _check(report: Report) -> None:
     for site in report.sites:
         texts += [site.code, site.op, site.module, site.file, site.source, site.action]
         lines.append(site.line)
-    for item in report.breaks:
+    for item in (*report.breaks, *report.cuts):
         texts += [item.reason, item.file]
         lines.append(item.line)
     for value, kind in (*((text, str) for text in texts), *((line, int) for line in lines)):
@@ -64,11 +64,14 @@ def _check(report: Report) -> None:
 
 def since(report: Report, baseline: Report) -> Report:
     """The report without the sites, breaks and unreached names that `baseline` has with the same decision."""
+    sites = _new(report.sites, baseline.sites, _site)
     return replace(
         report,
-        sites=_new(report.sites, baseline.sites, _site),
+        sites=sites,
         breaks=_new(report.breaks, baseline.breaks, _break),
         starved=_new(report.starved, baseline.starved, str),
+        cuts=_new(report.cuts, baseline.cuts, _break),
+        known=len(report.sites) - len(sites),
     )
 
 

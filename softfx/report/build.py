@@ -12,7 +12,7 @@ from softfx.decisions.site import Decision
 from softfx.decisions.sites import Sites
 from softfx.locations import source_line
 from softfx.report import Report
-from softfx.report.record import Consumer, Site
+from softfx.report.record import Break, Consumer, Site
 
 __all__ = ["make_report"]
 
@@ -29,6 +29,7 @@ def make_report(name: str, seen: Seen, sites: Sites, evidence: Evidence, executo
         static=sum(key not in sites for key in evidence.static),
         sites=[_site(decision, evidence) for decision in sites],
         starved=list(seen.unreached),
+        cuts=[Break(*cut) for cut in evidence.cuts],
     )
 
 

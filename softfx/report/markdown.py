@@ -9,6 +9,7 @@ from softfx.report.record import ReportData
 from softfx.report.shown import shown
 from softfx.report.words import (
     ACTION_WORDS,
+    CUTS,
     Group,
     by_file,
     capture_lines,
@@ -37,6 +38,9 @@ def _lines(report: ReportData) -> Iterator[str]:
     if report.breaks:
         yield from ("", "## Breaks: what no single graph holds", "")
         yield from (f"- {_code(f'{short_path(b.file)}:{b.line}')}: {_escape(b.reason)}" for b in report.breaks)
+    if report.cuts:
+        yield from ("", f"## {CUTS}", "")
+        yield from (f"- {_code(f'{short_path(c.file)}:{c.line}')}: {_escape(c.reason)}" for c in report.cuts)
     if report.starved:
         yield from ("", "## No gradient at all in the original", "")
         yield from (f"- {_code(name)}" for name in report.starved)

@@ -53,7 +53,7 @@ class Site:
 
 @dataclass
 class Break:
-    """A place where one captured graph ends and another begins."""
+    """A place where one captured graph ends and another begins, or where the program itself ends a gradient."""
 
     reason: str
     file: str
@@ -66,6 +66,8 @@ class ReportData:
 
     static: the number of operations that depend on no float input or parameter. They are left alone and not listed.
     starved: the parameters and inputs that receive no gradient at all in the original.
+    cuts: where the program itself ends a gradient: it detaches, or switches gradients off.
+    known: how many sites a baseline has taken out.
     """
 
     target: str
@@ -77,6 +79,8 @@ class ReportData:
     static: int = 0
     sites: list[Site] = field(default_factory=list)
     starved: list[str] = field(default_factory=list)
+    cuts: list[Break] = field(default_factory=list)
+    known: int = 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -101,6 +105,8 @@ class ReportData:
             "sites": [asdict(site) for site in self.sites],
             "counts": self.counts,
             "starved": list(self.starved),
+            "cuts": [asdict(item) for item in self.cuts],
+            "known": self.known,
         }
 
     @classmethod
@@ -121,4 +127,6 @@ class ReportData:
             data["static"],
             sites,
             list(data.get("starved", ())),
+            [Break(**item) for item in data.get("cuts", ())],
+            data.get("known", 0),
         )

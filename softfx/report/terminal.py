@@ -27,6 +27,7 @@ from softfx.report.record import ReportData, Site, SiteAction
 from softfx.report.shown import shown
 from softfx.report.words import (
     ACTION_WORDS,
+    CUTS,
     Group,
     by_file,
     capture_lines,
@@ -93,6 +94,9 @@ def report_view(report: ReportData) -> RenderableType:
     if report.breaks:
         parts += _section("Breaks: what no single graph holds")
         parts += [_item(f"{short_path(item.file)}:{item.line}", item.reason) for item in report.breaks]
+    if report.cuts:
+        parts += _section(CUTS)
+        parts += [_item(f"{short_path(item.file)}:{item.line}", item.reason) for item in report.cuts]
     if report.starved:
         parts += _section("No gradient at all in the original")
         parts += [Padding(Text(name), _INDENT, expand=False) for name in report.starved]

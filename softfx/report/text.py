@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from softfx.report.record import ReportData
 from softfx.report.shown import shown
 from softfx.report.words import (
+    CUTS,
     Group,
     by_file,
     capture_lines,
@@ -39,6 +40,10 @@ def _lines(report: ReportData, width: int) -> Iterator[str]:
     if report.breaks:
         yield from ("", "Breaks: what no single graph holds")
         for item in report.breaks:
+            yield from _prose(f"{visible_path(item.file)}:{item.line}: {item.reason}", width, "    ")
+    if report.cuts:
+        yield from ("", CUTS)
+        for item in report.cuts:
             yield from _prose(f"{visible_path(item.file)}:{item.line}: {item.reason}", width, "    ")
     if report.starved:
         yield from ("", "No gradient at all in the original")

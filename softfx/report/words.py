@@ -16,6 +16,7 @@ from softfx.rules import RULES
 
 __all__ = [
     "ACTION_WORDS",
+    "CUTS",
     "Group",
     "by_file",
     "capture_lines",
@@ -29,6 +30,8 @@ __all__ = [
     "visible_path",
 ]
 
+# The heading of `ReportData.cuts`.
+CUTS = "Cuts: where the program itself ends a gradient"
 ACTION_WORDS: dict[SiteAction, str] = {
     "soft": "soft",
     "straight_through": "straight-through",
@@ -130,12 +133,29 @@ def explanations(report: ReportData) -> list[tuple[str, str, str]]:
     return sorted((code, op, by_code[code].why) for code, op in found if code in by_code)
 
 
+def _without_sites(report: ReportData) -> str:
+    """What a report without sites says of the gradients all the same."""
+    if report.known:
+        return f"Nothing that the baseline does not have: {plural(report.known, 'site')} of it left out here."
+    if report.cuts:
+        return "No operation to act on: where a gradient ends, the program itself ends it; the cuts say where."
+    if report.breaks:
+        return (
+            "No site was met in the call that was looked at; the breaks say what it did not show. A number that Python "
+            "reads has no gradient."
+        )
+    if report.starved:
+        return (
+            "No operation to act on was seen, and yet something has no gradient: no result uses it, or what uses it "
+            "was out of sight of torch's function protocol."
+        )
+    return "Nothing to act on: no operation here stands between a float and its gradient."
+
+
 def hints(report: ReportData) -> list[str]:
     """The next steps that this report suggests."""
-    if not report.sites and report.breaks:
-        return ["No site was met in the call that was looked at; the breaks say what it did not show."]
     if not report.sites:
-        return ["Nothing to act on: no operation here stands between a float and its gradient."]
+        return [_without_sites(report)]
     lines = []
     blocked = [site for site in report.sites if site.action == "blocked"]
     if blocked:
