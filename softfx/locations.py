@@ -6,6 +6,7 @@ The user's frame is the innermost one outside torch and softfx. If there is none
 
 from __future__ import annotations
 
+import dis
 import linecache
 import os
 import sys
@@ -36,6 +37,7 @@ __all__ = [
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _HIDDEN = (*(os.path.dirname(os.path.abspath(str(package.__file__))) + os.sep for package in (torch, softtorch)), _OURS)
 _MODULE_FILE = str(sys.modules["torch.nn.modules.module"].__file__)
+_FUNCTIONAL_FILE = str(sys.modules["torch.nn.functional"].__file__)
 _FUNCTION_FILE = str(sys.modules["torch.autograd.function"].__file__)
 _HANDED_OVER: ContextVar[Place | None] = ContextVar("handed_over", default=None)
 
@@ -49,13 +51,20 @@ class Place:
 
 
 class Location(NamedTuple):
-    """A call in the user's code. `position` tells apart calls of one operation on one line."""
+    """A call in the user's code.
+
+    position: tells apart calls of one operation on one line.
+    symbol: the comparison as it is written there: Python calls x > 0.3 for 0.3 < x.
+    within: the function of torch.nn.functional that makes the call as one of its steps.
+    """
 
     file: str
     line: int
     module: str = ""
     position: tuple[int, ...] = ()
     function: str = ""  # the custom autograd.Function around it, if any
+    symbol: str = ""
+    within: str = ""
 
 
 def is_user_file(file: str) -> bool:
@@ -119,7 +128,7 @@ def locate(boundary: CodeType, paths: Mapping[int, str], default: Place) -> Loca
     user: FrameType | None = None
     inner: tuple[int, ...] = ()
     module: str | None = None
-    function = ""
+    function = within = ""
     while frame is not None and (code := frame.f_code) is not boundary:
         if (kind := _kinds.get(code.co_filename)) is None:
             kind = _kind(code.co_filename)
@@ -129,12 +138,36 @@ def locate(boundary: CodeType, paths: Mapping[int, str], default: Place) -> Loca
             user = user or frame
         elif kind == _MODULES and module is None and _is_call(frame):
             module = paths.get(id(frame.f_locals.get("self")))
+        elif kind == _TORCHS and user is None and _is_step(frame):
+            within = code.co_name
         elif kind == _FUNCTIONS and not function and code.co_name == "apply":
             function = str(getattr(frame.f_locals.get("cls"), "__name__", ""))
         frame = frame.f_back
     if user is None:
-        return Location(default.file, default.line, module or "", inner, function)
-    return Location(user.f_code.co_filename, user.f_lineno, module or "", (user.f_lasti, *inner), function)
+        return Location(default.file, default.line, module or "", inner, function, "", within)
+    symbol = "" if within else _comparison(user.f_code, user.f_lasti)
+    position = (user.f_lasti, *inner)
+    return Location(user.f_code.co_filename, user.f_lineno, module or "", position, function, symbol, within)
+
+
+def _is_step(frame: FrameType) -> bool:
+    """Return True for the frame of a function of torch.nn.functional that softfx runs on, step by step."""
+    caller = frame.f_back
+    return (
+        frame.f_code.co_filename == _FUNCTIONAL_FILE and caller is not None and _kind(caller.f_code.co_filename) == _OWN
+    )
+
+
+_comparisons: dict[int, tuple[CodeType, dict[int, str]]] = {}
+
+
+def _comparison(code: CodeType, offset: int) -> str:
+    """The symbol of the comparison that stands at an instruction; empty for another one."""
+    known = _comparisons.get(id(code))
+    if known is None or known[0] is not code:
+        found = (item for item in dis.get_instructions(code) if item.opname == "COMPARE_OP")
+        known = _comparisons[id(code)] = code, {item.offset: item.argrepr.strip("bol()") for item in found}
+    return known[1].get(offset, "")
 
 
 def module_paths(root: object) -> dict[int, str]:

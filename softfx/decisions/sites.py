@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from softfx.decisions.policy import Policy
 from softfx.decisions.site import Decision, SiteKey
 from softfx.locations import Location
+from softfx.rules.comparison import as_written
 from softfx.rules.rule import Rule
 
 __all__ = ["DEFAULT_SOFTNESS", "Lift", "Sites"]
@@ -56,6 +57,7 @@ class Sites:
 
     def at(self, rule: Rule, location: Location) -> Decision:
         """The decision about `rule`'s operation at a place, made by the policy if the site is new."""
+        rule = as_written(rule, location.symbol)
         key = SiteKey.of(rule, location)
         site = self._ids.get(key)
         if site is None:

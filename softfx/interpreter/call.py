@@ -13,6 +13,7 @@ from softfx.locations import Location
 from softfx.ops.calls import Args, Function, Kwargs, Options
 from softfx.ops.operation import Operation, Reads
 from softfx.ops.spelling import Spelled, arguments
+from softfx.rules.comparison import as_written
 from softfx.rules.rule import Rule
 from softfx.values import SelectedRows, Soft, SoftReal, ValueFacts
 
@@ -91,7 +92,7 @@ class Call:
     @property
     def name(self) -> str:
         """The operation's name, as reports give it."""
-        return self.operation.name
+        return self.operation.name if self.rule is None else as_written(self.rule, self.location.symbol).name
 
     @property
     def location(self) -> Location:

@@ -84,7 +84,8 @@ def _context(state: RunState, call: Call, decision: Decision | None) -> CallCont
         state.evidence.detached(sites, call.location)
         sites = frozenset()
     estimate = decision.estimate if decision is not None else None
-    carried = call.carried_sites if state.tracks_gradients else frozenset[int]()
+    follows = state.tracks_gradients and not call.operation.stops_gradient
+    carried = call.carried_sites if follows else frozenset[int]()
     return CallContext(state, call.func, options_of(state, decision), exact, sites, None, estimate, carried=carried)
 
 

@@ -51,10 +51,18 @@ def _site(record: Decision, evidence: Evidence) -> Site:
         softness=_number(record.softness) if record.acts and "softness" in takes else None,
         region=evidence.region(record.id) if record.acts else None,
         decided_by=record.resolved.decided_by,
-        reason=record.reason,
+        reason=_reason(record),
         consumers=[Consumer(*use) for use in evidence.of(record.id).uses],
         estimator=record.resolved.estimator if record.action == "straight_through" else None,
     )
+
+
+def _reason(record: Decision) -> str:
+    """The reason, and the function on the line where the operation is one of its steps."""
+    within = record.location.within
+    if not within or within in (record.rule.name, *record.rule.aliases):
+        return record.reason
+    return f"a step of {within}" + (f"; {record.reason}" if record.reason else "")
 
 
 def _method(options: Mapping[str, object], takes: tuple[str, ...]) -> str | None:

@@ -7,6 +7,7 @@ relaxed a second time. To add a comparison of two operands, append a `_compariso
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ from softfx.rules.rule import Estimate, Rule
 from softfx.runtime import counts, distributions, draws
 from softfx.values import Soft, SoftBool, SoftCount
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "as_written"]
 
 
 # -- of two operands ---------------------------------------------------------------------------------------------------
@@ -202,3 +203,23 @@ RULES = (
         options=(),
     ),
 )
+
+
+_BY_SYMBOL = {rule.operation.python.symbol: rule for rule in RULES if rule.operation.python is not None}
+_EXCHANGED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
+# What Python calls for a comparison whose operands it exchanges, told under the name that stands on the line.
+_WRITTEN = {
+    (called.name, symbol): replace(called, code=_BY_SYMBOL[symbol].code, operation=_BY_SYMBOL[symbol].operation)
+    for symbol, exchanged in _EXCHANGED.items()
+    for called in (_BY_SYMBOL[exchanged],)
+}
+
+
+def as_written(rule: Rule, symbol: str) -> Rule:
+    """The rule of a comparison by its name on the line, where that has `symbol`; any other rule as it is.
+
+    >>> from softfx.rules import RULES
+    >>> as_written(RULES["gt"], "<").name, as_written(RULES["gt"], ">").name, as_written(RULES["sort"], "<").name
+    ('lt', 'gt', 'sort')
+    """
+    return _WRITTEN.get((rule.name, symbol), rule) if symbol else rule

@@ -101,7 +101,8 @@ def test_every_symbol_with_a_meaning_is_used_and_explained_where_it_is() -> None
 
 
 PROSE = {
-    "a the mean slope", "a the negative slope", "at most 1", "for bin k between its edges", "for the gap k of the boundaries b",
+    "a the mean slope", "a the negative slope", "at most 1", "for bin k between its edges",
+    "for the gap k of the boundaries b",
     "g Gumbel noise", "g logistic noise", "i from the largest on", "i from the smallest on", "i up to k",
     "its own value", "m + w = 1 + q (n - 1)", "m the lower of the middle places", "of a probability",
     "of each element before the reduction", "of probabilities", "over the integers k around x",
