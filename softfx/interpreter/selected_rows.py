@@ -24,7 +24,7 @@ from softfx.ops.calls import Result
 from softfx.ops.spelling import arguments
 from softfx.ops.trees import map_tensors
 from softfx.rules.refusals import CannotSoften
-from softfx.rules.rows import RowRule, row_rule_of, selected
+from softfx.rules.rows import RowRule, keeps_rows, row_rule_of, selected
 from softfx.values import SelectedRows, Soft, SoftBool, SoftIndex
 
 __all__ = ["call_on_rows", "concerns_rows"]
@@ -45,7 +45,9 @@ def call_on_rows(state: RunState, call: Call, decision: Decision | None) -> Resu
     rows = row_rule_of(call.operation)
     if rows is None:
         return _with_hard_rows(state, call, _REASON)
-    if rows.reduces:
+    first = call.args[0] if call.args else None
+    rank = first.dim() if isinstance(first, Tensor) else 0
+    if rows.reduces and not (rank > 1 and keeps_rows(call.operation, rank, call.args[1:], call.kwargs)):
         return soft_call(state, call, decision, rows)
     return _attached(state, call, lambda context: _made(context, rows, call), decision)
 

@@ -34,6 +34,7 @@ from softfx.rules.readings import (
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Rule
 from softfx.runtime import distributions
+from softfx.runtime.counts import divided
 from softfx.values import Soft, SoftBool, SoftCount, SoftIndex
 
 __all__ = ["DIV", "POW", "RULES", "joint", "on_integers"]
@@ -146,8 +147,9 @@ def _power(context: RuleContext, input: Operand, exponent: Operand) -> Shadow:
 # -- division and remainder --------------------------------------------------------------------------------------------
 
 
-def _stepped(exact: Callable[..., Tensor], relax: RuleFunction) -> RuleFunction:
+def _stepped(function: Callable[..., Tensor], relax: RuleFunction) -> RuleFunction:
     """The propagation of // and %: on the points of an index, between the neighbours of a count."""
+    exact = divided(function)
 
     def propagate(context: RuleContext, input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Shadow:
         shadow = on_integers(context, exact, pointed(context, input, other), pointed(context, other))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,9 +28,9 @@ from softfx.rules.rule import Rule
 from softfx.runtime import selections
 from softfx.values import SelectedRows, Soft, SoftBool, SoftIndex
 
-__all__ = ["ROW_RULES", "RowRule", "row_rule_of", "selected"]
+__all__ = ["ROW_RULES", "RowRule", "keeps_rows", "row_rule_of", "selected"]
 
-_ALONG_THE_ROWS = "it runs along the rows that a soft mask selects"
+_ALONG_THE_ROWS = "it runs along the rows that a soft mask selects, whose number depends on data"
 _AS_INDEX = "rows that a soft mask selects, as an index"
 _PART = "a part of the rows that a soft mask selects"
 
@@ -230,11 +231,25 @@ def _reduced(function: Callable[..., Tensor]) -> RowRule:
         given = (dim,) if isinstance(dim, int) else tuple(dim or ())
         axes = {axis % rank for axis in given} or set(range(rank))
         if 0 not in axes:
-            return context.like(input, context.call(context.func, input.rows, dim, keepdim))
+            return context.like(input, context.call(out_of_place(context), input.rows, dim=dim, keepdim=keepdim))
         value = context.call(function, input.rows, input.probabilities, input.mask, sorted(axes), keepdim)
         return context.soft_count(value) if is_discrete(context.hard) else value
 
     return RowRule(propagate, reduces=True)
+
+
+def keeps_rows(operation: Operation, rank: int, args: Args, kwargs: Mapping[str, object]) -> bool:
+    """Return True if a reduction of rows runs along axes of each row alone, so that its result is rows again.
+
+    args: those after the rows.
+    """
+    if operation.dim is None or operation.rows is Rows.LOSS:
+        return False
+    given = kwargs["dim"] if "dim" in kwargs else args[0] if args else None
+    axes = (given,) if isinstance(given, int) else given
+    if not isinstance(axes, tuple | list) or not axes or not all(isinstance(axis, int) for axis in axes):
+        return False
+    return all(axis % rank for axis in axes)
 
 
 def _extreme(function: Function, largest: bool) -> RowRule:
@@ -255,10 +270,12 @@ def _extreme(function: Function, largest: bool) -> RowRule:
 
 def _loss(
     context: RuleContext, operation: Operation, rule: Rule | None, input: Operand, target: Operand, *,
-    reduction: str = "mean", **options: object,
+    reduction: str = "mean", **options: Any,
 ) -> Shadow:  # fmt: skip
     """A loss of rows and targets: the loss of each row, weighted by its probability."""
     parts = _selections_in((input, target))
+    if options.get("ignore_index", 0) < 0:  # no target is
+        del options["ignore_index"]
     if len(parts) != 2 or reduction not in ("mean", "sum") or any(options.values()):
         raise CannotSoften("a loss of rows that a soft mask selects, beside others or with weights")
     rows, targets = parts

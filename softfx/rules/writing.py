@@ -105,7 +105,8 @@ def _scattered(
     index: TensorOrSoft, src: Operand,
 ) -> Shadow:  # fmt: skip
     like = softs_in((input, index, src))[0].tensor
-    data, values = as_number(context, input, like), as_number(context, src, like)
+    data, values = _as_hard(context, input, like), _as_hard(context, src, like)
+    assert isinstance(data, Tensor)  # as what is written into is
     if not isinstance(index, Soft):
         return _in_form(context, context.call(exact, data, dim, index, values), input, src)
     size = data.shape[dim]
@@ -177,11 +178,21 @@ def _index_write(add: bool) -> RuleFunction:
             return put(context, input, key, index, context.hard.shape[axis], source, axis, add)
         like = softs_in((input, source))[0].tensor
         options = {"alpha": alpha} if add else {}
-        data, values = as_number(context, input, like), as_number(context, source, like)
+        data, values = (_as_hard(context, operand, like) for operand in (input, source))
         func = torch.index_add if add else torch.index_copy
         return _in_form(context, context.call(func, data, dim, index, values, **options), input, source)
 
     return propagate
+
+
+def _as_hard(context: RuleContext, operand: Operand, like: Tensor) -> Tensor | float:
+    """A real number in the type of the result, if that is a floating one: a mask's is its program's default."""
+    number = as_number(context, operand, like)
+    dtype = context.hard.dtype if context.hard.is_floating_point() else like.dtype
+    if not isinstance(number, Tensor) or number.dtype == dtype:
+        return number
+    result: Tensor = context.call(Tensor.to, number, dtype)
+    return result
 
 
 def _index_fill(context: RuleContext, input: TensorOrSoft, dim: int, index: TensorOrSoft, value: Operand) -> Shadow:

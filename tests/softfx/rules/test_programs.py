@@ -121,7 +121,7 @@ def reordered(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 def reordered_by_hand(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     p = softtorch.argsort(x, softness=SOFTNESS)
-    return p @ y, p.T @ y
+    return p @ y, p.T @ y / p.sum(0)[:, None]  # each place is written once
 
 
 def wrapped(x: Tensor, table: Tensor) -> tuple[Tensor, Tensor, Tensor]:
