@@ -11,17 +11,19 @@ import pickle
 import random
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from softfx import torch_private as private
 from softfx.capture.outcome import same
-from softfx.ops.calls import Kwargs
+from softfx.ops.calls import Args, Function, Kwargs, Result
+from softfx.ops.trees import map_tensors
 
 __all__ = ["Preserved", "copied"]
 
@@ -159,9 +161,43 @@ def _refill(container: Any, content: Any) -> None:
     container.extend(content) if isinstance(container, list | deque) else container.update(content)
 
 
+class _OwnBuffers(TorchFunctionMode):
+    """Lets the calls of this thread read and write copies of a module's buffers.
+
+    Another thread may train the module meanwhile: what it writes must neither be seen nor put back.
+    """
+
+    def __init__(self, buffers: Iterable[Tensor]) -> None:
+        super().__init__()
+        self._buffers = {id(buffer): buffer for buffer in buffers}
+        self._copies: dict[int, Tensor] = {}
+        self._originals: dict[int, Tensor] = {}
+
+    def __contains__(self, tensor: Tensor) -> bool:
+        return self._buffers.get(id(tensor)) is tensor
+
+    def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Result:
+        if not self._buffers:
+            return func(*args, **(kwargs or {}))
+        own_args, own_kwargs = map_tensors(self._own, (args, kwargs or {}))
+        result = func(*own_args, **own_kwargs)
+        return self._originals.get(id(result), result)  # what an in-place call returns
+
+    def _own(self, tensor: Tensor) -> Tensor:
+        if tensor not in self:
+            return tensor
+        if id(tensor) not in self._copies:
+            own = self._copies[id(tensor)] = tensor.detach().clone().requires_grad_(tensor.requires_grad)
+            self._originals[id(own)] = tensor
+        return self._copies[id(tensor)]
+
+
 @dataclass
 class Preserved:
     """A context in which a call may do what it likes; afterwards everything is as before.
+
+    Buffers are not even written: in this thread the call gets copies of them, unless TorchScript is among the modules,
+    which writes out of sight.
 
     root: the module whose attributes and buffers are preserved; a function has none.
     changed: the modules' attributes that the call replaced.
@@ -177,9 +213,12 @@ class Preserved:
     _generators: dict[int, tuple[torch.Generator, Tensor]] = field(default_factory=dict)
     _modules: list[_ModuleState] = field(default_factory=list)
     _gradients: list[tuple[Tensor, Tensor | None, Tensor | None]] = field(default_factory=list)
+    _own_buffers: _OwnBuffers = field(default_factory=lambda: _OwnBuffers(()))
 
     def save(self, value: object) -> None:
         """Remember a tensor that is about to be written, or a generator that is about to be drawn from."""
+        if isinstance(value, Tensor) and value in self._own_buffers:
+            return
         if isinstance(value, Tensor) and id(value) not in self._tensors:
             self._tensors[id(value)] = (value, value.detach().clone())
         elif isinstance(value, torch.Generator) and id(value) not in self._generators:
@@ -194,16 +233,22 @@ class Preserved:
     def __enter__(self) -> Preserved:
         self._random = _RandomStates.now()
         self._grad = torch.is_grad_enabled()
-        for module in self.root.modules() if isinstance(self.root, nn.Module) else ():
+        modules = list(self.root.modules()) if isinstance(self.root, nn.Module) else []
+        buffers = [buffer for module in modules for buffer in module.buffers(recurse=False)]
+        if not any(isinstance(module, torch.jit.ScriptModule) for module in modules):
+            self._own_buffers = _OwnBuffers(buffers)
+        for buffer in buffers:
+            self.save(buffer)
+        for module in modules:
             self._modules.append(_ModuleState.of(module))
-            for buffer in module.buffers(recurse=False):
-                self.save(buffer)
             for parameter in module.parameters(recurse=False):
                 gradient = parameter.grad
                 self._gradients.append((parameter, gradient, None if gradient is None else gradient.clone()))
+        self._own_buffers.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: Any) -> None:
+        self._own_buffers.__exit__(*error)
         for state in self._modules:
             self.changed += state.changed()
             self.written += state.written()

@@ -6,6 +6,7 @@ first met while a softened model runs is decided in the same way and joins the r
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
@@ -18,6 +19,7 @@ from softfx.rules.rule import Rule
 __all__ = ["DEFAULT_SOFTNESS", "Lift", "Sites"]
 
 DEFAULT_SOFTNESS = 0.1
+_ADDING = threading.Lock()  # not of one object: sites are copied and pickled
 
 
 class Lift(NamedTuple):
@@ -61,9 +63,18 @@ class Sites:
         key = SiteKey.of(rule, location)
         site = self._ids.get(key)
         if site is None:
-            self._decisions.append(self._decided(rule, location))
-            site = self._ids[key] = len(self._decisions) - 1
+            site = self._add(key, rule, location)
         return self._decisions[site]
+
+    def _add(self, key: SiteKey, rule: Rule, location: Location) -> int:
+        """The number of a new site; of several threads that meet it at once, one decides."""
+        with _ADDING:
+            site = self._ids.get(key)
+            if site is None:
+                site = len(self._decisions)
+                self._decisions.append(self._decided(rule, location))
+                self._ids[key] = site
+            return site
 
     def replace(self, decision: Decision) -> Decision:
         """Put a decision in the place of the one about the same site."""

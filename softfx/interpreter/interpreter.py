@@ -204,7 +204,10 @@ class Interpreter:
         """The decision about the site that this call is, with what stands against softening it already settled."""
         state = self.state
         decision = state.sites.at(rule, call.location)
-        if not state.planning or not decision.acts:
+        if not state.planning:
+            return decision
+        state.met.add(decision.id)
+        if not decision.acts:
             return decision
         if torch_private.in_transform():
             state.evidence.custom_functions = True  # what a transform returns is another tensor

@@ -45,6 +45,7 @@ class RunState:
     lookups: where a tensor was looked up by a soft index, and what was added to it since.
     writes: how many calls have written in place so far; tensors that are planned on count none of their own.
     observer: sees calls as they are made.
+    met: the sites that a planning run met.
     """
 
     sites: Sites
@@ -58,6 +59,7 @@ class RunState:
     lookups: TensorTable[Lookup] = field(default_factory=TensorTable)
     writes: int = 0
     observer: Observer | None = None
+    met: set[int] = field(default_factory=set)
 
     def forget(self, tensor: Tensor) -> None:
         """Forget how a tensor was made: it has been written."""

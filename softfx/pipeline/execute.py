@@ -63,10 +63,12 @@ class Eager:
         state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False, environment=environment)
         return self._session(state, root, owner, fast=self.fast).call(function, args, kwargs)
 
-    def planned(self, root: object, function: Function, args: Args, kwargs: Kwargs, owner: object) -> Result:
-        """The same as a call, by whose evidence decisions can be settled."""
+    def planned(
+        self, root: object, function: Function, args: Args, kwargs: Kwargs, owner: object
+    ) -> tuple[Result, set[int]]:
+        """The same as a call, and the sites that it met: their decisions can be settled by its evidence."""
         state = RunState(self.sites, self.evidence, Direct(), planning=True)
-        return self._session(state, root, owner).call(function, args, kwargs)
+        return self._session(state, root, owner).call(function, args, kwargs), state.met
 
     def trial(self, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> None:
         """Plan by a call that leaves no trace.

@@ -9,7 +9,7 @@ only leaves the model as an integer. `check` and `diff` stop here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from softfx.capture.program import Program
@@ -37,7 +37,7 @@ def plan(program: Program, policy: Policy, trial: Callable[[Sites, Evidence], No
             rewrite(program, sites, evidence, planning=True)
         pending = sites.lift(_lifts(sites, evidence))
     evidence.follows_all = _follows_all(program) and not (evidence.writes or evidence.custom_functions)
-    settle(sites, evidence)
+    settle(sites, evidence, range(len(sites)))
     evidence.follows_all = False  # what later calls meet was seen by no capture
     return sites, evidence
 
@@ -48,14 +48,14 @@ def _follows_all(program: Program) -> bool:
     return reads.issuperset(program.seen.obstacles)
 
 
-def settle(sites: Sites, evidence: Evidence, first: int = 0) -> None:
-    """Settle the decisions about the sites from number `first` on by the evidence of a planning run.
+def settle(sites: Sites, evidence: Evidence, met: Iterable[int]) -> None:
+    """Settle the decisions about the sites that a planning run met, by its evidence.
 
     Blocks and detachments that the policy allows to lift are lifted from the next run on.
     """
     sites.lift(_lifts(sites, evidence))
-    for decision in list(sites)[first:]:
-        sites.replace(_settled(decision, evidence))
+    for site in met:
+        sites.replace(_settled(sites[site], evidence))
     _raise_for_blocked(sites)
 
 

@@ -90,8 +90,8 @@ class Softened:
     def _first(self, owner: object, root: object, name: str, function: Function, args: Args, kwargs: Kwargs) -> Result:
         """The first call of a method: it is planned by what it does, once, for it may not be repeatable."""
         first = len(self.sites)
-        result = self.eager.planned(root, function, args, kwargs, owner)
-        settle(self.sites, self.evidence, first)
+        result, met = self.eager.planned(root, function, args, kwargs, owner)
+        settle(self.sites, self.evidence, [site for site in sorted(met) if site >= first])
         self.planned.add(name)
         return result
 
