@@ -10,12 +10,13 @@ import torch
 
 from softfx.capture import frontends as choose
 from softfx.capture.example import function_of, name_of
+from softfx.capture.lazy import initialized, is_uninitialized
 from softfx.capture.program import Program
 from softfx.code import diff as diffing
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.policy import Policy
 from softfx.decisions.sites import Sites
-from softfx.errors import CaptureError, PolicyError, SpecError, TargetError
+from softfx.errors import CaptureError, PolicyError, SpecError, TargetError, UnseenError
 from softfx.locations import Place, caller, resolve
 from softfx.ops.calls import Args, Kwargs
 from softfx.pipeline.execute import Eager, Graph, signature
@@ -46,7 +47,7 @@ def soften(
     """A softened copy of `target` that shares its parameters, buffers and submodules.
 
     Args:
-        target: an nn.Module or a function; it stays as it is.
+        target: an nn.Module or a function; it stays as it is, but for lazy modules, which the call initialises.
         policy: a preset ("gradients", "straight-through", "lifted", "smooth", "keep"), a TOML file's path, a dict or a
             Policy; None is "gradients".
         example_inputs: positional arguments of one call. It is run once, leaving no trace.
@@ -76,7 +77,7 @@ def soften(
     if executor not in _EXECUTORS:
         raise TargetError(f"soften: unknown executor {executor!r}. Legal: {', '.join(_EXECUTORS)}. Take 'auto'.")
     args, kwargs = _example(target, example_inputs, example_kwargs)
-    subject = subject_of(target)
+    subject = subject_of(_initialized(target, args, kwargs, in_place=True))
     program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, place)
     rewritten = _rewritten(subject.runs, program, sites, evidence, args, kwargs, executor)
     subject = subject.keeping(program.written)
@@ -107,7 +108,7 @@ def check(
     [('SX201', 'keep')]
     """
     args, kwargs = _example(target, example_inputs, example_kwargs)
-    subject = subject_of(target, changes=False)
+    subject = subject_of(_initialized(target, args, kwargs, in_place=False))
     program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, caller())
     return make_report(subject.name, program.seen, sites, evidence, "eager")
 
@@ -123,7 +124,7 @@ def diff(
 ) -> str:
     """The code before and after, site by site, as a unified diff. Arguments as `soften` takes them."""
     args, kwargs = _example(target, example_inputs, example_kwargs)
-    subject = subject_of(target, changes=False)
+    subject = subject_of(_initialized(target, args, kwargs, in_place=False))
     program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, caller())
     return diffing.unified(program, sites, evidence)
 
@@ -142,7 +143,7 @@ def written(
     Where no single graph holds the call, it is the path that these example inputs take, and says so.
     """
     args, kwargs = _example(target, example_inputs, example_kwargs)
-    subject = subject_of(target, changes=False)
+    subject = subject_of(_initialized(target, args, kwargs, in_place=False))
     program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, caller())
     report = make_report(subject.name, program.seen, sites, evidence, "eager")
     return diffing.module_text(subject.name, rewrite(program, sites, evidence), sites, program.seen), report
@@ -169,7 +170,12 @@ def _plan(
     place: Place,
 ) -> tuple[Program, Sites, Evidence]:
     loaded = Policy.load(policy)
-    program = choose.capture(subject.runs, args, kwargs, capture, place)
+    try:
+        program = choose.capture(subject.runs, args, kwargs, capture, place)
+    except UnseenError as error:
+        if loaded.can_act:
+            raise
+        return Program.unseen(str(error), place), Sites(loaded), Evidence()  # as it is, all that is asked for
     program.add_notes(subject.notes)
 
     def trial(sites: Sites, evidence: Evidence) -> None:
@@ -235,6 +241,20 @@ def _example(
             "Give example_inputs=(...) and example_kwargs={...} as for one ordinary call."
         ) from None
     return args, named
+
+
+def _initialized(target: Any, args: Args, kwargs: Kwargs, *, in_place: bool) -> Any:
+    """The target with its lazy modules initialised, as its first call does it."""
+    if not is_uninitialized(target):
+        return target
+    try:
+        return initialized(target, args, kwargs, in_place=in_place)
+    except Exception as error:
+        text = next(iter(str(error).strip().splitlines()), "")
+        raise CaptureError(
+            f"{name_of(target)}: its lazy modules cannot be initialised by these example inputs, the call raised "
+            f"{type(error).__name__}: {text}. Correct the inputs, or call the module once before."
+        ) from error
 
 
 def _signature(function: Any) -> inspect.Signature | None:

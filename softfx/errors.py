@@ -22,6 +22,7 @@ __all__ = [
     "SoftfxError",
     "SpecError",
     "TargetError",
+    "UnseenError",
     "brief",
     "did_you_mean",
     "listed",
@@ -72,6 +73,10 @@ class TargetError(SoftfxError, ValueError):
 
 class CaptureError(SoftfxError, RuntimeError):
     """The model could not be captured, or it could not be run on its example inputs."""
+
+
+class UnseenError(CaptureError):
+    """The target runs by itself, but not where softfx looks on at its torch calls."""
 
 
 class BlockedError(SoftfxError, RuntimeError):

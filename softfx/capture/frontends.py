@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NoReturn
 
+from softfx import torch_private as private
 from softfx.capture import recorder
-from softfx.capture.example import ExampleCall, name_of
+from softfx.capture.example import ExampleCall
+from softfx.capture.preserve import Preserved
 from softfx.capture.program import Program
-from softfx.errors import CaptureError, TargetError
+from softfx.errors import CaptureError, TargetError, UnseenError
 from softfx.locations import Place
 from softfx.ops.calls import Function
 
@@ -53,20 +55,40 @@ def capture(
     Raises:
         TargetError: there is no such frontend.
         CaptureError: the call fails on these inputs, or the frontend cannot see the whole of it.
+        UnseenError: the call runs by itself, but not where softfx looks on.
     """
     if frontend not in _FRONTENDS:
         legal = ", ".join(_FRONTENDS)
         raise TargetError(f"soften: unknown frontend {frontend!r}. Legal: {legal}. Take 'auto'.")
+    call = ExampleCall(target, args, kwargs, place)
+    before = private.may_compile()
     try:
-        return _FRONTENDS[frontend](ExampleCall(target, args, kwargs, place))
+        return _FRONTENDS[frontend](call)
     except CaptureError:
         raise
     except Exception as error:
-        text = str(error).strip().splitlines()
-        raise CaptureError(
-            f"{name_of(target)}: it raised {type(error).__name__} on its example inputs: {text[0] if text else ''}. "
+        if private.may_compile() and not before:  # the call itself loads a compiler, which is then known to be there
+            return capture(target, args, kwargs, frontend, place)
+        raise _failure(call, error) from error
+
+
+def _failure(call: ExampleCall, error: Exception) -> CaptureError:
+    """The error for a call that raises while it is looked at: it may be the call's own, or softfx is in its way."""
+    text = next(iter(str(error).strip().splitlines()), "")
+    try:
+        args, kwargs = call.copied_arguments()
+        with Preserved(call.target, own_buffers=False):
+            call.function(*args, **kwargs)
+    except Exception:
+        return CaptureError(
+            f"{call.name}: it raised {type(error).__name__} on its example inputs: {text}. "
             "A target must run on the inputs it is captured with. Correct the inputs, or the model."
-        ) from error
+        )
+    return UnseenError(
+        f"{call.name}: it runs on its example inputs, but raised {type(error).__name__} where softfx looks on at its "
+        f"torch calls: {text}. This is a limit of softfx, not a fault of the target. Soften a part of it without that "
+        "call, or take the policy 'keep', which runs it as it is."
+    )
 
 
 def refuse(program: Program) -> NoReturn:

@@ -43,17 +43,24 @@ def holds_tensors(value: object) -> bool:
 
 
 def exhausted(result: Any) -> list[Any]:
-    """What comes of the parts of a result that compute later."""
+    """What comes of the parts of a result that compute later, as far as it goes without a caller's part in it."""
     found: list[Any] = []
     for leaf in private.leaves(result):
-        if isinstance(leaf, Iterator) and not isinstance(leaf, io.IOBase):
-            found += (item for _, item in zip(range(_STEPS), leaf, strict=False))
-        elif isinstance(leaf, AsyncIterator):
-            while len(found) < _STEPS and (item := _without_waiting(leaf.__anext__())) is not _WAITS:
-                found.append(item)
-        elif inspect.iscoroutine(leaf):
-            found.append(_without_waiting(leaf))
+        try:
+            _use(leaf, found)
+        except Exception:  # what it waits for was not sent; a caller's own use will raise what there is to raise
+            continue
     return found
+
+
+def _use(leaf: Any, found: list[Any]) -> None:
+    if isinstance(leaf, Iterator) and not isinstance(leaf, io.IOBase):
+        found.extend(item for _, item in zip(range(_STEPS), leaf, strict=False))
+    elif isinstance(leaf, AsyncIterator):
+        while len(found) < _STEPS and (item := _without_waiting(leaf.__anext__())) is not _WAITS:
+            found.append(item)
+    elif inspect.iscoroutine(leaf):
+        found.append(_without_waiting(leaf))
 
 
 def _without_waiting(awaitable: Any) -> Any:

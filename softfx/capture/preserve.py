@@ -200,12 +200,16 @@ class Preserved:
     which writes out of sight.
 
     root: the module whose attributes and buffers are preserved; a function has none.
+    own_buffers: the call gets copies of buffers, by a function mode.
+    without: the identities of modules that keep what the call makes of them.
     changed: the modules' attributes that the call replaced.
     written: the containers among the modules' attributes that it wrote.
     drawn: the random sources outside torch that it drew from.
     """
 
     root: object
+    own_buffers: bool = True
+    without: frozenset[int] = frozenset()
     changed: list[str] = field(default_factory=list)
     written: list[object] = field(default_factory=list)
     drawn: list[str] = field(default_factory=list)
@@ -233,9 +237,10 @@ class Preserved:
     def __enter__(self) -> Preserved:
         self._random = _RandomStates.now()
         self._grad = torch.is_grad_enabled()
-        modules = list(self.root.modules()) if isinstance(self.root, nn.Module) else []
+        found = self.root.modules() if isinstance(self.root, nn.Module) else ()
+        modules = [module for module in found if id(module) not in self.without]
         buffers = [buffer for module in modules for buffer in module.buffers(recurse=False)]
-        if not any(isinstance(module, torch.jit.ScriptModule) for module in modules):
+        if self.own_buffers and not any(isinstance(module, torch.jit.ScriptModule) for module in modules):
             self._own_buffers = _OwnBuffers(buffers)
         for buffer in buffers:
             self.save(buffer)
@@ -244,11 +249,13 @@ class Preserved:
             for parameter in module.parameters(recurse=False):
                 gradient = parameter.grad
                 self._gradients.append((parameter, gradient, None if gradient is None else gradient.clone()))
-        self._own_buffers.__enter__()
+        if self.own_buffers:
+            self._own_buffers.__enter__()  # type: ignore[no-untyped-call]  # untyped in torch
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._own_buffers.__exit__(*error)
+        if self.own_buffers:
+            self._own_buffers.__exit__(*error)  # type: ignore[no-untyped-call]  # untyped in torch
         for state in self._modules:
             self.changed += state.changed()
             self.written += state.written()

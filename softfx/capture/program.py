@@ -26,6 +26,7 @@ from torch import Tensor, fx
 from torch.fx.node import Argument, Target
 
 from softfx import torch_private as private
+from softfx.locations import Place
 from softfx.ops.calls import Kwargs
 from softfx.report.record import Break
 from softfx.values.domains import Kind
@@ -120,6 +121,12 @@ class Program:
     result: private.TreeSpec
     touched: list[Tensor | torch.Generator] = field(default_factory=list)
     written: list[object] = field(default_factory=list)
+
+    @staticmethod
+    def unseen(reason: str, place: Place) -> Program:
+        """A program of which nothing could be seen, and why."""
+        seen = Seen("eager", "", (Break(reason, place.file, place.line),), (reason,))
+        return Program(seen, fx.Graph(), [], {}, {}, private.flatten(None)[1])
 
     def add_obstacle(self, reason: str) -> None:
         """Note one more reason why the graph does not hold the call; it is then run as the original Python."""

@@ -87,10 +87,12 @@ class Recorder(HostMode):
     def value(self, tree: Any) -> Result:
         """`tree` with real tensors replaced by fake ones of the same shape."""
         if isinstance(tree, Tensor):
-            if tree.layout is not torch.strided:
-                self.obstacles[f"a tensor of layout {tree.layout}, whose elements a graph cannot name"] = None
+            if tree.layout is not torch.strided or tree.is_quantized:
+                kind = f"layout {tree.layout}" if not tree.is_quantized else str(tree.dtype)
+                self.obstacles[f"a tensor of {kind}, whose elements a graph cannot name"] = None
                 with self.fake:
-                    return torch.empty(tree.shape, dtype=tree.dtype, device=tree.device)
+                    dtype = torch.int32 if tree.is_quantized else tree.dtype
+                    return torch.empty(tree.shape, dtype=dtype, device=tree.device)
             empty = private.fake(self.fake, tree)
             if private.in_transform():  # it would stop a tensor from being marked; and no graph is replayed then
                 return empty
@@ -199,7 +201,7 @@ class Recorder(HostMode):
         return locate(_run.__code__, self.paths, self.default)
 
     def received(self, name: str, result: Result) -> None:
-        self._obstruct(f"{name} is softened already and runs by its own decisions, see its own report", self.where())
+        self._tell(f"{name} is softened already and runs by its own decisions, see its own report", self.where())
         for tensor in tensors_in(result):
             if self.builder.node_of(tensor) is None:
                 node = self.builder.constant(tensor)
@@ -214,7 +216,7 @@ class Recorder(HostMode):
         if isinstance(leaf, torch.Size):
             self.obstacles["it returns a torch.Size, of which a graph makes a tuple"] = None
         elif computes_later(leaf):
-            self._obstruct(f"it returns a {kind}, which computes when it is used and is softened then", place)
+            self._tell(f"it returns a {kind}, which computes when it is used and is softened then", place)
             self._meet(_run(self, exhausted, (leaf,), {}))
         else:
             self.obstacles[f"it returns a {kind}, which may hold tensors"] = None
@@ -236,6 +238,11 @@ class Recorder(HostMode):
     ) -> None:
         if dynamic and spelled.operation.shaped_by_data(args, kwargs):
             self._obstruct(f"{spelled.operation.name} has a shape that depends on data", location)
+
+    def _tell(self, reason: str, location: Location) -> None:
+        """Note a break behind which more may happen than was seen."""
+        self.obstacles[reason] = None
+        self.breaks.append(Break(reason, location.file, location.line))
 
     def _obstruct(self, reason: str, location: Location) -> None:
         self.obstacles[f"{reason} ({location.file}:{location.line})"] = None
@@ -311,7 +318,7 @@ def _custom(name: str) -> str:
 
 def _run(recorder: Recorder, function: Function, args: Args, kwargs: Kwargs) -> Result:
     """The boundary: frames further out than this one are not the target's."""
-    with torch.enable_grad(), recorder:
+    with torch.enable_grad(), private.PythonOnly(), recorder:
         return function(*args, **kwargs)
 
 

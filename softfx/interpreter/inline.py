@@ -2,7 +2,8 @@
 
 To a torch function mode such a function is one call, and what it decides is out of sight. `inlined` gives a copy whose
 body runs on: the same code, but its question whether someone overrides it is answered with no. Only functions whose
-code names an operation that could be a site are inlined; torch itself is not touched.
+code names an operation that could be a site are inlined; torch itself is not touched. So are torch.cond and while_loop,
+which are one call to torch only for a compiler's sake.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from types import FunctionType
 from typing import Any
 
 from softfx import ops
-from softfx.ops.calls import Function
+from softfx.ops.calls import Args, Function, Result
 from softfx.ops.spelling import INDEX
 from softfx.rules import RULES, rule_of
+from softfx.torch_private import HigherOrderOperator
 
 __all__ = ["inlined"]
 
@@ -29,6 +31,8 @@ def inlined(func: Function) -> Function | None:
     >>> inlined(F.gumbel_softmax) is None, inlined(F.linear) is None
     (False, True)
     """
+    if isinstance(func, HigherOrderOperator):
+        return _CONTROL_FLOW.get(func.__name__)
     if not isinstance(func, FunctionType) or func.__module__ != _HOME or rule_of(INDEX.of(func).operation) is not None:
         return None
     return _body(func, INDEX.changes)
@@ -52,6 +56,19 @@ def _deciding(changes: int) -> frozenset[str]:
     """The names of operations that could be sites; casts share theirs with Python's types and are not among them."""
     rules = (rule for rule in RULES.values() if rule.family in ("discrete", "kink", "normalization"))
     return frozenset(name for rule in rules if rule.operation is not ops.cast for name in (rule.name, *rule.aliases))
+
+
+def _cond(pred: Any, true_fn: Function, false_fn: Function, operands: Args = ()) -> Result:
+    return true_fn(*operands) if pred else false_fn(*operands)
+
+
+def _while_loop(cond_fn: Function, body_fn: Function, carried: Args, additional: Args = (), **_: Any) -> Result:
+    while cond_fn(*carried, *additional):
+        carried = body_fn(*carried, *additional)
+    return carried
+
+
+_CONTROL_FLOW: dict[str, Function] = {"cond": _cond, "while_loop": _while_loop}
 
 
 def _no(*_: Any) -> bool:

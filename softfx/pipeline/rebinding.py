@@ -109,7 +109,8 @@ class _Rebinding:
         return type(value)(items)
 
     def _object(self, value: Any) -> Any:
-        copy = type(value).__new__(type(value))
+        kind: Any = type(value)
+        copy = kind.__new__(kind)
         self._kept.append(value)
         self._copies[id(value)] = copy
         return _with_attributes(copy, self._vars(value))

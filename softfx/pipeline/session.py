@@ -24,7 +24,7 @@ __all__ = ["BOUNDARY", "Session"]
 
 def _run(mode: TorchFunctionMode, function: Function, args: Args, kwargs: Kwargs) -> Result:
     """The boundary: frames further out than this one are not the target's."""
-    with mode:
+    with private.PythonOnly(), mode:
         return function(*args, **kwargs)
 
 

@@ -51,11 +51,8 @@ class Subject:
         return made_soft(self.runs, state) if isinstance(self.runs, nn.Module) else SoftFunction(self.original, state)
 
 
-def subject_of(target: Any, *, changes: bool = True) -> Subject:
-    """What is softened of a target.
-
-    changes: the target may be changed where its first call changes it.
-    """
+def subject_of(target: Any) -> Subject:
+    """What is softened of a target."""
     found, note = hard_part(target) if isinstance(target, nn.Module) else hard_function(target)
     state = getattr(found, "_softfx", None) if isinstance(found, nn.Module) else getattr(target, "_softfx", None)
     original = state.original if isinstance(state, Softened) else target
