@@ -17,6 +17,7 @@ from torch import Tensor
 
 from softtorch.errors import DimensionError, OptionError, ShapeError, SoftTorchError, message
 from softtorch.shared import completed
+from softtorch.torch_arguments import Accepted, accepted, is_wrong_kind, misplaced, translated
 
 # What torch and Python raise for arguments that do not fit.
 _RAW = (TypeError, AttributeError, RuntimeError, ValueError, IndexError, StopIteration, ZeroDivisionError)
@@ -35,11 +36,17 @@ def guarded(name: str, function: Callable[P, R], soft: Callable[..., Any] | None
             function fails first.
     """
 
+    takes = accepted(name, function)
+
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        for value in (*args, *kwargs.values()):
-            if isinstance(value, Tensor) and value.is_complex() and name not in _COMPLEX:
-                raise _complex(name, function, args, kwargs)
+        if kwargs and any(known not in takes.parameters for known in kwargs):
+            kwargs = translated(takes, kwargs)  # type: ignore[assignment]  # of the same parameters by other names
+        for parameter, value in (*zip(takes.parameters, args, strict=False), *kwargs.items()):
+            if isinstance(value, Tensor | bool):
+                _check_kind(takes, name, function, parameter, value)
+        if (wrong := misplaced(takes, args)) is not None:
+            raise wrong
         try:
             return function(*args, **kwargs)
         except SoftTorchError as error:
@@ -53,6 +60,17 @@ def guarded(name: str, function: Callable[P, R], soft: Callable[..., Any] | None
     call.__doc__ = completed(function, soft)
     _name(call, name)
     return call
+
+
+def _check_kind(takes: Accepted, name: str, function: Callable[..., Any], parameter: str, value: Tensor | bool) -> None:
+    """Refuse what has no order, and what is something else than is due and would be taken for it."""
+    if isinstance(value, Tensor) and value.is_complex() and name not in _COMPLEX:
+        raise OptionError(message(name, f"{parameter} has dtype {value.dtype}, which has no order", "Use a real dtype"))
+    if is_wrong_kind(takes, parameter, value):
+        wrong = parameter if isinstance(value, Tensor) else f"{parameter}={value!r}"
+        kinds = _kinds(get_type_hints(function).get(parameter, Any))
+        legal = " or ".join(_LEGAL[kind] for kind in dict.fromkeys(kinds))
+        raise OptionError(message(name, f"{wrong} is of type {type(value).__name__}", legal and f"Use {legal}"))
 
 
 def _name(function: Any, name: str) -> None:
@@ -107,13 +125,6 @@ def _refusal(
 
 
 Arguments = Mapping[str, Any]
-
-
-def _complex(name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> SoftTorchError:
-    given = _bound(function, args, kwargs)
-    complex_ones = [(which, v.dtype) for which, v in given.items() if isinstance(v, Tensor) and v.is_complex()]
-    which, dtype = complex_ones[0] if complex_ones else ("an argument", "complex")
-    return OptionError(message(name, f"{which} has dtype {dtype}, which has no order", "Use a real dtype"))
 
 
 def _bound(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:

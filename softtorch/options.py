@@ -32,9 +32,13 @@ def resolve_mode(where: str, mode: str | Mode) -> Mode:
     return MODES[mode]
 
 
+LEAST_SOFTNESS = torch.finfo(torch.float32).tiny
+"""One that is smaller is 0, or has few digits, in the dtype that most is computed in."""
+
+
 def check_softness(where: str, softness: Tensor | float) -> None:
     """A softness is a positive finite number, or a floating tensor, whose contents are not looked at."""
-    if type(softness) is float and 0.0 < softness < math.inf:
+    if type(softness) is float and LEAST_SOFTNESS <= softness < math.inf:
         return
     if isinstance(softness, Tensor):
         if not softness.dtype.is_floating_point:
@@ -47,6 +51,11 @@ def check_softness(where: str, softness: Tensor | float) -> None:
     if not 0 < softness < math.inf:
         remedy = 'For the limit 0 use mode="hard"'
         raise OptionError(message(where, f"softness={softness} is not a positive number", "Use softness > 0", remedy))
+    if softness < LEAST_SOFTNESS:
+        wrong = f"softness={softness} is too small to divide by"
+        raise OptionError(
+            message(where, wrong, f"Use softness >= {LEAST_SOFTNESS:.2g}", 'For the limit 0 use mode="hard"')
+        )
 
 
 def row_softness(where: str, softness: Tensor | float, batch: tuple[int, ...]) -> Tensor | float:

@@ -19,6 +19,8 @@ from softtorch.kernels.numeric.standardize import Moments, bounds, moments, ordi
 from softtorch.modes import Mode
 
 _FAR = 1e8  # masks are also written with -1e9; so far apart, standardizing leaves the rest one number in float32
+_SMALL = 1e-20  # a softness below this part of a row's reach changes nothing but what overflows
+_MODEST = 1e-12  # above it that is so of all entries of moderate size
 _LARGE = 1e30  # sums of n times as much stay numbers
 _OFF = 16.0  # rows that lie farther from 0 than so many times their width are shifted to it where one may choose
 
@@ -140,8 +142,30 @@ def prepare(x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool) 
         return Keys(raw, raw, torch.zeros_like(raw, dtype=torch.int8), softness, mode)
     seen = raw.numel() > 0 and readable(raw)
     keys = _moderate(raw, softness, mode, standardize) if seen else None
-    if keys is not None:
+    return _bounded(_general(x, raw, softness, mode, standardize, seen) if keys is None else keys)
+
+
+def _bounded(keys: Keys) -> Keys:
+    """The keys with a softness beside which the entries are no infinities: the limit is reached long before."""
+    softness = keys.softness
+    if isinstance(softness, Tensor):
+        return replace(keys, softness=torch.maximum(softness, _least(keys)))
+    if softness > _MODEST and (keys.standardized or keys.moderate):
         return keys
+    least = _least(keys)
+    if keys.moderate and float(least.amax()) < softness:
+        return keys
+    return replace(keys, softness=least.clamp(min=softness))
+
+
+def _least(keys: Keys) -> Tensor:
+    """The least softness, (..., [1])."""
+    reach = keys.compared.detach().abs().amax(dim=-1, keepdim=True)
+    return _SMALL * reach.clamp(min=torch.finfo(reach.dtype).tiny / _SMALL)
+
+
+def _general(x: Tensor, raw: Tensor, softness: Tensor | float, mode: Mode, standardize: bool, seen: bool) -> Keys:
+    """Keys for entries of any kind; `raw` is x widened."""
     least, most = _bounds(x)
     level = (x.detach() >= most).to(torch.int8) - (x.detach() <= least).to(torch.int8)
     counted = level == 0

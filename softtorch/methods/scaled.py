@@ -21,8 +21,9 @@ def scaled(keys: Keys) -> Tensor:
     if keys.moderate:
         return y
     fixed, within = y.detach(), keys.level == 0
-    low = torch.where(within, fixed, torch.inf).amin(dim=-1, keepdim=True).clamp(max=0.0) - BEYOND
-    high = torch.where(within, fixed, -torch.inf).amax(dim=-1, keepdim=True).clamp(min=0.0) + BEYOND
+    # Twice as far out and BEYOND that: beside 1e20 it alone would be rounded away.
+    low = 2.0 * torch.where(within, fixed, torch.inf).amin(dim=-1, keepdim=True).clamp(max=0.0) - BEYOND
+    high = 2.0 * torch.where(within, fixed, -torch.inf).amax(dim=-1, keepdim=True).clamp(min=0.0) + BEYOND
     return torch.where(within, y, torch.where(keys.level > 0, high, low))
 
 

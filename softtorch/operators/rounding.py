@@ -20,6 +20,10 @@ __all__ = ["ceil", "floor", "fmod", "frac", "remainder", "round", "trunc"]
 Softness = Tensor | float
 
 
+MOST_NEIGHBORS = 100
+"""A softness by which more integers on either side count leaves no steps to see."""
+
+
 def round(
     x: Tensor,
     softness: Softness = 0.1,
@@ -266,4 +270,7 @@ def _trunc(curve: Mode, s: Softness, x: Tensor, steps: int) -> Tensor:
 def _check_radius(where: str, radius: int) -> int:
     if isinstance(radius, bool) or not isinstance(radius, int) or radius < 1:
         raise OptionError(message(where, f"neighbor_radius={radius!r} is no count", "Use an integer >= 1"))
+    if radius > MOST_NEIGHBORS:
+        wrong, why = f"neighbor_radius={radius} is too large", "A curve is summed for each of them"
+        raise OptionError(message(where, wrong, f"Use 1 <= neighbor_radius <= {MOST_NEIGHBORS}", why))
     return radius

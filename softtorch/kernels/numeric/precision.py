@@ -4,8 +4,13 @@ Half precision is computed in float32 and cast back at the very end; integers an
 dtype. Also the logarithm of a probability, with exact zeros at -inf and a finite gradient.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
+
+from softtorch.kernels.numeric.tracing import plain_operators_needed
+from softtorch.torch_private import Function
 
 _NARROW = (torch.float16, torch.bfloat16)
 
@@ -22,8 +27,31 @@ def computing_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def widened(x: Tensor) -> Tensor:
-    """`x` (any shape) in the dtype that arithmetic on it runs in."""
-    return x.to(computing_dtype(x.dtype))
+    """`x` (any shape) in the dtype that arithmetic on it runs in.
+
+    A gradient that is too large for the dtype of x becomes the largest one of it, not infinite.
+    """
+    if x.dtype not in _NARROW or not x.requires_grad or plain_operators_needed():
+        return x.to(computing_dtype(x.dtype))
+    wide: Tensor = _Widened.apply(x)
+    return wide
+
+
+class _Widened(Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.to(computing_dtype(x.dtype))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.dtype = inputs[0].dtype
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        most = torch.finfo(ctx.dtype).max
+        return grad.clamp(-most, most).to(ctx.dtype)
 
 
 def narrowed(result: Tensor, dtype: torch.dtype) -> Tensor:

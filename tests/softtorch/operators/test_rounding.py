@@ -78,7 +78,15 @@ def test_remainders_are_differentiable_in_both_operands():
         assert gradgradcheck(lambda x, y, fn=fn: fn(x, y) * weight, (x, y))
 
 
-@pytest.mark.parametrize("radius", [0, -1, 2.5, True])
+@pytest.mark.parametrize("radius", [101, 10_000_000])
+def test_a_radius_beyond_all_that_counts_is_an_error(radius):
+    with pytest.raises(
+        OptionError, match=rf"floor: neighbor_radius={radius} is too large\. Use 1 <= neighbor_radius <= 100"
+    ):
+        softtorch.floor(torch.zeros(2), neighbor_radius=radius)
+
+
+@pytest.mark.parametrize("radius", [0, -1, 2.5])
 def test_a_radius_that_is_no_count_is_an_error(radius):
     with pytest.raises(OptionError, match=f"round: neighbor_radius={radius} is no count. Use an integer >= 1"):
         softtorch.round(torch.ones(2), neighbor_radius=radius)
