@@ -46,7 +46,7 @@ OTHER_PLACES: dict[str, tuple[int, str, Callable[[tuple[Any, ...]], bool]]] = {
 
 
 class Accepted(NamedTuple):
-    """What a function takes, for checks at every call."""
+    """The arguments of a function, for checks at every call."""
 
     name: str
     parameters: tuple[str, ...]
@@ -57,7 +57,7 @@ class Accepted(NamedTuple):
 
 
 def accepted(name: str, function: Callable[..., Any]) -> Accepted:
-    """What the public function `name` takes by its signature."""
+    """The arguments of the public function `name`, by its signature."""
     hints = get_type_hints(function)
     parameters = inspect.signature(function).parameters
     listed = {known: _kinds(hints.get(known, Any)) for known in parameters}

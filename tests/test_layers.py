@@ -37,6 +37,7 @@ SOFTFX_ROOMS = (
 SOFTTORCH_ROOMS = (
     "softtorch.errors",
     "softtorch.shared",
+    "softtorch.torch_arguments",
     "softtorch.torch_private",
     "softtorch.kernels.numeric",
     "softtorch.kernels.pointwise",

@@ -1,4 +1,4 @@
-"""Operators that ask for few of n entries hold few vectors of n in memory, by every method that can, and never n x n."""
+"""Operators that ask for few of n entries hold few vectors of n, by every method that can, and never n x n."""
 
 from collections.abc import Callable
 
