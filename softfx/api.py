@@ -146,7 +146,7 @@ def written(
     subject = subject_of(_initialized(target, args, kwargs, in_place=False))
     program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, caller())
     report = make_report(subject.name, program.seen, sites, evidence, "eager")
-    return diffing.module_text(subject.name, rewrite(program, sites, evidence), sites, program.seen), report
+    return diffing.module_text(subject.name, diffing.drawn(program, sites, evidence), sites, program.seen), report
 
 
 def source(soft: Any) -> str:

@@ -34,7 +34,6 @@ from softfx.report.terminal import progress
 from softfx.report.words import counts_line, plural
 from softfx.rules import RULES, find
 from softfx.rules.rule import Rule
-from softfx.visible import visible
 
 __all__ = ["COMMANDS", "run"]
 
@@ -93,7 +92,7 @@ def _plot(arguments: argparse.Namespace) -> int:
             output.note(arguments, "no site found: there is nothing to draw")
             return 0
         output.print_gradients(arguments, passed)
-        figure = pictures.sites_figure(visible(arguments.target), passed)
+        figure = pictures.sites_figure(pictures.plain(arguments.target), passed)
     else:
         operator = operator_of(arguments.target, arguments.method)
         drawn = curves(operator, arguments.modes, arguments.softness, arguments.range)

@@ -13,21 +13,38 @@ from softfx.code.names import IMPORTS
 from softfx.code.print import Writer, constant_text, place_text
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.sites import Sites
-from softfx.errors import SpecError
+from softfx.errors import CaptureError, SoftfxError, SpecError
 from softfx.locations import Location
 from softfx.pipeline.rewrite import Rewritten, rewrite
 from softfx.pipeline.serialize import pack_structure
 
-__all__ = ["module_text", "unified"]
+__all__ = ["drawn", "module_text", "unified"]
 
 _AT = """def _at(module, path):
     return attrgetter(path)(module)
 """
 
 
+def drawn(program: Program, sites: Sites, evidence: Evidence) -> Rewritten:
+    """The softened call as one graph, for people to read; a program that no graph holds may have none.
+
+    Raises:
+        CaptureError: it has none; it runs softly all the same.
+    """
+    try:
+        return rewrite(program, sites, evidence)
+    except SoftfxError:
+        raise
+    except Exception as error:
+        raise CaptureError(
+            f"the softened call cannot be written as one graph: {type(error).__name__}: {error}. `softfx check` "
+            "reports what becomes of it, and softfx.soften runs it softly all the same, as the original Python."
+        ) from error
+
+
 def unified(program: Program, sites: Sites, evidence: Evidence) -> str:
     """The calls of a captured program before and after rewriting, as a unified diff."""
-    original, softened = program.graph, rewrite(program, sites, evidence).module.graph
+    original, softened = program.graph, drawn(program, sites, evidence).module.graph
     before, after = list(Writer(original).statements(original)), list(Writer(softened).statements(softened))
     lines = difflib.unified_diff(before, after, "original", "softened", lineterm="", n=2)
     return "\n".join(lines)

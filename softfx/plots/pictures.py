@@ -19,6 +19,7 @@ from softfx.plots.curves import Curve, Operator
 from softfx.plots.metering import Passed
 from softfx.report.record import SiteAction
 from softfx.report.words import ACTION_WORDS, short_path
+from softfx.visible import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -153,7 +154,12 @@ def _placed(norm: float, zero: float, infinite: float) -> float:
 def _row_label(passed: Passed) -> str:
     site = passed.site
     where = f"{short_path(site.file).rpartition('/')[2]}:{site.line}"
-    return f"{site.op}  {where}" + (f"  {site.module}" if site.module else "")
+    return plain(f"{site.op}  {where}" + (f"  {site.module}" if site.module else ""))
+
+
+def plain(text: str) -> str:
+    """The text of others as matplotlib draws it: without formulas, which two dollar signs would begin and end."""
+    return visible(text).replace("$", r"\$")
 
 
 def _legend(figure: Figure, axis: Axes, shown: Sequence[Passed]) -> None:

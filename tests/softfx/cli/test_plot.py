@@ -9,6 +9,7 @@ import pytest
 
 import softfx
 from softfx.cli import main
+from softfx.plots import pictures
 
 PNG = b"\x89PNG"
 
@@ -80,3 +81,7 @@ def test_a_model_without_sites_is_not_drawn(folder: Path, capsys: pytest.Capture
     assert main(["plot", "double.py:double", "--input", "5"]) == 0
     assert "nothing to draw" in capsys.readouterr().err
     assert not (folder / "double.png").exists()
+
+
+def test_a_name_with_dollar_signs_is_drawn_and_is_no_formula() -> None:
+    assert pictures.plain("a $\\frac$ \x1b b") == r"a \$\frac\$ \x1b b"

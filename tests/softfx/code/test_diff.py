@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 
 import softfx
+from softfx import api
+from softfx.code import diff as diffing
+from softfx.errors import CaptureError
 from softfx.report.words import short_path
 
 X = torch.tensor([0.3, 0.1, 0.7])
@@ -123,3 +126,13 @@ def test_a_program_that_selects_rows_is_drawn_without_their_values(
     assert diff == "" or diff.startswith("--- original\n+++ softened\n")
     if policy == "straight-through":
         assert torch.equal(softfx.soften(selecting, policy, example_inputs=inputs)(*inputs), selecting(*inputs))
+
+
+def test_a_call_that_cannot_be_written_is_told_as_one_that_runs_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: Any) -> Any:
+        raise IndexError("no such row")
+
+    monkeypatch.setattr(diffing, "rewrite", fails)
+    for call in (softfx.diff, api.written):
+        with pytest.raises(CaptureError, match="cannot be written as one graph: IndexError: no such row"):
+            call(program, "smooth", example_inputs=(X,))

@@ -51,9 +51,9 @@ def same(found: Any, expected: Any) -> bool:
 def test_the_written_module_of_a_program_is_the_softened_program(seed: int, policy: str) -> None:
     built = build(make(seed))
     inputs = built.inputs()
-    text, report = api.written(built.target(), policy, example_inputs=inputs)
+    text, _ = api.written(built.target(), policy, example_inputs=inputs)
     forward, target = executed(text), built.target()
-    if report.executor == "eager":
+    if "This is the path" in text:
         return  # one path of several, which may draw other numbers
     soft = softfx.soften(built.target(), policy, example_inputs=inputs, executor="eager", allow_unused=True)
     expected = outcome(soft, inputs, catch=True)
