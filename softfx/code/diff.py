@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from softfx.capture.program import Program, Seen
 from softfx.code.literals import comment, docstring, literal
-from softfx.code.names import IMPORTS
+from softfx.code.names import IMPORTS, module_of
 from softfx.code.print import Writer, constant_text, place_text
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.sites import Sites
@@ -76,7 +76,7 @@ def module_text(name: str, rewritten: Rewritten, sites: Sites, seen: Seen | None
     definitions = [_AT, forward + "\n"] if rewritten.attributes else [forward + "\n"]
     code = "\n\n".join([*(part + "\n" for part in parts), *definitions])
     title = "\n".join(docstring(_title(name, rewritten, sites, seen)))
-    return "\n".join([title, "", *_imports(code), code])
+    return "\n".join([title, "", *_imports(code, rewritten), code])
 
 
 def _title(name: str, rewritten: Rewritten, sites: Sites, seen: Seen | None) -> Iterator[str]:
@@ -101,7 +101,7 @@ def _places(rewritten: Rewritten, sites: Sites) -> Iterator[tuple[str, int]]:
     yield from ((site.location.file, site.location.line) for site in sites)
 
 
-def _imports(code: str) -> list[str]:
+def _imports(code: str, rewritten: Rewritten) -> list[str]:
     """The imports of the names that the code uses: Python's own, then packages, then softfx and the user's."""
     try:
         used = _names_in(ast.parse(code))
@@ -115,6 +115,9 @@ def _imports(code: str) -> list[str]:
         [IMPORTS[name] for name in ("softtorch",) if name in known]
         + ([f"from softfx.runtime import {', '.join(sorted(own))}"] if own else []),
     ]
+    called = [node.target for node in rewritten.module.graph.nodes if node.op == "call_function"]
+    modules = {module_of(func) for func in (*called, *rewritten.module.meta["constants"].values())}
+    groups[-1] += [f"import {module}" for module in sorted(filter(None, modules)) if f"{module}." in code]
     return [line for group in groups if group for line in (*group, "")]
 
 

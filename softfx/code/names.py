@@ -16,12 +16,13 @@ from torch import Tensor, fx
 
 import softtorch
 from softfx.capture.program import identifier
-from softfx.runtime import distributions, draws, guards, normalized, places, selections
+from softfx.runtime import counts, distributions, draws, guards, normalized, places, selections
 from softfx.torch_private import OpOverload, OpOverloadPacket
 
-__all__ = ["IMPORTS", "Names", "name_of"]
+__all__ = ["IMPORTS", "Names", "module_of", "name_of"]
 
 _RUNTIME = {
+    "counts": counts,
     "distributions": distributions,
     "draws": draws,
     "guards": guards,
@@ -97,6 +98,13 @@ def name_of(func: object) -> str | None:
     if not isinstance(module, str) or module == "__main__" or not _leads_to(module, path, func):
         return None
     return dotted(module, path)
+
+
+def module_of(func: object) -> str | None:
+    """The module that has to be imported before a function is reached by its name; None for those in `IMPORTS`."""
+    name, module = name_of(func), getattr(func, "__module__", None)
+    reached = name is not None and isinstance(module, str) and module.partition(".")[0] not in _RESERVED
+    return module if reached and name is not None and name.startswith(f"{module}.") else None
 
 
 def _leads_to(module: str, path: Iterable[str], func: object) -> bool:
