@@ -58,8 +58,10 @@ def test_the_written_module_of_a_program_is_the_softened_program(seed: int, poli
     soft = softfx.soften(built.target(), policy, example_inputs=inputs, executor="eager", allow_unused=True)
     expected = outcome(soft, inputs, catch=True)
     found = outcome(lambda *args: forward(target, *args), inputs, catch=True)
-    count = len(found.gradients)  # of the inputs: the target's parameters are beyond the function that is called
-    assert_same(found, Outcome(expected.results, expected.gradients[:count], expected.error))
+    assert_same(Outcome(found.results, error=found.error), Outcome(expected.results, error=expected.error))
+    if not built.program.is_special:  # which entries a NaN reaches on its way back is no matter of the text
+        count = len(found.gradients)  # of the inputs: the target's parameters are beyond the function that is called
+        assert_same(Outcome(gradients=found.gradients), Outcome(gradients=expected.gradients[:count]))
 
 
 # -- constants and operators -------------------------------------------------------------------------------------------
