@@ -34,9 +34,9 @@ def _one_hot(context: RuleContext, tensor: Soft, num_classes: int = -1) -> Shado
     return context.soft_bool(_distribution(context, tensor, classes))
 
 
-def _distribution(context: RuleContext, index: Soft, size: int) -> Tensor:
-    """A soft index as the probability of each position.  # -> (..., [size])"""
-    if isinstance(index, SoftIndex) and index.is_permutation and index.size == size:
+def _distribution(context: RuleContext, index: Soft, size: int, once: bool = False) -> Tensor:
+    """A soft index as the probability of each position; a permutation takes each `once`.  # -> (..., [size])"""
+    if once and isinstance(index, SoftIndex) and index.is_permutation and index.size == size:
         return context.call(places.covering, index.weights, index.distinct)
     if isinstance(index, SoftIndex) and index.support is None and index.size == size:
         return index.weights
@@ -110,7 +110,7 @@ def _scattered(
     if not isinstance(index, Soft):
         return _in_form(context, context.call(exact, data, dim, index, values), input, src)
     size = data.shape[dim]
-    p = _distribution(context, index, size)
+    p = _distribution(context, index, size, once=exact is torch.scatter)
     if not isinstance(values, Tensor):
         values = context.call(torch.full, p.shape[:-1], values, dtype=data.dtype, device=data.device)
     return _in_form(context, context.call(soft, data, dim, p, values), input, src)
@@ -130,7 +130,7 @@ def _rearranged(context: RuleContext, input: Tensor, dim: int, index: Soft, src:
     if not same or shape[axis] >= MOST_POINTS or input.dim() == 0:
         return _scattered(context, torch.scatter, softtorch.scatter, input, dim, index, src)
     weights, support = context.call(
-        distributions.rearranged, input, axis, _distribution(context, index, input.shape[axis]), src
+        distributions.rearranged, input, axis, _distribution(context, index, input.shape[axis], once=True), src
     )
     return context.soft_index(weights, support)
 
@@ -156,7 +156,7 @@ def put(
     size: the length of the axis that is indexed.  block: the axis of input[key] at which the index's axes begin.
     """
     weights, legal = positions(context, index, size)
-    if isinstance(index, SoftIndex) and index.is_permutation and index.size == size:
+    if not add and isinstance(index, SoftIndex) and index.is_permutation and index.size == size:
         weights = context.call(places.covering, weights, index.distinct)
     data, values = as_number(context, input, weights), as_number(context, value, weights)
     result = context.call(distributions.put, data, key, weights, legal, values, block, add)
