@@ -97,7 +97,7 @@ def _tensor_of(operand: Operand) -> Tensor | float:
 def on_integers(context: RuleContext, exact: Callable[..., Tensor], input: Operand, other: Operand) -> Soft | None:
     """`exact` of an index and a number, an integer tensor or another index, on the points; None where it has none."""
     softs = softs_in((input, other))
-    if context.hard.dtype is torch.bool or not all(isinstance(soft, SoftIndex | SoftBool) for soft in softs):
+    if not all(isinstance(soft, SoftIndex | SoftBool) for soft in softs) or context.hard.dtype is torch.bool:
         return None
     if context.hard.is_floating_point() and (exact not in _CLOSED or all(isinstance(soft, SoftBool) for soft in softs)):
         return None  # no integer, or a number will do
