@@ -45,15 +45,23 @@ class Backend(Protocol):
 
 
 class Direct:
-    """Calls are simply made; softness is read from the decision at each call."""
+    """Calls are simply made; softness is read from the decision at each call.
+
+    What softening adds to a block of torch.utils.checkpoint keeps its tensors: when it is made may differ between the
+    block's first run and the one in the backward pass, which are compared tensor by tensor.
+    """
 
     def run(self, func: Function, args: Args, kwargs: Kwargs) -> Result:
         return func(*args, **kwargs)
 
-    emit = run
+    def emit(self, func: Function, args: Args, kwargs: Kwargs) -> Result:
+        if not torch_private.in_checkpoint():
+            return func(*args, **kwargs)
+        with torch_private.tensors_kept():
+            return func(*args, **kwargs)
 
     def repeat(self, func: Function, args: Args, kwargs: Kwargs, like: Any = None) -> Result:
-        return func(*args, **kwargs)
+        return self.emit(func, args, kwargs)
 
     def template(self, result: Result) -> Result:
         return None

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from softfx import torch_private
 from softfx.interpreter import straight_through_idiom
 from softfx.interpreter.call import Call
 from softfx.interpreter.fast_path import FastPathCache, FunctionInfo, Outcome
@@ -33,18 +34,43 @@ __all__ = ["FastMode", "FullMode"]
 _BARE = frozenset({Tensor, torch.nn.Parameter})
 _WHOLE = (True,)  # that each operand holds whole numbers
 _gradients = torch.is_grad_enabled
+_hooks_of_saved_tensors = torch_private.hooks_of_saved_tensors
+
+
+# Called to run a function again that a block of torch.utils.checkpoint runs, on tensors of these facts.
+Resume = Callable[[Function, list[ValueFacts | None]], Function]
 
 
 class FullMode(HostMode):
-    """Every torch call goes through the interpreter."""
+    """Every torch call goes through the interpreter.
+
+    resume: makes of a function that is to be computed again in the backward pass one that runs as this run does.
+    """
+
+    resume: Resume | None = None
 
     def __init__(self, interpreter: Interpreter, where: Callable[[], Location]) -> None:
         super().__init__()
         self._interpreter = interpreter
         self._where = where
+        self._block: Any = None  # the record of the checkpointed block that was met last
 
     def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Result:
+        if _hooks_of_saved_tensors(True) is not None:
+            self._note_block()
         return self._fully(func, args, kwargs or {})
+
+    def _note_block(self) -> None:
+        """Let the block of torch.utils.checkpoint that runs now be computed again as it is computed now."""
+        block = torch_private.checkpoint_block()
+        if block is None or block is self._block or self.resume is None:
+            return
+        self._block = block
+        facts = [
+            self._interpreter.state.environment.facts(value) if isinstance(value, Tensor) else None
+            for value in torch_private.checkpoint_arguments()
+        ]
+        block.recompute_fn = self.resume(block.recompute_fn, facts)
 
     def _fully(self, func: Function, args: Args, kwargs: Kwargs) -> Result:
         if (body := inlined(func)) is not None:
@@ -71,6 +97,8 @@ class FastMode(FullMode):
         self._lookups = interpreter.state.lookups.entries
 
     def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Result:
+        if _hooks_of_saved_tensors(True) is not None:
+            self._note_block()
         try:
             info = self._functions[func]
         except (KeyError, TypeError):

@@ -7,7 +7,7 @@ Python. `Graph` runs the rewritten graph, for the signature that it was captured
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -30,7 +30,7 @@ from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.pipeline import serialize
 from softfx.pipeline.rewrite import Rewritten
 from softfx.pipeline.session import BOUNDARY, Session
-from softfx.values import Environment
+from softfx.values import Environment, ValueFacts
 
 __all__ = ["Eager", "Graph", "signature"]
 
@@ -97,7 +97,28 @@ class Eager:
 
         mode = FastMode(interpreter, self.cache, where) if fast else FullMode(interpreter, where)
         mode.owner = owner
+        if not state.planning:
+            mode.resume = partial(self._resumed, root, owner)
         return Session(mode, interpreter)
+
+    def _resumed(self, root: object, owner: object, function: Function, facts: list[ValueFacts | None]) -> Function:
+        """`function` for the backward pass, which computes a checkpointed block again: softened as before.
+
+        facts: those of its arguments in the first run.
+        """
+
+        def again(*args: Any) -> Result:
+            state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False)
+
+            def block() -> Result:
+                for value, known in zip(args, facts, strict=True):
+                    if known is not None:
+                        state.environment.set(value, known)
+                return function(*args)
+
+            return self._session(state, root, owner, fast=self.fast).call(block)
+
+        return again
 
 
 def signature(args: Args, kwargs: Kwargs) -> Args:

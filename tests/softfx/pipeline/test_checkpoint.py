@@ -1,0 +1,82 @@
+"""Blocks of torch.utils.checkpoint: computed again in the backward pass, they are softened as in the first run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+import softfx
+
+X = torch.tensor([0.3, 1.7, -0.6, 2.2])
+
+
+def rounded(block: Callable[..., Tensor], x: Tensor) -> Tensor:
+    return block(lambda z: z.round() * z, x)
+
+
+def behind_a_mask(block: Callable[..., Tensor], x: Tensor) -> Tensor:
+    mask = (x > 0).float()
+    return block(lambda m, z: (m * z).sort().values * z, mask, x)
+
+
+class Layers(nn.Module):
+    def __init__(self, block: Callable[..., Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = self.block(lambda z, layer=layer: layer(z).round() + z, x)
+        return x
+
+
+def layers(block: Callable[..., Tensor], x: Tensor) -> Tensor:
+    return Layers(block)(x)
+
+
+def recomputed(function: Callable[..., Tensor], *args: Tensor) -> Tensor:
+    return checkpoint(function, *args, use_reentrant=False)
+
+
+def plain(function: Callable[..., Tensor], *args: Tensor) -> Tensor:
+    return function(*args)
+
+
+@pytest.mark.parametrize("policy", ["gradients", "straight-through", "smooth"])
+@pytest.mark.parametrize("program", [rounded, behind_a_mask, layers])
+def test_a_checkpointed_block_has_the_values_and_gradients_of_the_block_itself(
+    program: Callable[..., Tensor], policy: str
+) -> None:
+    found = []
+    for block in (plain, recomputed):
+        x = X.clone().requires_grad_()
+        soft = softfx.soften(lambda x, block=block: program(block, x), policy, example_inputs=(x,))
+        out = soft(x)
+        found.append((out.detach(), *torch.autograd.grad(out.square().sum(), x)))
+    for expected, result in zip(*found, strict=True):
+        assert torch.equal(expected, result)
+    assert found[0][1].any()
+
+
+def test_a_softened_module_may_be_checkpointed_as_a_whole() -> None:
+    soft = softfx.soften(lambda x: x.round() * x.sort().values, example_inputs=(X,))
+    gradients = []
+    for reentrant in (None, False, True):
+        x = X.clone().requires_grad_()
+        out = soft(x) if reentrant is None else checkpoint(soft, x, use_reentrant=reentrant)
+        out.sum().backward()
+        gradients.append(x.grad)
+    assert torch.equal(gradients[0], gradients[1]) and torch.equal(gradients[0], gradients[2])
+
+
+def test_a_block_that_runs_without_gradients_first_is_kept_and_said_to_be() -> None:
+    x = X.clone().requires_grad_()
+    soft = softfx.soften(lambda x: checkpoint(torch.round, x, use_reentrant=True), example_inputs=(x,))
+    (site,) = soft.report.sites
+    assert site.action == "keep" and "CheckpointFunction" in site.reason
