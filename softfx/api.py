@@ -87,7 +87,8 @@ def soften(
     )
     soft = subject.softened(state)
     if rewritten is not None:
-        state.graph = Graph(rewritten, sites, signature(args, kwargs), soft)
+        reader = soft if isinstance(soft, torch.nn.Module) else subject.runs
+        state.graph = Graph(rewritten, sites, signature(args, kwargs), reader)
         state.replays = executor == "graph"
     return soft
 

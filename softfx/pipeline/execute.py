@@ -28,14 +28,12 @@ from softfx.interpreter.torch_mode import FastMode, FullMode
 from softfx.locations import Location, Place, locate, module_paths, resolve
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.pipeline import serialize
+from softfx.pipeline.reads import exact, same_reads, state_read
 from softfx.pipeline.rewrite import Rewritten
 from softfx.pipeline.session import BOUNDARY, Session
 from softfx.values import Environment, ValueFacts
 
 __all__ = ["Eager", "Graph", "signature"]
-
-# Compared by value: two of these that are equal are the same to a program.
-_VALUES = (int, float, complex, str, bytes, torch.dtype, torch.device)
 
 
 @dataclass
@@ -122,24 +120,36 @@ class Eager:
 
 
 def signature(args: Args, kwargs: Kwargs) -> Args:
-    """The facts that a captured graph was specialised to: structure, shapes, dtypes, devices and plain values."""
+    """The facts that a captured graph was specialised to, autocast and gradients among them.
+
+    They are the structure, shapes, strides, dtypes, devices and plain values with their types.
+    """
     leaves, structure = torch_private.flatten((args, kwargs))
-    described = [(tuple(leaf.shape), leaf.dtype, leaf.device) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-    return (structure, *described)
+    modes = tuple((torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda"))
+    return (structure, modes, *(_described(leaf) for leaf in leaves))
+
+
+def _described(leaf: object) -> object:
+    if not isinstance(leaf, Tensor):
+        return exact(leaf)
+    strides = leaf.stride() if leaf.layout is torch.strided else ()
+    return (tuple(leaf.shape), strides, leaf.dtype, leaf.device)
 
 
 class Graph:
     """The rewritten graph, for calls that it was captured for."""
 
-    def __init__(self, rewritten: Rewritten, sites: Sites, example: Args, root: object) -> None:
+    def __init__(self, rewritten: Rewritten, sites: Sites, example: Args, target: object) -> None:
+        self.target = target if callable(target) and not isinstance(target, nn.Module) else None  # of a function
         self.rewritten = rewritten
         self.sites = sites
         self.example = example
-        self._state = _state(root)
+        self._state: list[object] | None = state_read(target)
 
     def __getstate__(self) -> Kwargs:
+        """A copy has another state, so it runs the original Python, but for what a compiler makes of it."""
         structure, *leaves = self.example
-        return {**self.__dict__, "example": (serialize.pack_structure(structure), *leaves)}
+        return {**self.__dict__, "example": (serialize.pack_structure(structure), *leaves), "_state": None}
 
     def __setstate__(self, state: Kwargs) -> None:
         tree, *leaves = state["example"]
@@ -149,7 +159,9 @@ class Graph:
         """Return True if the graph is this call: same signature, and the module in the state it was captured in."""
         if signature(args, kwargs) != self.example:
             return False
-        return torch.compiler.is_compiling() or _same_state(self._state, _state(root))
+        if torch.compiler.is_compiling():
+            return True
+        return self._state is not None and same_reads(self._state, state_read(self.target if root is None else root))
 
     def __call__(self, root: object, args: Args, kwargs: Kwargs) -> Result:
         tensors = [leaf for leaf in torch_private.leaves((args, kwargs)) if isinstance(leaf, Tensor)]
@@ -157,29 +169,3 @@ class Graph:
         softness = [self.sites[site].softness for site in self.rewritten.softness]
         flat = self.rewritten.module(*tensors, *attributes, *softness)
         return torch_private.unflatten(list(flat), self.rewritten.result)
-
-
-def _state(root: object) -> list[object]:
-    """Everything of a module tree that Python code in it may branch on, but for its tensors."""
-    found: list[Any] = []
-    for module in root.modules() if isinstance(root, nn.Module) else ():
-        for key, value in module.__dict__.items():
-            if key not in ("_parameters", "_buffers", "_softfx"):
-                found.append(tuple(value.values()) if isinstance(value, dict) and key[0] == "_" else value)
-    return found
-
-
-def _same_state(before: list[object], after: list[object]) -> bool:
-    if len(before) != len(after):
-        return False
-    return all(_same(old, new) for old, new in zip(before, after, strict=True))
-
-
-def _same(old: object, new: object) -> bool:
-    if old is new:
-        return True
-    if type(old) is not type(new):
-        return False
-    if isinstance(old, tuple) and isinstance(new, tuple):
-        return _same_state(list(old), list(new))
-    return isinstance(old, _VALUES) and bool(old == new)

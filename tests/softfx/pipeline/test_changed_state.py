@@ -17,6 +17,7 @@ import softfx
 from tests.softfx.pipeline import changed_state
 from tests.softfx.pipeline.changed_state import KINDS, Model
 
+EXECUTORS = pytest.mark.parametrize("executor", ["auto", "graph", "eager"])
 X = torch.tensor([0.2, 0.7, 1.4, -0.3])
 
 
@@ -40,11 +41,15 @@ def built(kind: str) -> tuple[Model, Callable[[Any], None]]:
     return model, made.change
 
 
-@pytest.mark.parametrize("executor", ["auto", "eager"])
+@EXECUTORS
 @pytest.mark.parametrize("kind", KINDS)
 def test_state_that_changes_is_followed(kind: str, executor: str) -> None:
     model, change = built(kind)
-    soft = softfx.soften(model, example_inputs=(X,), executor=executor)
+    try:
+        soft = softfx.soften(model, example_inputs=(X,), executor=executor)
+    except softfx.CaptureError:
+        assert executor == "graph"
+        return
     assert bits(soft(X)) == bits(model(X))
     before = bits(model(X))
     change(soft)

@@ -1,0 +1,133 @@
+"""What the Python behind a target can read besides its arguments, as a list that two moments can be compared by.
+
+It is walked from the target: attributes at any depth, containers, classes, and of each function its code, its defaults,
+its closure and the globals that it names. Foreign objects are held by identity.
+"""
+
+from __future__ import annotations
+
+import os
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from softfx import torch_private as private
+
+__all__ = ["exact", "same_reads", "state_read"]
+
+_ATOMS = (bool, int, float, complex, str, bytes, type(None))
+_LIBRARIES = ("torch", "softfx", "softtorch", "builtins", "abc", "typing", "collections")
+_TENSORS = ("_parameters", "_buffers", "_softfx")
+
+
+def exact(value: object) -> object:
+    """A plain value with what tells it apart: 2 is not 2.0, nor True 1, nor 0.0 -0.0.
+
+    >>> exact(2) == exact(2.0), exact(0.0) == exact(-0.0), exact(1) == exact(1)
+    (False, False, True)
+    """
+    return (type(value), repr(value)) if isinstance(value, _ATOMS) else value
+
+
+def state_read(root: object) -> list[object]:
+    """Everything that code of `root`, a module or a function, may read; tensors by identity."""
+    return [torch.get_default_dtype(), *_walk(root, set())]
+
+
+def same_reads(before: list[object], after: list[object]) -> bool:
+    """Return True if two states are the same."""
+    if len(before) != len(after):
+        return False
+    return all(old is new or _equal(old, new) for old, new in zip(before, after, strict=True))
+
+
+def _equal(old: object, new: object) -> bool:
+    return isinstance(old, tuple | torch.dtype | torch.device) and type(old) is type(new) and old == new
+
+
+def _walk(value: Any, seen: set[int]) -> Iterator[object]:
+    if isinstance(value, _ATOMS):
+        yield exact(value)
+        return
+    yield value
+    if id(value) in seen or isinstance(value, Tensor):
+        return
+    seen.add(id(value))
+    for part in _parts(value):
+        yield from _walk(part, seen)
+
+
+def _parts(value: Any) -> Iterator[object]:
+    """What belongs to a value, in an order that does not depend on its contents."""
+    if isinstance(value, tuple | list):
+        yield len(value)
+        yield from value
+    elif isinstance(value, dict):
+        yield len(value)
+        for key, item in list(value.items()):
+            yield from (key, item)
+    elif isinstance(value, set | frozenset):
+        yield repr(sorted(map(repr, value)))
+    elif isinstance(value, types.FunctionType):
+        if not _is_library(value):
+            yield from _of_function(value)
+    elif isinstance(value, types.MethodType):
+        yield from (value.__func__, value.__self__)
+    elif isinstance(value, property):
+        yield value.fget
+    elif isinstance(value, staticmethod | classmethod):
+        yield value.__func__
+    elif isinstance(value, type):
+        if not _is_library(value):
+            yield from _entries({name: item for name, item in vars(value).items() if not name.startswith("__")})
+            yield from (vars(value).get("__call__"), *value.__bases__)
+    elif not isinstance(value, types.ModuleType) and isinstance(getattr(value, "__dict__", None), dict):
+        yield type(value)
+        yield from _entries({name: item for name, item in vars(value).items() if name not in _TENSORS})
+        if isinstance(value, nn.Module):  # which there are, of what form; their contents are fetched at each call
+            tables = private.module_tables(value)
+            yield repr([(name, _form(item)) for key in _TENSORS[:2] for name, item in tables[key].items()])
+
+
+def _form(tensor: Tensor | None) -> object:
+    """What code may ask of a tensor besides its elements."""
+    return None if tensor is None else (tensor.shape, tensor.dtype, tensor.device, tensor.requires_grad)
+
+
+def _entries(table: dict[str, object]) -> Iterator[object]:
+    yield len(table)
+    for name, item in table.items():
+        yield from (name, item)
+
+
+def _of_function(function: types.FunctionType) -> Iterator[object]:
+    yield from (function.__code__, function.__defaults__, function.__kwdefaults__)
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # it has no value yet
+            yield "empty"
+    names = set(_names(function.__code__))
+    if names & {"environ", "getenv"}:
+        yield repr(sorted(os.environ.items()))
+    for name in sorted(names & function.__globals__.keys()):
+        read = function.__globals__[name]
+        yield read
+        if isinstance(read, types.ModuleType) and not _is_library(read):
+            yield from (vars(read).get(attribute) for attribute in sorted(names & vars(read).keys()))
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    """The globals and attributes that code names, that of functions made in it included."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
+
+
+def _is_library(value: Any) -> bool:
+    name = value.__name__ if isinstance(value, types.ModuleType) else value.__module__
+    return str(name).partition(".")[0] in _LIBRARIES
