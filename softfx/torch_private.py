@@ -18,6 +18,8 @@ a function of its own and say what torch lacks without it.
 - torch._C._functorch.maybe_current_level: whether a torch.func transform is running.
 - torch.Tensor._version: how often a tensor was written in place. Autograd reads it; there is no public name.
 - torch.Tensor._base: the tensor that a view looks into. Autograd reads it; there is no public name.
+- torch.multiprocessing.reductions.StorageWeakRef, torch.UntypedStorage._cdata, torch._C._storage_Use_Count: which
+  tensors share memory, without keeping it. data_ptr() is 0 for fake tensors, and used again for other memory.
 - torch.Tensor._make_wrapper_subclass: a tensor with a shape and without data; documented for subclasses only by torch's
   own examples of __torch_dispatch__.
 - nn.Module.__dict__["_parameters"] and its like: a module must be copied and put back with everything it holds, hooks
@@ -48,6 +50,7 @@ from torch import Tensor, nn
 from torch._library.custom_ops import CustomOpDef
 from torch._ops import HigherOrderOperator, OpOverload, OpOverloadPacket
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules import module as module_calls
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
@@ -62,6 +65,7 @@ __all__ = [
     "OpOverload",
     "OpOverloadPacket",
     "PythonOnly",
+    "StorageReference",
     "TreeSpec",
     "base_of",
     "checkpoint_arguments",
@@ -71,6 +75,7 @@ __all__ = [
     "disabled_torch_function",
     "fake",
     "fake_mode_of",
+    "fake_on",
     "flatten",
     "forget_compiled",
     "function_modes",
@@ -81,12 +86,17 @@ __all__ = [
     "in_checkpoint",
     "in_transform",
     "is_compiled_in_place",
+    "is_gone",
+    "lay_on",
     "leaves",
     "library_operator",
     "may_compile",
     "module_tables",
     "python_call",
     "set_grad_enabled",
+    "shares_storage",
+    "storage_key",
+    "storage_reference",
     "tensors_kept",
     "uncompiled",
     "unflatten",
@@ -162,6 +172,47 @@ def base_of(tensor: Tensor) -> Tensor | None:
     return tensor._base
 
 
+StorageReference = StorageWeakRef
+
+
+def storage_key(tensor: Tensor) -> int | None:
+    """The identity of a tensor's memory; None for one without, as a wrapper subclass, or inside a transform.
+
+    >>> x = torch.zeros(2)
+    >>> storage_key(x) == storage_key(x[1:]), storage_key(x) == storage_key(x.clone())
+    (True, False)
+    """
+    if tensor.layout is not torch.strided or not torch._C._has_storage(tensor):
+        return None
+    try:
+        key: int = tensor.untyped_storage()._cdata
+        return key
+    except (NotImplementedError, RuntimeError):  # a tensor inside vmap or grad has none that can be asked for
+        return None
+
+
+def storage_reference(tensor: Tensor) -> StorageReference:
+    """A reference to a tensor's memory that does not keep it; its key stays its own for as long as the reference."""
+    return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]  # untyped in torch
+
+
+def is_gone(reference: StorageReference) -> bool:
+    """Return True if the memory referred to has been given back."""
+    return bool(reference.expired())  # type: ignore[no-untyped-call]  # untyped in torch
+
+
+def shares_storage(tensor: Tensor) -> bool:
+    """Return True if something besides `tensor` holds its memory: a view, a saved tensor.
+
+    >>> x = torch.zeros(2)
+    >>> before, view = shares_storage(x), x[1:]
+    >>> before, shares_storage(x)
+    (False, True)
+    """
+    memory = tensor.untyped_storage()
+    return torch._C._storage_Use_Count(memory._cdata) > 2  # itself, and `memory`
+
+
 def wrapper_subclass(kind: type[_T], like: Tensor) -> _T:
     """A tensor of the subclass `kind` with the shape, strides, dtype and device of another, and without data."""
     return Tensor._make_wrapper_subclass(kind, like.shape, like.stride(), dtype=like.dtype, device=like.device)
@@ -171,6 +222,20 @@ def fake(mode: FakeTensorMode, like: Tensor) -> Tensor:
     """A tensor without memory shaped like another: what torch.empty_strided gives under the mode, ten times sooner."""
     empty = torch.empty_strided(like.shape, like.stride(), dtype=like.dtype, device="meta")
     return cast(Tensor, FakeTensor(mode, empty, like.device))
+
+
+def fake_on(mode: FakeTensorMode, like: Tensor, memory: torch.UntypedStorage) -> Tensor:
+    """The same on given memory of device "meta": fake tensors share it as the tensors do that they stand for."""
+    empty = torch.empty(0, dtype=like.dtype, device="meta")
+    empty.set_(memory, like.storage_offset(), like.shape, like.stride())
+    return cast(Tensor, FakeTensor(mode, empty, like.device))
+
+
+def lay_on(tensor: Tensor, like: Tensor) -> None:
+    """Let a fake tensor lie where another one lies. To be called under their mode."""
+    if storage_key(tensor) is not None and storage_key(like) not in (None, storage_key(tensor)):
+        with torch.no_grad():
+            tensor.set_(like.untyped_storage(), like.storage_offset(), like.shape, like.stride())
 
 
 def fake_mode_of(value: object) -> FakeTensorMode | None:

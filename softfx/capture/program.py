@@ -248,6 +248,11 @@ class GraphBuilder:
                         part.meta["added"] = True
                     self._register(part, item)
 
+    def last_call(self) -> fx.Node:
+        """The call that was appended last."""
+        node: fx.Node = next(node for node in reversed(self.graph.nodes) if node.op == "call_function")
+        return node
+
     def output(self, leaves: Sequence[object]) -> None:
         """Return `leaves`, the call's result flattened."""
         returned = tuple(self.argument(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves)

@@ -54,6 +54,8 @@ class Recorder(HostMode):
         self.obstacles: dict[str, None] = {}
         self.dynamic: set[Any] = set()  # nodes that depend on an input, a parameter or a draw
         self.transformed = private.in_transform()
+        # The reference keeps a key from being used again for other memory.
+        self.memories: dict[int, tuple[private.StorageReference, torch.UntypedStorage]] = {}
         self.inference = torch.is_inference_mode_enabled()
         self.autocast = torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")
 
@@ -66,8 +68,13 @@ class Recorder(HostMode):
         self._meet((args, kwargs))
         self._preserve(spelled, args, kwargs)
         blockage = judged(func, spelled, args, kwargs)  # before a call in place has changed its operands
+        written = kwargs.get("out") if "out" in kwargs else args[0] if spelled.in_place and args else None
+        form = _form(written)
         result = func(*args, **kwargs)
         self._record(func, spelled, args, kwargs, result, blockage)
+        if form is not None and result is written and _form(result) != form:
+            node = self.builder.last_call()  # x.unsqueeze_(0): it has another form from here on
+            self.builder.bind(result, node)
         return result
 
     def _preserve(self, spelled: Spelled, args: Any, kwargs: Kwargs) -> None:
@@ -93,13 +100,25 @@ class Recorder(HostMode):
                 with self.fake:
                     dtype = torch.int32 if tree.is_quantized else tree.dtype
                     return torch.empty(tree.shape, dtype=dtype, device=tree.device)
-            empty = private.fake(self.fake, tree)
+            memory = self._memory(tree)
+            empty = private.fake(self.fake, tree) if memory is None else private.fake_on(self.fake, tree, memory)
             if private.in_transform():  # it would stop a tensor from being marked; and no graph is replayed then
                 return empty
             return empty.requires_grad_(tree.requires_grad and tree.is_leaf)
         if isinstance(tree, tuple | list) and not isinstance(tree, torch.Size):
             return [self.value(item) for item in tree]
         return tree
+
+    def _memory(self, tensor: Tensor) -> torch.UntypedStorage | None:
+        """The memory of a fake tensor, the same for tensors that share theirs."""
+        if private.storage_key(tensor) is None:
+            return None
+        reference = private.storage_reference(tensor)
+        if reference.cdata not in self.memories:
+            size = tensor.untyped_storage().nbytes()
+            empty = torch.empty(size, dtype=torch.uint8, device="meta")
+            self.memories[reference.cdata] = (reference, empty.untyped_storage())
+        return self.memories[reference.cdata][1]
 
     def _meet(self, tree: Any) -> None:
         """Give every tensor among the operands a node."""
@@ -304,6 +323,10 @@ def record(
         preserved.touched,
         preserved.written,
     )
+
+
+def _form(value: Any) -> Args | None:
+    return (tuple(value.shape), value.stride(), value.storage_offset()) if isinstance(value, Tensor) else None
 
 
 def _name(func: Function) -> str:

@@ -79,6 +79,8 @@ class Evidence:
         self.custom_functions = False  # a custom autograd.Function was met, through which no derivative is followed
         self.follows_all = False  # the derivative of every site was followed to wherever it goes
         self.blocks_to_lift: set[Location] = set()  # the no_grad blocks in which a site was met that is to be lifted
+        # The blocks and detachments that must not be lifted, each with where it writes what outlives the call.
+        self.to_leave: dict[tuple[str, Location], Location] = {}
 
     def of(self, site: int) -> SiteEvidence:
         """The observations of one site."""

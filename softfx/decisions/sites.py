@@ -144,8 +144,7 @@ class Sites:
         """Return True if the block entered, or the detachment made, at this place is lifted."""
         return Lift.at(place, what) in self._lifts
 
-    def lift(self, lifts: frozenset[Lift]) -> bool:
-        """Lift these from the next run on, and return True if any of them is new."""
-        new = not lifts <= self._lifts
-        self._lifts |= lifts
-        return new
+    def lift(self, lifts: frozenset[Lift], leave: frozenset[Lift] = frozenset()) -> bool:
+        """Lift these from the next run on, but for those to leave, and return True if anything changes."""
+        before, self._lifts = self._lifts, (self._lifts | lifts) - leave
+        return before != self._lifts

@@ -22,7 +22,9 @@ from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.torch_private import version_of
 from softfx.values import SelectedRows, Soft, SoftCount, SoftReal, ValueFacts
 
-__all__ = ["bind", "bind_kept_value", "bind_leaves", "operand", "result_for_caller"]
+__all__ = ["attach", "attach_leaves", "bind", "bind_kept_value", "bind_leaves", "operand", "result_for_caller"]
+
+_NO_SITES = frozenset[int]()
 
 
 def operand(context: CallContext, tensor: Tensor) -> Tensor | Soft:
@@ -99,6 +101,33 @@ def bind(context: CallContext, hard: Tensor, shadow: Result) -> Tensor:
     gradient_sites = context.sites | context.carried if state.tracks_gradients else frozenset[int]()
     unsoftened = None if context.exact or isinstance(soft, SoftReal) else hard
     environment.set(result, ValueFacts(True, soft, gradient_sites, integral, unsoftened, version_of(result)))
+    return result
+
+
+def attach_leaves(context: CallContext, result: Result, shadow: Result) -> Result:
+    """A result of moved elements, of which each leaf keeps its derivative as it is and its shadow beside it."""
+    if isinstance(result, Tensor):
+        return attach(context, result, shadow)
+    if not isinstance(shadow, tuple | list) or len(shadow) != len(result):
+        raise CannotSoften("its results and their shadows do not match")
+    return rebuilt(result, [attach_leaves(context, r, s) for r, s in zip(result, shadow, strict=True)])
+
+
+def attach(context: CallContext, result: Tensor, shadow: Result) -> Tensor:
+    """A tensor that the program has, with its shadow remembered."""
+    state = context.state
+    if not isinstance(shadow, Soft):
+        return result
+    if is_discrete(result):
+        shadow = _by_itself(context, result, shadow)
+    else:
+        state.evidence.reached_real(context.sites)
+    known = state.environment.facts(result)
+    sites = known.gradient_sites | context.sites if state.tracks_gradients and not is_discrete(result) else _NO_SITES
+    made = replace(
+        known, depends_on_source=True, soft=shadow, gradient_sites=sites, integral=known.integral or shadow.integral
+    )
+    state.environment.set(result, made)
     return result
 
 

@@ -14,10 +14,13 @@ from softfx.ops.calls import Args, Function, Kwargs, Options
 from softfx.ops.operation import Operation, Reads
 from softfx.ops.spelling import Spelled, arguments
 from softfx.rules.comparison import as_written
+from softfx.ops.trees import tensors_in
 from softfx.rules.rule import Rule
 from softfx.values import SelectedRows, Soft, SoftReal, ValueFacts
 
 __all__ = ["Call", "depends_on_source", "detached_at", "is_site", "refuses_gradients"]
+
+_NOTHING = ValueFacts(False)
 
 
 def depends_on_source(operation: Operation, facts: Sequence[ValueFacts]) -> bool:
@@ -59,6 +62,7 @@ class Call:
     has_real_shadow: a real operand runs beside its value (scope = "model").
     has_hard: softening has changed a real operand.
     blockage: why no derivative comes back from it, where no rule knows it.
+    written_facts: what was known of the tensor that it writes. Of one given as out= nothing is read.
     """
 
     func: Function
@@ -76,11 +80,15 @@ class Call:
     softs: list[Soft] = field(init=False)
     has_real_shadow: bool = field(init=False, default=False)
     has_hard: bool = field(init=False, default=False)
+    written_facts: ValueFacts = field(init=False)
 
     def __post_init__(self) -> None:
         self.operation = self.spelled.operation if self.rule is None else self.rule.operation
         self.written = self._target()
         self.softs = []
+        self.written_facts = _NOTHING
+        if self.written is not None:
+            self._note_written(self.written)
         for facts in self.facts:
             if isinstance(facts.soft, SoftReal):
                 self.has_real_shadow = True
@@ -141,6 +149,19 @@ class Call:
     def is_site(self) -> bool:
         """True if it needs a decision."""
         return self.rule is not None and is_site(self.rule, self.spelled, self.func, self.args, self.kwargs)
+
+    def _note_written(self, written: Tensor) -> None:
+        place = next((n for n, tensor in enumerate(self.tensors) if tensor is written), None)
+        if place is None:
+            return
+        self.written_facts = self.facts[place]
+        if self.kwargs.get("out") is written:
+            self.facts = [
+                ValueFacts(known.depends_on_source)
+                if tensor is written and number >= len(tensors_in(self.args))
+                else known
+                for number, (tensor, known) in enumerate(zip(self.tensors, self.facts, strict=True))
+            ]
 
     def _target(self) -> Tensor | None:
         in_place = self.spelled.in_place or (self.kwargs and self.kwargs.get("inplace"))

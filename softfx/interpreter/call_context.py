@@ -68,6 +68,7 @@ class CallContext:
     hard: the result of the original call.
     joined: the hard result with a derivative, where the rule has made that itself.
     carried: the sites whose derivative its real operands carry.
+    moved: the hard result is the program's own tensor, made by its own call.
     """
 
     state: RunState
@@ -79,6 +80,7 @@ class CallContext:
     estimate: Estimate | None = None
     joined: Tensor | None = None
     carried: frozenset[int] = frozenset()
+    moved: bool = False
 
     def is_integral(self, operand: Any) -> bool:
         if isinstance(operand, Soft):

@@ -17,16 +17,17 @@ from torch import Tensor
 from softfx.interpreter.call import Call, depends_on_source, detached_at
 from softfx.interpreter.call_context import counts_softly, is_integral, is_known_integral
 from softfx.interpreter.hard_values import defer, with_hard_operands
+from softfx.interpreter.native import repeat, run
 from softfx.interpreter.state import RunState
 from softfx.ops import integrality
-from softfx.ops.calls import Args, Kwargs, Options, Result
+from softfx.ops.calls import Args, Options, Result
 from softfx.ops.operation import Effect, Integral, Operation, Reads
-from softfx.ops.trees import map_tensors, rebuilt, tensors_in
+from softfx.ops.trees import rebuilt, tensors_in
 from softfx.rules.refusals import is_discrete
 from softfx.torch_private import version_of
 from softfx.values import ValueFacts
 
-__all__ = ["depends_on_arguments", "hard_call", "is_made_of_reals", "remember", "repeat", "result_facts", "run"]
+__all__ = ["depends_on_arguments", "hard_call", "is_made_of_reals", "remember", "result_facts"]
 
 _NO_SITES = frozenset[int]()
 _OF_OPERANDS = frozenset(Integral) - {Integral.NEVER, Integral.ALWAYS, Integral.OF_WHOLE_ARGUMENTS}
@@ -39,27 +40,6 @@ def hard_call(state: RunState, call: Call, loss: str = "") -> Result:
         zeros = state.backend.emit(torch.zeros_like, (result,), {})  # beside a soft write it is part of an average
         state.backend.emit(torch.Tensor.copy_, (result, zeros), {})
     return result
-
-
-def run(state: RunState, call: Call) -> Result:
-    """The result of the program's call, its operands without their derivative where torch insists on it."""
-    return state.backend.run(call.func, *_without_refused_gradients(state, call))
-
-
-def repeat(state: RunState, call: Call) -> Result:
-    """The result of another call than the program's, of the same shapes."""
-    return state.backend.repeat(call.func, *_without_refused_gradients(state, call))
-
-
-def _without_refused_gradients(state: RunState, call: Call) -> tuple[Args, Kwargs]:
-    if not call.refuses_gradients:
-        return call.args, call.kwargs
-    if call.blockage is not None and not state.sites.acts:  # the program's own error, if it differentiates this
-        return call.args, call.kwargs
-    if not any(facts.gradient_sites or facts.soft is not None for facts in call.facts) and state.tracks_gradients:
-        return call.args, call.kwargs
-    args, kwargs = map_tensors(lambda t: state.backend.emit(torch.detach, (t,), {}), (call.args, call.kwargs))
-    return args, kwargs
 
 
 def _decided_hard(state: RunState, call: Call) -> Result:

@@ -34,8 +34,8 @@ from torch import Tensor
 
 from softfx import torch_private
 from softfx.decisions.site import Decision, SiteKey
-from softfx.interpreter import indexed_update, straight_through_idiom
-from softfx.interpreter.binding import bind, operand, result_for_caller
+from softfx.interpreter import indexed_update, lifting, shared_storage, straight_through_idiom
+from softfx.interpreter.binding import attach, bind, operand, result_for_caller
 from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext
 from softfx.interpreter.copies import COPIES, copied, copy_values
@@ -52,7 +52,7 @@ from softfx.rules import rule_of_call
 from softfx.rules.rule import Barrier, Rule
 from softfx.rules.unruled import unruled
 from softfx.torch_private import version_of
-from softfx.values import ValueFacts
+from softfx.values import SoftReal, ValueFacts
 
 __all__ = ["Interpreter"]
 
@@ -93,12 +93,24 @@ class Interpreter:
         rule = rule_of_call(spelled, args, kwargs)
         if rule is not None and not self.state.sites.policy.considers(rule):
             rule = None
+        if self.state.storages.entries:
+            shared_storage.brought_up_to_date(self.state, tensors)
         facts = [self.state.environment.facts(tensor) for tensor in tensors]
         return self.interpret(Call(func, args, kwargs, tensors, facts, spelled, rule, locate))
 
     def interpret(self, call: Call) -> Result:
         """The result of a call whose operation and facts are known."""
-        result = self._interpret(call)
+        if self.state.planning and lifting.must_be_left(self.state, call):
+            with torch.no_grad():
+                result = hard_call(self.state, call)
+        else:
+            result = self._interpret(call)
+        if call.written is not None:
+            shared_storage.note_write(self.state, call)
+        if self.state.planning:
+            lifting.note_made(self.state, result)
+        if self.state.storages.entries:
+            shared_storage.note_results(self.state, result)
         if self.state.observer is not None:
             self.state.observer.after_call(self.state, call, result)
         return result
@@ -218,8 +230,11 @@ class Interpreter:
             return state.sites.replace(decision.kept(reason))
         if torch.is_grad_enabled():
             return decision
-        if decision.resolved.lift_no_grad and state.grad_mode.switched_off_at is not None:
-            state.evidence.blocks_to_lift.add(state.grad_mode.switched_off_at)
+        block = state.grad_mode.switched_off_at
+        if block is not None and ("no_grad", block) in state.evidence.to_leave:
+            return state.sites.replace(decision.kept(lifting.reason(state, block)))
+        if decision.resolved.lift_no_grad and block is not None:
+            state.evidence.blocks_to_lift.add(block)
             return decision
         reason = "inside a no_grad block of the program, which cuts its gradient; lift_no_grad = true lifts it"
         return state.sites.replace(decision.kept(reason))
@@ -230,7 +245,9 @@ class Interpreter:
         if not args[0] and torch.is_grad_enabled():
             state.grad_mode.switched_off_at = locate()
             if state.grad_mode.ambient and state.sites.lifts(state.grad_mode.switched_off_at):
+                state.grad_mode.lifted_at = state.grad_mode.switched_off_at
                 return None
+        state.grad_mode.lifted_at = None
         return state.backend.run(func, args, {})
 
     def _lifted_detachment(self, call: Call) -> Result:
@@ -238,6 +255,7 @@ class Interpreter:
         state, (tensor,), (facts,) = self.state, call.tensors, call.facts
         result = state.backend.emit(torch.Tensor.view_as, (tensor, tensor), {})
         state.environment.set(result, replace(facts, version=version_of(result)))
+        lifting.note_detachment(state, call, result)
         straight_through_idiom.note_alike(state, result, tensor)
         return result
 
@@ -245,6 +263,7 @@ class Interpreter:
         """scope = "model": a smooth call on real numbers that have shadows runs once more, on the shadows."""
         state = self.state
         hard = state.backend.run(call.func, call.args, call.kwargs)
+        moves = call.rule is not None and call.rule.moves
         if not isinstance(hard, Tensor) or not hard.is_floating_point() or call.written is not None:
             return remember(state, call, hard, "")
         softs = [facts.soft for facts in call.facts if facts.soft is not None]
@@ -252,8 +271,13 @@ class Interpreter:
         sites = frozenset[int]().union(*(soft.sites for soft in softs))
         context = CallContext(state, call.func, {}, exact, sites, hard, carried=call.carried_sites)
         args, kwargs = map_tensors(partial(operand, context), (call.args, call.kwargs))
-        return bind(context, hard, state.backend.emit(call.func, args, kwargs))
+        shadow = state.backend.emit(call.func, args, kwargs)
+        if moves:
+            return attach(context, remember(state, call, hard, ""), SoftReal(shadow, exact=exact, sites=sites))
+        return bind(context, hard, shadow)
 
     def result(self, value: Result) -> Result:
         """One of the program's results as its caller gets it."""
+        if self.state.storages.entries and isinstance(value, Tensor):
+            shared_storage.brought_up_to_date(self.state, [value])
         return result_for_caller(self.state, value)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from softfx.locations import Location
 from softfx.ops.calls import Args
 
-__all__ = ["Lookup", "Term"]
+__all__ = ["Foreign", "Lookup", "Term"]
 
 
 class Term(NamedTuple):
@@ -31,3 +32,16 @@ class Lookup:
     writes: int
     key: Args
     addend: Any = None
+
+
+@dataclass(eq=False)
+class Foreign:
+    """The storages, by their keys, of parameters, buffers, inputs and whatever else the call has not made itself.
+
+    made: those that it has made, which are kept so that no other storage takes their key.
+    detached: where a lifted detachment has given another name to a tensor there.
+    """
+
+    keys: set[int] = field(default_factory=set)
+    made: dict[int, Any] = field(default_factory=dict)
+    detached: dict[int, Location] = field(default_factory=dict)

@@ -14,12 +14,13 @@ import torch
 
 from softfx import ops
 from softfx.decisions.site import Decision
-from softfx.interpreter.binding import bind_kept_value, bind_leaves, operand
+from softfx.interpreter.binding import attach_leaves, bind_kept_value, bind_leaves, operand
 from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext, counts_softly, is_integral, options_of
-from softfx.interpreter.hard_call import hard_call, remember, repeat, run
+from softfx.interpreter.hard_call import hard_call, remember
 from softfx.interpreter.hard_values import hard_value, with_hard_operands
 from softfx.interpreter.indexed_update import addend
+from softfx.interpreter.native import detached, repeat, run, write_hard
 from softfx.interpreter.state import RunState
 from softfx.ops import integrality
 from softfx.ops.calls import Args, Function, Kwargs, Result
@@ -27,7 +28,7 @@ from softfx.ops.operation import Integral
 from softfx.ops.spelling import Spelled, arguments
 from softfx.ops.trees import map_tensors
 from softfx.rules import rule_of
-from softfx.rules.refusals import AS_NUMBER, CannotSoften
+from softfx.rules.refusals import AS_NUMBER, CannotSoften, is_discrete
 from softfx.rules.rows import RowRule
 from softfx.torch_private import version_of
 from softfx.values import Soft
@@ -95,6 +96,8 @@ def _refused(context: CallContext, call: Call, decision: Decision | None, reason
     state.evidence.lost(call.discrete_softs, call.name, call.location, reason)
     if decision is not None and decision.acts and not state.evidence.of(decision.id).reached_real:
         state.sites.replace(decision.blocked(reason))
+    if context.moved:
+        return context.hard
     if call.written is None and context.hard is not None and context.exact:
         return remember(state, call, context.hard, "")
     return hard_call(state, call)
@@ -103,6 +106,8 @@ def _refused(context: CallContext, call: Call, decision: Decision | None, reason
 def _computed(context: CallContext, call: Call, rows: RowRule | None) -> Result:
     """A call that writes nothing."""
     state = context.state
+    if rows is None and _moves_real_elements(call):
+        return _moved(context, call)
     unsoftened = with_hard_operands(state, call)
     keeps_value = call.rule is not None and call.rule.keeps_value and rows is None
     if keeps_value and unsoftened is call and not call.softs and not call.has_real_shadow:
@@ -112,10 +117,34 @@ def _computed(context: CallContext, call: Call, rows: RowRule | None) -> Result:
     return bind_leaves(context, context.hard, shadow)
 
 
+def _moves_real_elements(call: Call) -> bool:
+    """Return True if a call moves elements of real tensors, and its shadows are theirs.
+
+    Such tensors have the value that the program sees and the derivative of their shadow, and so has each element.
+    """
+    if call.rule is None or not call.rule.moves or call.is_site:  # a cast to integers decides
+        return False
+    softs = [t for t, facts in zip(call.tensors, call.facts, strict=True) if facts.soft is not None]
+    return bool(softs) and not any(map(is_discrete, softs))
+
+
+def _moved(context: CallContext, call: Call) -> Result:
+    """The program's own call on its own tensors, each result with its shadow: a view shares storage as it did."""
+    state = context.state
+    context.hard, context.moved = hard_call(state, call), True
+    if call.written is not None:  # x.unsqueeze_(0): the shadow to be moved is the one that it had before
+        state.environment.set(call.written, replace(state.environment.facts(call.written), soft=call.facts[0].soft))
+    return attach_leaves(context, context.hard, _shadow(context, call, call.args, None))
+
+
 def _written(context: CallContext, call: Call, rows: RowRule | None) -> Result:
     """An in-place call: computed beside its target, then copied into it, so that aliases see what they saw."""
+    if call.rule is not None and call.rule.moves and call.spelled.in_place:
+        return _moved(context, call)
     state, emit = context.state, context.state.backend.emit
     state.evidence.writes = True
+    if call.kwargs and call.kwargs.get("out") is not None:
+        return _written_out(context, call, rows)
     target, rest = call.args[0], map_tensors(partial(hard_value, state), call.args[1:])
     before = emit(torch.clone, (target,), {})
     state.environment.set(before, state.environment.facts(target))
@@ -132,6 +161,22 @@ def _written(context: CallContext, call: Call, rows: RowRule | None) -> Result:
     state.environment.set(target, replace(state.environment.facts(result), version=version_of(target)))
     state.forget(target)
     return target
+
+
+def _written_out(context: CallContext, call: Call, rows: RowRule | None) -> Result:
+    """A call with out=: made as it is, and what it gives softly is copied over that."""
+    state, target = context.state, call.written
+    assert target is not None
+    args, kwargs = map_tensors(partial(hard_value, state), (call.args, {**call.kwargs, "out": None}))
+    written = write_hard(state, call, detached(state, (args, kwargs)))
+    context.hard = state.backend.emit(torch.clone, (written,), {})
+    result = bind_leaves(context, context.hard, _shadow(context, call, call.args, rows))
+    if not is_discrete(target):
+        state.backend.emit(torch.Tensor.copy_, (written, result), {})
+    for tensor in (target, written):  # where a graph is written these are two, and the latter has the right shape
+        state.environment.set(tensor, replace(state.environment.facts(result), version=version_of(tensor)))
+    state.forget(target)
+    return written
 
 
 def _shadow(context: CallContext, call: Call, args: Args, rows: RowRule | None) -> Result:

@@ -11,19 +11,23 @@ from softfx.decisions.evidence import Evidence
 from softfx.decisions.sites import Sites
 from softfx.interpreter.backends import Backend
 from softfx.interpreter.observer import Observer
-from softfx.interpreter.records import Lookup, Term
+from softfx.interpreter.records import Foreign, Lookup, Term
 from softfx.locations import Location
-from softfx.values import Environment, TensorTable
+from softfx.values import Environment, Storages, TensorTable
 
 __all__ = ["GradMode", "RunState"]
 
 
 @dataclass
 class GradMode:
-    """The grad mode around the run, and the place where the program last switched gradients off."""
+    """The grad mode around the run, and the place where the program last switched gradients off.
+
+    lifted_at: where it did so for the block that runs now, if that is lifted.
+    """
 
     ambient: bool = field(default_factory=torch.is_grad_enabled)
     switched_off_at: Location | None = None
+    lifted_at: Location | None = None
 
     @property
     def is_switched_off(self) -> bool:
@@ -43,7 +47,10 @@ class RunState:
     environment: the facts of its tensors.
     sums: the few tensors that a tensor is the sum of, where that may be straight-through code of the program.
     lookups: where a tensor was looked up by a soft index, and what was added to it since.
+    storages: those that several tensors share and that were written softly.
+    seen: the number of the last write to such a storage that the facts of a tensor on it follow.
     writes: how many calls have written in place so far; tensors that are planned on count none of their own.
+    foreign: the storages of tensors that the call has not made itself, as planning meets them.
     observer: sees calls as they are made.
     met: the sites that a planning run met.
     """
@@ -57,7 +64,10 @@ class RunState:
     grad_mode: GradMode = field(default_factory=GradMode)
     sums: TensorTable[tuple[Term, ...]] = field(default_factory=TensorTable)
     lookups: TensorTable[Lookup] = field(default_factory=TensorTable)
+    storages: Storages = field(default_factory=Storages)
+    seen: TensorTable[int] = field(default_factory=TensorTable)
     writes: int = 0
+    foreign: Foreign = field(default_factory=Foreign)
     observer: Observer | None = None
     met: set[int] = field(default_factory=set)
 

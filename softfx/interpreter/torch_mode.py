@@ -22,11 +22,13 @@ from softfx.interpreter.hard_call import result_facts
 from softfx.interpreter.host import HostMode
 from softfx.interpreter.inline import inlined
 from softfx.interpreter.interpreter import Interpreter
+from softfx.interpreter.native import MANY_VIEWS
 from softfx.locations import Location
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.integrality import is_integral
+from softfx.ops.spelling import INDEX
 from softfx.ops.trees import ATOMS, tensors_in
-from softfx.values import ValueFacts
+from softfx.values import ValueFacts, facts_by_flag, is_written_constant
 
 __all__ = ["FastMode", "FullMode"]
 
@@ -95,6 +97,7 @@ class FastMode(FullMode):
         self._entries = self._environment.entries
         self._sums = interpreter.state.sums.entries
         self._lookups = interpreter.state.lookups.entries
+        self._storages = interpreter.state.storages.entries
 
     def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Result:
         if _hooks_of_saved_tensors(True) is not None:
@@ -107,6 +110,8 @@ class FastMode(FullMode):
         if info is None or not _gradients() or ((kwargs or info.becomes) and not info.fits(args, kwargs)):
             return self._fully(func, args, kwargs)
         if info.is_judged and info.is_open(func, args, kwargs):
+            return self._fully(func, args, kwargs)
+        if self._storages and self._state.storages.hold(tensors_in((args, kwargs))):
             return self._fully(func, args, kwargs)
         if info.is_simple and not (info.may_continue_sum and (self._sums or self._lookups)):
             for argument in (*args, *kwargs.values()) if kwargs else args:
@@ -124,6 +129,9 @@ class FastMode(FullMode):
         try:
             hash(func)
         except TypeError:  # nothing can be found of it again
+            return None
+        if self._state.evidence.writes and INDEX.of(func).operation in MANY_VIEWS:
+            self._functions[func] = None
             return None
         return self._cache.info(func, self._state.sites.policy)
 
@@ -167,8 +175,9 @@ class FastMode(FullMode):
         for argument in (*args, *kwargs.values()) if kwargs else args:
             if type(argument) not in ATOMS:
                 entry = self._entries.get(id(argument))
-                if entry is not None and entry[0]() is argument:
-                    facts.append(entry[1])
+                tensor = None if entry is None else entry[0]()
+                if entry is not None and tensor is not None and tensor is argument:
+                    facts.append(facts_by_flag(tensor) if is_written_constant(entry[1], tensor) else entry[1])
                 else:
                     facts.extend(map(self._environment.facts, tensors_in(argument)))
         return facts

@@ -131,10 +131,10 @@ def reduces(
 
 def orders(
     name: str, *spellings: str, rows: Rows = Rows.TOGETHER, integral: Integral = Integral.OF_INTEGRAL_OPERANDS,
-    shaped_by_data: ShapedByData = never,
+    effect: Effect = Effect.NONE, shaped_by_data: ShapedByData = never,
 ) -> Operation:  # fmt: skip
     """An operation that returns some of its elements, or their places, by their order."""
-    return _plain(name, spellings, integral, rows, shaped_by_data=shaped_by_data)
+    return _plain(name, spellings, integral, rows, effect=effect, shaped_by_data=shaped_by_data)
 
 
 # -- moving, selecting, writing ----------------------------------------------------------------------------------------
@@ -217,9 +217,9 @@ def branches(name: str, *spellings: str) -> Operation:
     return _plain(name, spellings, Integral.NEVER, Rows.TOGETHER, effect=Effect.BRANCHES)
 
 
-def shapes_by_data(name: str, *spellings: str, rows: Rows = Rows.TOGETHER) -> Operation:
+def shapes_by_data(name: str, *spellings: str, rows: Rows = Rows.TOGETHER, effect: Effect = Effect.NONE) -> Operation:
     """An operation whose result has a shape that depends on the elements of its operands."""
-    effect, integral = Effect.SHAPE_FROM_DATA, Integral.NEVER
+    effect, integral = effect | Effect.SHAPE_FROM_DATA, Integral.NEVER
     return _plain(name, spellings, integral, rows, effect=effect, shaped_by_data=always)
 
 

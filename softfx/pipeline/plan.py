@@ -35,7 +35,7 @@ def plan(program: Program, policy: Policy, trial: Callable[[Sites, Evidence], No
             trial(sites, evidence)
         else:
             rewrite(program, sites, evidence, planning=True)
-        pending = sites.lift(_lifts(sites, evidence))
+        pending = sites.lift(_lifts(sites, evidence), _to_leave(evidence))
     evidence.follows_all = _follows_all(program) and not (evidence.writes or evidence.custom_functions)
     settle(sites, evidence, range(len(sites)))
     evidence.follows_all = False  # what later calls meet was seen by no capture
@@ -53,7 +53,7 @@ def settle(sites: Sites, evidence: Evidence, met: Iterable[int]) -> None:
 
     Blocks and detachments that the policy allows to lift are lifted from the next run on.
     """
-    sites.lift(_lifts(sites, evidence))
+    sites.lift(_lifts(sites, evidence), _to_leave(evidence))
     for site in met:
         sites.replace(_settled(sites[site], evidence))
     _raise_for_blocked(sites)
@@ -66,14 +66,22 @@ def _lifts(sites: Sites, evidence: Evidence) -> frozenset[Lift]:
         seen = evidence.of(decision.id)
         if not decision.acts or seen.delivered:
             continue
-        if decision.resolved.lift_no_grad and seen.ends_without_gradients_at is not None:
-            found.add(Lift.at(seen.ends_without_gradients_at))
+        block = seen.ends_without_gradients_at
+        if decision.resolved.lift_no_grad and block is not None and ("no_grad", block) not in evidence.to_leave:
+            found.add(Lift.at(block))
             seen.ends_without_gradients_at = None
         if decision.resolved.lift_detach:
             places = (*seen.operands_detached_at, *((seen.detached_at,) if seen.detached_at else ()))
             found.update(Lift.at(place, "detach") for place in places)
             seen.operands_detached_at, seen.detached_at = frozenset(), None
     return frozenset(found)
+
+
+def _to_leave(evidence: Evidence) -> frozenset[Lift]:
+    """The blocks and detachments that write in place what outlives the call: they stay as they are."""
+    return frozenset(
+        Lift("detach" if what == "detach" else "no_grad", at.file, at.line) for what, at in evidence.to_leave
+    )
 
 
 def _settled(decision: Decision, evidence: Evidence) -> Decision:
@@ -94,11 +102,12 @@ def _settled(decision: Decision, evidence: Evidence) -> Decision:
         return kept
     block = seen.ends_without_gradients_at
     if block is not None and not seen.delivered and not decision.reason:
+        written = evidence.to_leave.get(("no_grad", block))
         where = f"{block.file}:{block.line}"
-        return replace(
-            decision,
-            reason=f"a no_grad block of the program ({where}) cuts what it reaches; lift_no_grad = true lifts it",
-        )
+        remedy = "lift_no_grad = true lifts it"
+        if written is not None:
+            remedy = f"it writes in place what outlives the call (line {written.line}), and such a block is not lifted"
+        return replace(decision, reason=f"a no_grad block of the program ({where}) cuts what it reaches; {remedy}")
     return decision
 
 

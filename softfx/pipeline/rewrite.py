@@ -198,10 +198,17 @@ class _Walk:
         location: Location = node.meta["location"]
         with self.writer.fake:
             result = self.interpreter.call(func, args, kwargs, lambda: location)
+            self._lay(result, node.meta["val"])
         if func is torch_private.set_grad_enabled and not self.writer.carried_out(node):
             self.lifted_blocks.append(node.name)
         self._note_meanings(result)
         return result
+
+    def _lay(self, result: Result, seen: Result) -> None:
+        """Let the tensors of a result share memory with those that its likes in the program share it with."""
+        for tensor, like in zip(tensors_in(result), tensors_in(seen), strict=False):
+            if tensor is not like and tensor.shape == like.shape and tensor.dtype == like.dtype:
+                torch_private.lay_on(tensor, like)
 
     def _note_meanings(self, result: Result) -> None:
         """Note what the tensors of a result stand for: to the program values, and beside them their shadows."""

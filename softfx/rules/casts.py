@@ -78,6 +78,7 @@ RULES = (
         soft="softtorch.trunc",
         relax=_relax,
         propagate=_propagate,
+        moves=True,
         is_site=_discretizes,
     ),
 )

@@ -276,7 +276,7 @@ def _in_form(context: RuleContext, result: Tensor, *operands: Operand) -> Shadow
 # -- records -----------------------------------------------------------------------------------------------------------
 
 
-def _rule(code: str, operation: Operation, propagate: RuleFunction, soft: str) -> Rule:
+def _rule(code: str, operation: Operation, propagate: RuleFunction, soft: str, *, moves: bool = False) -> Rule:
     """The record of an operation that indexes by a key."""
     return Rule(
         code,
@@ -288,11 +288,12 @@ def _rule(code: str, operation: Operation, propagate: RuleFunction, soft: str) -
         soft=soft,
         propagate=propagate,
         options=(),
+        moves=moves,
     )
 
 
 RULES = (
     _rule("SX510", ops.index_put, _index_put, "softtorch.scatter"),
-    _rule("SX511", ops.getitem, _getitem, "softtorch.take_along_dim"),
+    _rule("SX511", ops.getitem, _getitem, "softtorch.take_along_dim", moves=True),
     _rule("SX512", ops.setitem, _setitem, "softtorch.where"),
 )

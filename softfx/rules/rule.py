@@ -49,6 +49,8 @@ class Rule:
     options: the options of a policy that its soft form takes.
     drop_in: the soft form has the shape and dtype of the hard result.
     keeps_value: the soft form has the hard value, bit for bit: it stands in for the call itself.
+    moves: its result holds elements of its operands, each as it was. Of real tensors, which carry their derivative
+        themselves, the program's own call is made, so that a view stays a view.
     is_site(func, args, kwargs): whether a call needs a decision; None leaves it to the family.
     only_discrete: it is propagated only on tensors of integers or bools, or where two of its operands are soft: a
         product of matrices costs too much to be made twice if one factor alone is soft, and its derivative is right
@@ -73,6 +75,7 @@ class Rule:
     options: tuple[str, ...] = ("softness", "mode")
     drop_in: bool = False
     keeps_value: bool = False
+    moves: bool = False
     is_site: Callable[[Function, Args, Kwargs], bool] | None = None
     only_discrete: bool = False
     estimators: Mapping[str, Estimate] = field(default_factory=dict)

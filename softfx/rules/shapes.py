@@ -67,6 +67,11 @@ def _same(context: RuleContext, input: Soft, *args: object, **kwargs: object) ->
     return context.like(input, context.call(out_of_place(context), input.tensor, *args, **kwargs))
 
 
+def _unchanged(context: RuleContext, input: Soft, *args: object, **kwargs: object) -> Shadow:
+    """The propagation of what changes nothing of the elements, nor of their shadow."""
+    return input
+
+
 def _detached(context: RuleContext, input: Soft) -> Shadow:
     """The same for those that stop the derivative: they stop the shadow's too."""
     return context.like(input, context.call(torch.detach, input.tensor))
@@ -150,6 +155,7 @@ def _rule(code: str, operation: Operation, propagate: RuleFunction) -> Rule:
         soft=f"torch.{operation.name}",
         propagate=propagate,
         options=(),
+        moves=True,
     )
 
 
@@ -202,7 +208,7 @@ RULES = (
     _rule("SX764", ops.data, _detached),
     _rule("SX765", ops.cpu, _same),
     _rule("SX766", ops.cuda, _same),
-    _rule("SX767", ops.requires_grad_, _same),
+    _rule("SX767", ops.requires_grad_, _unchanged),
     _rule("SX768", ops.pin_memory, _same),
     _rule("SX769", ops.alias, _same),
     _rule("SX770", ops.resolve_neg, _same),

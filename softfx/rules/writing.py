@@ -205,6 +205,27 @@ def _index_fill(context: RuleContext, input: TensorOrSoft, dim: int, index: Tens
     return _in_form(context, context.call(torch.index_fill, data, dim, index, filler), input, value)
 
 
+def _copy(context: RuleContext, input: TensorOrSoft, src: Operand, non_blocking: bool = False) -> Shadow:
+    """What is written over a whole tensor: the shadow of that, in the type of the tensor."""
+    shape = tuple(context.hard.shape)
+    if not isinstance(src, Soft):
+        if is_discrete(context.hard):  # nothing soft is left
+            return None
+        if not isinstance(src, Tensor):
+            return counted(context, context.call(torch.full_like, context.hard, src), src)
+        return counted(context, context.call(Tensor.expand, as_number(context, src, context.hard), shape), src)
+    if context.hard.dtype is torch.bool:
+        return context.soft_bool(context.call(Tensor.expand, src.truth(context.call), shape))
+    if context.hard.is_floating_point():
+        return counted(context, context.call(Tensor.expand, as_number(context, src, context.hard), shape), src)
+    axes = (src.tensor.shape[-1],) if isinstance(src, SoftIndex) else ()
+    return context.like(src, context.call(Tensor.expand, src.tensor, (*shape, *axes)))
+
+
+def _zero(context: RuleContext, input: TensorOrSoft) -> Shadow:
+    return _copy(context, input, 0)
+
+
 def _bincount(
     context: RuleContext, input: TensorOrSoft, weights: TensorOrSoft | None = None, minlength: int = 0
 ) -> Shadow:
@@ -233,4 +254,7 @@ RULES: tuple[Rule, ...] = (
     selecting("SX518", ops.index_copy, _index_write(False), "softtorch.scatter"),
     selecting("SX519", ops.index_fill, _index_fill, "softtorch.scatter"),
     selecting("SX520", ops.bincount, _bincount, "softtorch.bincount"),
+    selecting("SX521", ops.copy_, _copy, "torch.Tensor.copy_"),
+    selecting("SX522", ops.fill, _copy, "torch.fill"),
+    selecting("SX523", ops.zero_, _zero, "torch.zeros_like"),
 )

@@ -2,7 +2,8 @@
 
 from softfx.values.domains import Emit, SelectedRows, Soft, SoftBool, SoftCount, SoftIndex, SoftReal, SoftSum, Term
 from softfx.values.environment import Environment, TensorTable
-from softfx.values.facts import FactStore, HardHandle, ValueFacts
+from softfx.values.facts import FactStore, HardHandle, ValueFacts, facts_by_flag, is_written_constant
+from softfx.values.storages import SharedStorage, Storages, Write
 
 __all__ = [
     "Emit",
@@ -10,13 +11,18 @@ __all__ = [
     "FactStore",
     "HardHandle",
     "SelectedRows",
+    "SharedStorage",
     "Soft",
     "SoftBool",
     "SoftCount",
     "SoftIndex",
     "SoftReal",
     "SoftSum",
+    "Storages",
     "TensorTable",
     "Term",
     "ValueFacts",
+    "Write",
+    "facts_by_flag",
+    "is_written_constant",
 ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Generic, TypeVar
 
 from torch import Tensor
 
-from softfx.values.facts import FactStore, ValueFacts, facts_by_flag
+from softfx.values.facts import FactStore, ValueFacts, facts_by_flag, is_written_constant
 
 __all__ = ["Environment", "TensorTable"]
 
@@ -47,12 +48,13 @@ class Environment(TensorTable[ValueFacts]):
 
     def __init__(self, store: FactStore | None = None) -> None:
         super().__init__()
+        self._shadowed: dict[int, weakref.ref[Tensor]] = {}
         self.store = FactStore() if store is None else store
 
     def facts(self, tensor: Tensor) -> ValueFacts:
         """The facts of a tensor; where nothing is remembered, those that its flag and dtype give."""
         entry = self.entries.get(id(tensor))
-        if entry is not None and entry[0]() is tensor:
+        if entry is not None and entry[0]() is tensor and not is_written_constant(entry[1], tensor):
             return entry[1]
         return facts_by_flag(tensor)
 
@@ -60,10 +62,20 @@ class Environment(TensorTable[ValueFacts]):
         """Remember the facts of a tensor; one of integers or bools is integral in any case."""
         if value.holds_tensors:
             super().set(tensor, value)
+            self._shadowed[id(tensor)] = self.entries[id(tensor)][0]
             return
         if not value.integral and not (tensor.is_floating_point() or tensor.is_complex()):
             value = replace(value, integral=True)
         self.share(tensor, self.store.shared(value))
+
+    def shadowed(self) -> Iterator[Tensor]:
+        """The tensors beside which tensors are remembered: a shadow, a hard value."""
+        for key in list(self._shadowed):
+            tensor = self._shadowed[key]()
+            if tensor is None or not self.facts(tensor).holds_tensors:
+                del self._shadowed[key]
+            else:
+                yield tensor
 
     def share(self, tensor: Tensor, facts: ValueFacts) -> None:
         """`set` for a record of the store, which holds no tensors: the entry may outlive its tensor."""

@@ -11,7 +11,16 @@ from softfx.locations import Location
 from softfx.ops.calls import Args
 from softfx.values.domains import Soft
 
-__all__ = ["CONSTANT", "INTEGERS", "SOURCE", "FactStore", "HardHandle", "ValueFacts", "facts_by_flag"]
+__all__ = [
+    "CONSTANT",
+    "INTEGERS",
+    "SOURCE",
+    "FactStore",
+    "HardHandle",
+    "ValueFacts",
+    "facts_by_flag",
+    "is_written_constant",
+]
 
 
 class HardHandle(Protocol):
@@ -61,6 +70,14 @@ def facts_by_flag(tensor: Tensor) -> ValueFacts:
     if tensor.requires_grad:
         return SOURCE
     return CONSTANT if tensor.is_floating_point() or tensor.is_complex() else INTEGERS
+
+
+def is_written_constant(facts: ValueFacts, tensor: Tensor) -> bool:
+    """Return True for a tensor that was a constant, and requires a gradient since it was written through a view.
+
+    A leaf that the program itself makes require a gradient is a source, too.
+    """
+    return not facts.depends_on_source and tensor.requires_grad
 
 
 class FactStore:

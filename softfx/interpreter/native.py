@@ -1,0 +1,162 @@
+"""The program's own call, on tensors to which softening has given a derivative that they do not have in the original.
+
+torch refuses some calls on tensors that require a gradient: integer results, out=, writes into one of several views
+that one call returned, requires_grad_. In the original none of these operands requires one, so that the call is legal;
+here it is made in a form that torch takes, with the same values and the same sharing of storage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softfx import ops
+from softfx.interpreter.call import Call
+from softfx.interpreter.state import RunState
+from softfx.ops.calls import Args, Kwargs, Result
+from softfx.ops.operation import Effect, Operation
+from softfx.ops.trees import map_tensors, tensors_in
+from softfx.rules.refusals import is_discrete
+
+__all__ = ["MANY_VIEWS", "detached", "repeat", "run", "write_hard", "written_out"]
+
+# Calls that return several views of one tensor: torch takes no write into these where a derivative is recorded.
+_SPLITS = (ops.split, ops.chunk, ops.tensor_split, ops.split_with_sizes, ops.hsplit, ops.vsplit)
+MANY_VIEWS = frozenset({ops.unbind, *_SPLITS})
+
+
+def run(state: RunState, call: Call) -> Result:
+    """The result of the program's call, its operands without their derivative where torch insists on it."""
+    if call.kwargs and _refuses_out(call):
+        return written_out(state, call)
+    if call.spelled.in_place and call.written_facts.soft is not None and torch.is_grad_enabled():
+        moves = call.rule is not None and call.rule.moves
+        if not moves and not is_discrete(call.written):
+            return _written_beside(state, call)
+    if call.operation is ops.requires_grad_ and _is_softened(call):
+        return call.args[0]
+    result = state.backend.run(call.func, *_without_refused_gradients(state, call))
+    if state.evidence.writes and call.operation in MANY_VIEWS:
+        return _one_by_one(state, call, result)
+    return result
+
+
+def repeat(state: RunState, call: Call) -> Result:
+    """The result of another call than the program's, of the same shapes."""
+    return state.backend.repeat(call.func, *_without_refused_gradients(state, call))
+
+
+def _without_refused_gradients(state: RunState, call: Call) -> tuple[Args, Kwargs]:
+    if not call.refuses_gradients:
+        return call.args, call.kwargs
+    if call.blockage is not None and not state.sites.acts:  # the program's own error, if it differentiates this
+        return call.args, call.kwargs
+    if not any(facts.gradient_sites or facts.soft is not None for facts in call.facts) and state.tracks_gradients:
+        return call.args, call.kwargs
+    return detached(state, (call.args, call.kwargs))
+
+
+def detached(state: RunState, arguments: tuple[Args, Kwargs]) -> tuple[Args, Kwargs]:
+    """Arguments whose tensors are without their derivative."""
+    args, kwargs = map_tensors(lambda tensor: state.backend.emit(torch.detach, (tensor,), {}), arguments)
+    return args, kwargs
+
+
+# -- out= --------------------------------------------------------------------------------------------------------------
+
+
+def _refuses_out(call: Call) -> bool:
+    """Return True for a call with out= that may concern a derivative, which torch does not record there."""
+    return call.kwargs.get("out") is not None and torch.is_grad_enabled() and call.depends_on_source
+
+
+def written_out(state: RunState, call: Call) -> Result:
+    """A call with out=: made as it is on what has no derivative, and once more for the derivative of real results."""
+    emit = state.backend.emit
+    out = write_hard(state, call, detached(state, (call.args, {**call.kwargs, "out": None})))
+    state.evidence.writes = True
+    if not (call.operation.effect & (Effect.DRAWS | Effect.MAY_DRAW)):
+        real = emit(call.func, call.args, {key: value for key, value in call.kwargs.items() if key != "out"})
+        for target, result in zip(tensors_in(out), tensors_in(real), strict=True):
+            if not is_discrete(target) and not is_discrete(result):
+                emit(torch.Tensor.copy_, (target, result), {})
+    return out
+
+
+def write_hard(state: RunState, call: Call, arguments: tuple[Args, Kwargs]) -> Result:
+    """Make a call with out= on these arguments, which have no derivative; the tensors that it has written."""
+    args, kwargs = arguments
+    aliased = False
+
+    def without_derivative(target: Tensor) -> Tensor:
+        # A tensor that was written before may have a derivative; one that is resized must not be an alias.
+        nonlocal aliased
+        written = target.requires_grad or state.environment.facts(target).depends_on_source
+        if is_discrete(target) or not written:
+            return target
+        aliased = True
+        alias: Tensor = state.backend.emit(torch.detach, (target,), {})
+        return alias
+
+    out = map_tensors(without_derivative, call.kwargs["out"])
+    result = state.backend.run(call.func, args, {**kwargs, "out": out})
+    return call.kwargs["out"] if aliased else result
+
+
+def _written_beside(state: RunState, call: Call) -> Result:
+    """A write made on copies and copied over: the backward pass may keep these, and the program write once more."""
+    copies: dict[int, Tensor] = {}
+
+    def copied(tensor: Tensor) -> Tensor:
+        if id(tensor) not in copies:
+            copies[id(tensor)] = state.backend.emit(torch.clone, (tensor,), {})
+        return copies[id(tensor)]
+
+    rest, kwargs = map_tensors(copied, (call.args[1:], call.kwargs))
+    target: Tensor = call.args[0]
+    scratch: Tensor = state.backend.emit(torch.clone, (target,), {})
+    state.backend.emit(call.func, (scratch, *rest), kwargs)
+    state.backend.emit(torch.Tensor.copy_, (target, scratch), {})
+    return None if call.operation is ops.setitem else target
+
+
+# -- several views of one tensor ---------------------------------------------------------------------------------------
+
+
+def _one_by_one(state: RunState, call: Call, views: Sequence[Tensor]) -> Result:
+    """The same views, each made by a call of its own, so that they can be written."""
+    source = call.tensors[0]
+    if is_discrete(source) or not torch.is_grad_enabled() or not call.depends_on_source:
+        return views
+    dim, start, made = _axis(call.operation, call, source), 0, []
+    for number, view in enumerate(views):
+        if call.operation is ops.unbind:
+            made.append(state.backend.emit(torch.select, (source, dim, number), {}))
+            continue
+        made.append(state.backend.emit(torch.narrow, (source, dim, start, view.shape[dim]), {}))
+        start += view.shape[dim]
+    return tuple(made)
+
+
+def _axis(operation: Operation, call: Call, source: Tensor) -> int:
+    """The axis along which a call takes its operand apart."""
+    if operation is ops.vsplit:
+        return 0
+    if operation is ops.hsplit:
+        return min(1, source.dim() - 1)
+    place = 1 if operation is ops.unbind else 2
+    axis: Any = call.args[place] if len(call.args) > place else call.kwargs.get("dim", 0)
+    return int(axis)
+
+
+# -- requires_grad_ ----------------------------------------------------------------------------------------------------
+
+
+def _is_softened(call: Call) -> bool:
+    """Return True if it is softening that has made the operand of requires_grad_(False) no leaf."""
+    wanted = next(iter((*call.args[1:], *call.kwargs.values())), True)
+    tensor = call.tensors[0]
+    return not wanted and (is_discrete(tensor) or not tensor.is_leaf)

@@ -1,0 +1,66 @@
+"""Shadows of tensors that share storage: what one tensor was written, as another one sees it.
+
+A tensor lies in its storage by its size, its strides and its offset: its geometry. All functions take and return
+tensors, on any device, and differentiable; shadows may have axes of weights after those of their tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+__all__ = ["Geometry", "overlaid", "overwritten", "positions"]
+
+Geometry: TypeAlias = tuple[Sequence[int], Sequence[int], int]
+
+
+def positions(geometry: Geometry, device: torch.device | None = None) -> Tensor:
+    """The place in its storage of every element of a tensor.  # -> (...) int64
+
+    >>> positions(((2, 2), (1, 3), 5))
+    tensor([[5, 8],
+            [6, 9]])
+    """
+    size, stride, offset = geometry
+    places = torch.full((), offset, dtype=torch.int64, device=device)
+    for length, step in zip(size, stride, strict=True):
+        places = places.unsqueeze(-1) + torch.arange(length, device=device) * step
+    return places
+
+
+def overlaid(base: Tensor, part: Tensor, place: Geometry, part_place: Geometry) -> Tensor:
+    """`base`, but for the elements that `part` holds as well, which are `part`'s.
+
+    place, part_place: the geometries of the tensors that `base` and `part` stand for.
+    # (..., [n]), (***, [n]) -> (..., [n])
+
+    >>> overlaid(torch.zeros(4), torch.tensor([7.0, 8.0]), ((4,), (1,), 0), ((2,), (2,), 1))
+    tensor([0., 7., 0., 8.])
+    """
+    shared, source = _shared(place, part_place, base.device)
+    weights = base.shape[len(place[0]) :]
+    values = part.reshape(-1, *weights)[source.flatten()].reshape(base.shape)
+    return torch.where(shared.reshape(*shared.shape, *(1,) * len(weights)), values.to(base.dtype), base)
+
+
+def overwritten(base: Tensor, hard: Tensor, place: Geometry, part_place: Geometry) -> Tensor:
+    """`base`, but for the elements that another tensor holds as well, which are those of `hard`.
+
+    # (..., [n]), (..., [n]) -> (..., [n])
+
+    >>> overwritten(torch.zeros(4), torch.ones(4), ((4,), (1,), 0), ((2,), (2,), 1))
+    tensor([0., 1., 0., 1.])
+    """
+    shared, _ = _shared(place, part_place, base.device)
+    return torch.where(shared.reshape(*shared.shape, *(1,) * (base.dim() - shared.dim())), hard.to(base.dtype), base)
+
+
+def _shared(place: Geometry, part_place: Geometry, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Which elements of one tensor another holds, and the number of each among the elements of that one.  # (...) x2"""
+    own, theirs = positions(place, device), positions(part_place, device).flatten()
+    ordered, order = theirs.sort()
+    found = torch.searchsorted(ordered, own.contiguous()).clamp(max=len(ordered) - 1)
+    return ordered[found] == own, order[found]
