@@ -5,7 +5,8 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
@@ -29,18 +30,20 @@ class TensorTable(Generic[_T]):
 
     def set(self, tensor: Tensor, value: _T) -> None:
         """Remember `value` of a tensor for as long as the tensor lives."""
-        key = id(tensor)
-        self.entries[key] = (weakref.ref(tensor, lambda dead: self._forget(key, dead)), value)
+        self.entries[id(tensor)] = (weakref.ref(tensor, partial(_forget, weakref.ref(self), id(tensor))), value)
 
     def discard(self, tensor: Tensor) -> None:
         """Forget the entry of a tensor, if there is one."""
         if self.entries:
             self.entries.pop(id(tensor), None)
 
-    def _forget(self, key: int, dead: weakref.ref[Tensor]) -> None:
-        entry = self.entries.get(key)
-        if entry is not None and entry[0] is dead:
-            del self.entries[key]
+
+def _forget(table: weakref.ref[TensorTable[Any]], key: int, dead: weakref.ref[Tensor]) -> None:
+    """Forget a tensor that is gone. The table is not held: with it, every call would leave a cycle behind."""
+    entries = {} if (known := table()) is None else known.entries
+    entry = entries.get(key)
+    if entry is not None and entry[0] is dead:
+        del entries[key]
 
 
 class Environment(TensorTable[ValueFacts]):

@@ -39,7 +39,7 @@ OTHER_MEANINGS = (
     ("an option of a policy", "dim", "rules.straight_through_idiom"),
     ("a variant of softpick", "abs", "decisions.policy.schema runtime.normalized"),
     ("a reason why derivatives stop at a place, beside no_grad", "detach", "decisions.sites interpreter.interpreter"),
-    ("a reason why derivatives stop at a place, beside no_grad", "detach", "pipeline.plan"),
+    ("a reason why derivatives stop at a place, beside no_grad", "detach", "interpreter.lifting pipeline.plan"),
     ("a device", "cpu", "capture.recorder code.literals cli.inputs training.schedules.entropy"),
     ("a device", "cuda", "capture.recorder"),
     ("a package", "numpy", "capture.preserve"),
