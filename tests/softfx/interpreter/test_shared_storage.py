@@ -1,0 +1,148 @@
+"""Writes through views: every tensor on the storage has the original's value, and its soft value follows."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import softfx
+from tests.generated.contracts import EXACT
+from tests.helpers import EXECUTOR, gradient
+
+X = torch.tensor([[1.2, 2.7], [0.6, 3.3]])
+
+
+def row_of_rounded(x: Tensor) -> Tensor:
+    v = x.round()
+    v[0].zero_()
+    return v
+
+
+def transposed(x: Tensor) -> Tensor:
+    v = torch.zeros_like(x).scatter_(-1, x.argmax(-1, keepdim=True), 1.0)
+    w = v * 1
+    w.transpose(0, -1).mul_(1.2)
+    return w
+
+
+def rows_of_a_mask(x: Tensor) -> Tensor:
+    v = (x > 1).float()
+    for row in v:
+        row /= row.sum() + 1
+    return v
+
+
+def same_tensor_by_a_cast(x: Tensor) -> Tensor:
+    v = x.sign()
+    v.to(v.dtype).neg_()
+    return v
+
+
+def bools(x: Tensor) -> Tensor:
+    m = x > 1
+    m[0].logical_not_()
+    return m * x
+
+
+def reshaped_in_place(x: Tensor) -> Tensor:
+    v = (x > 1).float()
+    v.unsqueeze_(0).squeeze_().t_()
+    return v * x
+
+
+def given_as_out(x: Tensor) -> Tensor:
+    v = torch.empty(0)
+    torch.add((x > 1).float(), 1, out=v)
+    return v * x
+
+
+@EXECUTOR
+@pytest.mark.parametrize("policy", EXACT)
+@pytest.mark.parametrize(
+    "program",
+    [row_of_rounded, transposed, rows_of_a_mask, same_tensor_by_a_cast, bools, reshaped_in_place, given_as_out],
+)
+def test_a_write_through_an_alias_is_the_originals(
+    program: Callable[[Tensor], Tensor], policy: str, executor: str
+) -> None:
+    soft = softfx.soften(program, policy, example_inputs=(X,), executor=executor)
+    assert torch.equal(soft(X.clone().requires_grad_()), program(X))
+    assert bool(gradient(soft, X).isfinite().all())
+
+
+@EXECUTOR
+def test_a_mask_that_was_overwritten_through_a_view_has_no_derivative_there(executor: str) -> None:
+    def program(x: Tensor) -> Tensor:
+        m = x > 1
+        m[0].fill_(True)
+        return m * 1.0
+
+    soft = softfx.soften(program, example_inputs=(X,), executor=executor)
+    found = gradient(soft, X)
+    assert found[0].tolist() == [0.0, 0.0] and bool(found[1].any())
+
+
+@EXECUTOR
+def test_views_keep_the_strides_of_the_original(executor: str) -> None:
+    def program(x: Tensor) -> Tensor:
+        return x.round()[:, :1]
+
+    soft = softfx.soften(program, example_inputs=(X,), executor=executor)
+    assert soft(X.clone().requires_grad_()).stride() == program(X).stride()
+
+
+def test_requires_grad_inside_the_call_is_carried_out() -> None:
+    def program(x: Tensor) -> Tensor:
+        v = x.detach().clone()
+        v.requires_grad_()
+        return v * x
+
+    assert softfx.soften(program, example_inputs=(X,))(X).requires_grad
+    softened = softfx.soften(lambda x: (x > 1).float().requires_grad_(False) * x, example_inputs=(X,))
+    assert torch.equal(softened(X.clone().requires_grad_()), (X > 1) * X)
+
+
+def test_a_block_that_writes_a_parameter_is_not_lifted_and_the_report_says_so() -> None:
+    class Clamped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.tensor([0.4, 1.7]))
+
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.no_grad():
+                self.weight.copy_(self.weight.round())
+            return x * self.weight
+
+    soft = softfx.soften(Clamped(), "lifted", example_inputs=(X,))
+    assert soft(X).tolist() == Clamped()(X).tolist()
+    assert "writes in place what outlives the call" in soft.report.sites[0].reason
+
+
+def test_a_result_goes_with_its_last_name() -> None:
+    soft = softfx.soften(lambda x: (x > 0) * x.round(), "smooth", example_inputs=(X,), executor="eager")
+    gc.collect()
+    gc.disable()
+    try:
+        result = soft(X.clone().requires_grad_())
+        gone = weakref.ref(result)
+        del result
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_a_hard_unique_does_not_break_the_backward_pass() -> None:
+    def program(x: Tensor) -> Tensor:
+        u, _ = torch.unique(x, return_inverse=True)
+        return torch.searchsorted(u.detach().sort().values, u).to(u.dtype) * 0.1
+
+    x = torch.tensor([0.2, 0.7, 0.05])
+    result = softfx.soften(program, example_inputs=(x,))(x.clone().requires_grad_())
+    if result.requires_grad:
+        result.sum().backward()
+    assert torch.equal(result, program(x))
