@@ -13,8 +13,8 @@ from softfx.locations import Location
 from softfx.ops.calls import Args, Function, Kwargs, Options
 from softfx.ops.operation import Operation, Reads
 from softfx.ops.spelling import Spelled, arguments
-from softfx.rules.comparison import as_written
 from softfx.ops.trees import tensors_in
+from softfx.rules.comparison import as_written
 from softfx.rules.rule import Rule
 from softfx.values import SelectedRows, Soft, SoftReal, ValueFacts
 

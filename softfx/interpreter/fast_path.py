@@ -26,7 +26,9 @@ from softfx.values import FactStore, ValueFacts
 __all__ = ["FastPathCache", "FunctionInfo", "Outcome"]
 
 # Calls of operations with these effects are the interpreter's in any case.
-_EFFECTS = Effect.COPIES_VALUES | Effect.WRITES_FIRST | Effect.STOPS_GRADIENT | Effect.REFUSES_GRADIENTS | Effect.AUTOGRAD
+_EFFECTS = (
+    Effect.COPIES_VALUES | Effect.WRITES_FIRST | Effect.STOPS_GRADIENT | Effect.REFUSES_GRADIENTS | Effect.AUTOGRAD
+)
 
 
 class Outcome:
