@@ -1,8 +1,9 @@
 """The private interfaces of torch that softfx uses, each with the reason; no other file reaches for one.
 
 Those of torch._dynamo are in softfx/capture/cross_check/dynamo_private.py: importing them takes seconds, and only
-capture="dynamo" needs them. A test holds every other file to public names. To use one more, add it here as a name or
-a function of its own and say what torch lacks without it.
+capture="dynamo" needs them. Those of torch.utils.checkpoint are in softfx/interpreter/checkpoint_private.py. A test
+holds every other file to public names. To use one more, add it here as a name or a function of its own and say what
+torch lacks without it.
 
 - torch.utils._pytree: torch's own flattening of nested containers, which knows the output classes that libraries
   register (transformers' ModelOutput among them), and TreeSpec, its type of a structure. The public
@@ -68,8 +69,6 @@ __all__ = [
     "StorageReference",
     "TreeSpec",
     "base_of",
-    "checkpoint_arguments",
-    "checkpoint_block",
     "compiled_function",
     "compiled_module",
     "disabled_torch_function",
@@ -82,8 +81,6 @@ __all__ = [
     "has_forward_hooks",
     "has_no_values",
     "has_storage",
-    "hooks_of_saved_tensors",
-    "in_checkpoint",
     "in_transform",
     "is_compiled_in_place",
     "is_gone",
@@ -97,7 +94,6 @@ __all__ = [
     "shares_storage",
     "storage_key",
     "storage_reference",
-    "tensors_kept",
     "uncompiled",
     "unflatten",
     "version_of",
@@ -383,55 +379,3 @@ def _replace_modes(modes: list[TorchFunctionMode]) -> None:
 def in_transform() -> bool:
     """Return True while a torch.func transform (vmap, grad, jvp) is running."""
     return torch._C._functorch.maybe_current_level() is not None
-
-
-# -- checkpoints ---------------------------------------------------------------------------------------------------
-
-hooks_of_saved_tensors: Callable[..., Any] = torch._C._autograd._top_saved_tensors_default_hooks
-
-
-def checkpoint_block() -> Any:
-    """The record of the torch.utils.checkpoint block (use_reentrant=False) that is running first, or None.
-
-    Its `recompute_fn` is what the backward pass calls, with the positional arguments of the block.
-    """
-    pack = _checkpoint_hook()
-    if pack is None or pack.__qualname__ != _FIRST_RUN:
-        return None
-    return pack.__closure__[pack.__code__.co_freevars.index("frame")].cell_contents
-
-
-def in_checkpoint() -> bool:
-    """Return True while a torch.utils.checkpoint block (use_reentrant=False) is running, first or again."""
-    return _checkpoint_hook() is not None
-
-
-_FIRST_RUN = "_checkpoint_hook.__init__.<locals>.pack_hook"
-_AGAIN = "_recomputation_hook.__init__.<locals>.pack_hook"
-
-
-def _checkpoint_hook() -> Any:
-    hooks = hooks_of_saved_tensors(True)
-    return hooks[0] if hooks is not None and getattr(hooks[0], "__qualname__", "") in (_FIRST_RUN, _AGAIN) else None
-
-
-def checkpoint_arguments() -> tuple[Any, ...]:
-    """The positional arguments of the torch.utils.checkpoint block that is running, as the caller's tensor objects.
-
-    What the record of the block keeps of them may be other objects of the same tensors.
-    """
-    frame: Any = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code.co_name == "checkpoint" and frame.f_globals.get("__name__") == "torch.utils.checkpoint":
-            return tuple(frame.f_locals["args"])
-        frame = frame.f_back
-    return ()
-
-
-def tensors_kept() -> torch.autograd.graph.saved_tensors_hooks:
-    """A block in which the tensors that autograd saves are kept, whatever hooks are set around it."""
-    return torch.autograd.graph.saved_tensors_hooks(Tensor.detach, _as_it_is)
-
-
-def _as_it_is(kept: Tensor) -> Tensor:
-    return kept

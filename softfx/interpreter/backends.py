@@ -9,6 +9,7 @@ from torch import Tensor
 
 from softfx import torch_private
 from softfx.decisions.site import Decision
+from softfx.interpreter import checkpoint_private
 from softfx.interpreter.derivatives import Blockage, judged
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.spelling import Spelled
@@ -55,9 +56,9 @@ class Direct:
         return func(*args, **kwargs)
 
     def emit(self, func: Function, args: Args, kwargs: Kwargs) -> Result:
-        if not torch_private.in_checkpoint():
+        if not checkpoint_private.in_checkpoint():
             return func(*args, **kwargs)
-        with torch_private.tensors_kept():
+        with checkpoint_private.tensors_kept():
             return func(*args, **kwargs)
 
     def repeat(self, func: Function, args: Args, kwargs: Kwargs, like: Any = None) -> Result:

@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softfx import torch_private
-from softfx.interpreter import straight_through_idiom
+from softfx.interpreter import checkpoint_private, straight_through_idiom
 from softfx.interpreter.call import Call
 from softfx.interpreter.fast_path import FastPathCache, FunctionInfo, Outcome
 from softfx.interpreter.hard_call import result_facts
@@ -36,7 +35,7 @@ __all__ = ["FastMode", "FullMode"]
 _BARE = frozenset({Tensor, torch.nn.Parameter})
 _WHOLE = (True,)  # that each operand holds whole numbers
 _gradients = torch.is_grad_enabled
-_hooks_of_saved_tensors = torch_private.hooks_of_saved_tensors
+_hooks_of_saved_tensors = checkpoint_private.hooks_of_saved_tensors
 
 
 # Called to run a function again that a block of torch.utils.checkpoint runs, on tensors of these facts.
@@ -64,13 +63,13 @@ class FullMode(HostMode):
 
     def _note_block(self) -> None:
         """Let the block of torch.utils.checkpoint that runs now be computed again as it is computed now."""
-        block = torch_private.checkpoint_block()
+        block = checkpoint_private.checkpoint_block()
         if block is None or block is self._block or self.resume is None:
             return
         self._block = block
         facts = [
             self._interpreter.state.environment.facts(value) if isinstance(value, Tensor) else None
-            for value in torch_private.checkpoint_arguments()
+            for value in checkpoint_private.checkpoint_arguments()
         ]
         block.recompute_fn = self.resume(block.recompute_fn, facts)
 

@@ -1,7 +1,7 @@
 """Every operation of torch that softfx knows something of, one record a line.
 
 To add an operation, write its line below the verb that fits; `softfx.ops.verbs` says what each verb means. An operation
-that is not here is described by what torch's dispatcher declares of it (softfx.ops.spelling). Names stand as in torch;
+that is not here is described by what torch's dispatcher declares of it (softfx.ops.spelling). Names stand as in torch,
 further names follow. Nothing here knows of softness: an operation that is relaxed, or hands soft values on, has a Rule.
 """
 
@@ -278,7 +278,6 @@ nanquantile = orders("nanquantile", integral=Integral.NEVER)
 aminmax = orders("aminmax")
 cummax = orders("cummax")
 cummin = orders("cummin")
-# Its results require a gradient where its operand does, and have no derivative: the backward pass would raise.
 unique = orders("unique", effect=Effect.REFUSES_GRADIENTS, shaped_by_data=shapes_from_data.always)
 max_pool1d = orders("max_pool1d", "max_pool1d_with_indices")
 max_pool2d = orders("max_pool2d", "max_pool2d_with_indices")

@@ -106,7 +106,8 @@ class _Rebinding:
             return deque(items, value.maxlen)
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return type(value)(*items)
-        return type(value)(items)
+        kind: Any = type(value)
+        return kind(items)
 
     def _object(self, value: Any) -> Any:
         kind: Any = type(value)
