@@ -19,10 +19,20 @@ from softfx.ops.calls import Result
 from softfx.ops.trees import rebuilt
 from softfx.rules.readings import as_real
 from softfx.rules.refusals import CannotSoften, is_discrete
+from softfx.runtime import distributions
 from softfx.torch_private import version_of
 from softfx.values import SelectedRows, Soft, SoftCount, SoftReal, ValueFacts
 
-__all__ = ["attach", "attach_leaves", "bind", "bind_kept_value", "bind_leaves", "operand", "result_for_caller"]
+__all__ = [
+    "attach",
+    "attach_leaves",
+    "bind",
+    "bind_kept_value",
+    "bind_leaves",
+    "operand",
+    "result_for_caller",
+    "settled_leaves",
+]
 
 _NO_SITES = frozenset[int]()
 
@@ -76,6 +86,16 @@ def bind_leaves(context: CallContext, hard: Result, shadow: Result) -> Result:
     if not isinstance(shadow, tuple | list) or len(shadow) != len(hard):
         raise CannotSoften("its results and their shadows do not match")
     return rebuilt(hard, [bind_leaves(context, h, s) for h, s in zip(hard, shadow, strict=True)])
+
+
+def settled_leaves(context: CallContext, hard: Result, shadow: Result) -> Result:
+    """`shadow` with the hard value where a shadow of integers or bools is not finite: a NaN is asked and compared."""
+    if isinstance(shadow, tuple | list) and not isinstance(hard, Tensor) and len(shadow) == len(hard):
+        return [settled_leaves(context, h, s) for h, s in zip(hard, shadow, strict=True)]
+    if not isinstance(hard, Tensor) or not is_discrete(hard) or not isinstance(shadow, Soft):
+        return shadow
+    value = shadow.hardened(context.call, hard)
+    return shadow.with_tensor(context.call(distributions.settled, shadow.tensor, value))
 
 
 def bind(context: CallContext, hard: Tensor, shadow: Result) -> Tensor:

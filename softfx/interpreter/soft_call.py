@@ -14,7 +14,7 @@ import torch
 
 from softfx import ops
 from softfx.decisions.site import Decision
-from softfx.interpreter.binding import attach_leaves, bind_kept_value, bind_leaves, operand
+from softfx.interpreter.binding import attach_leaves, bind_kept_value, bind_leaves, operand, settled_leaves
 from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext, counts_softly, is_integral, options_of
 from softfx.interpreter.hard_call import hard_call, remember
@@ -114,6 +114,8 @@ def _computed(context: CallContext, call: Call, rows: RowRule | None) -> Result:
         return bind_kept_value(context, _shadow(context, call, call.args, rows))
     context.hard = run(state, call) if unsoftened is call else repeat(state, unsoftened)
     shadow = _shadow(context, call, call.args, rows)  # an estimator that draws changes the hard result
+    if not context.exact and call.is_site:
+        shadow = settled_leaves(context, context.hard, shadow)
     return bind_leaves(context, context.hard, shadow)
 
 

@@ -11,6 +11,7 @@ import operator
 
 from softfx.ops import shapes_from_data
 from softfx.ops.operation import Effect, Infix, Integral, Prefix, Reads, Rows, Subscript, SubscriptAssignment
+from softfx.ops.special_functions import *  # noqa: F403  # records as those below
 from softfx.ops.verbs import (
     acts_on_autograd,
     allocates,
@@ -111,8 +112,6 @@ atan = computes("atan", "arctan")
 atan2 = computes("atan2", "arctan2")
 sinc = computes("sinc")
 erf = computes("erf")
-lgamma = computes("lgamma")
-logit = computes("logit")
 softplus = computes("softplus")
 logsigmoid = computes("logsigmoid", "log_sigmoid")
 softsign = computes("softsign")

@@ -33,7 +33,7 @@ from softfx.rules.readings import (
 )
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Rule
-from softfx.runtime import distributions
+from softfx.runtime import distributions, guards
 from softfx.runtime.counts import divided
 from softfx.values import Soft, SoftBool, SoftCount, SoftIndex
 
@@ -45,6 +45,8 @@ _MOST_POINTS = 1024
 _MOST_NUMBERS = 1 << 24
 # Functions that give integers for integers.
 _CLOSED = (torch.add, torch.sub, torch.mul, torch.minimum, torch.maximum)
+# Functions whose derivatives are the operands, or have them as divisors: an infinite one met a derivative of 0 before.
+_GUARDED: dict[Callable[..., Tensor], Callable[..., Tensor]] = {torch.mul: guards.mul, torch.div: guards.div}
 
 
 # -- operations of two operands ----------------------------------------------------------------------------------------
@@ -128,7 +130,7 @@ def _mean_field(context: RuleContext, exact: Callable[..., Tensor], input: Opera
     x, y = as_real(context, input), as_real(context, other)
     if not isinstance(x, Tensor):
         x = context.call(torch.full_like, y, x)
-    result = context.call(exact, x, y)
+    result = context.call(_GUARDED.get(exact, exact), x, y)
     if (multiples := as_sum(context, exact, result, input, other)) is not None:
         return multiples
     return counted(context, result, input, other) if exact in _CLOSED else result
@@ -177,7 +179,7 @@ def _divide(rounded: Callable[..., Tensor]) -> RuleFunction:
 
     def relax(context: RuleContext, input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Shadow:
         refuse_discrete(input, other)
-        return context.call(rounded, context.call(torch.div, *_tensors(context, input, other)), **context.options)
+        return context.call(rounded, context.call(guards.div, *_tensors(context, input, other)), **context.options)
 
     return relax
 
@@ -196,8 +198,8 @@ def _remainder(context: RuleContext, input: Operand, other: Operand) -> Shadow:
 def _fmod(context: RuleContext, input: Operand, other: Operand) -> Shadow:
     refuse_discrete(input, other)
     input, other = _tensors(context, input, other)
-    steps = context.call(softtorch.trunc, context.call(torch.div, input, other), **context.options)
-    return context.call(torch.sub, input, context.call(torch.mul, steps, other))
+    steps = context.call(softtorch.trunc, context.call(guards.div, input, other), **context.options)
+    return context.call(torch.sub, input, context.call(guards.mul, steps, other))
 
 
 def _tensors(context: RuleContext, input: Operand, other: Operand) -> tuple[Operand, Operand]:

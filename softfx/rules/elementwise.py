@@ -22,7 +22,7 @@ from softfx.rules.multiples import pointed
 from softfx.rules.readings import checked_as, counted, on_points, through_real
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Family, Rule
-from softfx.runtime import distributions
+from softfx.runtime import distributions, guards
 from softfx.values import Soft, SoftSum
 
 __all__ = ["RULES"]
@@ -133,7 +133,7 @@ def _copysign(context: RuleContext, input: Tensor | float, other: Tensor | float
     if not isinstance(other, Tensor) or not isinstance(input, Tensor) or is_discrete(other):
         raise CannotSoften("copysign of a number that is no tensor has no rule")
     return context.call(
-        torch.mul, context.call(torch.abs, input), context.call(softtorch.sign, other, **context.options)
+        guards.mul, context.call(torch.abs, input), context.call(softtorch.sign, other, **context.options)
     )
 
 

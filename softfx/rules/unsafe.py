@@ -53,6 +53,15 @@ def _binary(function: Callable[..., Tensor]) -> RuleFunction:
     return relax
 
 
+def _of_all(function: Callable[..., Tensor]) -> RuleFunction:
+    """The relaxation by a guarded function that takes the call's own arguments."""
+
+    def relax(context: RuleContext, *args: object, **kwargs: object) -> Tensor:
+        return context.call(function, *args, **kwargs)
+
+    return relax
+
+
 def _norm(
     context: RuleContext, input: Operand, ord: float | str | None = None, dim: int | Sequence[int] | None = None,
     keepdim: bool = False, *, p: float | str | None = None, dtype: torch.dtype | None = None,
@@ -82,14 +91,18 @@ def _by_reals(func: Function, args: Args, kwargs: Kwargs) -> bool:
     return isinstance(other, Tensor) and other.is_floating_point() and kwargs.get("rounding_mode") is None
 
 
-def _of_roots(func: Function, args: Args, kwargs: Kwargs) -> bool:
-    """Return True for a power that has an infinite derivative somewhere."""
-    base, exponent = args
-    if not isinstance(base, Tensor) or not base.is_floating_point():
+def _of_powers(func: Function, args: Args, kwargs: Kwargs) -> bool:
+    """Return True for a power that has an infinite derivative somewhere: all but the zeroth and the first."""
+    operands = (*args, *kwargs.values())
+    if not any(isinstance(operand, Tensor) and operand.is_floating_point() for operand in operands):
         return False
-    if isinstance(exponent, Tensor):
-        return exponent.is_floating_point()
-    return isinstance(exponent, float | int) and (exponent < 0 or exponent != int(exponent))
+    exponent = args[1] if len(args) > 1 else kwargs.get("exponent")
+    return isinstance(exponent, Tensor) or exponent not in (0, 1)
+
+
+def _without_epsilon(func: Function, args: Args, kwargs: Kwargs) -> bool:
+    """Return True for a layer normalization that divides by the deviation alone."""
+    return bool((args[4] if len(args) > 4 else kwargs.get("eps", 1e-5)) == 0)
 
 
 # -- records -----------------------------------------------------------------------------------------------------------
@@ -140,13 +153,22 @@ def _arithmetic(
     return replace(rule, propagate=known.propagate, becomes=known.becomes)
 
 
+def _whole(code: str, operation: Operation, edge: str, *, is_site: IsSite | None = None) -> Rule:
+    """The record of an operation that has its guard under its own name."""
+    function = getattr(guards, operation.name)
+    return _rule(code, operation, _of_all(function), edge, is_site=is_site, keeps_value=True)
+
+
+_OVERFLOW = "where it overflows"
+_POWERS = "0, for exponents below 1, and where it overflows"
+
 RULES = (
     _safe("SX901", ops.sqrt, softtorch.sqrt, "0"),
     _safe("SX902", ops.log, softtorch.log, "0"),
     _safe("SX903", ops.asin, softtorch.arcsin, "-1 and 1"),
     _safe("SX904", ops.acos, softtorch.arccos, "-1 and 1"),
     _arithmetic("SX905", DIV, guards.div, "a divisor of 0", _by_reals, keeps_value=True),
-    _arithmetic("SX906", POW, guards.pow, "0, for exponents below 1", _of_roots),
+    _arithmetic("SX906", POW, guards.pow, _POWERS, _of_powers, keeps_value=True),
     _rule("SX907", ops.norm, _norm, "the zero vector, from its second on", is_site=_of_vectors),
     _guard("SX908", ops.reciprocal, guards.reciprocal, "0", keeps_value=True),
     _guard("SX909", ops.rsqrt, guards.rsqrt, "0", keeps_value=True),
@@ -156,4 +178,30 @@ RULES = (
     _guard("SX913", ops.acosh, guards.acosh, "1"),
     _guard("SX914", ops.atanh, guards.atanh, "-1 and 1"),
     _rule("SX915", ops.hypot, _binary(guards.hypot), "(0, 0)"),
+    _whole("SX916", ops.exp, _OVERFLOW),
+    _whole("SX917", ops.exp2, _OVERFLOW),
+    _whole("SX918", ops.expm1, _OVERFLOW),
+    _whole("SX919", ops.sinh, _OVERFLOW),
+    _whole("SX920", ops.cosh, _OVERFLOW),
+    _whole("SX921", ops.square, _OVERFLOW),
+    _whole("SX922", ops.float_power, _POWERS, is_site=_of_powers),
+    _whole("SX923", ops.addcdiv, "a divisor of 0"),
+    _whole("SX925", ops.ldexp, _OVERFLOW),
+    _whole("SX926", ops.xlogy, "a logarithm of 0"),
+    _whole("SX927", ops.xlog1py, "a logarithm of 0"),
+    _whole("SX928", ops.entr, "0"),
+    _whole("SX929", ops.kl_div, "a target of 0"),
+    _whole("SX930", ops.logit, "0 and 1"),
+    _whole("SX931", ops.logaddexp, "minus infinity, of both operands"),
+    _whole("SX932", ops.logaddexp2, "minus infinity, of both operands"),
+    _whole("SX933", ops.erfinv, "-1 and 1"),
+    _whole("SX934", ops.ndtri, "0 and 1"),
+    _whole("SX935", ops.log_ndtr, "minus infinity"),
+    _whole("SX937", ops.lgamma, "0 and the negative integers"),
+    _whole("SX938", ops.digamma, "0 and the negative integers"),
+    _whole("SX939", ops.polygamma, "0 and the negative integers"),
+    _whole("SX940", ops.mvlgamma, "the end of its domain"),
+    _whole("SX941", ops.i0, _OVERFLOW),
+    _whole("SX942", ops.i1, _OVERFLOW),
+    _whole("SX943", ops.layer_norm, "constant rows, without an epsilon", is_site=_without_epsilon),
 )

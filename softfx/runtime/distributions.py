@@ -42,6 +42,7 @@ __all__ = [
     "real_clamp",
     "rearranged",
     "second_order",
+    "settled",
     "spread",
     "summed",
     "support_of",
@@ -308,6 +309,15 @@ def blend(p: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """
     regular = torch.isfinite(x.detach() + y.detach())
     return softtorch.where(torch.where(regular, p, (p > 0.5).to(p.dtype)), x, y)
+
+
+def settled(soft: Tensor, hard: Tensor) -> Tensor:
+    """`soft`, and where it is infinite or NaN `hard`: what a comparison of a NaN says.  # (...), (...) -> (...)
+
+    >>> settled(torch.tensor([0.25, torch.nan]), torch.tensor([0.0, 1.0]))
+    tensor([0.2500, 1.0000])
+    """
+    return torch.where(torch.isfinite(soft), soft, hard)
 
 
 def excluding(x: Tensor, left: Tensor, fill: float) -> Tensor:

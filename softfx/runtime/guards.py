@@ -1,18 +1,34 @@
 """torch's functions with infinite derivatives: the same values bit for bit, and derivatives that are always finite.
 
-An operand is detached, element by element, where the derivative is infinite or NaN or the value is NaN; the derivative
-there is 0. So no infinity meets the 0 that comes back from the other branch of a `where`. To add a function, give the
-elements at which it is irregular.
+A guard is made of a function and the formulas of its derivatives: an operand is detached, element by element, where its
+derivative is infinite or NaN, so that the derivative there is 0. Then no infinity meets the 0 that comes back from the
+other branch of a `where`. To add a function, give its derivative by each operand, as far as that can be infinite.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["acosh", "atanh", "div", "hypot", "log1p", "log2", "log10", "norm", "pow", "reciprocal", "rsqrt"]
+from softtorch.straight_through import with_finite_gradient
+
+__all__ = [
+    "acosh", "addcdiv", "atanh", "cosh", "digamma", "div", "entr", "erfinv", "exp", "exp2", "expm1",
+    "float_power", "hypot", "i0", "i1", "kl_div", "layer_norm", "ldexp", "lgamma", "log1p",
+    "log2", "log10", "log_ndtr", "logaddexp", "logaddexp2", "logit", "mul", "mvlgamma", "ndtri", "norm", "polygamma",
+    "pow", "reciprocal", "rsqrt", "sinh", "square", "xlog1py", "xlogy",
+]  # fmt: skip
+
+# The derivative by one operand, of the operands without derivatives; None where it is never infinite.
+Derivative = Callable[..., Any] | None
+
+
+# -- how operands are held ---------------------------------------------------------------------------------------------
 
 
 def _held(x: Any, irregular: Tensor) -> Any:
@@ -20,14 +36,104 @@ def _held(x: Any, irregular: Tensor) -> Any:
     return torch.where(irregular, x.detach(), x) if isinstance(x, Tensor) and x.is_floating_point() else x
 
 
-def _held_both(x: Any, y: Any, irregular: Tensor) -> tuple[Any, Any]:
-    """Two operands, detached where they are irregular; an operand of another shape is expanded."""
-    shape = irregular.shape
-    return tuple(_held(v if _fits(v, shape) else v.expand(shape), irregular) for v in (x, y))
+def _regular(derivatives: Sequence[Derivative], operands: Sequence[Any]) -> list[Any]:
+    """The operands, each detached where its derivative is not finite; of the joint shape, where one is broadcast."""
+    fixed = [x.detach() if isinstance(x, Tensor) else x for x in operands]
+    held = list(operands)
+    for place, derivative in enumerate(derivatives):
+        if derivative is None or not isinstance(operands[place], Tensor):
+            continue
+        irregular = ~torch.isfinite(torch.as_tensor(derivative(*fixed), device=operands[place].device))
+        held[place] = _held(_spread(operands[place], operands, irregular), irregular)
+    return held
 
 
-def _fits(value: Any, shape: torch.Size) -> bool:
-    return not isinstance(value, Tensor) or value.shape == shape
+def _spread(x: Tensor, operands: Sequence[Any], irregular: Tensor) -> Tensor:
+    """x in the joint shape; one without axes in the type of the others too, which it does not decide any more."""
+    if x.dim() == 0 and irregular.dim() > 0:
+        x = x.to(
+            functools.reduce(torch.promote_types, (o.dtype for o in operands if isinstance(o, Tensor) and o.dim()))
+        )
+    return x.expand(_joint(x, irregular))
+
+
+def _joint(x: Tensor, y: Tensor) -> torch.Size:
+    shape: torch.Size = torch.broadcast_shapes(x.shape, y.shape)  # type: ignore[no-untyped-call]
+    return shape
+
+
+def _guarded(function: Callable[..., Any], *derivatives: Derivative) -> Callable[..., Tensor]:
+    """`function` of operands that broadcast, guarded; its further arguments follow by name."""
+
+    def guarded(*operands: Any, **options: Any) -> Tensor:
+        result: Tensor = function(*_regular(derivatives, operands), **options)
+        return result
+
+    guarded.__name__ = guarded.__qualname__ = function.__name__.removeprefix("special_")
+    guarded.__doc__ = f"`{guarded.__name__}` with finite derivatives.  # (...) each, broadcast -> (...)"
+    return guarded
+
+
+# -- one operand -------------------------------------------------------------------------------------------------------
+
+exp = _guarded(torch.exp, torch.exp)
+exp2 = _guarded(torch.exp2, torch.exp2)
+expm1 = _guarded(torch.expm1, torch.exp)
+sinh = _guarded(torch.sinh, torch.cosh)
+cosh = _guarded(torch.cosh, torch.sinh)
+square = _guarded(torch.square, lambda x: 2 * x)
+reciprocal = _guarded(torch.reciprocal, lambda x: x.reciprocal().square())
+rsqrt = _guarded(torch.rsqrt, lambda x: x.rsqrt() / x)
+log2 = _guarded(torch.log2, lambda x: x.log2().mul(0) + x.reciprocal())
+log10 = _guarded(torch.log10, lambda x: x.log10().mul(0) + x.reciprocal())
+log1p = _guarded(torch.log1p, lambda x: x.log1p().mul(0) + (x + 1).reciprocal())
+acosh = _guarded(torch.acosh, lambda x: (x.square() - 1).rsqrt() * (x - 1).rsqrt())
+atanh = _guarded(torch.atanh, torch.atanh)
+logit = _guarded(torch.logit, lambda x, eps=None: x.logit().mul(0) + (x - x.square()).reciprocal())
+entr = _guarded(torch.special.entr, torch.log)
+erfinv = _guarded(torch.erfinv, lambda x: x.erfinv().square().exp())
+ndtri = _guarded(torch.special.ndtri, lambda x: torch.special.ndtri(x).square().exp())
+log_ndtr = _guarded(torch.special.log_ndtr, lambda x: (-torch.special.log_ndtr(x) - x.square() / 2).exp())
+lgamma = _guarded(torch.lgamma, torch.digamma)
+digamma = _guarded(torch.digamma, lambda x: torch.polygamma(1, x) + x.digamma().mul(0))
+polygamma = _guarded(torch.polygamma, None, lambda n, x: torch.polygamma(n + 1, x))
+mvlgamma = _guarded(torch.mvlgamma, lambda x, p: (x - (p - 1) / 2).digamma())
+i0 = _guarded(torch.i0, torch.special.i1)
+i1 = _guarded(torch.special.i1, torch.i0)
+
+
+# -- several operands --------------------------------------------------------------------------------------------------
+
+
+def _ratio_to(x: Any, y: Any) -> Any:
+    """The derivative of x / y by y, but for its sign."""
+    return x / y / y
+
+
+def _share(x: Tensor, y: Tensor) -> Tensor:
+    """The share of x in a sum of exponentials, the derivative of their sum's logarithm by x."""
+    return (1 + (y - x).exp()).reciprocal()
+
+
+def _base_slope(x: Any, exponent: Any) -> Tensor:
+    """The derivative of a power by its base."""
+    if not isinstance(exponent, Tensor) and exponent == 2:
+        return torch.as_tensor(2 * x)
+    slope = torch.as_tensor(exponent * x ** (exponent - 1))
+    return torch.where(torch.as_tensor(exponent) == 0, 0.0, slope) if isinstance(exponent, Tensor) else slope
+
+
+def _exponent_slope(x: Any, exponent: Tensor) -> Tensor:
+    """The derivative of a power by its exponent, which torch has as 0 at a base of 0."""
+    if not exponent.is_floating_point():
+        return torch.zeros_like(exponent)
+    base = torch.as_tensor(x, dtype=exponent.dtype, device=exponent.device)
+    return torch.where((base == 0) & (exponent >= 0), 0.0, torch.pow(base, exponent) * base.log())
+
+
+def _of_power(x: Any, exponent: Any) -> tuple[Any, Any]:
+    held = _regular((_base_slope, _exponent_slope), (x, exponent))
+    return held[0], held[1]
 
 
 def div(x: Any, y: Any) -> Tensor:
@@ -39,15 +145,19 @@ def div(x: Any, y: Any) -> Tensor:
     """
     if not isinstance(y, Tensor):
         return torch.div(x, y)
-    irregular = y == 0
-    if isinstance(x, Tensor) and x.shape != y.shape:
-        irregular, y = irregular.expand(_joint(x, y)), y.expand(_joint(x, y))
-    return torch.div(*_held_both(x, y, irregular)) if isinstance(x, Tensor) else x / _held(y, irregular)
+    x, y = _regular((lambda x, y: 1 / y, _ratio_to), (x, y))
+    return torch.div(x, y) if isinstance(x, Tensor) else x / y
 
 
-def _joint(x: Tensor, y: Tensor) -> torch.Size:
-    shape: torch.Size = torch.broadcast_shapes(x.shape, y.shape)  # type: ignore[no-untyped-call]
-    return shape
+def mul(x: Tensor | float, y: Tensor | float) -> Tensor:
+    """x * y, whose derivatives, y and x, count as 0 where they are infinite or NaN.  # (...) each, broadcast
+
+    >>> weight, score = torch.zeros(1, requires_grad=True), torch.tensor([torch.inf])
+    >>> torch.autograd.grad(mul(weight, score).sum(), weight)[0]
+    tensor([0.])
+    """
+    one, other = (with_finite_gradient(v) if isinstance(v, Tensor) else v for v in (x, y))
+    return torch.mul(one, other)
 
 
 def pow(x: Tensor | float, exponent: Tensor | float) -> Tensor:
@@ -57,55 +167,52 @@ def pow(x: Tensor | float, exponent: Tensor | float) -> Tensor:
     >>> torch.autograd.grad(pow(x, 0.5).sum(), x)[0]
     tensor([0.0000, 0.2500])
     """
-    if not isinstance(x, Tensor):
-        return x**exponent
-    fraction = exponent != (exponent.floor() if isinstance(exponent, Tensor) else int(exponent))
-    below = (x < 0) & fraction
-    if isinstance(exponent, Tensor):
-        exponent = _held(exponent.expand(below.shape), below)
-    return torch.pow(_held(x.expand(below.shape), below | ((x == 0) & (exponent < 1))), exponent)
+    return torch.pow(*_of_power(x, exponent))
 
 
-def rsqrt(x: Tensor) -> Tensor:
-    """1 / sqrt(x).  # (...)"""
-    return torch.rsqrt(_held(x, x <= 0))
+def float_power(x: Tensor | float, exponent: Tensor | float) -> Tensor:
+    """x ** exponent in double precision.  # (...) each, broadcast"""
+    wide = [v.double() if isinstance(v, Tensor) else v for v in (x, exponent)]
+    return torch.float_power(*_of_power(*wide))
 
 
-def reciprocal(x: Tensor) -> Tensor:
-    """1 / x.  # (...)"""
-    return torch.reciprocal(_held(x, x == 0))
+xlogy = _guarded(torch.xlogy, lambda x, y: torch.xlogy(x != 0, y), lambda x, y: torch.xlogy(x, y).mul(0) + x / y)
+xlog1py = _guarded(
+    torch.special.xlog1py,
+    lambda x, y: torch.special.xlog1py(x != 0, y),
+    lambda x, y: torch.special.xlog1py(x, y).mul(0) + x / (1 + y),
+)
+logaddexp = _guarded(torch.logaddexp, _share, lambda x, y: _share(y, x))
+logaddexp2 = _guarded(torch.logaddexp2, _share, lambda x, y: _share(y, x))
+ldexp = _guarded(torch.ldexp, lambda x, y: 2.0**y, torch.ldexp)
+addcdiv = _guarded(
+    torch.addcdiv,
+    lambda x, y, z: torch.where((x + y / z).isnan(), torch.nan, 1.0),
+    lambda x, y, z: z.reciprocal(),
+    lambda x, y, z: _ratio_to(y, z),
+)
+hypot = _guarded(torch.hypot, lambda x, y: x / torch.hypot(x, y), lambda x, y: y / torch.hypot(x, y))
 
 
-def log2(x: Tensor) -> Tensor:
-    """The logarithm to the base 2.  # (...)"""
-    return torch.log2(_held(x, x <= 0))
+def kl_div(input: Tensor, target: Tensor, *arguments: Any, **options: Any) -> Tensor:
+    """torch.nn.functional.kl_div and torch.kl_div, of targets that may be 0.  # (...) each -> (...), or () reduced"""
+    if options.get("log_target"):
+        target = _regular((torch.exp,), (target,))[0]
+    else:
+        by_input, by_target = (lambda x, t: torch.xlogy(t, t).mul(0)), (lambda x, t: t.log() + t.reciprocal())
+        input, target = _regular((by_input, by_target), (input, target))
+    by_number = isinstance(options.get("reduction", arguments[0] if arguments else None), int)
+    return (torch.kl_div if by_number else F.kl_div)(input, target, *arguments, **options)
 
 
-def log10(x: Tensor) -> Tensor:
-    """The logarithm to the base 10.  # (...)"""
-    return torch.log10(_held(x, x <= 0))
+# -- along axes --------------------------------------------------------------------------------------------------------
 
 
-def log1p(x: Tensor) -> Tensor:
-    """log(1 + x).  # (...)"""
-    return torch.log1p(_held(x, x <= -1))
-
-
-def acosh(x: Tensor) -> Tensor:
-    """The inverse hyperbolic cosine.  # (...)"""
-    return torch.acosh(_held(x, x <= 1))
-
-
-def atanh(x: Tensor) -> Tensor:
-    """The inverse hyperbolic tangent.  # (...)"""
-    return torch.atanh(_held(x, x.abs() >= 1))
-
-
-def hypot(x: Tensor, y: Tensor) -> Tensor:
-    """sqrt(x * x + y * y).  # (...) each, broadcast"""
-    shape = _joint(x, y)
-    irregular = ((x == 0) & (y == 0)).expand(shape)
-    return torch.hypot(_held(x.expand(shape), irregular), _held(y.expand(shape), irregular))
+def layer_norm(x: Tensor, normalized_shape: Sequence[int], *arguments: Any, **options: Any) -> Tensor:
+    """torch.nn.functional.layer_norm without an epsilon, whose rows may be constant.  # (..., n) -> (..., n)"""
+    axes = tuple(range(x.dim() - len(normalized_shape), x.dim()))
+    slope = x.detach().var(axes, correction=0, keepdim=True).rsqrt()
+    return F.layer_norm(_held(x, ~torch.isfinite(slope)), normalized_shape, *arguments, **options)
 
 
 def norm(x: Tensor, ord: Any = 2, dim: Any = None, **options: Any) -> Tensor:

@@ -8,13 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from softtorch.kernels.numeric.finite import finite_gradient
 from softtorch.kernels.numeric.tracing import plain_operators_needed
 from softtorch.kernels.pointwise.slopes import aligned
 from softtorch.torch_private import Function
 
 
 def joined(hard: Tensor, soft: Tensor) -> Tensor:
-    """The value of hard, (...), in a floating dtype, with the derivative of soft, (...); 0 where soft is not finite."""
+    """The value of hard, (...), in a floating dtype, with the derivative of soft, (...).
+
+    The derivative is 0 where soft is not finite, or the gradient that arrives is not: the original's may be 0 there.
+    """
     value = hard if hard.is_floating_point() or hard.is_complex() else hard.to(soft.dtype)
     if plain_operators_needed():
         return _composite(value, soft)
@@ -47,7 +51,7 @@ class _StraightThrough(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
         (soft,) = ctx.saved_tensors
-        return None, _where_finite(soft, grad.to(soft.dtype))
+        return None, _where_finite(soft, finite_gradient(grad).to(soft.dtype))
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, int | None], hard: Tensor, soft: Tensor) -> tuple[Tensor, int]:

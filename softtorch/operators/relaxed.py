@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from softtorch.kernels.joined import joined
+from softtorch.kernels.numeric.finite import with_finite_gradient
 from softtorch.kernels.numeric.precision import computing_dtype, narrowed
 from softtorch.kernels.numeric.promotion import as_tensor, promoted
 from softtorch.kernels.numeric.tracing import differentiating
@@ -47,6 +48,7 @@ def relaxed(
     tensors, dtype = _operands(xs)
     if curve is HARD:
         return hard(*tensors)
+    tensors = [with_finite_gradient(x) for x in tensors]
     if not isinstance(curve, StraightThrough):
         return _soft(soft, curve, softness, tensors, dtype)
     curve = curve.soft

@@ -5,8 +5,17 @@ two of them as functions of their own, and `operators_st` the straight-through f
 are for whoever builds on softtorch.
 """
 
+from softtorch.kernels.numeric.finite import with_finite_gradient
 from softtorch.kernels.surrogate_gradients import second_order
 from softtorch.straight_through.estimators import ESTIMATORS, Estimator
 from softtorch.straight_through.joining import grad_replace, st, straight_through
 
-__all__ = ["ESTIMATORS", "Estimator", "grad_replace", "second_order", "st", "straight_through"]
+__all__ = [
+    "ESTIMATORS",
+    "Estimator",
+    "grad_replace",
+    "second_order",
+    "st",
+    "straight_through",
+    "with_finite_gradient",
+]

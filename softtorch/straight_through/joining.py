@@ -28,8 +28,8 @@ R = TypeVar("R")
 def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     """The value of `hard`, bit for bit, with the derivative of `soft`.
 
-    Nothing is relaxed in the value: infinities, NaN and the sign of zero come through. Where `soft` is not finite its
-    derivative is taken as 0.
+    Nothing is relaxed in the value: infinities, NaN and the sign of zero come through. Where `soft` is not finite,
+    or the gradient that arrives is not, the derivative is taken as 0.
 
     Args:
         hard: the value. Shape (...), any dtype; an integer or bool value comes back in soft's dtype.

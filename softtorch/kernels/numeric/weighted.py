@@ -3,15 +3,18 @@
 0 * inf is NaN in floating point. Here an infinite or NaN entry counts as a constant where its weight is positive, and
 is left out where its weight is 0; the derivative, for the weight as for the entry, is that of the entry put to 0. So
 is, but for `contract`, the weight's where a finite entry is so large that it stands for an infinite one, such as the
-finfo.min with which attention masks are filled: it would overflow.
+finfo.min with which attention masks are filled: it would overflow. Derivatives that a NaN spoils count as 0.
 """
 
 import torch
 from torch import Tensor
 
+from softtorch.kernels.numeric.finite import with_finite_gradient
+
 
 def contract(weights: Tensor, values: Tensor) -> Tensor:
     """Sums over j of weights[..., k, j] * values[..., j, d]: (..., k, [n]), (..., n, d) -> (..., k, d)."""
+    weights, values = with_finite_gradient(weights), with_finite_gradient(values)
     return weights @ _finite(values) + _unbounded_part(weights.detach(), values.detach())
 
 
@@ -22,11 +25,13 @@ def dot(weights: Tensor, values: Tensor) -> Tensor:
 
 def scale(weights: Tensor, values: Tensor) -> Tensor:
     """weights * values, broadcast: (...), (...) -> (...)."""
+    weights, values = with_finite_gradient(weights), with_finite_gradient(values)
     return weights * _moderate(values) + _constant(weights, values)
 
 
 def mix(weights: Tensor, values: Tensor, others: Tensor) -> Tensor:
     """weights * values + (1 - weights) * others, broadcast: (...), (...), (...) -> (...)."""
+    weights, values, others = (with_finite_gradient(x) for x in (weights, values, others))
     # lerp is exact at weights 0 and 1 and needs one pass.
     inner = torch.lerp(_moderate(others), _moderate(values), weights)
     return inner + _constant(weights, values) + _constant(1.0 - weights, others)

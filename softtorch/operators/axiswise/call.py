@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from softtorch.errors import OptionError, ShapeError, message
+from softtorch.kernels.numeric.finite import with_finite_gradient
 from softtorch.kernels.numeric.precision import narrowed
 from softtorch.methods import HARD, Keys, Method
 from softtorch.methods.positions import Positions
@@ -103,6 +104,7 @@ def open_call(where: str, x: Tensor, dim: int | None, needs: str, options: Optio
     if last.shape[-1] == 0:
         method = HARD  # nothing to relax, and no method has to think of it
     softness = row_softness(where, options.softness, tuple(last.shape[:-1]))
+    last = with_finite_gradient(last)
     return Call(x, place, method, method.prepare(last, softness, mode, options.standardize))
 
 
