@@ -278,8 +278,8 @@ def put(
 ) -> Tensor:
     """base[key] = value, or += value, at a soft index, whose place in the key the string "index" marks.
 
-    An element keeps the part of its weight that no write has taken. `block` is the axis of base[key] at which the axes
-    of the index begin.
+    An element keeps what no write has taken of it; writes that take more than the whole share it by their weights.
+    `block` is the axis of base[key] at which the axes of the index begin.
     # (...), key with (..., [n]), (..., [n]) legal positions -> (...)
     """
     points = points.expand(p.shape)
@@ -288,15 +288,15 @@ def put(
     axis = block + p.dim() - 1  # the axis of the points
     after = places.dim() - 1 - axis
     weights = p.reshape(*p.shape[:-1], p.shape[-1], *(1,) * after).expand(places.shape)
-    value = torch.as_tensor(value, dtype=base.dtype, device=base.device)
-    shape = (*places.shape[:axis], *places.shape[axis + 1 :])
-    written = weights * value.expand(shape).unsqueeze(axis)
-    zeros = torch.zeros_like(base).flatten()
+    dtype = torch.promote_types(base.dtype, p.dtype)
+    value = torch.as_tensor(value, dtype=dtype, device=base.device)
+    written = weights * value.expand(places.shape[:axis] + places.shape[axis + 1 :]).unsqueeze(axis)
+    zeros = torch.zeros_like(base, dtype=dtype).flatten()
     added = zeros.index_add(0, places.flatten(), written.flatten()).reshape(base.shape)
     if accumulate:
-        return base + added
-    taken = zeros.index_add(0, places.flatten(), weights.flatten()).reshape(base.shape)
-    return base * (1 - taken).clamp(min=0) + added
+        return (base + added).to(base.dtype)
+    taken = zeros.index_add(0, places.flatten(), weights.to(dtype).flatten()).reshape(base.shape)
+    return (base * (1 - taken).clamp(min=0) + added / taken.clamp(min=1)).to(base.dtype)
 
 
 def blend(p: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -48,8 +48,8 @@ def one_hot(soft_index: Tensor, num_classes: int = -1) -> Tensor:
 def scatter(x: Tensor, dim: int, soft_index: Tensor, value: Tensor | float) -> Tensor:
     """`x` with values written at soft positions along `dim`.
 
-    Relaxes `torch.scatter`, to which one-hot indices without duplicates are equal. What is left of an element is its
-    weight that no write has taken, floored at 0.
+    Relaxes `torch.scatter`, to which one-hot indices are equal where what is written at one place is equal. What is
+    left of an element is its weight that no write has taken; writes that take more than the whole share it.
 
     Args:
         x: shape (..., n, ...), with n along `dim`.
@@ -58,7 +58,7 @@ def scatter(x: Tensor, dim: int, soft_index: Tensor, value: Tensor | float) -> T
         value: a number, or what is written. At least of the shape of the index, (..., k, ...).
 
     Returns:
-        x (1 - sum p), floored at 0, plus sum p value. Shape (..., n, ...).
+        x (1 - sum p) + sum p value; sum p value / sum p where sum p is above 1. Shape (..., n, ...).
 
     Raises:
         ShapeError: the index is no SoftIndex over `dim` or does not fit, or `value` is smaller than it. DimensionError:
@@ -75,7 +75,8 @@ def scatter(x: Tensor, dim: int, soft_index: Tensor, value: Tensor | float) -> T
         return scatter(*_on_a_line("scatter", x, dim, soft_index, value)).squeeze(0)
     dtype, rows, total, added = _written("scatter", x, dim, soft_index, value)
     kept = scale((1.0 - total).clamp(min=0.0), rows)
-    return (kept + added).movedim(-1, dim).to(dtype)
+    shared = added / total.clamp(min=1.0)
+    return (kept + shared).movedim(-1, dim).to(dtype)
 
 
 def scatter_add(x: Tensor, dim: int, soft_index: Tensor, value: Tensor | float) -> Tensor:

@@ -35,11 +35,12 @@ def test_one_hot_indices_write_what_torch_writes(dim, smaller):
     assert torch.allclose(scatter_add(x, dim, hot(index, n), value), want, rtol=0, atol=0, equal_nan=True)
 
 
-def test_duplicates_add_up_in_scatter_add_and_in_scatter_take_no_more_than_all():
+def test_duplicates_add_up_in_scatter_add_and_share_the_element_in_scatter():
     x, value = torch.tensor([5.0, 7.0]), torch.tensor([1.0, 2.0])
     index = hot(torch.tensor([0, 0]), 2)
     assert scatter_add(x, 0, index, value).tolist() == [8.0, 7.0]
-    assert scatter(x, 0, index, value).tolist() == [3.0, 7.0]
+    assert scatter(x, 0, index, value).tolist() == [1.5, 7.0]
+    assert scatter(x, 0, index, torch.ones(2)).tolist() == [1.0, 7.0]  # as torch has it
 
 
 def test_soft_writes_leave_what_they_do_not_take():
