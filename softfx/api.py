@@ -88,7 +88,7 @@ def soften(
     soft = subject.softened(state)
     if rewritten is not None:
         reader = soft if isinstance(soft, torch.nn.Module) else subject.runs
-        state.graph = Graph(rewritten, sites, signature(args, kwargs), reader)
+        state.graph = Graph(rewritten, sites, signature(args, kwargs), reader, replays=executor == "graph")
         state.replays = executor == "graph"
     return soft
 

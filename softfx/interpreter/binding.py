@@ -21,7 +21,7 @@ from softfx.rules.readings import as_real
 from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.runtime import distributions
 from softfx.torch_private import version_of
-from softfx.values import SelectedRows, Soft, SoftCount, SoftReal, ValueFacts
+from softfx.values import SelectedRows, Soft, SoftCount, SoftReal, SoftSum, ValueFacts
 
 __all__ = [
     "attach",
@@ -93,6 +93,8 @@ def settled_leaves(context: CallContext, hard: Result, shadow: Result) -> Result
     if isinstance(shadow, tuple | list) and not isinstance(hard, Tensor) and len(shadow) == len(hard):
         return [settled_leaves(context, h, s) for h, s in zip(hard, shadow, strict=True)]
     if not isinstance(hard, Tensor) or not is_discrete(hard) or not isinstance(shadow, Soft):
+        return shadow
+    if isinstance(shadow, SoftSum):  # of finite terms
         return shadow
     value = shadow.hardened(context.call, hard)
     return shadow.with_tensor(context.call(distributions.settled, shadow.tensor, value))

@@ -139,12 +139,12 @@ def _described(leaf: object) -> object:
 class Graph:
     """The rewritten graph, for calls that it was captured for."""
 
-    def __init__(self, rewritten: Rewritten, sites: Sites, example: Args, target: object) -> None:
+    def __init__(self, rewritten: Rewritten, sites: Sites, example: Args, target: object, replays: bool) -> None:
         self.target = target if callable(target) and not isinstance(target, nn.Module) else None  # of a function
         self.rewritten = rewritten
         self.sites = sites
         self.example = example
-        self._state: list[object] | None = state_read(target)
+        self._state: list[object] | None = state_read(target) if replays else None
 
     def __getstate__(self) -> Kwargs:
         """A copy has another state, so it runs the original Python, but for what a compiler makes of it."""

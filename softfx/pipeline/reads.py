@@ -20,6 +20,7 @@ __all__ = ["exact", "same_reads", "state_read"]
 
 _ATOMS = (bool, int, float, complex, str, bytes, type(None))
 _LIBRARIES = ("torch", "softfx", "softtorch", "builtins", "abc", "typing", "collections")
+_END = object()
 _TENSORS = ("_parameters", "_buffers", "_softfx")
 
 
@@ -48,16 +49,20 @@ def _equal(old: object, new: object) -> bool:
     return isinstance(old, tuple | torch.dtype | torch.device) and type(old) is type(new) and old == new
 
 
-def _walk(value: Any, seen: set[int]) -> Iterator[object]:
-    if isinstance(value, _ATOMS):
-        yield exact(value)
-        return
-    yield value
-    if id(value) in seen or isinstance(value, Tensor):
-        return
-    seen.add(id(value))
-    for part in _parts(value):
-        yield from _walk(part, seen)
+def _walk(root: Any, seen: set[int]) -> Iterator[object]:
+    """All that belongs to a value, depth first; without recursion, because modules hold modules a thousand deep."""
+    left: list[Iterator[Any]] = [iter((root,))]
+    while left:
+        value = next(left[-1], _END)
+        if value is _END:
+            left.pop()
+        elif isinstance(value, _ATOMS):
+            yield exact(value)
+        else:
+            yield value
+            if id(value) not in seen and not isinstance(value, Tensor):
+                seen.add(id(value))
+                left.append(_parts(value))
 
 
 def _parts(value: Any) -> Iterator[object]:
@@ -109,7 +114,7 @@ def _of_function(function: types.FunctionType) -> Iterator[object]:
         try:
             yield cell.cell_contents
         except ValueError:  # it has no value yet
-            yield "empty"
+            yield _END
     names = set(_names(function.__code__))
     if names & {"environ", "getenv"}:
         yield repr(sorted(os.environ.items()))

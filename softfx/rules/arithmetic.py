@@ -33,8 +33,7 @@ from softfx.rules.readings import (
 )
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Rule
-from softfx.runtime import distributions, guards
-from softfx.runtime.counts import divided
+from softfx.runtime import distributions, divisions, guards
 from softfx.values import Soft, SoftBool, SoftCount, SoftIndex
 
 __all__ = ["DIV", "POW", "RULES", "joint", "on_integers"]
@@ -149,9 +148,8 @@ def _power(context: RuleContext, input: Operand, exponent: Operand) -> Shadow:
 # -- division and remainder --------------------------------------------------------------------------------------------
 
 
-def _stepped(function: Callable[..., Tensor], relax: RuleFunction) -> RuleFunction:
+def _stepped(exact: Callable[..., Tensor], relax: RuleFunction) -> RuleFunction:
     """The propagation of // and %: on the points of an index, between the neighbours of a count."""
-    exact = divided(function)
 
     def propagate(context: RuleContext, input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Shadow:
         shadow = on_integers(context, exact, pointed(context, input, other), pointed(context, other))
@@ -168,10 +166,6 @@ def _stepped(function: Callable[..., Tensor], relax: RuleFunction) -> RuleFuncti
         return context.call(distributions.probability, exact, weights, support, None, fixed, reflected)
 
     return propagate
-
-
-def _trunc_divide(input: Tensor, other: Tensor) -> Tensor:
-    return torch.div(input, other, rounding_mode="trunc")
 
 
 def _divide(rounded: Callable[..., Tensor]) -> RuleFunction:
@@ -346,11 +340,11 @@ RULES = (
     _following("SX631", ops.unravel_index, _unravel_index),
     _following("SX632", ops.diff, _diff),
     _following("SX616", ops.neg, _neg),
-    _stepping("SX617", ops.floor_divide, _divide(softtorch.floor), torch.floor_divide, "softtorch.floor",
+    _stepping("SX617", ops.floor_divide, _divide(softtorch.floor), divisions.floor_divide, "softtorch.floor",
               "floor(x / y), floor soft"),
-    _stepping("SX630", ops.trunc_divide, _divide(softtorch.trunc), _trunc_divide, "softtorch.trunc",
+    _stepping("SX630", ops.trunc_divide, _divide(softtorch.trunc), divisions.trunc_divide, "softtorch.trunc",
               "trunc(x / y), trunc soft"),
-    _stepping("SX618", ops.remainder, _remainder, torch.remainder, "softtorch.remainder",
+    _stepping("SX618", ops.remainder, _remainder, divisions.remainder, "softtorch.remainder",
               "x - y floor(x / y), floor soft"),
-    _stepping("SX633", ops.fmod, _fmod, torch.fmod, "softtorch.trunc", "x - y trunc(x / y), trunc soft"),
+    _stepping("SX633", ops.fmod, _fmod, divisions.fmod, "softtorch.trunc", "x - y trunc(x / y), trunc soft"),
 )  # fmt: skip

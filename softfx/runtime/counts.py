@@ -6,32 +6,12 @@ on distributions in general.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache, wraps
-
 import torch
 from torch import Tensor
 
 from softfx.runtime import distributions
 
-__all__ = ["combined", "count_neighbours", "digit", "divided"]
-
-
-@lru_cache
-def divided(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """`function`, a division or remainder of integers, which by zero is 0: no error, and of no weight to a derivative.
-
-    >>> divided(torch.floor_divide)(torch.tensor([7, 7]), torch.tensor([2, 0]))
-    tensor([3, 0])
-    """
-
-    @wraps(function)
-    def guarded(x: Tensor, y: Tensor | float) -> Tensor:
-        if not isinstance(y, Tensor):
-            return function(x, y) if y else torch.zeros_like(x)
-        return torch.where(y == 0, 0, function(x, torch.where(y == 0, 1, y)))
-
-    return guarded
+__all__ = ["combined", "count_neighbours", "digit"]
 
 
 def digit(count: Tensor, base: int | None = None) -> tuple[Tensor, Tensor]:

@@ -88,7 +88,7 @@ def test_derivatives():
         for fn in BINARY:
             assert check(lambda x, y, fn=fn: fn(x, y, geometric) * weight, (x, y), fast_mode=True)  # noqa: B023
         for fn in (softtorch.all, softtorch.any):
-            assert check(lambda x, fn=fn: fn(x, 1, geometric) * weight[:, 0], (x,), fast_mode=True)  # noqa: B023
+            assert check(lambda x, fn=fn: fn(x, 1, use_geometric_mean=geometric) * weight[:, 0], (x,), fast_mode=True)  # noqa: B023
 
 
 def test_half_precision_is_computed_in_float32():
