@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from softfx import torch_private as private
 from softfx.capture.outcome import same
-from softfx.ops.calls import Kwargs
 
 __all__ = ["Preserved", "copied"]
 
@@ -73,8 +72,8 @@ class _ModuleState:
     """The attributes of one module: its `__dict__`, and the contents of its tables of parameters, buffers and hooks."""
 
     module: nn.Module
-    attributes: Kwargs
-    tables: dict[str, Kwargs]
+    attributes: dict[str, Any]
+    tables: dict[str, dict[str, Any]]
 
     @staticmethod
     def of(module: nn.Module) -> _ModuleState:
@@ -98,7 +97,7 @@ class _ModuleState:
         self.module.__dict__.clear()
         self.module.__dict__.update(self.attributes)
         for key, content in self.tables.items():
-            table: Kwargs = self.attributes[key]
+            table: dict[str, Any] = self.attributes[key]
             table.clear()
             table.update(content)
 

@@ -23,7 +23,6 @@ from torch import Tensor, fx
 from torch.fx.node import Argument, Target
 
 from softfx import torch_private as private
-from softfx.ops.calls import Kwargs
 from softfx.report.record import Break
 from softfx.values.domains import Kind
 
@@ -102,7 +101,7 @@ class Program:
     graph: fx.Graph
     inputs: list[fx.Node]
     attributes: dict[str, str]
-    constants: Kwargs
+    constants: dict[str, object]
     result: private.TreeSpec
     touched: list[Tensor | torch.Generator] = field(default_factory=list)
 
@@ -116,7 +115,7 @@ class GraphBuilder:
 
     def __init__(self) -> None:
         self.graph = fx.Graph()
-        self.constants: Kwargs = {}
+        self.constants: dict[str, object] = {}
         self._nodes: dict[int, tuple[Callable[[], object], fx.Node]] = {}
         self._last_placeholder: fx.Node | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from softfx.decisions.site import Decision
+from softfx.decisions.site import Decision, Softness
 from softfx.ops.calls import Args, Function, Kwargs, Result
 
 __all__ = ["Backend", "Direct"]
@@ -28,7 +28,7 @@ class Backend(Protocol):
     def template(self, result: Result) -> Result:
         """The facts of a result that `repeat` needs to make its like later."""
 
-    def softness(self, decision: Decision) -> Result:
+    def softness(self, decision: Decision) -> Softness:
         """The softness of a site, as it is passed to its soft form."""
 
 
@@ -46,5 +46,5 @@ class Direct:
     def template(self, result: Result) -> Result:
         return None
 
-    def softness(self, decision: Decision) -> Result:
+    def softness(self, decision: Decision) -> Softness:
         return decision.softness

@@ -8,6 +8,7 @@ the soft value itself, or as a shadow of an integer that cannot carry a gradient
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,7 +66,7 @@ def _unwritten(state: RunState, tensor: Tensor) -> Tensor:
     return copy
 
 
-def bind_leaves(context: CallContext, hard: Result, shadow: Result) -> Result:
+def bind_leaves(context: CallContext, hard: Result, shadow: Any) -> Result:
     """`hard` with each leaf that has a shadow bound to it; a real leaf becomes one that carries a gradient."""
     if isinstance(hard, Tensor):
         return bind(context, hard, shadow)
@@ -74,7 +75,7 @@ def bind_leaves(context: CallContext, hard: Result, shadow: Result) -> Result:
     return rebuilt(hard, [bind_leaves(context, h, s) for h, s in zip(hard, shadow, strict=True)])
 
 
-def bind(context: CallContext, hard: Tensor, shadow: Result) -> Tensor:
+def bind(context: CallContext, hard: Tensor, shadow: Any) -> Tensor:
     """One hard tensor as the program gets it, with its shadow remembered."""
     state, environment = context.state, context.state.environment
     if shadow is None:

@@ -149,7 +149,8 @@ class Interpreter:
     def _softly(self, call: Call, decision: Decision | None) -> Result:
         """A soft call, unless gradients are switched off and no value would change."""
         state = self.state
-        exact = (decision is None or decision.is_exact) and all(soft.exact for soft in call.softs)
+        decided = decision is None or (decision.is_exact and not decision.draws)
+        exact = decided and all(soft.exact for soft in call.softs)
         if torch.is_grad_enabled() or not exact:
             return soft_call(state, call, decision)
         state.note_end_without_gradients(frozenset[int]().union(*(soft.sites for soft in call.softs)))

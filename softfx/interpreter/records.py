@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from softfx.ops.calls import Args
-
 __all__ = ["Lookup", "Term"]
 
 
@@ -29,5 +27,5 @@ class Lookup:
 
     source: Tensor
     writes: int
-    key: Args
+    key: tuple[object, ...]
     addend: Any = None

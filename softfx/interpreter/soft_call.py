@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import replace
 from functools import lru_cache, partial
+from typing import Any
 
 import torch
 
@@ -125,7 +126,7 @@ def _written(context: CallContext, call: Call, rows: RowRule | None) -> Result:
     return target
 
 
-def _shadow(context: CallContext, call: Call, args: Args, rows: RowRule | None) -> Result:
+def _shadow(context: CallContext, call: Call, args: Args, rows: RowRule | None) -> Any:
     """The result of the rule for the operands, soft ones replaced by their shadows."""
     for tensor in call.tensors:
         if tensor.layout is not torch.strided:

@@ -99,7 +99,7 @@ def _run(mode: TorchFunctionMode, function: Function, args: Args, kwargs: Kwargs
         return function(*args, **kwargs)
 
 
-def signature(args: Args, kwargs: Kwargs) -> Args:
+def signature(args: Args, kwargs: Kwargs) -> tuple[Any, ...]:
     """The facts that a captured graph was specialised to: structure, shapes, dtypes, devices and plain values."""
     leaves, structure = torch_private.flatten((args, kwargs))
     described = [(tuple(leaf.shape), leaf.dtype, leaf.device) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
@@ -109,17 +109,17 @@ def signature(args: Args, kwargs: Kwargs) -> Args:
 class Graph:
     """The rewritten graph, for calls that it was captured for."""
 
-    def __init__(self, rewritten: Rewritten, sites: Sites, example: Args, root: object) -> None:
+    def __init__(self, rewritten: Rewritten, sites: Sites, example: tuple[Any, ...], root: object) -> None:
         self.rewritten = rewritten
         self.sites = sites
         self.example = example
         self._state = _state(root)
 
-    def __getstate__(self) -> Kwargs:
+    def __getstate__(self) -> dict[str, object]:
         structure, *leaves = self.example
         return {**self.__dict__, "example": (serialize.pack_structure(structure), *leaves)}
 
-    def __setstate__(self, state: Kwargs) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         tree, *leaves = state["example"]
         self.__dict__.update(state, example=(serialize.unpack_structure(tree), *leaves))
 

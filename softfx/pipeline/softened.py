@@ -83,7 +83,7 @@ class SoftModule:
         hard = super().forward  # type: ignore[misc]  # the original's class follows in the bases
         return self._softfx.run(self, hard, args, kwargs)
 
-    def __reduce_ex__(self, protocol: Any) -> Result:
+    def __reduce_ex__(self, protocol: Any) -> tuple[object, ...]:
         return _rebuild, (type(self).__bases__[1],), self.__dict__
 
 
@@ -142,7 +142,7 @@ def softened(soft: Any, where: str) -> Softened:
     return state
 
 
-def harden(soft: Any) -> Result:
+def harden(soft: Any) -> Any:
     """The original that `soft` was made from.
 
     >>> layer = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
