@@ -27,7 +27,6 @@ from torch.fx.node import Argument, Target
 
 from softfx import torch_private as private
 from softfx.locations import Place
-from softfx.ops.calls import Kwargs
 from softfx.report.record import Break
 from softfx.values.domains import Kind
 
@@ -117,7 +116,7 @@ class Program:
     graph: fx.Graph
     inputs: list[fx.Node]
     attributes: dict[str, str]
-    constants: Kwargs
+    constants: dict[str, object]
     result: private.TreeSpec
     touched: list[Tensor | torch.Generator] = field(default_factory=list)
     written: list[object] = field(default_factory=list)
@@ -142,7 +141,7 @@ class GraphBuilder:
 
     def __init__(self) -> None:
         self.graph = fx.Graph()
-        self.constants: Kwargs = {}
+        self.constants: dict[str, object] = {}
         self._nodes: dict[int, tuple[Callable[[], object], fx.Node]] = {}
         self._last_placeholder: fx.Node | None = None
 

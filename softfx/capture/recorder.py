@@ -91,7 +91,7 @@ class Recorder(HostMode):
 
     # -- recording ---------------------------------------------------------------------------------------------
 
-    def value(self, tree: Any) -> Result:
+    def value(self, tree: Any) -> Any:
         """`tree` with real tensors replaced by fake ones of the same shape."""
         if isinstance(tree, Tensor):
             if tree.layout is not torch.strided or tree.is_quantized:
@@ -197,7 +197,7 @@ class Recorder(HostMode):
     def _describe(self, node: Any, result: Result) -> None:
         self._replace(node, self.value(result))
 
-    def _replace(self, node: Any, value: Result) -> None:
+    def _replace(self, node: Any, value: Any) -> None:
         """Metadata holds fake tensors only, in a call's node and in those of its parts."""
         node.meta["val"] = value
         for part in node.users:

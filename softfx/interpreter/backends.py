@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from softfx import torch_private
-from softfx.decisions.site import Decision
+from softfx.decisions.site import Decision, Softness
 from softfx.interpreter import checkpoint_private
 from softfx.interpreter.derivatives import Blockage, judged
 from softfx.ops.calls import Args, Function, Kwargs, Result
@@ -35,7 +35,7 @@ class Backend(Protocol):
     def template(self, result: Result) -> Result:
         """The facts of a result that `repeat` needs to make its like later."""
 
-    def softness(self, decision: Decision) -> Result:
+    def softness(self, decision: Decision) -> Softness:
         """The softness of a site, as it is passed to its soft form."""
 
     def blockage(self, func: Function, spelled: Spelled, args: Args, kwargs: Kwargs) -> Blockage | None:
@@ -67,7 +67,7 @@ class Direct:
     def template(self, result: Result) -> Result:
         return None
 
-    def softness(self, decision: Decision) -> Result:
+    def softness(self, decision: Decision) -> Softness:
         return decision.softness
 
     def blockage(self, func: Function, spelled: Spelled, args: Args, kwargs: Kwargs) -> Blockage | None:

@@ -8,6 +8,7 @@ the soft value itself, or as a shadow of an integer that cannot carry a gradient
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -79,7 +80,7 @@ def _unwritten(state: RunState, tensor: Tensor) -> Tensor:
     return copy
 
 
-def bind_leaves(context: CallContext, hard: Result, shadow: Result) -> Result:
+def bind_leaves(context: CallContext, hard: Result, shadow: Any) -> Result:
     """`hard` with each leaf that has a shadow bound to it; a real leaf becomes one that carries a gradient."""
     if isinstance(hard, Tensor):
         return bind(context, hard, shadow)

@@ -11,7 +11,7 @@ from torch import Tensor
 import softtorch
 from softfx.decisions.site import Decision
 from softfx.interpreter.state import RunState
-from softfx.ops.calls import Function, Kwargs, Options, Result
+from softfx.ops.calls import Function, Options, Result
 from softfx.ops.integrality import is_whole_number
 from softfx.rules.refusals import is_discrete
 from softfx.rules.rule import Estimate
@@ -46,7 +46,7 @@ def is_integral(state: RunState, tensor: Tensor) -> bool:
     return not facts.depends_on_source and not tensor.requires_grad and state.backend.is_whole(tensor)
 
 
-def options_of(state: RunState, decision: Decision | None) -> Kwargs:
+def options_of(state: RunState, decision: Decision | None) -> Options:
     """The options that the soft form of a call is given."""
     if decision is None:
         return {}

@@ -16,7 +16,7 @@ from softfx import ops
 from softfx.interpreter.call import Call
 from softfx.interpreter.records import Lookup
 from softfx.interpreter.state import RunState
-from softfx.ops.calls import Args, Result
+from softfx.ops.calls import Result
 from softfx.torch_private import base_of
 from softfx.values import SoftBool, SoftIndex, ValueFacts
 
@@ -39,7 +39,7 @@ def note_result(state: RunState, call: Call, result: Result, pending: Lookup | N
             state.lookups.set(tensor, lookup)
 
 
-def addend(state: RunState, call: Call) -> tuple[Args, Any] | None:
+def addend(state: RunState, call: Call) -> tuple[tuple[object, ...], Any] | None:
     """The key and what is added there, if this call writes back what it read with an addition."""
     if call.operation is not ops.setitem or len(call.args) != 3 or not isinstance(call.args[2], Tensor):
         return None
@@ -81,11 +81,11 @@ def _names_each_place_once(index: Tensor, facts: ValueFacts) -> bool:
     return index.numel() == 1 or (isinstance(facts.soft, SoftIndex) and facts.soft.distinct is not None)
 
 
-def _parts(key: Any) -> Args:
+def _parts(key: Any) -> tuple[object, ...]:
     return key if isinstance(key, tuple) else (key,)
 
 
-def _same(left: Args, right: Args) -> bool:
+def _same(left: tuple[object, ...], right: tuple[object, ...]) -> bool:
     return len(left) == len(right) and all(
         a is b or (not isinstance(a, Tensor) and not isinstance(b, Tensor) and bool(a == b))
         for a, b in zip(left, right, strict=True)

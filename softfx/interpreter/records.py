@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from softfx.locations import Location
-from softfx.ops.calls import Args
 
 __all__ = ["Foreign", "Lookup", "Term"]
 
@@ -30,7 +29,7 @@ class Lookup:
 
     source: Tensor
     writes: int
-    key: Args
+    key: tuple[object, ...]
     addend: Any = None
 
 

@@ -25,7 +25,7 @@ from softfx.torch_private import OpOverload, OpOverloadPacket, library_operator
 __all__ = ["INDEX", "OLD_NAMES", "Attribute", "Spelled", "SpellingIndex", "arguments", "attribute_of"]
 
 _WRITING = Effect.WRITES_FIRST | Effect.WRITES_OTHERS
-_SPACES: Args = (torch, Tensor, F, torch.special, torch.linalg, operator)
+_SPACES: tuple[object, ...] = (torch, Tensor, F, torch.special, torch.linalg, operator)
 # Python's older names for operators, which Tensor or `operator` still has.
 OLD_NAMES = {"truediv": ("div",), "invert": ("inv",)}
 _ARGUMENTS = {"axis": "dim", "keepdims": "keepdim", "self": "input", "x": "input", "tensor": "input", "A": "input"}

@@ -151,7 +151,7 @@ class Graph:
         structure, *leaves = self.example
         return {**self.__dict__, "example": (serialize.pack_structure(structure), *leaves), "_state": None}
 
-    def __setstate__(self, state: Kwargs) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         tree, *leaves = state["example"]
         self.__dict__.update(state, example=(serialize.unpack_structure(tree), *leaves))
 

@@ -30,7 +30,9 @@ def exact(value: object) -> object:
     >>> exact(2) == exact(2.0), exact(0.0) == exact(-0.0), exact(1) == exact(1)
     (False, False, True)
     """
-    return (type(value), repr(value)) if isinstance(value, _ATOMS) else value
+    if isinstance(value, float | complex):
+        return type(value), repr(value)
+    return (type(value), value) if isinstance(value, _ATOMS) else value
 
 
 def state_read(root: object) -> list[object]:

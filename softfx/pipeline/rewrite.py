@@ -51,14 +51,14 @@ class Rewritten:
     module: fx.GraphModule
     attributes: list[str]
     softness: list[int]
-    result: Result
+    result: torch_private.TreeSpec
     lifted_blocks: list[str] = field(default_factory=list)
 
-    def __getstate__(self) -> Kwargs:
+    def __getstate__(self) -> dict[str, object]:
         packed = {"module": serialize.pack(self.module), "result": serialize.pack_structure(self.result)}
         return {**self.__dict__, **packed}
 
-    def __setstate__(self, state: Kwargs) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         module, result = serialize.unpack(state["module"]), serialize.unpack_structure(state["result"])
         self.__dict__.update(state, module=module, result=result)
 
@@ -66,7 +66,7 @@ class Rewritten:
 class _GraphWriter:
     """The backend whose calls are nodes and whose values are fake tensors."""
 
-    def __init__(self, fake: Any) -> None:
+    def __init__(self, fake: torch_private.FakeTensorMode) -> None:
         self.builder = GraphBuilder()
         self.fake = fake
         self.node: fx.Node | None = None  # the program's node being carried out
@@ -171,21 +171,21 @@ class _Walk:
             return args[0][args[1]]
         return self._call(node, args, dict(kwargs))
 
-    def _value_of(self, argument: Any) -> Result:
+    def _value_of(self, argument: Any) -> Any:
         return self.values[argument] if isinstance(argument, fx.Node) else argument
 
-    def _placeholder(self, node: fx.Node) -> Result:
-        value: Result = node.meta.get("val")
+    def _placeholder(self, node: fx.Node) -> Any:
+        value: Any = node.meta.get("val")
         self.writer.builder.placeholder(node.name, value)
         if node in self.program.inputs or (isinstance(value, Tensor) and value.requires_grad):
             self.interpreter.source(value)
         return value
 
-    def _constant(self, node: fx.Node) -> Result:
+    def _constant(self, node: fx.Node) -> Any:
         held = self.program.constants[str(node.target)]
         if not isinstance(held, Tensor):
             return held
-        value: Result = node.meta.get("val")
+        value: Any = node.meta.get("val")
         self.writer.builder.bind(value, self.writer.builder.constant(held))
         if has_whole_elements(held):
             self.state.environment.set(value, ValueFacts(False, integral=True))
@@ -230,7 +230,7 @@ def rewrite(program: Program, sites: Sites, evidence: Evidence, *, planning: boo
     return Rewritten(module, list(program.attributes.values()), softness, program.result, walk.lifted_blocks)
 
 
-def _fake_mode(program: Program) -> Result:
+def _fake_mode(program: Program) -> torch_private.FakeTensorMode:
     for node in program.graph.nodes:
         if (mode := torch_private.fake_mode_of(node.meta.get("val"))) is not None:
             return mode

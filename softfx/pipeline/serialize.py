@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import fx
 
 from softfx import torch_private as private
-from softfx.ops.calls import Args, Kwargs, Result
 
 __all__ = ["PackedGraph", "graph_module", "pack", "pack_structure", "unpack", "unpack_structure"]
 
@@ -27,8 +26,8 @@ class PackedGraph(TypedDict):
     constants: the objects that the graph refers to by get_attr.
     """
 
-    rows: list[Args]
-    constants: Kwargs
+    rows: list[tuple[Any, ...]]
+    constants: dict[str, object]
 
 
 class _Constants(torch.nn.Module):
@@ -64,7 +63,7 @@ class _LibraryOperator:
         self.path = str(operator)
 
 
-def graph_module(graph: fx.Graph, constants: Kwargs) -> fx.GraphModule:
+def graph_module(graph: fx.Graph, constants: dict[str, object]) -> fx.GraphModule:
     """A module that runs `graph`, whose get_attr nodes name `constants`."""
     module = fx.GraphModule(_Constants(constants), graph)
     module.meta["constants"] = constants
@@ -95,7 +94,7 @@ def unpack(data: PackedGraph) -> fx.GraphModule:
     return graph_module(graph, {name: _unpacked(value) for name, value in data["constants"].items()})
 
 
-def pack_structure(structure: private.TreeSpec) -> Result:
+def pack_structure(structure: private.TreeSpec) -> Any:
     """A container's structure as the container itself, holding the numbers of its leaves."""
     return private.unflatten(list(range(structure.num_leaves)), structure)
 
@@ -105,12 +104,12 @@ def unpack_structure(tree: Any) -> private.TreeSpec:
     return private.flatten(tree)[1]
 
 
-def _without_nodes(tree: object) -> Result:
+def _without_nodes(tree: object) -> Any:
     """Arguments with references for nodes, in ordinary containers for those of fx, which cannot be changed."""
     return _mapped(tree, lambda value: _Reference(value.name) if isinstance(value, fx.Node) else value)
 
 
-def _mapped(tree: object, function: Callable[[object], object]) -> Result:
+def _mapped(tree: object, function: Callable[[object], object]) -> Any:
     """`tree` with `function` applied to each leaf."""
     if isinstance(tree, torch.Size):
         return tree
@@ -132,7 +131,7 @@ def _packed(value: object) -> object:
     return _Functional(name) if callable(value) and name and getattr(F, name, None) is value else value
 
 
-def _unpacked(value: Result) -> Result:
+def _unpacked(value: Any) -> Any:
     if isinstance(value, _LibraryOperator):
         return operator.attrgetter(value.path)(torch.ops)
     return getattr(F, value.name) if isinstance(value, _Functional) else value

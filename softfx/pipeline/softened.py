@@ -118,7 +118,7 @@ def softened(soft: Any, where: str) -> Softened:
     return state
 
 
-def harden(soft: Any) -> Result:
+def harden(soft: Any) -> Any:
     """The original that `soft` was made from.
 
     >>> import softfx

@@ -16,7 +16,7 @@ from torch import Tensor
 
 import softtorch
 from softfx.errors import TargetError, did_you_mean, listed
-from softfx.ops.calls import Function, Kwargs, Options
+from softfx.ops.calls import Function, Options
 from softfx.rules import RULES
 from softfx.rules.soft_operator import returns_indices_alone
 from softtorch.errors import SoftTorchError
@@ -122,7 +122,7 @@ def operator_of(name: str, method: str | None = None) -> Operator:
     return Operator(wanted, function, arguments, _modes(operator) if "mode" in parameters else ())
 
 
-def _arguments(function: Callable[..., Tensor], parameters: Mapping[str, inspect.Parameter]) -> Kwargs:
+def _arguments(function: Callable[..., Tensor], parameters: Mapping[str, inspect.Parameter]) -> dict[str, object]:
     """The arguments beside the number, as tensors where the operator takes nothing else."""
     filled = {key: value for key, value in _FILLED.items() if key in parameters} | dict(_OWN.get(function, {}))
     return {key: torch.tensor(x) if parameters[key].annotation is Tensor else x for key, x in filled.items()}

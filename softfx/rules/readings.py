@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor
 
-from softfx.ops.calls import Function, Result
+from softfx.ops.calls import Function
 from softfx.ops.spelling import INDEX
 from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow, TensorOrSoft
 from softfx.rules.refusals import is_discrete
@@ -47,8 +47,8 @@ def as_real(context: RuleContext, operand: TensorOrSoft) -> Tensor: ...
 @overload
 def as_real(context: RuleContext, operand: Operand) -> Tensor | float: ...
 @overload
-def as_real(context: RuleContext, operand: object) -> Result: ...
-def as_real(context: RuleContext, operand: object) -> Result:
+def as_real(context: RuleContext, operand: object) -> Any: ...
+def as_real(context: RuleContext, operand: object) -> Any:
     """A shadow as the real number that it is worth; anything else as it is."""
     return operand.real(context.call) if isinstance(operand, Soft) else operand
 

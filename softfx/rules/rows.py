@@ -18,7 +18,7 @@ from torch import Tensor
 
 import softtorch
 from softfx import torch_private
-from softfx.ops.calls import Args, Function, Kwargs, Result
+from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.operation import Operation, Rows
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules.context import Operand, RuleContext, Shadow, TensorOrSoft
@@ -91,7 +91,7 @@ def _are_same(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and torch.equal(one, other)
 
 
-def _with_all_rows(tree: object) -> Result:
+def _with_all_rows(tree: object) -> Any:
     """Nested operands with all rows in the place of the selected ones."""
     if isinstance(tree, Soft):
         return tree.tensor
@@ -155,7 +155,7 @@ def _axes(context: RuleContext, operation: Operation, rank: int, args: Args, kwa
     return {axis % rank for axis in (dim if isinstance(dim, Sequence) else (dim,))}
 
 
-def _default_axis(context: RuleContext) -> Result:
+def _default_axis(context: RuleContext) -> Any:
     """The axis that a function runs along where its call gives none, or None for all of them."""
     try:
         dim = inspect.signature(context.func).parameters["dim"].default

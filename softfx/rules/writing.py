@@ -16,7 +16,7 @@ from torch import Tensor
 
 import softtorch
 from softfx import ops
-from softfx.ops.calls import Args, Kwargs, Result
+from softfx.ops.calls import Args, Kwargs
 from softfx.ops.operation import Operation
 from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow, TensorOrSoft
 from softfx.rules.readings import as_number, counted, shape_of, softs_in
@@ -49,7 +49,7 @@ def _distribution(context: RuleContext, index: Soft, size: int, once: bool = Fal
 
 
 def _scatter(
-    context: RuleContext, input: Any, dim: int, index: TensorOrSoft, src: Any = None, *, value: Result = None,
+    context: RuleContext, input: Any, dim: int, index: TensorOrSoft, src: Any = None, *, value: Any = None,
     reduce: str | None = None,
 ) -> Shadow:  # fmt: skip
     source = src if src is not None else value

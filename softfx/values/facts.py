@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from softfx.locations import Location
-from softfx.ops.calls import Args
 from softfx.values.domains import Soft
 
 __all__ = [
@@ -89,7 +88,7 @@ class FactStore:
     _MOST = 4096  # a program that fills a tensor with another number at each step makes ever more of them
 
     def __init__(self) -> None:
-        self._records: dict[Args, ValueFacts] = {}
+        self._records: dict[tuple[object, ...], ValueFacts] = {}
         self._begin()
 
     def __reduce__(self) -> tuple[type[FactStore], tuple[()]]:

@@ -47,7 +47,7 @@ class Traced:
     """Dynamo's account of one call, and the globals in which it left what the call needs."""
 
     output: CaptureOutput
-    scope: Kwargs
+    scope: dict[str, object]
 
     @property
     def has_graph(self) -> bool:

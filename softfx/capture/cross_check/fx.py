@@ -236,7 +236,7 @@ def _nodes(written: Argument) -> set[fx.Node]:
     return found
 
 
-def _unwrapped(tree: object) -> Result:
+def _unwrapped(tree: object) -> Any:
     """`tree` with the example's tensors for proxies."""
     if isinstance(tree, _Proxy):
         return tree.value

@@ -79,9 +79,12 @@ def test_a_drawn_comparison_holds_with_the_probability_of_the_logistic_function(
     assert abs(soft(x).mean().item() - torch.sigmoid(torch.tensor(0.8)).item()) < 0.032  # as above
 
 
-def test_draws_are_made_without_gradients_too() -> None:
+@EXECUTOR
+def test_draws_are_made_without_gradients_too(executor: str) -> None:
     x = torch.zeros(200)
-    soft = softfx.soften(lambda x: (x > 0).float(), policy("gt", estimator="gumbel"), example_inputs=(x,))
+    soft = softfx.soften(
+        lambda x: (x > 0).float(), policy("gt", estimator="gumbel"), example_inputs=(x,), executor=executor
+    )
     with torch.no_grad():
         assert 0 < soft(x).sum() < 200
 
