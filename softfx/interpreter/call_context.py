@@ -82,11 +82,12 @@ class CallContext:
     carried: frozenset[int] = frozenset()
     moved: bool = False
 
-    def is_integral(self, operand: Any) -> bool:
+    def is_integral(self, operand: Any, by_elements: bool = True) -> bool:
         if isinstance(operand, Soft):
             return operand.integral
         if isinstance(operand, Tensor):
-            return is_integral(self.state, operand)
+            known = is_known_integral(operand, self.state.environment.facts(operand))
+            return known or (by_elements and is_integral(self.state, operand))
         return is_whole_number(operand)
 
     def fill(self, operand: Tensor) -> float | None:

@@ -22,7 +22,7 @@ from softfx.rules.readings import as_real
 from softfx.rules.refusals import ARRIVES_HARD, CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Estimate, Rule
 from softfx.runtime import counts, distributions, draws
-from softfx.values import Soft, SoftBool, SoftCount
+from softfx.values import Soft, SoftBool, SoftCount, SoftIndex
 
 __all__ = ["RULES", "as_written"]
 
@@ -55,7 +55,10 @@ def _resolved(compare: Callable[..., Tensor], function: Callable[..., Tensor]) -
     relax = _relax(function)
 
     def propagate(context: RuleContext, input: Operand, other: Operand) -> SoftBool:
-        if any(isinstance(operand, Tensor) and not context.is_integral(operand) for operand in (input, other)):
+        # A count is compared with constants of masks; beside an index it says nothing that real numbers are whole.
+        by_elements = not any(isinstance(operand, SoftIndex) for operand in (input, other))
+        tensors = [operand for operand in (input, other) if isinstance(operand, Tensor)]
+        if not all(context.is_integral(tensor, by_elements) for tensor in tensors):
             return relax(context, as_real(context, input), as_real(context, other))
         if isinstance(input, Soft) and isinstance(other, Soft):
             return context.soft_bool(_of_two(context, compare, input, other))

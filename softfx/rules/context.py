@@ -42,8 +42,8 @@ class RuleContext(Protocol):
     def func(self) -> Function:
         """The function as the program spelled it."""
 
-    def is_integral(self, operand: object) -> bool:
-        """Return True if an operand stands for integers, whatever its type."""
+    def is_integral(self, operand: object, by_elements: bool = True) -> bool:
+        """Return True if an operand stands for integers, whatever its type; of a constant also `by_elements`."""
 
     def fill(self, operand: Tensor) -> float | None:
         """The one number that a constant tensor is filled with, if that is known."""
