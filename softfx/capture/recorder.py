@@ -116,8 +116,8 @@ class Recorder(HostMode):
         reference = private.storage_reference(tensor)
         if reference.cdata not in self.memories:
             size = tensor.untyped_storage().nbytes()
-            empty = torch.empty(size, dtype=torch.uint8, device="meta")
-            self.memories[reference.cdata] = (reference, empty.untyped_storage())
+            empty = torch.UntypedStorage(size, device="meta")  # type: ignore[no-untyped-call]  # torch has no types here
+            self.memories[reference.cdata] = (reference, empty)
         return self.memories[reference.cdata][1]
 
     def _meet(self, tree: Any) -> None:

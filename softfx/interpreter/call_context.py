@@ -38,12 +38,13 @@ def counts_softly(tensor: Tensor, facts: ValueFacts) -> bool:
 def is_integral(state: RunState, tensor: Tensor) -> bool:
     """Return True if a tensor stands for integers, by its dtype, its facts or its shadow; a constant by its elements.
 
-    Beside a mask a constant 0.0 and 1.0 is a mask, too. What may be asked for a gradient is no constant.
+    Beside a mask a constant 0.0 and 1.0 is a mask, too, also one that the call was given. What requires a gradient is
+    no constant.
     """
     facts = state.environment.facts(tensor)
     if is_known_integral(tensor, facts):
         return True
-    return not facts.depends_on_source and not tensor.requires_grad and state.backend.is_whole(tensor)
+    return not tensor.requires_grad and state.backend.is_whole(tensor)
 
 
 def options_of(state: RunState, decision: Decision | None) -> Options:

@@ -130,9 +130,11 @@ def test_autocast_around_the_call_is_followed(inside: bool) -> None:
     assert bits(soft(X)) == bits(model(X))
 
 
+LINEAR = nn.Linear(2, 2)
 TRANSFORMED: dict[str, Callable[[Tensor], Tensor]] = {
     "vmap": lambda x: vmap(lambda z: z.round() * z)(x),
     "vmap of grad": lambda x: vmap(grad(lambda z: z.tanh() * z))(x).round(),
+    "vmap of grad, with a module": lambda x: vmap(grad(lambda z: LINEAR(z).tanh() @ z))(x.view(2, 2)).round(),
     "jvp": lambda x: jvp(torch.sin, (x,), (torch.ones_like(x),))[1].round(),
     "jacrev": lambda x: jacrev(torch.sin)(x).round(),
 }

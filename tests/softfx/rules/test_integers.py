@@ -73,6 +73,21 @@ def test_masks_compared_with_whole_numbers_tend_to_the_hard_bools(name: str, exe
     torch.testing.assert_close(soft(SIGNS), program(SIGNS), rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["times", "eroded"])
+def test_a_mask_that_is_given_to_the_call_is_one(name: str) -> None:
+    """It is an input in a floating type; what is made of it without a gradient is whole by its elements."""
+    combined: Callable[[Tensor, Tensor], Tensor] = {
+        "times": lambda m, given: (m * given) > 0,
+        "eroded": lambda m, given: (m + given - (1 - F.max_pool1d(1 - given[None], 3, 1, 1)[0])) > 0,
+    }[name]
+
+    def program(x: Tensor, given: Tensor) -> Tensor:
+        return combined((x > 0).float(), given).float()
+
+    soft = softfx.soften(program, TINY, example_inputs=(SIGNS, KNOWN), allow_unused=True)
+    torch.testing.assert_close(soft(SIGNS, KNOWN), program(SIGNS, KNOWN), rtol=0, atol=1e-3)
+
+
 @EXECUTOR
 def test_a_count_without_a_shadow_keeps_its_gradient_on_both_sides(executor: str) -> None:
     """A product by a constant matrix is not made twice: its hard value is compared, and may flip on either side."""
