@@ -302,13 +302,14 @@ def put(
 def blend(p: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """softtorch.where, but the likelier branch alone where one is infinite or NaN and an average would be too.
 
-    # (...), (...), (...) -> (...)
+    Of two that are as likely the finite one is taken.  # (...), (...), (...) -> (...)
 
     >>> blend(torch.tensor([0.25, 0.25]), torch.tensor([1.0, torch.nan]), torch.tensor([0.0, 3.0]))
     tensor([0.2500, 3.0000])
     """
     regular = torch.isfinite(x.detach() + y.detach())
-    return softtorch.where(torch.where(regular, p, (p > 0.5).to(p.dtype)), x, y)
+    likelier = torch.where(p == 0.5, torch.isfinite(x), p > 0.5)
+    return softtorch.where(torch.where(regular, p, likelier.to(p.dtype)), x, y)
 
 
 def settled(soft: Tensor, hard: Tensor) -> Tensor:
