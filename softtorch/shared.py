@@ -18,7 +18,7 @@ USUAL: dict[str, str] = {
     "x": "shape (...).",
     "y": "a number, or shape (...).",
     "softness": "in units of x; a number or a tensor that broadcasts against x.",
-    "mode": '"hard", "smooth", "c0", "c1" or "c2".',
+    "mode": '"hard", "smooth", "c0", "c1", "c2" or "tailed".',
     "gated": "ramps x * sigmoidal(x) instead of the integral of sigmoidal.",
     "neighbor_radius": "how many integers on either side are summed over.",
     "return_log_probs": "give the soft index as log-probabilities; entries of probability 0 are -inf.",
@@ -41,7 +41,10 @@ ALONG_AN_AXIS: dict[str, str] = {
         "standardize=False. A positive number or a floating tensor, 0-dim or broadcastable to the batch (x's shape "
         "without dim); tensors may need a gradient and are never read back."
     ),
-    "mode": '"smooth", "c0", "c1" or "c2" for the smoothness of the relaxation, "hard" for torch\'s own result.',
+    "mode": (
+        '"smooth", "c0", "c1" or "c2" for the smoothness of the relaxation, "hard" for torch\'s own result; "tailed" '
+        "is as smooth here, for scores have no step."
+    ),
     "method": "the relaxation, a name in `softtorch.methods.METHODS` or an instance with options of its own.",
     "standardize": (
         "compare sigmoid((x - mean) / sqrt(var + floor)) instead of x, with a floor of 1e-6, or of 1e-6 var where var "

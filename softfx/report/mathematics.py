@@ -18,7 +18,7 @@ __all__ = ["NOTATION", "limit", "notation"]
 NOTATION: Mapping[str, str] = {
     r"\bs\b": "s is the softness",
     r"\bsigma\b": "sigma is the step of the mode (smooth: the logistic function; c0, c1, c2: piecewise polynomials, 0 "
-    "and 1 from five softnesses on)",
+    "and 1 from five softnesses on; tailed: a normal distribution function with a tenth of a Cauchy one)",
     r"\bsoftmax_": "softmax is that of mode smooth, and in the other modes the projection of the mode onto "
     "distributions",
     r"\bu_j\b": "u is x itself where standardize = false",

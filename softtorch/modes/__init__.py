@@ -5,14 +5,15 @@ from softtorch.modes.c0 import C0 as _C0
 from softtorch.modes.c1 import C1 as _C1
 from softtorch.modes.c2 import C2 as _C2
 from softtorch.modes.hard import Hard as _Hard
-from softtorch.modes.smooth import Smooth as _Smooth
+from softtorch.modes.smooth import SMOOTH as SMOOTH
 from softtorch.modes.straight_through import StraightThrough as StraightThrough
+from softtorch.modes.tailed import Tailed as _Tailed
 
 HARD = _Hard()
-SMOOTH = _Smooth()
 C0 = _C0()
 C1 = _C1()
 C2 = _C2()
+TAILED = _Tailed()
 
-MODES: dict[str, Mode] = {mode.name: mode for mode in (HARD, SMOOTH, C0, C1, C2)}
+MODES: dict[str, Mode] = {mode.name: mode for mode in (HARD, SMOOTH, C0, C1, C2, TAILED)}
 """Every mode by its name."""

@@ -28,7 +28,7 @@ class Mode(ABC):
 
     Laws, for every mode:
     - sigmoidal is nondecreasing from 0 to 1 with sigmoidal(-u) = 1 - sigmoidal(u);
-    - softrelu is its antiderivative, 0 far to the left and u far to the right;
+    - softrelu is its antiderivative, softrelu(u) - softrelu(-u) = u; 0 far to the left, but for a step with a tail;
     - project(z) lies on the simplex, is equivariant under permutations and unchanged by z + constant, never orders two
       entries otherwise than z does, gives entries of -inf exactly 0, and tends to the one-hot argmax of z as z is
       scaled up;
@@ -42,6 +42,16 @@ class Mode(ABC):
     """The passes of elementwise operators; mode `hard` has torch's own functions instead."""
     power: ClassVar[int] = 0
     """r of the link (z - threshold)_+^r that scores go through; 0 where it is the exponential instead."""
+
+    saturation: ClassVar[float] = SATURATION
+    """The u from which on the step is taken for constant where it is multiplied by u."""
+    has_tail: ClassVar[bool] = False
+    """True if the density falls so slowly that it is felt far from the threshold."""
+
+    @property
+    def tailless(self) -> "Mode":
+        """The mode for rows of scores and for sums of many steps: this one, or `smooth` where its steps have tails."""
+        return self
 
     @abstractmethod
     def sigmoidal(self, u: Tensor) -> Tensor:
@@ -124,7 +134,7 @@ class Mode(ABC):
     def plain_absolute(self, x: Tensor, s: float) -> Tensor:
         """x sign(x / s), any shape."""
         # The sign is constant far out. Bounding its argument there makes inf * 0 of the derivative a plain 0.
-        return x * self.sign(hardtanh(x / s, -SATURATION, SATURATION))
+        return x * self.sign(hardtanh(x / s, -self.saturation, self.saturation))
 
     def plain_ramp(self, x: Tensor, s: float) -> Tensor:
         """s softrelu(x / s), any shape."""

@@ -52,3 +52,6 @@ class Smooth(Mode):
 
     def log_project(self, z: Tensor) -> Tensor:
         return torch.log_softmax(z, dim=-1)
+
+
+SMOOTH = Smooth()

@@ -24,6 +24,10 @@ class StraightThrough(Mode):
     def __init__(self, soft: Mode) -> None:
         self.soft = soft
 
+    @property
+    def tailless(self) -> Mode:
+        return StraightThrough(self.soft.tailless)
+
     def by_passes(self, softness: Tensor | float, x: Tensor) -> TypeGuard[float]:
         return False  # passes by hand have one curve, not the value of one and the derivative of another
 

@@ -66,7 +66,7 @@ def scatter_reduce(
         return input.scatter_reduce(dim, index, src, reduce, include_self=include_self)
 
     def soft(curve: Mode, s: Any, input: Tensor, src: Tensor) -> Tensor:
-        if curve is not SMOOTH:
+        if curve.tailless is not SMOOTH:
             raise MethodError(message("scatter_reduce", f"it is not defined in {curve!r}", "Modes: smooth, hard"))
         return _extremum(hard(input.detach(), src.detach()), _SIGNS[reduce] / s, input, dim, index, src, include_self)
 

@@ -259,11 +259,28 @@ def _nearness(tolerance: float, relative: float, apart: bool) -> Soft:
             # hardtanh is clamp with a cheaper derivative: a tolerance makes the value leave [0, 1] by a little.
             return hardtanh(nearness, 0.0, 1.0) if tolerant else nearness
 
+        if curve.has_tail:
+            nearness = _window(curve, s, _difference(x, y), tolerance + relative * y.abs() if relative else tolerance)
+            return 1.0 - nearness if apart else nearness
         if curve.by_passes(s, x):
             return run(curves.near(curve.curves, s, tolerance, relative, apart, plain), x, y)
         return plain(x, y)
 
     return soft
+
+
+def _window(curve: Mode, s: Softness, difference: Tensor, tolerance: Tensor | float) -> Tensor:
+    """step((d + t) / s) - step((d - t) / s) in units of its value at d = 0, any shape; t is the tolerance.
+
+    A window that is narrow beside the softness has the shape of the density, whatever its width: t is s / 8 or more.
+    """
+    if isinstance(tolerance, Tensor) or isinstance(s, Tensor):
+        width = torch.maximum(torch.as_tensor(tolerance).to(difference), torch.as_tensor(s).to(difference) / 8.0)
+    else:
+        width = difference.new_tensor(max(tolerance, s / 8.0))
+    left = torch.where(difference > 0.0, -difference, difference)  # even in d; far to the left steps keep their digits
+    top = curve.step_of(width, s) - curve.step_of(-width, s)
+    return (curve.step_of(left + width, s) - curve.step_of(left - width, s)) / top
 
 
 def _as_numbers(hard: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:

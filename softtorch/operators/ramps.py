@@ -16,7 +16,6 @@ from softtorch.kernels.pointwise import curves
 from softtorch.kernels.pointwise.fused import Fused, run
 from softtorch.kernels.pointwise.slopes import with_slopes
 from softtorch.modes import Mode
-from softtorch.modes.base import SATURATION
 
 Softness = Tensor | float
 
@@ -71,7 +70,7 @@ class Gated(Ramp):
         return curves.gated_ramp(curve.curves, s, lambda x: _gated(curve, s, x))
 
     def slope(self, curve: Mode, s: Softness, x: Tensor) -> Tensor:
-        u = hardtanh(x / s, -SATURATION, SATURATION)
+        u = hardtanh(x / s, -curve.saturation, curve.saturation)
         return curve.sigmoidal(u) + u * curve.density(u)
 
 

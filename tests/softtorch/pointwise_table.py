@@ -10,7 +10,7 @@ from torch.nn import functional
 
 import softtorch
 
-MODES = ["smooth", "c0", "c1", "c2"]
+MODES = ["smooth", "c0", "c1", "c2", "tailed"]
 FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 INF, NAN = float("inf"), float("nan")
 EDGES = [0.0, -0.0, 0.5, -0.5, 1.0, -1.5, 2.5, 3.0, -3.0, 6.0, 1e-30, -1e30, 1e30, INF, -INF, NAN]

@@ -17,7 +17,7 @@ from softtorch.errors import (
 )
 
 X = torch.zeros(2, 5)
-MODES = "Modes: hard, smooth, c0, c1, c2."
+MODES = "Modes: hard, smooth, c0, c1, c2, tailed."
 METHODS = f"Methods: {', '.join(softtorch.methods.METHODS)}."
 BATCH = "The batch shape is the input's without the operator's dim."
 

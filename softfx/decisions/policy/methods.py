@@ -5,6 +5,7 @@ from __future__ import annotations
 from softfx.rules.rule import Rule
 from softfx.rules.soft_operator import chooses_indices
 from softtorch.methods import METHODS
+from softtorch.modes import MODES
 
 __all__ = ["METHOD_NAMES", "NETWORK", "NETWORK_METHOD", "misfit"]
 
@@ -24,6 +25,7 @@ def misfit(rule: Rule | None, method: object, mode: object) -> str | None:
     if method not in METHODS:
         return None
     chosen = METHODS[str(method)]
+    mode = MODES[mode].tailless.name if isinstance(mode, str) and mode in MODES else mode
     if isinstance(mode, str) and mode not in chosen.modes:
         modes = ", ".join(chosen.modes)
         return f"method {method!r} is not defined in mode {mode!r}. Its modes: {modes}."

@@ -36,7 +36,7 @@ def test_the_ramp_is_the_integral_of_the_step(name: str) -> None:
     assert torch.autograd.gradcheck(MODES[name].softrelu, (draw(9).mul(4).requires_grad_(),))
 
 
-@pytest.mark.parametrize("name", MODES)
+@pytest.mark.parametrize("name", [name for name in MODES if not MODES[name].has_tail])
 def test_the_ramp_is_zero_far_left_and_the_identity_far_right(name: str) -> None:
     u = torch.tensor([-math.inf, -1e4, 1e4, math.inf], dtype=torch.float64)
     assert MODES[name].softrelu(u).tolist() == [0, 0, 1e4, math.inf]

@@ -16,7 +16,7 @@ each_mode = pytest.mark.parametrize("mode", MODES)
 @each_mode
 def test_options_are_torchs(mode):
     x = torch.linspace(-8, 8, 101, dtype=torch.float64)
-    small = {"softness": 1e-4, "mode": mode}
+    small = {"softness": 1e-4 if mode != "tailed" else 1e-6, "mode": mode}
     for soft, hard in (
         (softtorch.hardtanh(x, -2.0, 0.55, **small), functional.hardtanh(x, -2.0, 0.55)),
         (softtorch.leaky_relu(x, 0.3, **small), functional.leaky_relu(x, 0.3)),

@@ -53,7 +53,7 @@ temperature = 3
         ),
         (
             {"rule": [{"op": "argmax", "mode": "hard"}]},
-            "<dict> [[rule]] 1: mode = 'hard' is not legal. Use one of smooth, c0, c1, c2. "
+            "<dict> [[rule]] 1: mode = 'hard' is not legal. Use one of smooth, c0, c1, c2, tailed. "
             'To leave an operation hard write action = "keep".',
         ),
         (

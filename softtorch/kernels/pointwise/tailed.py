@@ -1,0 +1,92 @@
+"""The passes of a normal step with a Cauchy tail. Their plain forms are with mode `tailed`.
+
+The density is 9/10 exp(-pi u^2 / 16) / 4 and 1/10 of 1 / (16 (1 + (pi u / 16)^2)): a normal one that is as high at 0 as
+the logistic function's, and a Cauchy one four times as wide. Both integrals have closed forms.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from softtorch.kernels.pointwise.curves import Curves, line
+
+SHARE = 0.1
+"""The part of the tail in the step."""
+WIDTH = math.sqrt(math.pi) / 4.0
+"""The normal density is as exp(-(WIDTH u)^2); its peak is then 1/4."""
+TAIL = math.pi / 16.0
+"""The Cauchy density is as 1 / (1 + (TAIL u)^2): its peak is 1/4 of the normal one's."""
+FAR = 1e12
+"""Where squares of u are finite, and from where on ramps are torch's own: the step is 0 or 1 to twelve digits."""
+
+
+def below(u: Tensor) -> Tensor:
+    """The step, any shape; each part keeps its digits far to the left, where 1 less something near 1 has none."""
+    tail = torch.atan2(torch.ones_like(u), -TAIL * u)  # from 0 to pi
+    return 0.5 * ((1.0 - SHARE) * torch.erfc(-WIDTH * u) + SHARE * (2.0 / math.pi) * tail)
+
+
+def odd(u: Tensor) -> Tensor:
+    """2 step - 1, any shape, with the digits that it has near 0."""
+    return (1.0 - SHARE) * torch.erf(WIDTH * u) + SHARE * (2.0 / math.pi) * torch.atan(TAIL * u)
+
+
+def bump(u: Tensor) -> Tensor:
+    """The derivative of the step, any shape."""
+    normal = torch.exp(-(WIDTH * u).square())
+    tail = 1.0 / (1.0 + (TAIL * u).square())
+    return (1.0 - SHARE) / 4.0 * normal + SHARE / 16.0 * tail
+
+
+def area(u: Tensor) -> Tensor:
+    """An integral of the step, any shape, -FAR <= u <= FAR: area(u) - area(-u) = u.
+
+    A Cauchy step has no integral from minus infinity on; this one falls below 0 to the left, as a logarithm does.
+    """
+    normal = u * (0.5 * torch.erfc(-WIDTH * u)) + (2.0 / math.pi) * torch.exp(-(WIDTH * u).square())
+    angle = torch.atan2(torch.ones_like(u), -TAIL * u) / math.pi
+    tail = u * angle - (8.0 / math.pi**2) * torch.log1p((TAIL * u).square())
+    return (1.0 - SHARE) * normal + SHARE * tail
+
+
+class TailedCurves(Curves):
+    """Error functions and arcus tangens: few passes would save little, so each is its formula, filled in."""
+
+    short = True
+
+    def step(self, out: Tensor, x: Tensor, k: float, factor: float = 1.0) -> Tensor:
+        torch.mul(x, k, out=out)
+        tail = torch.atan2(out.new_ones(()), -TAIL * out)
+        line(out, out.mul_(-WIDTH).erfc_(), 0.5 * (1.0 - SHARE) * factor, 0.0)
+        return out.add_(tail, alpha=SHARE / math.pi * factor)
+
+    def sign(self, out: Tensor, x: Tensor, k: float) -> Tensor:
+        torch.mul(x, k, out=out)
+        tail = torch.mul(out, TAIL).atan_()
+        return out.mul_(WIDTH).erf_().mul_(1.0 - SHARE).add_(tail, alpha=SHARE * 2.0 / math.pi)
+
+    def density(self, out: Tensor, x: Tensor, k: float, grad: Tensor, factor: float) -> Tensor:
+        square = torch.mul(x, k).square_()
+        tail = torch.mul(square, TAIL**2).add_(1.0).reciprocal_()
+        torch.mul(square, -(WIDTH**2), out=out).exp_().mul_((1.0 - SHARE) / 4.0)
+        return out.add_(tail, alpha=SHARE / 16.0).mul_(grad).mul_(factor)
+
+    def absolute_slope(self, out: Tensor, x: Tensor, k: float) -> Tensor:
+        u = torch.mul(x, k).clamp_(-FAR, FAR)  # or inf * 0 far out
+        slope = bump(u).mul_(u)
+        return self.sign(out, u, 1.0).add_(slope, alpha=2.0)
+
+    def gated_slope(self, out: Tensor, x: Tensor, k: float) -> Tensor:
+        u = torch.mul(x, k).clamp_(-FAR, FAR)
+        slope = bump(u).mul_(u)
+        return self.step(out, u, 1.0).add_(slope)
+
+    def ramp(self, out: Tensor, x: Tensor, s: float) -> Tensor:
+        u = torch.mul(x, 1.0 / s)
+        far = u.abs() > FAR
+        near = area(u.masked_fill_(far, 0.0)).mul_(s)
+        return torch.where(far, x.relu(), near, out=out)
+
+    def reach(self, dtype: torch.dtype) -> float:
+        return math.inf  # a Cauchy tail is nowhere negligible
