@@ -16,7 +16,7 @@ torch lacks without it.
 - torch._C._disabled_torch_function_impl: for a tensor subclass whose calls a mode sees anyway.
 - torch._C._set_grad_enabled: what `with torch.no_grad()` calls; a capture sees this function.
 - torch._C._has_storage: whether a tensor has memory of its own to share; wrapper subclasses have none.
-- torch._C._functorch.maybe_current_level: whether a torch.func transform is running.
+- torch._C._functorch.maybe_current_level, get_interpreter_stack: which torch.func transforms are running.
 - torch.Tensor._version: how often a tensor was written in place. Autograd reads it; there is no public name.
 - torch.Tensor._base: the tensor that a view looks into. Autograd reads it; there is no public name.
 - torch.multiprocessing.reductions.StorageWeakRef, torch.UntypedStorage._cdata, torch._C._storage_Use_Count: which
@@ -81,6 +81,7 @@ __all__ = [
     "has_forward_hooks",
     "has_no_values",
     "has_storage",
+    "in_differentiation",
     "in_transform",
     "is_compiled_in_place",
     "is_gone",
@@ -379,3 +380,9 @@ def _replace_modes(modes: list[TorchFunctionMode]) -> None:
 def in_transform() -> bool:
     """Return True while a torch.func transform (vmap, grad, jvp) is running."""
     return torch._C._functorch.maybe_current_level() is not None
+
+
+def in_differentiation() -> bool:
+    """Return True while a torch.func transform that differentiates (grad, vjp, jvp) is running."""
+    kinds = (torch._C._functorch.TransformType.Grad, torch._C._functorch.TransformType.Jvp)
+    return in_transform() and any(level.key() in kinds for level in torch._C._functorch.get_interpreter_stack() or ())

@@ -32,7 +32,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from softfx import torch_private
+from softfx import ops, torch_private
 from softfx.decisions.site import Decision, SiteKey
 from softfx.interpreter import indexed_update, lifting, shared_storage, straight_through_idiom
 from softfx.interpreter.binding import attach, bind, operand, result_for_caller
@@ -58,6 +58,7 @@ __all__ = ["Interpreter"]
 
 # Inference mode is entered out of sight of torch's function protocol: its blocks are lifted all or none.
 _INFERENCE = Location("", 0)
+_DIFFERENTIATED = "the program differentiates it and computes with the derivative, which would be another value"
 _LOSSES: dict[Barrier, str] = {
     "branch": "decides a branch in Python",
     "number": "reads the value into Python",
@@ -104,6 +105,8 @@ class Interpreter:
             with torch.no_grad():
                 result = hard_call(self.state, call)
         else:
+            if self.state.planning and call.operation is ops.differentiate:
+                self._keep_what_is_differentiated(call)
             result = self._interpret(call)
         if call.written is not None:
             shared_storage.note_write(self.state, call)
@@ -225,6 +228,8 @@ class Interpreter:
             return decision
         if torch_private.in_transform():
             state.evidence.custom_functions = True  # what a transform returns is another tensor
+            if decision.is_exact and torch_private.in_differentiation():
+                return state.sites.replace(decision.kept(_DIFFERENTIATED))
         if call.location.function:
             state.evidence.custom_functions = True
             name = call.location.function
@@ -277,6 +282,13 @@ class Interpreter:
         if moves:
             return attach(context, remember(state, call, hard, ""), SoftReal(shadow, exact=exact, sites=sites))
         return bind(context, hard, shadow)
+
+    def _keep_what_is_differentiated(self, call: Call) -> None:
+        """The program takes a derivative: the straight-through sites that it passes would change that value."""
+        behind = (facts.gradient_sites | (facts.soft.sites if facts.soft else frozenset()) for facts in call.facts)
+        for decision in self.state.sites.by_id(frozenset[int]().union(*behind)):
+            if decision.acts and decision.is_exact:
+                self.state.sites.replace(decision.kept(_DIFFERENTIATED))
 
     def result(self, value: Result) -> Result:
         """One of the program's results as its caller gets it."""

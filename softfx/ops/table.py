@@ -390,10 +390,6 @@ QUESTIONS = tuple(
     )
 )  # fmt: skip
 HISTORY = tuple(reads_history(name) for name in ("requires_grad", "grad_fn", "is_leaf", "grad"))
-AUTOGRAD = tuple(
-    acts_on_autograd(name, *spellings)
-    for name, *spellings in (
-        ("register_hook",), ("retain_grad",), ("backward",), ("register_post_accumulate_grad_hook",),
-        ("differentiate", "autograd.grad"),
-    )
-)  # fmt: skip
+differentiate = acts_on_autograd("differentiate", "autograd.grad")
+_ON_GRAPH = ("register_hook", "retain_grad", "backward", "register_post_accumulate_grad_hook")
+AUTOGRAD = tuple(map(acts_on_autograd, _ON_GRAPH))

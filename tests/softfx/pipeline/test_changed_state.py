@@ -152,6 +152,32 @@ def test_a_target_may_use_transforms(name: str, policy: str) -> None:
         assert torch.autograd.grad(value.sum(), leaf)[0].any()
 
 
+DIFFERENTIATED: dict[str, Callable[[Tensor], Tensor]] = {
+    "grad": lambda x: vmap(grad(lambda z: (z * 2).relu().round() * z))(x),
+    "jvp": lambda x: jvp(lambda z: z.round() * z, (x,), (torch.ones_like(x),))[1],
+    "autograd.grad": lambda x: torch.autograd.grad((x.round() * x).sum(), x, create_graph=True)[0],
+    "autograd.grad of outputs by name": lambda x: torch.autograd.grad(
+        outputs=[x.reshape(2, 2).amax(1).sum()], inputs=[x], create_graph=True
+    )[0],
+    "functional.jacobian": lambda x: torch.autograd.functional.jacobian(lambda z: z.floor() * z, x, create_graph=True),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENTIATED)
+def test_derivatives_that_the_program_takes_are_the_originals(name: str) -> None:
+    """With a straight-through derivative they would be other values; the site is kept and says why."""
+
+    def program(x: Tensor) -> Tensor:
+        return DIFFERENTIATED[name](x) * x + x.ceil()
+
+    leaf = X.clone().requires_grad_()
+    soft = softfx.soften(program, "straight-through", example_inputs=(leaf,))
+    assert bits(soft(leaf)) == bits(program(leaf))
+    kept = [site for site in soft.report.sites if site.action == "keep"]
+    assert kept and all("differentiates" in site.reason for site in kept)
+    assert any(site.action == "straight_through" for site in soft.report.sites)
+
+
 def test_modules_without_values_are_softened() -> None:
     with torch.device("meta"):
         model, x = nn.Sequential(nn.Linear(4, 4), nn.Hardtanh()), torch.randn(2, 4)
