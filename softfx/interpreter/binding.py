@@ -22,7 +22,7 @@ from softfx.rules.readings import as_real
 from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.runtime import distributions
 from softfx.torch_private import version_of
-from softfx.values import SelectedRows, Soft, SoftCount, SoftReal, SoftSum, ValueFacts
+from softfx.values import SelectedRows, Soft, SoftChoice, SoftCount, SoftReal, SoftSum, ValueFacts
 
 __all__ = [
     "attach",
@@ -210,4 +210,5 @@ def result_for_caller(state: RunState, value: Result) -> Result:
     context = CallContext(state, torch.clone, {}, soft.exact, soft.sites)
     if wanted is None:
         return as_real(context, soft)
+    soft = soft.as_index(context.call) if isinstance(soft, SoftChoice) else soft
     return soft.tensor if not soft.exact else _with_hard_value(context, value, soft)

@@ -34,7 +34,7 @@ from softfx.rules.readings import (
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Rule
 from softfx.runtime import distributions, divisions, guards
-from softfx.values import Soft, SoftBool, SoftCount, SoftIndex
+from softfx.values import Soft, SoftBool, SoftChoice, SoftCount, SoftIndex
 
 __all__ = ["DIV", "POW", "RULES", "joint", "on_integers"]
 
@@ -98,11 +98,16 @@ def _tensor_of(operand: Operand) -> Tensor | float:
 def on_integers(context: RuleContext, exact: Callable[..., Tensor], input: Operand, other: Operand) -> Soft | None:
     """`exact` of an index and a number, an integer tensor or another index, on the points; None where it has none."""
     softs = softs_in((input, other))
-    if not all(isinstance(soft, SoftIndex | SoftBool) for soft in softs) or context.hard.dtype is torch.bool:
+    if (
+        not all(isinstance(soft, SoftIndex | SoftBool | SoftChoice) for soft in softs)
+        or context.hard.dtype is torch.bool
+    ):
         return None
     if context.hard.is_floating_point() and (exact not in _CLOSED or all(isinstance(soft, SoftBool) for soft in softs)):
         return None  # no integer, or a number will do
     if len(softs) == 2:
+        if any(isinstance(soft, SoftChoice) for soft in softs):
+            return None
         return joint(context, exact, *softs)
     return on_points(context, exact, input, other)
 

@@ -18,6 +18,7 @@ import softtorch
 from softfx import ops
 from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.operation import Operation
+from softfx.rules.chosen import choose
 from softfx.rules.context import RuleContext, RuleFunction, Shadow
 from softfx.rules.estimators import drawn, reinmax
 from softfx.rules.ordered_soft_values import (
@@ -31,7 +32,7 @@ from softfx.rules.ordered_soft_values import (
 )
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Estimate, Family, Rule
-from softfx.runtime import distributions, draws, places
+from softfx.runtime import choices, distributions, draws, places
 from softfx.values import Soft, SoftIndex
 
 __all__ = ["LARGEST", "RULES", "SMALLEST", "VALUES_OPTIONS"]
@@ -125,6 +126,9 @@ def _cumulative(function: Callable[..., _ValuesAndPlaces]) -> RuleFunction:
 def _topk(context: RuleContext, input: Tensor, k: int, dim: int = -1, largest: bool = True,
           sorted: bool = True) -> Shadow:  # fmt: skip
     refuse_discrete(input)
+    hard = context.hard[1]
+    if input.dim() and choices.is_wide(hard.numel(), k, input.shape[dim]):
+        return choose(context, input, hard, dim, largest)
     source = input if largest else context.call(torch.neg, input)
     values, index = _pair(context, _ordered(context, softtorch.topk, source, k, dim=dim))
     return values if largest else context.call(torch.neg, values), index

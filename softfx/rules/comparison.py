@@ -16,13 +16,15 @@ import softtorch
 from softfx import ops
 from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.operation import Operation
+from softfx.rules.chosen import compare as compare_chosen
+from softfx.rules.chosen import is_any
 from softfx.rules.context import Operand, RuleContext
 from softfx.rules.estimators import difference, drawn, identity
 from softfx.rules.readings import as_real
 from softfx.rules.refusals import ARRIVES_HARD, CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Estimate, Rule
 from softfx.runtime import counts, distributions, draws
-from softfx.values import Soft, SoftBool, SoftCount, SoftIndex
+from softfx.values import Soft, SoftBool, SoftChoice, SoftCount, SoftIndex
 
 __all__ = ["RULES", "as_written"]
 
@@ -56,7 +58,7 @@ def _resolved(compare: Callable[..., Tensor], function: Callable[..., Tensor]) -
 
     def propagate(context: RuleContext, input: Operand, other: Operand) -> SoftBool:
         # A count is compared with constants of masks; beside an index it says nothing that real numbers are whole.
-        by_elements = not any(isinstance(operand, SoftIndex) for operand in (input, other))
+        by_elements = not any(isinstance(operand, SoftIndex | SoftChoice) for operand in (input, other))
         tensors = [operand for operand in (input, other) if isinstance(operand, Tensor)]
         if not all(context.is_integral(tensor, by_elements) for tensor in tensors):
             return relax(context, as_real(context, input), as_real(context, other))
@@ -64,6 +66,8 @@ def _resolved(compare: Callable[..., Tensor], function: Callable[..., Tensor]) -
             return context.soft_bool(_of_two(context, compare, input, other))
         soft, fixed, reflected = (input, other, False) if isinstance(input, Soft) else (other, input, True)
         assert isinstance(soft, Soft)  # one of the two is
+        if isinstance(soft, SoftChoice):
+            return compare_chosen(context, compare, input, other)
         weights, support = _points(context, soft)
         value = context.call(distributions.probability, compare, weights, support, None, fixed, reflected)
         return context.soft_bool(value)
@@ -152,6 +156,8 @@ def _isin(
     """The probability that an index is any of the numbers in a list."""
     if not isinstance(elements, Soft) or isinstance(test_elements, Soft):
         raise CannotSoften("isin in a list of soft values")
+    if isinstance(elements, SoftChoice):
+        return is_any(context, elements, test_elements, invert)
     weights, support = elements.finite(context.call)
     hits = context.call(torch.isin, support, test_elements, invert=invert)
     return context.soft_bool(context.call(distributions.weighted, weights, hits))

@@ -33,7 +33,7 @@ from softfx.rules.rule import Rule
 from softfx.rules.selection import MOST_POINTS, excluded, excludes, look_up, positions, spans
 from softfx.rules.writing import put
 from softfx.runtime import distributions
-from softfx.values import Soft, SoftBool, SoftIndex
+from softfx.values import Soft, SoftBool, SoftChoice, SoftIndex
 
 __all__ = ["RULES"]
 
@@ -93,6 +93,10 @@ def _as_large(context: RuleContext, index: Soft, others: torch.Size) -> Soft:
     shape = torch.broadcast_shapes(own, others)  # type: ignore[no-untyped-call]
     if shape == own:
         return index
+    if isinstance(index, SoftChoice):
+        wide = index.moved(context.call, torch.Tensor.expand, shape)
+        assert isinstance(wide, Soft)  # one tensor comes of one
+        return wide
     if not isinstance(index, SoftIndex):
         expanded: Soft = context.like(index, context.call(torch.Tensor.expand, index.tensor, shape))
         return expanded

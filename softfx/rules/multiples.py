@@ -15,7 +15,7 @@ from torch import Tensor
 from softfx.rules.context import Operand, RuleContext
 from softfx.rules.readings import softs_in
 from softfx.runtime import counts
-from softfx.values import Soft, SoftCount, SoftIndex, SoftSum, Term
+from softfx.values import Soft, SoftChoice, SoftCount, SoftIndex, SoftSum, Term
 
 __all__ = ["as_sum", "in_radices", "negated", "pointed", "summed"]
 
@@ -51,7 +51,9 @@ def _keeps_terms(softs: list[Soft]) -> bool:
     """Return True if a sum of these is more than a count: one of them has terms, or is a place beside a count."""
     if any(isinstance(soft, SoftSum) for soft in softs):
         return True
-    return any(isinstance(soft, SoftIndex) for soft in softs) and any(isinstance(soft, SoftCount) for soft in softs)
+    return any(isinstance(soft, SoftIndex | SoftChoice) for soft in softs) and any(
+        isinstance(soft, SoftCount) for soft in softs
+    )
 
 
 def _parts(context: RuleContext, operand: Operand) -> tuple[tuple[Term, ...], Tensor | float]:

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from softfx.ops.calls import Function
 from softfx.ops.spelling import INDEX
+from softfx.rules.chosen import compute as compute_chosen
 from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow, TensorOrSoft
 from softfx.rules.refusals import is_discrete
 from softfx.runtime import distributions
-from softfx.values import Soft, SoftBool, SoftCount, SoftIndex, SoftReal, SoftSum
+from softfx.values import Soft, SoftBool, SoftChoice, SoftCount, SoftIndex, SoftReal, SoftSum
 
 __all__ = [
     "as_index",
@@ -107,7 +108,7 @@ def joined_kind(operands: Sequence[object]) -> type[Soft]:
     softs = softs_in(operands)
     if any(type(soft) in (SoftCount, SoftReal) for soft in softs):
         return SoftCount
-    if any(isinstance(soft, SoftIndex | SoftSum) for soft in softs):
+    if any(isinstance(soft, SoftIndex | SoftSum | SoftChoice) for soft in softs):
         return SoftIndex
     return SoftBool if len(softs) == len(operands) else SoftCount
 
@@ -150,18 +151,18 @@ def through_real(relax: RuleFunction) -> RuleFunction:
     return checked_as(relax, propagate)
 
 
-def on_points(
-    context: RuleContext, func: Callable[..., Tensor], *operands: object, **options: object
-) -> SoftIndex | None:
+def on_points(context: RuleContext, func: Callable[..., Tensor], *operands: object, **options: object) -> Soft | None:
     """`func`, elementwise, of one soft index and hard integers: the same on the numbers it ranges over; else None."""
     soft = next((operand for operand in operands if isinstance(operand, Soft)), None)
-    if not isinstance(soft, SoftIndex | SoftBool):
+    if not isinstance(soft, SoftIndex | SoftBool | SoftChoice):
         return None
     others = [other for other in (*operands, *options.values()) if other is not soft]
     if any(isinstance(other, Soft) or not context.is_integral(other) for other in others if other is not None):
         return None
     if isinstance(soft, SoftBool) and context.hard.is_floating_point():  # a number will do
         return None
+    if isinstance(soft, SoftChoice):
+        return compute_chosen(context, func, operands, options)
     weights, support = soft.finite(context.call)
     wide = [support if operand is soft else _along_points(context, operand) for operand in operands]
     if operands and not isinstance(wide[0], Tensor):

@@ -19,6 +19,7 @@ import softtorch
 from softfx import ops
 from softfx.ops.calls import Args, Kwargs
 from softfx.ops.operation import Operation
+from softfx.rules import chosen
 from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow, TensorOrSoft
 from softfx.rules.multiples import in_radices
 from softfx.rules.readings import (
@@ -33,9 +34,9 @@ from softfx.rules.readings import (
 from softfx.rules.refusals import CannotSoften
 from softfx.rules.rule import Rule
 from softfx.runtime import distributions
-from softfx.values import Soft, SoftCount, SoftIndex, SoftSum
+from softfx.values import Soft, SoftChoice, SoftCount, SoftIndex, SoftSum
 
-__all__ = ["MOST_POINTS", "RULES", "excluded", "excludes", "look_up", "positions", "selecting", "spans"]
+__all__ = ["MOST_POINTS", "RULES", "excluded", "excludes", "look_up", "masked_fill", "positions", "selecting", "spans"]
 
 # A mixture or a composition of indices has the points of all; beyond this many it costs more than it tells.
 MOST_POINTS = 4096
@@ -94,7 +95,8 @@ def excluded(context: RuleContext, fill: float, rest: Operand, condition: Tensor
     return result
 
 
-def _masked_fill(context: RuleContext, input: Operand, mask: Operand, value: Operand) -> Shadow:
+def masked_fill(context: RuleContext, input: Operand, mask: Operand, value: Operand) -> Shadow:
+    """The propagation of masked_fill."""
     return _where(context, mask, value, input)
 
 
@@ -110,6 +112,8 @@ def look_up(
     block: the axis of the result at which the index's own axes begin.
     size: the length of the axis that is indexed.
     """
+    if isinstance(index, SoftChoice):
+        return chosen.look_up(context, func, arguments, index, block, size)
     weights, places = positions(context, index, size)
     data = next((argument for argument in arguments if isinstance(argument, Soft)), None)
     if data is None:
@@ -292,7 +296,7 @@ def _places(args: Args, kwargs: Kwargs) -> Operation | None:
 
 RULES = (
     replace(selecting("SX501", ops.where, _where, "softtorch.where"), becomes=_places),
-    selecting("SX502", ops.masked_fill, _masked_fill, "softtorch.where"),
+    selecting("SX502", ops.masked_fill, masked_fill, "softtorch.where"),
     selecting("SX503", ops.gather, _gather, "softtorch.gather"),
     selecting("SX504", ops.take_along_dim, _take_along_dim, "softtorch.take_along_dim"),
     selecting("SX505", ops.index_select, _index_select, "softtorch.index_select"),

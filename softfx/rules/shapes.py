@@ -6,6 +6,7 @@ To add one, append a record to RULES: `_move` serves whatever takes a tensor and
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +29,7 @@ from softfx.rules.readings import (
 from softfx.rules.refusals import AS_NUMBER, CannotSoften
 from softfx.rules.rule import Rule
 from softfx.runtime import distributions
-from softfx.values import Soft, SoftBool, SoftIndex
+from softfx.values import Soft, SoftBool, SoftChoice, SoftIndex
 
 __all__ = ["RULES"]
 
@@ -74,11 +75,14 @@ def _unchanged(context: RuleContext, input: Soft, *args: object, **kwargs: objec
 
 def _detached(context: RuleContext, input: Soft) -> Shadow:
     """The same for those that stop the derivative: they stop the shadow's too."""
+    if isinstance(input, SoftChoice):
+        kept, rest, mass = (context.call(torch.detach, part) for part in (input.kept, input.rest, input.mass))
+        return replace(input, kept=kept, rest=rest, mass=mass)
     return context.like(input, context.call(torch.detach, input.tensor))
 
 
 def _triangle(context: RuleContext, input: Soft, diagonal: int = 0) -> Shadow:
-    if isinstance(input, SoftIndex):
+    if isinstance(input, SoftIndex | SoftChoice):
         raise CannotSoften("zeroing a part of a soft index has no rule")
     return context.like(input, context.call(out_of_place(context), input.tensor, diagonal))
 
@@ -89,7 +93,7 @@ def _pad(
     if mode != "constant":
         return _move(context, input, pad, mode)
     filler = value or 0
-    if not isinstance(input, SoftIndex):
+    if not isinstance(input, SoftIndex | SoftChoice):
         return context.like(input, context.call(F.pad, input.tensor, pad, "constant", float(filler)))
     weights, support = input.finite(context.call)
     padded, numbers = context.call(distributions.padded, weights, support, list(pad), filler)

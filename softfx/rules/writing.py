@@ -18,19 +18,23 @@ import softtorch
 from softfx import ops
 from softfx.ops.calls import Args, Kwargs
 from softfx.ops.operation import Operation
+from softfx.rules.chosen import counted as counted_places
+from softfx.rules.chosen_writes import as_hard, in_form, put_by_choice, scattered_by_choice
 from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow, TensorOrSoft
 from softfx.rules.readings import as_number, counted, shape_of, softs_in
 from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.rules.rule import Rule
-from softfx.rules.selection import MOST_POINTS, positions, selecting
+from softfx.rules.selection import MOST_POINTS, excludes, masked_fill, positions, selecting
 from softfx.runtime import distributions, places
-from softfx.values import Soft, SoftIndex
+from softfx.values import Soft, SoftChoice, SoftIndex
 
 __all__ = ["RULES", "put", "reduced"]
 
 
 def _one_hot(context: RuleContext, tensor: Soft, num_classes: int = -1) -> Shadow:
     classes = context.hard.shape[-1]
+    if isinstance(tensor, SoftChoice):
+        tensor = tensor.as_index(context.call)  # the program has a tensor of that size, too
     return context.soft_bool(_distribution(context, tensor, classes))
 
 
@@ -57,6 +61,8 @@ def _scatter(
         return _scattered(context, torch.scatter_add, softtorch.scatter_add, input, dim, index, source)
     if reduce is not None:
         raise CannotSoften(f"scatter with reduce={reduce!r} has no rule")
+    if isinstance(index, SoftChoice):
+        return scattered_by_choice(context, input, dim, index, source, False)
     if isinstance(index, Soft) and _integers(context, input, source):
         return _rearranged(context, input, dim, index, source)
     return _scattered(context, torch.scatter, softtorch.scatter, input, dim, index, source)
@@ -77,7 +83,7 @@ def _scatter_reduce(
     like = softs_in((input, src))[0].tensor
     data, values = as_number(context, input, like), as_number(context, src, like)
     result = context.call(torch.scatter_reduce, data, dim, index, values, reduce, include_self=include_self)
-    return _in_form(context, result, input, src)
+    return in_form(context, result, input, src)
 
 
 def _extremum(args: Args, kwargs: Kwargs) -> Operation | None:
@@ -97,23 +103,34 @@ def reduced(
     p = _distribution(context, index, data.shape[axis])
     function = places.gathered_mean if reduce == "mean" else places.gathered_extreme
     options = {} if reduce == "mean" else {"largest": reduce == "amax"}
-    return _in_form(context, context.call(function, data, axis, p, values, include_self, **options), input, src)
+    return in_form(context, context.call(function, data, axis, p, values, include_self, **options), input, src)
 
 
 def _scattered(
     context: RuleContext, exact: Callable[..., Tensor], soft: Callable[..., Tensor], input: TensorOrSoft, dim: int,
     index: TensorOrSoft, src: Operand,
 ) -> Shadow:  # fmt: skip
+    if isinstance(index, SoftChoice):
+        return scattered_by_choice(context, input, dim, index, src, exact is torch.scatter_add)
     like = softs_in((input, index, src))[0].tensor
-    data, values = _as_hard(context, input, like), _as_hard(context, src, like)
+    data, values = as_hard(context, input, like), as_hard(context, src, like)
     assert isinstance(data, Tensor)  # as what is written into is
     if not isinstance(index, Soft):
-        return _in_form(context, context.call(exact, data, dim, index, values), input, src)
+        return in_form(context, context.call(exact, data, dim, index, values), input, src)
     size = data.shape[dim]
     p = _distribution(context, index, size, once=exact is torch.scatter)
+    if not isinstance(values, Tensor) and exact is torch.scatter and _leaves_out(context, input, values):
+        zeros = context.call(torch.zeros_like, data)
+        return masked_fill(context, input, context.soft_bool(context.call(soft, zeros, dim, p, 1.0)), values)
     if not isinstance(values, Tensor):
         values = context.call(torch.full, p.shape[:-1], values, dtype=data.dtype, device=data.device)
-    return _in_form(context, context.call(soft, data, dim, p, values), input, src)
+    return in_form(context, context.call(soft, data, dim, p, values), input, src)
+
+
+def _leaves_out(context: RuleContext, input: Operand, value: float) -> bool:
+    """Return True for -inf beside 0: no average of the two is of use, but one leaves out what the other leaves in."""
+    fill = context.fill(input) if isinstance(input, Tensor) else None
+    return context.hard.is_floating_point() and (excludes(value) or excludes(fill))
 
 
 def _integers(context: RuleContext, input: Operand, src: Operand) -> bool:
@@ -138,36 +155,29 @@ def _rearranged(context: RuleContext, input: Tensor, dim: int, index: Soft, src:
 # -- writes in general -------------------------------------------------------------------------------------------------
 
 
-def _in_form(context: RuleContext, result: Tensor, *operands: Operand) -> Shadow:
-    """The result of a write of `operands[1:]` into `operands[0]`, as the kind of value that it stands for."""
-    if context.hard.is_floating_point():
-        return counted(context, result, *operands)
-    ones = all(operand in (0, 1) for operand in operands if not isinstance(operand, Tensor | Soft))
-    stays = context.hard.dtype is torch.bool or (ones and not any(isinstance(o, Tensor) for o in operands[1:]))
-    return context.soft_bool(result) if stays else context.soft_count(result)
-
-
 def put(
-    context: RuleContext, input: Operand, key: tuple[object, ...], index: Soft, size: int, value: Operand, block: int,
-    add: bool,
+    context: RuleContext, input: TensorOrSoft, key: tuple[object, ...], index: Soft, size: int, value: Operand,
+    block: int, add: bool,
 ) -> Shadow:  # fmt: skip
     """input[key] = value, or += value, at a soft index held in the key by the string "index".
 
     size: the length of the axis that is indexed.  block: the axis of input[key] at which the index's axes begin.
     """
+    if isinstance(index, SoftChoice):
+        return put_by_choice(context, input, key, index, size, value, add)
     weights, legal = positions(context, index, size)
     if not add and isinstance(index, SoftIndex) and index.is_permutation and index.size == size:
         weights = context.call(places.covering, weights, index.distinct)
     data, values = as_number(context, input, weights), as_number(context, value, weights)
     result = context.call(distributions.put, data, key, weights, legal, values, block, add)
-    return _in_form(context, result, input, value)
+    return in_form(context, result, input, value)
 
 
 def _index_write(add: bool) -> RuleFunction:
     """The propagation of index_add, and of index_copy."""
 
     def propagate(
-        context: RuleContext, input: Operand, dim: int, index: Operand, source: Operand, *, alpha: float = 1
+        context: RuleContext, input: TensorOrSoft, dim: int, index: Operand, source: Operand, *, alpha: float = 1
     ) -> Shadow:
         rank = context.hard.dim()
         axis = dim % max(rank, 1)
@@ -178,21 +188,11 @@ def _index_write(add: bool) -> RuleFunction:
             return put(context, input, key, index, context.hard.shape[axis], source, axis, add)
         like = softs_in((input, source))[0].tensor
         options = {"alpha": alpha} if add else {}
-        data, values = (_as_hard(context, operand, like) for operand in (input, source))
+        data, values = (as_hard(context, operand, like) for operand in (input, source))
         func = torch.index_add if add else torch.index_copy
-        return _in_form(context, context.call(func, data, dim, index, values, **options), input, source)
+        return in_form(context, context.call(func, data, dim, index, values, **options), input, source)
 
     return propagate
-
-
-def _as_hard(context: RuleContext, operand: Operand, like: Tensor) -> Tensor | float:
-    """A real number in the type of the result, if that is a floating one: a mask's is its program's default."""
-    number = as_number(context, operand, like)
-    dtype = context.hard.dtype if context.hard.is_floating_point() else like.dtype
-    if not isinstance(number, Tensor) or number.dtype == dtype:
-        return number
-    result: Tensor = context.call(Tensor.to, number, dtype)
-    return result
 
 
 def _index_fill(context: RuleContext, input: TensorOrSoft, dim: int, index: TensorOrSoft, value: Operand) -> Shadow:
@@ -202,7 +202,7 @@ def _index_fill(context: RuleContext, input: TensorOrSoft, dim: int, index: Tens
         return put(context, input, key, index, context.hard.shape[axis], value, axis, False)
     like = softs_in((input, value))[0].tensor
     data, filler = as_number(context, input, like), as_number(context, value, like)
-    return _in_form(context, context.call(torch.index_fill, data, dim, index, filler), input, value)
+    return in_form(context, context.call(torch.index_fill, data, dim, index, filler), input, value)
 
 
 def _copy(context: RuleContext, input: TensorOrSoft, src: Operand, non_blocking: bool = False) -> Shadow:
@@ -218,6 +218,8 @@ def _copy(context: RuleContext, input: TensorOrSoft, src: Operand, non_blocking:
         return context.soft_bool(context.call(Tensor.expand, src.truth(context.call), shape))
     if context.hard.is_floating_point():
         return counted(context, context.call(Tensor.expand, as_number(context, src, context.hard), shape), src)
+    if isinstance(src, SoftChoice):
+        return src.moved(context.call, Tensor.expand, shape)
     axes = (src.tensor.shape[-1],) if isinstance(src, SoftIndex) else ()
     return context.like(src, context.call(Tensor.expand, src.tensor, (*shape, *axes)))
 
@@ -235,6 +237,9 @@ def _bincount(
         values = as_number(context, weights, weights.tensor)
         zeros = context.call(torch.zeros, classes, dtype=values.dtype, device=values.device)
         return context.call(torch.index_add, zeros, 0, input, values)
+    if isinstance(input, SoftChoice):
+        amounts = None if weights is None else as_number(context, weights, input.kept)
+        return counted(context, counted_places(context, input, classes, amounts), input, weights)
     p = _distribution(context, input, classes)
     factor = None if weights is None else as_number(context, weights, p)
     counts = context.call(softtorch.bincount, p, factor, classes)

@@ -1,5 +1,6 @@
 """Values of a program: the kinds of soft value, the facts of a tensor, and the environment of a run."""
 
+from softfx.values.chosen import SoftChoice
 from softfx.values.domains import Emit, SelectedRows, Soft, SoftBool, SoftCount, SoftIndex, SoftReal, SoftSum, Term
 from softfx.values.environment import Environment, TensorTable
 from softfx.values.facts import FactStore, HardHandle, ValueFacts, facts_by_flag, is_written_constant
@@ -14,6 +15,7 @@ __all__ = [
     "SharedStorage",
     "Soft",
     "SoftBool",
+    "SoftChoice",
     "SoftCount",
     "SoftIndex",
     "SoftReal",

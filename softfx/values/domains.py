@@ -57,6 +57,11 @@ class Soft:
         """The shape of the hard tensor that it stands for."""
         return self.tensor.shape
 
+    @property
+    def size(self) -> int:
+        """How many numbers it ranges over; a number by itself lies between two."""
+        return 2
+
     def real(self, emit: Emit) -> Tensor:
         """The real number that it is worth.  # -> (...)"""
         raise NotImplementedError
@@ -237,7 +242,7 @@ class SoftSum(SoftCount):
     @property
     def points(self) -> int:
         """How many numbers it ranges over, those of its terms in all combinations."""
-        return math.prod(_points_of(term.integer) for term in self.terms)
+        return math.prod(term.integer.size for term in self.terms)
 
     def finite(self, emit: Emit) -> tuple[Tensor, Tensor]:
         weights, support = None, self.offset
@@ -272,10 +277,6 @@ class SoftSum(SoftCount):
             for value, own, multiples, offset in zip(values, integers, factors, moved(self.offset), strict=True)
         ]
         return parts[0] if isinstance(result, Tensor) else list(parts)
-
-
-def _points_of(integer: Soft) -> int:
-    return integer.size if isinstance(integer, SoftIndex) else 2
 
 
 def _numbers_of(integer: Soft, emit: Emit) -> tuple[Tensor, Tensor]:

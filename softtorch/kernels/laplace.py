@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from softtorch.kernels.sorted_line.scan import decayed_sums, decayed_sums_behind, together
+from softtorch.kernels import large_top_mask
+from softtorch.kernels.sorted_line.scan import accumulated, decayed_sums, decayed_sums_behind, together
 
 # Where the argument of S^-1 touches 0 or n the inverse is infinite; this close it stands for the border. e^-|t| and
 # 1 / w then stay finite, and their product, the derivative of a probability, has its true limit.
@@ -97,6 +98,19 @@ def top_mask(y: Tensor, k: Tensor) -> Tensor:
         y: scores (..., n) in units of the softness, in any order.
         k: how many, (..., 1), any real number in [0, n]; gradients reach it.
     """
+    if large_top_mask.is_large(y):
+        fixed, count = y.detach(), k.detach().expand(*y.shape[:-1], 1).to(y.dtype)
+        part = accumulated(large_top_mask.sample(fixed))
+        share = (count.to(part.dtype) / y.shape[-1]).clamp(0.25 / part.shape[-1], 1.0 - 0.25 / part.shape[-1])
+        b = large_top_mask.threshold(fixed, count, quantile(part, (1.0 - share) * part.shape[-1]))
+        if b is not None:
+            result: Tensor = large_top_mask.TopMask.apply(y, k.expand(*y.shape[:-1], 1), b)
+            return result
+    return plain_top_mask(y, k)
+
+
+def plain_top_mask(y: Tensor, k: Tensor) -> Tensor:
+    """`top_mask` by a sort, of operators that have derivatives of every order."""
     y, k = together(y, k)
     b = inverse(knots(y.detach().sort(dim=-1).values), (y.shape[-1] - k[..., :1]).detach()).b
     t = y - b

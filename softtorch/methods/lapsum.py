@@ -7,13 +7,15 @@ form the rows. The sums and their inverse are in kernels/laplace.py.
 import torch
 from torch import Tensor
 
-from softtorch.kernels import laplace
+from softtorch.kernels import laplace, large_top_mask
 from softtorch.kernels.sorted_line.scan import accumulated
 from softtorch.methods.base import Method, with_extremes
 from softtorch.methods.contract import NO, YES, Contract, Cost, Except
 from softtorch.methods.keys import Keys
 from softtorch.methods.positions import Positions
 from softtorch.methods.scaled import count_like, scaled, wide_softness
+
+_COARSE = 0.05  # standardized entries over this softness are numbers below 20, exact to 1e-6 in float32
 
 
 class LapSum(Method):
@@ -65,7 +67,7 @@ class LapSum(Method):
 
     def mask(self, keys: Keys, k: Tensor | float) -> Tensor:
         """F((x_i - b) / softness) with b so that the sum is k; gradients reach k."""
-        y = scaled(keys)
+        y = _modest(keys) if large_top_mask.is_large(keys.raw) else scaled(keys)
         return laplace.top_mask(y, count_like(k, y)).to(keys.raw.dtype)
 
     def crossing(self, keys: Keys, share: Tensor | float) -> Tensor:
@@ -74,6 +76,13 @@ class LapSum(Method):
         level = keys.below + count_like(share, y) * (keys.n - keys.below - keys.above)
         softness = wide_softness(keys)
         return keys.restored(laplace.quantile(y, level) * softness).to(keys.raw.dtype)
+
+
+def _modest(keys: Keys) -> Tensor:
+    """`scaled` of many entries: in their own dtype where no sum along a line is needed and that has enough digits."""
+    if keys.moderate and keys.standardized and not isinstance(keys.softness, Tensor) and keys.softness >= _COARSE:
+        return keys.compared / keys.softness
+    return scaled(keys)
 
 
 def _levels(y: Tensor, positions: Positions, n: int) -> tuple[Tensor, Tensor, laplace.Levels]:
