@@ -25,11 +25,12 @@ from softfx.pipeline.rewrite import Rewritten, rewrite
 from softfx.pipeline.serialize import graph_module
 from softfx.pipeline.softened import Softened, softened
 from softfx.pipeline.subject import Subject, subject_of
+from softfx.pipeline.upstream import look_upstream
 from softfx.pipeline.verify import Example, check_spec, difference
 from softfx.report import Report
 from softfx.report.build import make_report
 
-__all__ = ["check", "diff", "soften", "source", "written"]
+__all__ = ["check", "diff", "diffed", "soften", "source", "written"]
 
 _EXECUTORS = ("auto", "graph", "eager")
 
@@ -124,10 +125,32 @@ def diff(
     allow_unused: bool = False,
 ) -> str:
     """The code before and after, site by site, as a unified diff. Arguments as `soften` takes them."""
+    text, _ = diffed(
+        target,
+        policy,
+        example_inputs=example_inputs,
+        example_kwargs=example_kwargs,
+        capture=capture,
+        allow_unused=allow_unused,
+    )
+    return text
+
+
+def diffed(
+    target: Any,
+    policy: Any = None,
+    *,
+    example_inputs: Sequence[Any] | None = None,
+    example_kwargs: Mapping[str, Any] | None = None,
+    capture: str = "auto",
+    allow_unused: bool = False,
+) -> tuple[str, Report]:
+    """What `diff` returns, and the report of the same plan. Arguments as `soften` takes them."""
     args, kwargs = _example(target, example_inputs, example_kwargs)
     subject = subject_of(_initialized(target, args, kwargs, in_place=False))
     program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, caller())
-    return diffing.unified(program, sites, evidence)
+    report = make_report(subject.name, program.seen, sites, evidence, "eager")
+    return diffing.unified(program, sites, evidence), report
 
 
 def written(
@@ -187,6 +210,7 @@ def _plan(
     unmatched = [] if allow_unused else loaded.unmatched(found)
     if unmatched:
         raise PolicyError("\n".join(unmatched))
+    look_upstream(program, Eager(sites, evidence, place), subject.runs, args, kwargs)
     return program, sites, evidence
 
 

@@ -157,6 +157,7 @@ def test_each_private_name_of_torch_stands_in_the_list_of_reasons(name: str) -> 
     [
         ("rich", "softfx.report.terminal"),
         ("matplotlib", "softfx.plots.pictures"),
+        ("jinja2", "softfx.report.page.render"),
         ("torch._dynamo", "softfx.capture.cross_check.dynamo_private"),
     ],
 )

@@ -10,6 +10,7 @@ from tests.test_architecture import MODULES, imported_modules
 
 # From low to high. A module belongs to the room with the longest name that its own begins with.
 SOFTFX_ROOMS = (
+    "softfx.version",
     "softfx.visible",
     "softfx.errors",
     "softfx.torch_private",
@@ -18,6 +19,7 @@ SOFTFX_ROOMS = (
     "softfx.locations",
     "softfx.values",
     "softfx.rules",
+    "softfx.decisions.policy.toml",
     "softfx.report",
     "softfx.decisions.policy",
     "softfx.decisions",

@@ -87,6 +87,9 @@ class Seen:
     obstacles: why the graph does not hold the whole call for every value of its inputs; empty if it does.
     graphs: how many graphs it took.
     unreached: parameters and inputs that get no gradient at all in the original (the report calls them starved).
+    upstream: for each of these the ids of the sites that cut it.
+    gained: those of `unreached` that a gradient reaches as decided; None where nothing acts or it was not tried.
+    not_tried: why it was not.
     """
 
     frontend: str
@@ -95,6 +98,9 @@ class Seen:
     obstacles: tuple[str, ...] = ()
     graphs: int = 1
     unreached: tuple[str, ...] = ()
+    upstream: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    gained: tuple[str, ...] | None = None
+    not_tried: str = ""
 
 
 @dataclass
@@ -110,6 +116,7 @@ class Program:
     result: the structure that the graph's flat outputs unflatten to.
     touched: tensors that the call writes and generators that it draws from, but for what it makes itself.
     written: containers among the module's attributes that it writes.
+    input_names: the names of `inputs` in a report, as `softfx.capture.unreached.sources_of` gives them.
     """
 
     seen: Seen
@@ -120,6 +127,7 @@ class Program:
     result: private.TreeSpec
     touched: list[Tensor | torch.Generator] = field(default_factory=list)
     written: list[object] = field(default_factory=list)
+    input_names: list[str] = field(default_factory=list)
 
     @staticmethod
     def unseen(reason: str, place: Place) -> Program:

@@ -9,7 +9,6 @@ calls are noted as obstacles, and a program with obstacles is not replayed from 
 from __future__ import annotations
 
 import gc
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +20,7 @@ from softfx.capture.example import function_of
 from softfx.capture.later import computes_later, exhausted, holds_tensors
 from softfx.capture.preserve import Preserved, copied
 from softfx.capture.program import GraphBuilder, Program, Seen
-from softfx.capture.unreached import unreached_sources
+from softfx.capture.unreached import sources_of, unreached_sources
 from softfx.interpreter.derivatives import Blockage, judged
 from softfx.interpreter.host import HostMode
 from softfx.interpreter.inline import inlined
@@ -305,8 +304,11 @@ def record(
             recorder.returned(leaf)
         recorder.builder.output(leaves)
         recorder.finished(copies, leaves)
-        unreached = unreached_sources(leaves, _sources(target, function, copies, structure))
-        del result, leaves, leaf, copies, call_args, call_kwargs
+        sources = sources_of(target, function, call_args, call_kwargs)
+        unreached = unreached_sources(leaves, sources)
+        names = {id(tensor): name for name, tensor in sources.items()}
+        input_names = [names.get(id(leaf), "") for leaf in copies if isinstance(leaf, Tensor)]
+        del result, leaves, leaf, copies, call_args, call_kwargs, sources
         _note_escapes(recorder)
     for changed in preserved.changed:
         recorder.obstacles[f"the call replaces {changed}: it keeps state between calls"] = None
@@ -322,6 +324,7 @@ def record(
         result_structure,
         preserved.touched,
         preserved.written,
+        input_names,
     )
 
 
@@ -343,22 +346,6 @@ def _run(recorder: Recorder, function: Function, args: Args, kwargs: Kwargs) -> 
     """The boundary: frames further out than this one are not the target's."""
     with torch.enable_grad(), private.PythonOnly(), recorder:
         return function(*args, **kwargs)
-
-
-def _sources(target: Any, function: Function, copies: list[Any], structure: Any) -> dict[str, Tensor]:
-    """Parameters by their dotted names, float inputs by the names of the arguments they are, or are part of."""
-    args, kwargs = private.unflatten(copies, structure)
-    try:
-        arguments = inspect.signature(function).bind(*args, **kwargs).arguments
-    except (TypeError, ValueError):  # a builtin without a signature
-        arguments = {f"argument {position}": value for position, value in enumerate(args)} | kwargs
-    inputs: dict[str, Tensor] = {}
-    for name, value in arguments.items():
-        tensors = [leaf for leaf in private.leaves(value) if isinstance(leaf, Tensor)]
-        single = isinstance(value, Tensor)
-        inputs |= {f"input {name}" if single else f"input {name}[{i}]": tensor for i, tensor in enumerate(tensors)}
-    parameters = dict(target.named_parameters()) if isinstance(target, nn.Module) else {}
-    return inputs | parameters
 
 
 def _names(target: Any) -> dict[int, str]:

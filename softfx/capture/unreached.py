@@ -6,13 +6,17 @@ whose derivative is zero everywhere (round, sign, floor) reaches nothing.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["unreached_sources"]
+from softfx import torch_private as private
+from softfx.ops.calls import Args, Function, Kwargs
+
+__all__ = ["sources_of", "unreached_sources"]
 
 AutogradNode: TypeAlias = torch.autograd.graph.Node
 
@@ -53,3 +57,18 @@ def _reached_from(roots: Iterable[AutogradNode | None]) -> dict[int, object]:
             found[id(leaf)] = leaf
         pending += [following for following, _ in node.next_functions if following is not None]
     return found
+
+
+def sources_of(target: object, function: Function, args: Args, kwargs: Kwargs) -> dict[str, Tensor]:
+    """Parameters by their dotted names, float inputs by the names of the arguments they are, or are part of."""
+    try:
+        arguments = inspect.signature(function).bind(*args, **kwargs).arguments
+    except (TypeError, ValueError):  # a builtin without a signature
+        arguments = {f"argument {position}": value for position, value in enumerate(args)} | kwargs
+    inputs: dict[str, Tensor] = {}
+    for name, value in arguments.items():
+        tensors = [leaf for leaf in private.leaves(value) if isinstance(leaf, Tensor)]
+        single = isinstance(value, Tensor)
+        inputs |= {f"input {name}" if single else f"input {name}[{i}]": tensor for i, tensor in enumerate(tensors)}
+    parameters = dict(target.named_parameters()) if isinstance(target, nn.Module) else {}
+    return inputs | parameters

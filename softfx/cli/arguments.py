@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, NoReturn, TypedDict
 
 from softfx.decisions.policy import PRESETS
 from softfx.decisions.policy.schema import FAMILIES
+from softfx.version import softfx_version
 from softfx.visible import visible
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ policy, report every decision.
   softfx diff   package.module:build --input 2x3x32x32 --policy policy.toml
   softfx soften package.module:build --input 2x3x32x32 --out softened.py
 """
+_REPORTS = ("rich", "text", "json", "markdown", "sarif", "html")
 _EXIT = """\
 exit status:
   0  nothing to act on, or all of it acted on
@@ -54,18 +55,22 @@ class _Parser(argparse.ArgumentParser):
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     parser: argparse.ArgumentParser = _Parser(prog="softfx", description=_MAIN, epilog=_EXIT, **_style())
-    parser.add_argument("--version", action="version", version=f"softfx {_version()}")
+    parser.add_argument("--version", action="version", version=f"softfx {softfx_version() or '(not installed)'}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add(
+    check = _add(
         commands,
         "check",
         "find and explain what cuts the gradient; change nothing",
         _target(),
-        _format(),
+        _format(*_REPORTS),
         _fail_on(),
     )
-    _add(commands, "diff", "show the code before and after softening", _target(), _format("rich", "text"))
-    soften = _add(commands, "soften", "soften and write the code", _target(), _format(), _fail_on())
+    _out(check, "FILE", "where to write the report, such as report.html. Default: stdout")
+    diff = _add(
+        commands, "diff", "show the code before and after softening", _target(), _format("rich", "text", "html")
+    )
+    _out(diff, "FILE", "where to write the diff. Default: stdout")
+    soften = _add(commands, "soften", "soften and write the code", _target(), _format(*_REPORTS), _fail_on())
     _out(soften, "FILE.py", "where to write the code; a report goes beside it. Default: stdout")
     _run(commands)
     _plot(commands)
@@ -127,13 +132,14 @@ def _policy(commands: Commands) -> None:
         _format("rich", "text"),
     )
     _out(init, "FILE.toml", "where to write it. Default: stdout")
-    _add(
+    show = _add(
         actions,
         "show",
         "show the decision for each site and the entry that made it",
         _target(),
-        _format("rich", "text", "json"),
+        _format("rich", "text", "json", "html"),
     )
+    _out(show, "FILE", "where to write it. Default: stdout")
 
 
 def _add(commands: Commands, name: str, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -205,7 +211,6 @@ def _out(parser: argparse.ArgumentParser, metavar: str, text: str) -> None:
 
 
 def _format(*formats: str) -> argparse.ArgumentParser:
-    formats = formats or ("rich", "text", "json", "markdown", "sarif")
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--format", choices=formats, help="default: rich in a terminal, text elsewhere")
     return parser
@@ -284,10 +289,3 @@ class _Style(TypedDict):
 
 def _style() -> _Style:
     return {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
-
-
-def _version() -> str:
-    try:
-        return version("softfx")
-    except PackageNotFoundError:
-        return "(not installed)"

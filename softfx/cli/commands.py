@@ -8,14 +8,14 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 
 from softfx import api
 from softfx.cli import output
 from softfx.cli.files import check_out, write
-from softfx.cli.inputs import load_inputs, make_inputs
+from softfx.cli.inputs import load_inputs, make_inputs, with_gradients
 from softfx.cli.policies import load_policy
 from softfx.cli.policy_file import policy_text
 from softfx.cli.script import Run, run_script
@@ -43,19 +43,30 @@ T = TypeVar("T")
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    _check_out(arguments)
     baseline = _baseline(arguments)
     report = _fresh(arguments, run(arguments, api.check), baseline)
-    output.print_report(arguments, report)
+    with output.destination(arguments):
+        output.print_report(arguments, report)
     return _status(arguments, report)
 
 
 def _diff(arguments: argparse.Namespace) -> int:
-    text = run(arguments, api.diff)
+    _check_out(arguments)
+    text, report = run(arguments, api.diffed)
+    report.target = arguments.target
     if not text.strip():
         output.note(arguments, "no code changes under this policy; `softfx check` says why")
-        return 0
-    output.print_diff(arguments, text)
+        if arguments.out is None and arguments.format != "html":
+            return 0
+    with output.destination(arguments):
+        output.print_diff(arguments, text, report)
     return 0
+
+
+def _check_out(arguments: argparse.Namespace) -> None:
+    if arguments.out is not None:
+        check_out(arguments.out, force=arguments.force)
 
 
 def _soften(arguments: argparse.Namespace) -> int:
@@ -126,11 +137,11 @@ def _rules_of(family: str | None) -> list[Rule]:
 
 
 def _policy(arguments: argparse.Namespace) -> int:
-    if arguments.action == "init" and arguments.out is not None:
-        check_out(arguments.out, force=arguments.force)
+    _check_out(arguments)
     report = run(arguments, api.check)
     if arguments.action == "show":
-        output.print_decisions(arguments, report.sites)
+        with output.destination(arguments):
+            output.print_decisions(arguments, report)
     elif arguments.out is None:
         print(policy_text(report), end="")
     else:
@@ -219,7 +230,7 @@ def _inputs(arguments: argparse.Namespace, target: Target) -> tuple[tuple[object
         args, kwargs = loaded or args, named | kwargs
     if not args and not kwargs and (target.args or target.kwargs):
         return target.args, dict(target.kwargs)
-    return args, kwargs
+    return cast("tuple[tuple[object, ...], dict[str, object]]", with_gradients((args, kwargs)))
 
 
 def _baseline(arguments: argparse.Namespace) -> Report | None:

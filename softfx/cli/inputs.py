@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 
 from softfx.errors import TargetError, brief, did_you_mean
+from softfx.ops.trees import map_tensors
 
 # What ast raises for text that is no literal: malformed, unhashable, nested too deeply, of too many digits.
 NOT_LITERAL = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError)
 # An example input is for seeing a call once; one of more bytes is a slip, and would fill the memory first.
 _MOST_BYTES = 4 * 2**30
 
-__all__ = ["NOT_LITERAL", "load_inputs", "make_input", "make_inputs", "make_value"]
+__all__ = ["NOT_LITERAL", "load_inputs", "make_input", "make_inputs", "make_value", "with_gradients"]
 
 _SPEC = re.compile(
     r"(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>\d+(?:x\d+)*|scalar)(?::(?P<dtype>[A-Za-z]\w*))?"
@@ -154,3 +155,8 @@ def load_inputs(path: str) -> tuple[tuple[object, ...], dict[str, object]]:
     raise TargetError(
         f"--load {path}: it holds a {type(data).__name__}. Save a tensor, a tuple or list of inputs, or a dict by name."
     )
+
+
+def with_gradients(inputs: object) -> object:
+    """The inputs with every floating tensor asking for a gradient, so that a report says which of them get none."""
+    return map_tensors(lambda tensor: tensor.requires_grad_() if tensor.is_floating_point() else tensor, inputs)

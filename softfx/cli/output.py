@@ -6,14 +6,19 @@ To add a format of the report, write it under `softfx.report` and name it in `_R
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 
+from softfx.cli.files import write
 from softfx.plots.metering import Passed
 from softfx.report import Report, terminal
 from softfx.report.markdown import report_markdown
+from softfx.report.page import page
 from softfx.report.record import Site
 from softfx.report.rule_pages import page_text, rule_data, rule_facts, rules_markdown, rules_text
 from softfx.report.sarif import report_sarif
@@ -24,6 +29,7 @@ from softfx.rules.rule import Rule
 from softfx.visible import visible
 
 __all__ = [
+    "destination",
     "note",
     "print_code",
     "print_decisions",
@@ -41,6 +47,7 @@ _REPORTS: dict[str, Callable[[Report], str]] = {
     "json": lambda report: json_text(report.to_dict()),
     "markdown": report_markdown,
     "sarif": report_sarif,
+    "html": lambda report: page(report.to_dict()),
 }
 
 
@@ -50,10 +57,32 @@ def note(arguments: argparse.Namespace, text: str) -> None:
         print(f"softfx: {visible(text)}", file=sys.stderr)
 
 
-def _format(arguments: argparse.Namespace) -> str:
-    """The format asked for; by default rich in a terminal that can show it, and text elsewhere."""
+# The format that the name of the file behind --out asks for.
+_BY_NAME = {".html": "html", ".htm": "html", ".json": "json", ".md": "markdown", ".sarif": "sarif", ".txt": "text"}
+
+
+@contextmanager
+def destination(arguments: argparse.Namespace) -> Iterator[None]:
+    """What is printed inside goes to the file of --out, or to stdout where none is named."""
+    if arguments.out is None:
+        yield
+        return
+    with redirect_stdout(io.StringIO()) as text:
+        yield
+    write(arguments.out, text.getvalue(), arguments.force)
+    note(arguments, f"wrote {arguments.out}")
+
+
+def _format(arguments: argparse.Namespace, *formats: str) -> str:
+    """The format asked for; by default that of the file's name, rich in a terminal that shows it, or else text.
+
+    formats: those that the command has.
+    """
     if arguments.format:
         return str(arguments.format)
+    named = _BY_NAME.get(Path(getattr(arguments, "out", None) or "").suffix.lower())
+    if named in formats:
+        return named
     return "rich" if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else "text"
 
 
@@ -69,7 +98,7 @@ def _from_columns() -> int:
 
 def print_report(arguments: argparse.Namespace, report: Report) -> None:
     """Print a report."""
-    kind = _format(arguments)
+    kind = _format(arguments, *_REPORTS)
     if kind == "rich":
         terminal.show(terminal.report_view(report))
     else:
@@ -98,9 +127,10 @@ def print_page(arguments: argparse.Namespace, rule: Rule) -> None:
         print(page_text(f"{rule.code} {rule.name}", rule_facts(rule), _text_width()))
 
 
-def print_decisions(arguments: argparse.Namespace, sites: Sequence[Site]) -> None:
+def print_decisions(arguments: argparse.Namespace, report: Report) -> None:
     """Print the decision for each site."""
-    kind = _format(arguments)
+    sites = report.sites
+    kind = _format(arguments, "json", "html")
     keys = (
         "id",
         "code",
@@ -117,6 +147,8 @@ def print_decisions(arguments: argparse.Namespace, sites: Sequence[Site]) -> Non
     )
     if kind == "json":
         print(json_text([{key: getattr(site, key) for key in keys} for site in sites]))
+    elif kind == "html":
+        print(page(report.to_dict(), kind="policy show"))
     elif kind == "rich":
         rows = [(site, f"{visible_path(site.file)}:{site.line}", settings(site)) for site in sites]
         terminal.show(terminal.decisions_view(rows))
@@ -143,9 +175,12 @@ def print_gradients(arguments: argparse.Namespace, passed: Sequence[Passed]) -> 
         print(f"{each.before:10.3g} -> {each.after:10.3g}  {ACTION_WORDS[site.action]:16} {place}")
 
 
-def print_diff(arguments: argparse.Namespace, text: str) -> None:
-    """Print a unified diff."""
-    if _format(arguments) == "rich":
+def print_diff(arguments: argparse.Namespace, text: str, report: Report) -> None:
+    """Print a unified diff; a page of it has the report, too."""
+    kind = _format(arguments, "html")
+    if kind == "html":
+        print(page(report.to_dict(), diff=text, kind="diff"))
+    elif kind == "rich":
         terminal.show(terminal.diff_view(text))
     else:
         print(text.rstrip("\n"))

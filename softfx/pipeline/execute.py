@@ -17,6 +17,7 @@ from softfx import torch_private
 from softfx.capture.example import function_of
 from softfx.capture.later import exhausted
 from softfx.capture.preserve import Preserved, copied
+from softfx.capture.unreached import sources_of, unreached_sources
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.sites import Sites
 from softfx.interpreter.backends import Direct
@@ -80,6 +81,22 @@ class Eager:
             own_args, own_kwargs = torch_private.unflatten(copied(leaves), structure)
             state = RunState(self.sites, self.evidence, Direct(), planning=True)
             exhausted(self._session(state, target).call(function_of(target), own_args, own_kwargs))
+
+    def unreached(self, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> list[str]:
+        """The parameters and inputs that get no gradient in a call as decided, which leaves no trace.
+
+        touched: tensors and generators outside of the module that the call changes.
+        """
+        function = function_of(target)
+        with Preserved(target) as preserved, torch.enable_grad():
+            for value in touched:
+                preserved.save(value)
+            leaves, structure = torch_private.flatten((args, kwargs))
+            own_args, own_kwargs = torch_private.unflatten(copied(leaves), structure)
+            state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False)
+            result = self._session(state, target).call(function, own_args, own_kwargs)
+            sources = sources_of(target, function, own_args, own_kwargs)
+            return unreached_sources(torch_private.leaves(result), sources)
 
     def observed(self, observer: Observer, root: object, function: Function, args: Args, kwargs: Kwargs) -> Result:
         """The same as a call, every call of the program seen by an observer."""

@@ -30,6 +30,10 @@ def make_report(name: str, seen: Seen, sites: Sites, evidence: Evidence, executo
         sites=[_site(decision, evidence) for decision in sites],
         starved=list(seen.unreached),
         cuts=[Break(*cut) for cut in evidence.cuts],
+        policy=sites.policy.name,
+        upstream={name: list(found) for name, found in seen.upstream.items()},
+        gained=None if seen.gained is None else list(seen.gained),
+        not_tried=seen.not_tried,
     )
 
 

@@ -10,6 +10,7 @@ from softfx.report.shown import shown
 from softfx.report.words import (
     ACTION_WORDS,
     CUTS,
+    STARVED,
     Group,
     by_file,
     capture_lines,
@@ -17,6 +18,7 @@ from softfx.report.words import (
     details,
     explanations,
     short_path,
+    starved_lines,
 )
 
 __all__ = ["report_markdown"]
@@ -42,8 +44,8 @@ def _lines(report: ReportData) -> Iterator[str]:
         yield from ("", f"## {CUTS}", "")
         yield from (f"- {_code(f'{short_path(c.file)}:{c.line}')}: {_escape(c.reason)}" for c in report.cuts)
     if report.starved:
-        yield from ("", "## No gradient at all in the original", "")
-        yield from (f"- {_code(name)}" for name in report.starved)
+        yield from ("", f"## {STARVED}", "")
+        yield from (f"- {_code(name)}{f': {now}' if now else ''}" for name, now, _ in starved_lines(report))
     if found := explanations(report):
         yield from ("", "## What the operations do to the gradient", "")
         yield from (f"- **{code} {_escape(op)}**: {_escape(why)}" for code, op, why in found)

@@ -68,6 +68,10 @@ class ReportData:
     starved: the parameters and inputs that receive no gradient at all in the original.
     cuts: where the program itself ends a gradient: it detaches, or switches gradients off.
     known: how many sites a baseline has taken out.
+    policy: the name of the policy that decided.
+    upstream: for each starved name the ids of the sites that cut it.
+    gained: the starved names that a gradient reaches as decided; None where nothing acts, or it was not tried.
+    not_tried: why it was not.
     """
 
     target: str
@@ -81,6 +85,10 @@ class ReportData:
     starved: list[str] = field(default_factory=list)
     cuts: list[Break] = field(default_factory=list)
     known: int = 0
+    policy: str = ""
+    upstream: dict[str, list[int]] = field(default_factory=dict)
+    gained: list[str] | None = None
+    not_tried: str = ""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -107,6 +115,10 @@ class ReportData:
             "starved": list(self.starved),
             "cuts": [asdict(item) for item in self.cuts],
             "known": self.known,
+            "policy": self.policy,
+            "upstream": {name: list(sites) for name, sites in self.upstream.items()},
+            "gained": None if self.gained is None else list(self.gained),
+            "not_tried": self.not_tried,
         }
 
     @classmethod
@@ -129,4 +141,8 @@ class ReportData:
             list(data.get("starved", ())),
             [Break(**item) for item in data.get("cuts", ())],
             data.get("known", 0),
+            data.get("policy", ""),
+            {name: list(found) for name, found in data.get("upstream", {}).items()},
+            None if data.get("gained") is None else list(data["gained"]),
+            data.get("not_tried", ""),
         )

@@ -13,3 +13,8 @@ class Report(ReportData):
 
     def __str__(self) -> str:
         return report_text(self)
+
+    def _repr_html_(self) -> str:
+        from softfx.report.page import notebook  # Jinja2 is for those who look at a page
+
+        return notebook(self.to_dict())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,6 +10,7 @@ from softfx.report.record import ReportData, Site, SiteAction
 from softfx.report.shown import json_text, shown
 from softfx.report.words import ACTION_WORDS, settings
 from softfx.rules import RULES
+from softfx.version import softfx_version
 from softfx.visible import visible
 
 __all__ = ["report_sarif"]
@@ -45,7 +45,7 @@ def report_sarif(report: ReportData) -> str:
             for rule in rules
         ],
     }
-    if number := _version():
+    if number := softfx_version():
         driver["version"] = number
     run = {
         "tool": {"driver": driver},
@@ -99,10 +99,3 @@ def _uri(file: str) -> str:
 def _message(text: str) -> str:
     """The text as a message of SARIF, in which `[text](address)` would be a link."""
     return text.replace("](", "] (")
-
-
-def _version() -> str:
-    try:
-        return version("softfx")
-    except PackageNotFoundError:
-        return ""

@@ -41,9 +41,9 @@ def _mapped(value: Any, name: str) -> Any:
     return value
 
 
-def json_text(data: object) -> str:
+def json_text(data: object, indent: int | None = 2) -> str:
     """`data` as JSON in ASCII; numbers that JSON does not know (NaN and infinities) are null."""
-    return json.dumps(_known_numbers(data), indent=2, allow_nan=False)
+    return json.dumps(_known_numbers(data), indent=indent, allow_nan=False)
 
 
 def _known_numbers(data: object) -> object:

@@ -28,6 +28,7 @@ from softfx.report.shown import shown
 from softfx.report.words import (
     ACTION_WORDS,
     CUTS,
+    STARVED,
     Group,
     by_file,
     capture_lines,
@@ -36,6 +37,7 @@ from softfx.report.words import (
     explanations,
     hints,
     short_path,
+    starved_lines,
 )
 from softfx.rules.rule import Family, Rule
 from softfx.visible import visible
@@ -98,8 +100,11 @@ def report_view(report: ReportData) -> RenderableType:
         parts += _section(CUTS)
         parts += [_item(f"{short_path(item.file)}:{item.line}", item.reason) for item in report.cuts]
     if report.starved:
-        parts += _section("No gradient at all in the original")
-        parts += [Padding(Text(name), _INDENT, expand=False) for name in report.starved]
+        parts += _section(STARVED)
+        parts += [
+            Padding(Text(f"{name}: {now}" if now else name), _INDENT, expand=False)
+            for name, now, _ in starved_lines(report)
+        ]
     if found := explanations(report):
         parts += _section("What the operations do to the gradient")
         parts += [_item(f"{code} {op}", why) for code, op, why in found]

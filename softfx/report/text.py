@@ -12,6 +12,7 @@ from softfx.report.record import ReportData
 from softfx.report.shown import shown
 from softfx.report.words import (
     CUTS,
+    STARVED,
     Group,
     by_file,
     capture_lines,
@@ -19,6 +20,7 @@ from softfx.report.words import (
     details,
     explanations,
     hints,
+    starved_lines,
     visible_path,
 )
 
@@ -46,8 +48,8 @@ def _lines(report: ReportData, width: int) -> Iterator[str]:
         for item in report.cuts:
             yield from _prose(f"{visible_path(item.file)}:{item.line}: {item.reason}", width, "    ")
     if report.starved:
-        yield from ("", "No gradient at all in the original")
-        yield from (f"    {name}" for name in report.starved)
+        yield from ("", STARVED)
+        yield from (f"    {name}{f': {now}' if now else ''}" for name, now, _ in starved_lines(report))
     if found := explanations(report):
         yield from ("", "What the operations do to the gradient")
         for code, op, why in found:

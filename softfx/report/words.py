@@ -6,6 +6,7 @@ Sites that differ only in their module (the layers of a network) are one group.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from softfx.rules import RULES
 __all__ = [
     "ACTION_WORDS",
     "CUTS",
+    "STARVED",
     "Group",
     "by_file",
     "capture_lines",
@@ -27,10 +29,12 @@ __all__ = [
     "plural",
     "settings",
     "short_path",
+    "starved_lines",
     "visible_path",
 ]
 
-# The heading of `ReportData.cuts`.
+# The headings of `ReportData.starved` and `ReportData.cuts`.
+STARVED = "No gradient at all in the original"
 CUTS = "Cuts: where the program itself ends a gradient"
 ACTION_WORDS: dict[SiteAction, str] = {
     "soft": "soft",
@@ -157,6 +161,8 @@ def hints(report: ReportData) -> list[str]:
     if not report.sites:
         return [_without_sites(report)]
     lines = []
+    if report.not_tried:
+        lines.append(f"Whether a gradient reaches these now is not known: {report.not_tried}.")
     blocked = [site for site in report.sites if site.action == "blocked"]
     if blocked:
         lines.append(
@@ -174,6 +180,23 @@ def hints(report: ReportData) -> list[str]:
     if "random" in kept:
         lines.append('Random draws are kept unless named: op = "@random" in a [[rule]].')
     lines.append("`softfx policy init TARGET` writes a policy to edit; `softfx diff TARGET` shows the code changes.")
+    return lines
+
+
+def starved_lines(report: ReportData) -> list[tuple[str, str, list[str]]]:
+    """What gets no gradient in the original and what becomes of it: (text, 'has one now' or 'still none', names).
+
+    Names that differ in a number only, those of the layers of a network, are one line.
+    """
+    gained = set(report.gained or ())
+    groups: dict[tuple[str, bool], list[str]] = {}
+    for name in report.starved:
+        groups.setdefault((re.sub(r"(?<=\.)\d+(?=\.)|^\d+(?=\.)", "*", name), name in gained), []).append(name)
+    known = report.gained is not None
+    lines = []
+    for (pattern, reached), names in groups.items():
+        text = names[0] if len(names) == 1 else f"{pattern} ({len(names)} of them)"
+        lines.append((text, ("has one now" if reached else "still none") if known else "", names))
     return lines
 
 

@@ -156,3 +156,28 @@ def test_a_baseline_that_cannot_be_read_is_told(softfx: Run, text: str | None, t
         Path("baseline.json").write_text(text)
     answer = softfx("check", "router_models:build", *X, "--baseline", "baseline.json")
     assert answer.status == 2 and told in answer.err and "--format json" in answer.err
+
+
+@pytest.mark.parametrize("command", [("check",), ("diff",), ("policy", "show")])
+def test_the_name_of_the_file_chooses_the_page(softfx: Run, command: tuple[str, ...]) -> None:
+    answer = softfx(*command, "router_models:build", *X, "--out", "report.html")
+    assert (answer.status, answer.out) == (0, "")
+    assert "wrote report.html" in answer.err
+    text = Path("report.html").read_text()
+    assert text.startswith("<!doctype html>")
+    assert "argmax" in text
+    assert softfx(*command, "router_models:build", *X, "--out", "report.html").status == 2
+    assert softfx(*command, "router_models:build", *X, "--format", "html").out.strip() == text.strip()
+
+
+@pytest.mark.parametrize(("name", "start"), [("r.json", "{"), ("r.md", "# softfx"), ("r.sarif", "{"), ("r", "softfx")])
+def test_a_report_goes_to_a_file_in_the_format_of_its_name(softfx: Run, name: str, start: str) -> None:
+    assert softfx("check", "router_models:build", *X, "--out", name).status == 0
+    assert Path(name).read_text().startswith(start)
+
+
+def test_the_report_says_what_has_a_gradient_that_had_none(softfx: Run) -> None:
+    answer = softfx("check", "router_models:pick", "--input", "scores=3", "--input", "values=3")
+    assert "No gradient at all in the original\n    input scores: has one now" in answer.out
+    kept = softfx("check", "router_models:pick", "--input", "3", "--input", "3", "--policy", "keep")
+    assert "No gradient at all in the original\n    input scores\n" in kept.out

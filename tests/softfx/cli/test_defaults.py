@@ -25,13 +25,14 @@ TARGET = {
 }
 OUT = {"--out": None, "--force": False}
 COUNTING = {"--fail-on": ("blocked",), "--baseline": None}
-ALL = {"--format": (None, ("rich", "text", "json", "markdown", "sarif"))}
+ALL = {"--format": (None, ("rich", "text", "json", "markdown", "sarif", "html"))}
 PLAIN = {"--format": (None, ("rich", "text"))}
+PAGED = {"--format": (None, ("rich", "text", "html"))}
 DATA = {"--format": (None, ("rich", "text", "json"))}
 
 PROMISED: dict[str, dict[str, Any]] = {
-    "check": TARGET | ALL | COUNTING,
-    "diff": TARGET | PLAIN,
+    "check": TARGET | ALL | COUNTING | OUT,
+    "diff": TARGET | PAGED | OUT,
     "soften": TARGET | ALL | COUNTING | OUT,
     "run": {"--soften": None, "script": None, **POLICY, **COMMON},
     "plot": TARGET | OUT | {"--modes": None, "--softness": (0.5, 0.1, 0.05), "--range": (-2.0, 2.0), "--method": None},
@@ -42,7 +43,7 @@ PROMISED: dict[str, dict[str, Any]] = {
         **COMMON,
     },
     "policy init": TARGET | PLAIN | OUT,
-    "policy show": TARGET | DATA,
+    "policy show": TARGET | OUT | {"--format": (None, ("rich", "text", "json", "html"))},
 }
 
 

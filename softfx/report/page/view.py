@@ -1,0 +1,334 @@
+"""The data of the page: a report's JSON arranged by files, functions and lines, every text ready to be shown.
+
+Texts are made visible here and escaped as HTML by the templates; nothing here is markup. A site may have the key
+"measured", an object with any of before, after (norms of the gradient that it passes), agreement, interval (two
+numbers), margins (numbers in softnesses), verdict and suggestion; what is not there is not shown.
+"""
+
+from __future__ import annotations
+
+import glob
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import PurePath
+from typing import Any
+
+from softfx.decisions.policy.toml import write_pairs
+from softfx.report.page.listing import Function, clipped, functions, marked
+from softfx.report.record import ACTIONS, Break, ReportData, Site, SiteAction
+from softfx.report.shown import shown
+from softfx.report.words import (
+    ACTION_WORDS,
+    Group,
+    by_file,
+    capture_lines,
+    counts_line,
+    explanations,
+    hints,
+    plural,
+    settings,
+    short_path,
+    starved_lines,
+)
+from softfx.visible import visible
+
+__all__ = ["Entry", "File", "Histogram", "Measured", "Place", "View", "report_of", "view"]
+
+_BINS = 12
+# What decides between a hard choice and none: their derivative is zero or missing wherever they stand.
+_CUTTING = ("discrete", "random")
+# The most telling decision of a line is the colour of its gutter.
+_FIRST: tuple[SiteAction, ...] = ("blocked", "keep", "soft", "straight_through", "guard")
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """The margins of a site in softnesses, as bars: (left edge, height from 0 to 1, count)."""
+
+    low: float
+    high: float
+    bars: tuple[tuple[float, float, int], ...]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of one site."""
+
+    module: str
+    before: float | None
+    after: float | None
+    agreement: float | None
+    interval: tuple[float, float] | None
+    margins: Histogram | None
+    verdict: str
+    suggestion: str
+
+
+@dataclass(frozen=True)
+class Use:
+    """An operation that uses a site's value, and the anchor of its line where the page shows that."""
+
+    op: str
+    place: str
+    anchor: str
+    takes: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Sites with one place, one operation and one decision, as the page shows them."""
+
+    number: int
+    anchor: str
+    group: Group
+    place: str
+    words: str
+    uses: tuple[Use, ...]
+    rule: str
+    measured: tuple[Measured, ...]
+
+    @property
+    def site(self) -> Site:
+        return self.group.first
+
+    @property
+    def filters(self) -> dict[str, object]:
+        """What the filters of the page look at."""
+        site = self.site
+        parts = (site.code, site.op, self.place, site.source, site.decided_by, site.reason, *self.group.modules)
+        modules = self.group.modules
+        return {"action": site.action, "family": site.family, "modules": modules, "text": " ".join(parts).lower()}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of source that the report speaks of."""
+
+    number: int
+    anchor: str
+    pieces: tuple[tuple[str, bool], ...]
+    entries: tuple[Entry, ...]
+    notes: tuple[tuple[str, str], ...] = ()  # (break or cut, reason)
+
+    @property
+    def decision(self) -> str:
+        """The decision that colours the gutter; of a line without a site, the kind of note."""
+        actions = {entry.site.action for entry in self.entries}
+        return next((action for action in _FIRST if action in actions), self.notes[0][0] if self.notes else "")
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of the report: its counts, and the functions that hold its lines."""
+
+    name: str
+    anchor: str
+    functions: tuple[Function, ...]
+    places: Mapping[int, Place]
+    counts: Mapping[SiteAction, int]
+    cutting: int
+    still: int
+
+
+@dataclass(frozen=True)
+class View:
+    """The whole report as the page shows it."""
+
+    report: ReportData
+    files: tuple[File, ...]
+    entries: tuple[Entry, ...]
+    starved: tuple[tuple[str, str, tuple[Entry, ...]], ...]
+    measures: bool = False
+    capture: tuple[str, ...] = ()
+    counts: str = ""
+    hints: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    explained: tuple[tuple[str, str, str], ...] = ()
+    words: Mapping[SiteAction, str] = field(default_factory=lambda: ACTION_WORDS)
+
+    @property
+    def bar(self) -> list[tuple[SiteAction, int, float, float]]:
+        """The decisions as (action, count, begin, width) of a bar that is 100 wide."""
+        counts, start = self.report.counts, 0.0
+        bars: list[tuple[SiteAction, int, float, float]] = []
+        for action in ACTIONS:
+            if counts[action]:
+                width = 100 * counts[action] / counts["found"]
+                bars.append((action, counts[action], start, width))
+                start += width
+        return bars
+
+
+def report_of(data: Mapping[str, Any]) -> ReportData:
+    """The report that `data` holds; what a page may show beside it is left aside."""
+    known = {item.name for item in fields(Site)}
+    sites = [{key: value for key, value in site.items() if key in known} for site in data["sites"]]
+    return ReportData.from_dict({**data, "sites": sites})
+
+
+def view(data: Mapping[str, Any]) -> View:
+    """The page's view of what `Report.to_dict` returned."""
+    raw = report_of(data)
+    report = shown(raw)
+    measured = {site["id"]: site["measured"] for site in data["sites"] if site.get("measured")}
+    notes: list[tuple[str, Break]] = [("break", item) for item in report.breaks]
+    notes += [("cut", item) for item in report.cuts]
+    groups = by_file(report.sites)
+    names = list(dict.fromkeys((*groups, *(item.file for _, item in notes))))
+    anchors = _anchors(names)
+    lines = {(site.file, site.line) for site in report.sites} | {(item.file, item.line) for _, item in notes}
+    users = {(use.file, use.line) for site in report.sites for use in site.consumers if use.file in anchors}
+    lines |= users
+    originals = {site.id: site for site in raw.sites}
+    real = [site.file for site in raw.sites] + [item.file for item in (*raw.breaks, *raw.cuts)]
+    paths = {visible(file): file for file in real}
+
+    def anchor(file: str, line: int) -> str:
+        return f"{anchors[file]}-{line}" if (file, line) in lines else ""
+
+    entries = {name: [_entry(group, anchor, originals, measured) for group in groups.get(name, ())] for name in names}
+    found = tuple(entry for name in names for entry in entries[name])
+    files = [
+        _file(
+            name,
+            paths[name],
+            anchors[name],
+            entries[name],
+            [note for note in notes if note[1].file == name],
+            {line: "" for file, line in sorted(users) if file == name},
+        )
+        for name in names
+    ]
+    return View(
+        report,
+        tuple(sorted(files, key=lambda file: (-file.still, -file.cutting, -sum(file.counts.values())))),
+        found,
+        tuple(_starved(raw, found)),
+        bool(measured),
+        tuple(capture_lines(report)),
+        counts_line(report),
+        tuple(hints(report)),
+        tuple(sorted({site.family for site in report.sites})),
+        tuple(sorted({site.module for site in report.sites if site.module})),
+        tuple(explanations(report)),
+    )
+
+
+def _starved(report: ReportData, entries: Iterable[Entry]) -> Iterator[tuple[str, str, tuple[Entry, ...]]]:
+    """The names that no gradient reaches, what becomes of them, and the sites that cut them."""
+    of_site = {site.id: entry for entry in entries for site in entry.group.sites}
+    for text, now, names in starved_lines(report):
+        found = [of_site[site] for name in names for site in report.upstream.get(name, ()) if site in of_site]
+        yield visible(text), now, tuple({id(entry): entry for entry in found}.values())
+
+
+def _anchors(files: Iterable[str]) -> dict[str, str]:
+    """A short name for each file that no other one has, such as `router` for pkg/router.py."""
+    found: dict[str, str] = {}
+    taken: Counter[str] = Counter()
+    for file in dict.fromkeys(files):
+        name = re.sub(r"[^A-Za-z0-9_]+", "-", PurePath(file).stem).strip("-") or "file"
+        taken[name] += 1
+        while taken[name] > 1 and f"{name}-f{taken[name]}" in found.values():
+            taken[name] += 1
+        found[file] = name if taken[name] == 1 else f"{name}-f{taken[name]}"
+    return found
+
+
+def _entry(
+    group: Group, anchor: Callable[[str, int], str], real: Mapping[int, Site], measured: Mapping[int, Any]
+) -> Entry:
+    site = group.first
+    uses = dict.fromkeys((use.op, use.file, use.line, use.takes) for each in group.sites for use in each.consumers)
+    return Entry(
+        site.id,
+        anchor(site.file, site.line),
+        group,
+        f"{short_path(site.file)}:{site.line}",
+        settings(site),
+        tuple(Use(op, f"{short_path(file)}:{line}", anchor(file, line), takes) for op, file, line, takes in uses),
+        _rule([real[each.id] for each in group.sites]),
+        tuple(_measured(each.module, measured[each.id]) for each in group.sites if each.id in measured),
+    )
+
+
+def _rule(sites: Sequence[Site]) -> str:
+    """The `[[rule]]` that gives these sites another decision."""
+    site = sites[0]
+    other = "keep" if site.action in ("soft", "straight_through", "guard") else "straight_through"
+    pairs: dict[str, object] = {"op": site.op}
+    modules = [glob.escape(name) for name in dict.fromkeys(each.module for each in sites) if name]
+    if modules:
+        pairs["module"] = modules[0] if len(modules) == 1 else modules
+    pairs["source"] = f"{glob.escape('/'.join(PurePath(site.file).parts[-2:]))}:{site.line}"
+    pairs["action"] = "guard" if other != "keep" and site.family == "unsafe" else other
+    return "[[rule]]\n" + write_pairs(pairs)
+
+
+def _file(
+    name: str,
+    path: str,
+    anchor: str,
+    entries: Sequence[Entry],
+    notes: Sequence[tuple[str, Break]],
+    users: Mapping[int, str],
+) -> File:
+    sites = [site for entry in entries for site in entry.group.sites]
+    cutting = [site for site in sites if site.family in _CUTTING]
+    still = sum(site.action in ("keep", "blocked") for site in cutting)
+    lines: dict[int, str] = {**users, **{item.line: "" for _, item in notes}}
+    lines |= {site.line: site.source for site in sites}
+    found = tuple(functions(path, lines))
+    texts = {line.number: line.text for part in found for stretch in part.stretches for line in stretch.lines}
+    by_line: dict[int, list[Entry]] = {}
+    for entry in entries:
+        by_line.setdefault(entry.site.line, []).append(entry)
+    said: dict[int, list[tuple[str, str]]] = {}
+    for kind, item in notes:
+        said.setdefault(item.line, []).append((kind, item.reason))
+    places = {}
+    for number in lines:
+        at = tuple(by_line.get(number, ()))
+        text = marked(texts.get(number, clipped(lines[number])), dict.fromkeys(entry.site.op for entry in at))
+        places[number] = Place(number, f"{anchor}-{number}", text, at, tuple(dict.fromkeys(said.get(number, ()))))
+    counts = Counter(site.action for site in sites)
+    return File(short_path(name), anchor, found, places, counts, len(cutting), still)
+
+
+def _measured(module: str, data: Mapping[str, Any]) -> Measured:
+    interval = data.get("interval")
+    return Measured(
+        module,
+        _number(data.get("before")),
+        _number(data.get("after")),
+        _number(data.get("agreement")),
+        (float(interval[0]), float(interval[1])) if interval else None,
+        _histogram(data.get("margins") or ()),
+        visible(str(data.get("verdict") or "")),
+        visible(str(data.get("suggestion") or "")),
+    )
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _histogram(margins: Iterable[float]) -> Histogram | None:
+    """The margins as bars between the smallest and the largest."""
+    finite = [float(value) for value in margins if math.isfinite(value)]
+    if not finite:
+        return None
+    low, high = min(finite), max(finite)
+    width = (high - low) / _BINS or 1.0
+    counts = Counter(min(int((value - low) / width), _BINS - 1) for value in finite)
+    most = max(counts.values())
+    return Histogram(low, high, tuple((place / _BINS, counts[place] / most, counts[place]) for place in range(_BINS)))
+
+
+def title_of(report: ReportData) -> str:
+    """What the tab of a browser says."""
+    return f"{report.target}: {plural(len(report.sites), 'site')}"
