@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -31,6 +32,8 @@ __all__ = [
     "locate",
     "module_paths",
     "resolve",
+    "short_path",
+    "shown_place",
     "source_line",
 ]
 
@@ -40,6 +43,33 @@ _MODULE_FILE = str(sys.modules["torch.nn.modules.module"].__file__)
 _FUNCTIONAL_FILE = str(sys.modules["torch.nn.functional"].__file__)
 _FUNCTION_FILE = str(sys.modules["torch.autograd.function"].__file__)
 _HANDED_OVER: ContextVar[Place | None] = ContextVar("handed_over", default=None)
+
+
+def short_path(file: str) -> str:
+    """The path as a report spells it: from its package on for one of an installed package, from the current folder on
+    for a file below that, and whole for any other.
+
+    >>> short_path("/usr/lib/python3.11/site-packages/pkg/router.py")
+    'pkg/router.py'
+    """
+    try:
+        return _short_path(file, os.getcwd())
+    except OSError:  # the current folder is gone
+        return file
+
+
+@cache
+def _short_path(file: str, here: str) -> str:
+    for folder in ("site-packages", "dist-packages"):
+        head, found, tail = file.rpartition(f"{os.sep}{folder}{os.sep}")
+        if found and head:
+            return tail
+    return file.removeprefix(here.rstrip(os.sep) + os.sep)
+
+
+def shown_place(file: str, line: int) -> str:
+    """A line of a file as a report spells it."""
+    return f"{short_path(file)}:{line}"
 
 
 @dataclass(frozen=True)

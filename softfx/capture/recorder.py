@@ -24,11 +24,11 @@ from softfx.capture.unreached import sources_of, unreached_sources
 from softfx.interpreter.derivatives import Blockage, judged
 from softfx.interpreter.host import HostMode
 from softfx.interpreter.inline import inlined
-from softfx.locations import Location, Place, locate, module_paths
+from softfx.locations import Location, Place, locate, module_paths, shown_place
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.operation import Effect
 from softfx.ops.python_form import python_form
-from softfx.ops.spelling import INDEX, Spelled, attribute_of
+from softfx.ops.spelling import INDEX, SPOKEN, Spelled, attribute_of
 from softfx.ops.trees import tensors_in
 from softfx.report.record import Break
 
@@ -249,7 +249,7 @@ class Recorder(HostMode):
 
     def _python_value(self, func: Function, spelled: Spelled, dynamic: bool) -> None:
         if dynamic and not spelled.operation.effect & Effect.METADATA:
-            self._obstruct(f"{_name(func)} reads a value into Python", self.where())
+            self._obstruct(f"{SPOKEN.get(spelled.operation) or _name(func)} reads a value into Python", self.where())
 
     def _data_dependent_shape(
         self, spelled: Spelled, args: Any, kwargs: Kwargs, dynamic: bool, location: Location
@@ -263,7 +263,7 @@ class Recorder(HostMode):
         self.breaks.append(Break(reason, location.file, location.line))
 
     def _obstruct(self, reason: str, location: Location) -> None:
-        self.obstacles[f"{reason} ({location.file}:{location.line})"] = None
+        self.obstacles[f"{reason} ({shown_place(location.file, location.line)})"] = None
         seen = Break(reason, location.file, location.line)
         if seen not in self.breaks:
             self.breaks.append(seen)
@@ -367,7 +367,7 @@ def _note_escapes(recorder: Recorder) -> None:
     for node in recorder.builder.alive():
         if _outlives(recorder, node):
             location = node.meta.get("location")
-            where = f" ({location.file}:{location.line})" if location is not None else ""
+            where = f" ({shown_place(location.file, location.line)})" if location is not None else ""
             recorder.obstacles[
                 f"a result of {getattr(node.target, '__name__', node.target)} outlives the call{where}"
             ] = None

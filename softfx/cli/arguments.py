@@ -178,7 +178,9 @@ def _target(metavar: str = "TARGET", text: str = "module:name or file.py:name, s
         action="store_true",
         help="the function named is the target, it is not called to build one",
     )
-    model.add_argument("--mode", choices=("train", "eval"), help="set its mode; without it, as it was built")
+    state = model.add_mutually_exclusive_group()
+    state.add_argument("--train", action="store_true", help="call .train() first; without it the model is as built")
+    state.add_argument("--eval", action="store_true", help="call .eval() first")
     model.add_argument(
         "--capture", choices=("auto", "fx", "dynamo", "eager"), default="auto", help="how the model is seen"
     )

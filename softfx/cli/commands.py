@@ -201,8 +201,8 @@ def run(arguments: argparse.Namespace, function: Callable[..., T]) -> T:
     output.note(arguments, f"taking {target.taken_as}")
     args, kwargs = _inputs(arguments, target)
     check_call(target, args, kwargs)
-    if arguments.mode is not None and isinstance(target.value, torch.nn.Module):
-        target.value.train(arguments.mode == "train")
+    if (arguments.train or arguments.eval) and isinstance(target.value, torch.nn.Module):
+        target.value.train(arguments.train)
     torch.manual_seed(arguments.seed)
     place = handed_over_at(Place(*target.definition) if target.definition else None)
     with redirect_stdout(sys.stderr), progress(f"capturing {arguments.target}"), place:

@@ -15,6 +15,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 from softfx.cli.files import write
+from softfx.locations import shown_place
 from softfx.plots.metering import Passed
 from softfx.report import Report, terminal
 from softfx.report.markdown import report_markdown
@@ -24,7 +25,7 @@ from softfx.report.rule_pages import page_text, rule_data, rule_facts, rules_mar
 from softfx.report.sarif import report_sarif
 from softfx.report.shown import json_text, shown
 from softfx.report.text import report_text
-from softfx.report.words import ACTION_WORDS, settings, visible_path
+from softfx.report.words import ACTION_WORDS, settings
 from softfx.rules.rule import Rule
 from softfx.visible import visible
 
@@ -150,7 +151,7 @@ def print_decisions(arguments: argparse.Namespace, report: Report) -> None:
     elif kind == "html":
         print(page(report.to_dict(), kind="policy show"))
     elif kind == "rich":
-        rows = [(site, f"{visible_path(site.file)}:{site.line}", settings(site)) for site in sites]
+        rows = [(site, shown_place(site.file, site.line), settings(site)) for site in sites]
         terminal.show(terminal.decisions_view(rows))
     else:
         for site in sites:
@@ -163,14 +164,14 @@ def _decision(site: Site) -> str:
     facts = [ACTION_WORDS[site.action] + (f" ({words})" if words else "")]
     facts += [f"in {site.module}"] if site.module else []
     facts += [f"decided by {site.decided_by}"]
-    return f"{visible_path(site.file)}:{site.line}: {site.code} {site.op}: " + "; ".join(facts)
+    return f"{shown_place(site.file, site.line)}: {site.code} {site.op}: " + "; ".join(facts)
 
 
 def print_gradients(arguments: argparse.Namespace, passed: Sequence[Passed]) -> None:
     """Print a line for each site, with its gradient norm before and after softening."""
     for each in passed:
         site = shown(each.site)
-        place = f"{visible_path(site.file)}:{site.line}: {site.code} {site.op}"
+        place = f"{shown_place(site.file, site.line)}: {site.code} {site.op}"
         place += f" in {site.module}" if site.module else ""
         print(f"{each.before:10.3g} -> {each.after:10.3g}  {ACTION_WORDS[site.action]:16} {place}")
 

@@ -19,9 +19,8 @@ from torch.fx.node import Argument
 from softfx import torch_private as private
 from softfx.code.literals import comment, literal, operand, tensor_literal
 from softfx.code.names import Names, name_of
-from softfx.locations import Location, source_line
+from softfx.locations import Location, short_path, source_line
 from softfx.ops.python_form import IN_PLACE, INFIX, PREFIX
-from softfx.report.words import short_path
 
 __all__ = ["Writer", "constant_text", "place_text"]
 

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import torch
 
 from softfx.decisions.site import SiteKey
-from softfx.locations import Location
+from softfx.locations import Location, shown_place
 from softfx.values import Soft
 
 __all__ = ["Cut", "Evidence", "SiteEvidence", "Use"]
@@ -95,7 +95,7 @@ class Evidence:
         """
         for site in sorted(_sites_of(softs)):
             seen = self._of[site]
-            seen.losses[f"{reason} ({location.file}:{location.line})"] = hopeless
+            seen.losses[f"{reason} ({shown_place(location.file, location.line)})"] = hopeless
             seen.uses[Use(operation, location.file, location.line, "hard")] = None
 
     def took(self, softs: Iterable[Soft], operation: str, location: Location) -> None:
@@ -137,7 +137,7 @@ class Evidence:
         """The derivative of these sites ends in an operation that gives none back."""
         for site in sorted(sites):
             self._of[site].uses[Use(operation, location.file, location.line, "hard")] = None
-            self._of[site].ends[f"{operation} at {location.file}:{location.line}"] = None
+            self._of[site].ends[f"{operation} at {shown_place(location.file, location.line)}"] = None
 
     def cut(self, reason: str, location: Location) -> None:
         """The program ends a gradient here."""

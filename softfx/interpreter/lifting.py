@@ -12,7 +12,7 @@ from torch import Tensor
 from softfx import torch_private
 from softfx.interpreter.call import Call
 from softfx.interpreter.state import RunState
-from softfx.locations import Location
+from softfx.locations import Location, shown_place
 from softfx.ops.trees import tensors_in
 
 __all__ = ["must_be_left", "note_detachment", "note_made", "reason"]
@@ -66,6 +66,6 @@ def reason(state: RunState, block: Location) -> str:
     """Why a site in a block that is left is kept."""
     at = state.evidence.to_leave["no_grad", block]
     return (
-        f"inside a no_grad block of the program that writes in place what outlives the call ({at.file}:{at.line}); "
-        "such a block is not lifted"
+        f"inside a no_grad block of the program that writes in place what outlives the call "
+        f"({shown_place(at.file, at.line)}); such a block is not lifted"
     )

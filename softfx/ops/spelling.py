@@ -22,7 +22,7 @@ from softfx.ops.operation import Effect, Infix, Operation, PythonOperator, Rows
 from softfx.ops.verbs import computes, draws, metadata
 from softfx.torch_private import OpOverload, OpOverloadPacket, library_operator
 
-__all__ = ["INDEX", "OLD_NAMES", "Attribute", "Spelled", "SpellingIndex", "arguments", "attribute_of"]
+__all__ = ["INDEX", "OLD_NAMES", "SPOKEN", "Attribute", "Spelled", "SpellingIndex", "arguments", "attribute_of"]
 
 _WRITING = Effect.WRITES_FIRST | Effect.WRITES_OTHERS
 _SPACES: tuple[object, ...] = (torch, Tensor, F, torch.special, torch.linalg, operator)
@@ -39,6 +39,8 @@ _OPERANDS: dict[Operation, tuple[tuple[str, ...], ...]] = {
     table.embedding: (("input", "indices"), ("weight",)),
     table.one_hot: (("tensor", "input"), ("num_classes",)),
 }
+# What a reader finds in the source where an operation has no name there.
+SPOKEN: dict[Operation, str] = {table.is_nonzero: "if"}
 _FIRST_OPERAND = (("input",),)
 # Spellings whose arguments stand in an order of their own, with the names of these.
 _ORDERS: dict[Function, tuple[str, ...]] = {

@@ -18,6 +18,7 @@ from softfx.decisions.policy import Policy
 from softfx.decisions.site import Decision
 from softfx.decisions.sites import Lift, Sites
 from softfx.errors import BlockedError
+from softfx.locations import shown_place
 from softfx.pipeline.rewrite import rewrite
 
 __all__ = ["plan", "settle"]
@@ -44,7 +45,7 @@ def plan(program: Program, policy: Policy, trial: Callable[[Sites, Evidence], No
 
 def _follows_all(program: Program) -> bool:
     """Return True if nothing but reads of values stands in the way of a graph: all else was seen as it happened."""
-    reads = {f"{item.reason} ({item.file}:{item.line})" for item in program.seen.breaks}
+    reads = {f"{item.reason} ({shown_place(item.file, item.line)})" for item in program.seen.breaks}
     return reads.issuperset(program.seen.obstacles)
 
 
@@ -103,7 +104,7 @@ def _settled(decision: Decision, evidence: Evidence) -> Decision:
     block = seen.ends_without_gradients_at
     if block is not None and not seen.delivered and not decision.reason:
         written = evidence.to_leave.get(("no_grad", block))
-        where = f"{block.file}:{block.line}"
+        where = shown_place(block.file, block.line)
         remedy = "lift_no_grad = true lifts it"
         if written is not None:
             remedy = f"it writes in place what outlives the call (line {written.line}), and such a block is not lifted"
@@ -139,7 +140,7 @@ def _kept_for_detachment(decision: Decision, seen: SiteEvidence, evidence: Evide
         return None
     if seen.reached_real and decision.resolved.named:
         return None
-    where = f"{seen.detached_at.file}:{seen.detached_at.line}"
+    where = shown_place(seen.detached_at.file, seen.detached_at.line)
     how = "name it to act on it, or lift_detach = true" if seen.reached_real else "lift_detach = true lifts that"
     return decision.kept(f"the program detaches what it reaches ({where}), as straight-through code does; {how}")
 
@@ -167,6 +168,8 @@ def _raise_for_blocked(sites: Sites) -> None:
     """Raise for blocked sites under a policy that does not allow any."""
     blocked = [d for d in sites if d.action == "blocked" and d.resolved.on_blocked == "error"]
     if blocked:
-        lines = [f"{d.location.file}:{d.location.line}: {d.rule.name} is blocked: {d.reason}." for d in blocked]
+        lines = [
+            f"{shown_place(d.location.file, d.location.line)}: {d.rule.name} is blocked: {d.reason}." for d in blocked
+        ]
         end = 'The policy says on_blocked = "error". Keep these sites, or take on_blocked = "keep".'
         raise BlockedError("\n".join([*lines, end]))

@@ -16,6 +16,7 @@ from softfx.decisions.evidence import Evidence
 from softfx.decisions.sites import Sites
 from softfx.errors import PolicyError
 from softfx.interpreter.host import beside, host
+from softfx.locations import shown_place
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.spelling import INDEX
 from softfx.pipeline.execute import Eager, Graph
@@ -101,8 +102,9 @@ class Softened:
             if decision.acts and decision.rule.name not in RULES:
                 place = decision.location
                 raise PolicyError(
-                    f"{self.name}: the rule {decision.rule.code} was unregistered, and {place.file}:{place.line} needs "
-                    "it. A model runs with the rules it was softened with. Register it again, or soften the model anew."
+                    f"{self.name}: the rule {decision.rule.code} was unregistered, and "
+                    f"{shown_place(place.file, place.line)} needs it. A model runs with the rules it was softened "
+                    "with. Register it again, or soften the model anew."
                 )
         self.rules_seen = INDEX.changes
 

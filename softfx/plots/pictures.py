@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from softfx.errors import MissingPackageError, SoftfxError
+from softfx.locations import short_path
 from softfx.plots.curves import Curve, Operator
 from softfx.plots.metering import Passed
 from softfx.report.record import SiteAction
-from softfx.report.words import ACTION_WORDS, short_path
+from softfx.report.words import ACTION_WORDS
 from softfx.visible import visible
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from softfx.locations import short_path, shown_place
 from softfx.report.record import ReportData
 from softfx.report.shown import shown
 from softfx.report.words import (
@@ -17,7 +18,6 @@ from softfx.report.words import (
     counts_line,
     details,
     explanations,
-    short_path,
     starved_lines,
 )
 
@@ -39,10 +39,10 @@ def _lines(report: ReportData) -> Iterator[str]:
         yield from map(_row, groups)
     if report.breaks:
         yield from ("", "## Breaks: what no single graph holds", "")
-        yield from (f"- {_code(f'{short_path(b.file)}:{b.line}')}: {_escape(b.reason)}" for b in report.breaks)
+        yield from (f"- {_code(f'{shown_place(b.file, b.line)}')}: {_escape(b.reason)}" for b in report.breaks)
     if report.cuts:
         yield from ("", f"## {CUTS}", "")
-        yield from (f"- {_code(f'{short_path(c.file)}:{c.line}')}: {_escape(c.reason)}" for c in report.cuts)
+        yield from (f"- {_code(f'{shown_place(c.file, c.line)}')}: {_escape(c.reason)}" for c in report.cuts)
     if report.starved:
         yield from ("", f"## {STARVED}", "")
         yield from (f"- {_code(name)}{f': {now}' if now else ''}" for name, now, _ in starved_lines(report))

@@ -23,6 +23,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from softfx.locations import short_path, shown_place
 from softfx.report.record import ReportData, Site, SiteAction
 from softfx.report.shown import shown
 from softfx.report.words import (
@@ -36,7 +37,6 @@ from softfx.report.words import (
     details,
     explanations,
     hints,
-    short_path,
     starved_lines,
 )
 from softfx.rules.rule import Family, Rule
@@ -95,10 +95,10 @@ def report_view(report: ReportData) -> RenderableType:
             line = group.first.line
     if report.breaks:
         parts += _section("Breaks: what no single graph holds")
-        parts += [_item(f"{short_path(item.file)}:{item.line}", item.reason) for item in report.breaks]
+        parts += [_item(f"{shown_place(item.file, item.line)}", item.reason) for item in report.breaks]
     if report.cuts:
         parts += _section(CUTS)
-        parts += [_item(f"{short_path(item.file)}:{item.line}", item.reason) for item in report.cuts]
+        parts += [_item(f"{shown_place(item.file, item.line)}", item.reason) for item in report.cuts]
     if report.starved:
         parts += _section(STARVED)
         parts += [

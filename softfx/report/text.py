@@ -8,6 +8,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
+from softfx.locations import short_path, shown_place
 from softfx.report.record import ReportData
 from softfx.report.shown import shown
 from softfx.report.words import (
@@ -21,7 +22,6 @@ from softfx.report.words import (
     explanations,
     hints,
     starved_lines,
-    visible_path,
 )
 
 __all__ = ["report_text"]
@@ -38,15 +38,15 @@ def _lines(report: ReportData, width: int) -> Iterator[str]:
     for file, groups in by_file(report.sites).items():
         yield ""
         for group in groups:
-            yield from _group(visible_path(file), group, width)
+            yield from _group(short_path(file), group, width)
     if report.breaks:
         yield from ("", "Breaks: what no single graph holds")
         for item in report.breaks:
-            yield from _prose(f"{visible_path(item.file)}:{item.line}: {item.reason}", width, "    ")
+            yield from _prose(f"{shown_place(item.file, item.line)}: {item.reason}", width, "    ")
     if report.cuts:
         yield from ("", CUTS)
         for item in report.cuts:
-            yield from _prose(f"{visible_path(item.file)}:{item.line}: {item.reason}", width, "    ")
+            yield from _prose(f"{shown_place(item.file, item.line)}: {item.reason}", width, "    ")
     if report.starved:
         yield from ("", STARVED)
         yield from (f"    {name}{f': {now}' if now else ''}" for name, now, _ in starved_lines(report))

@@ -5,13 +5,12 @@ Sites that differ only in their module (the layers of a network) are one group.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from softfx.errors import listed
+from softfx.locations import shown_place
 from softfx.report.record import ReportData, Site, SiteAction
 from softfx.rules import RULES
 
@@ -28,9 +27,7 @@ __all__ = [
     "hints",
     "plural",
     "settings",
-    "short_path",
     "starved_lines",
-    "visible_path",
 ]
 
 # The headings of `ReportData.starved` and `ReportData.cuts`.
@@ -106,7 +103,7 @@ def details(group: Group) -> list[str]:
     if site.reason:
         lines.append(f"why: {site.reason.strip()}")
     for op, file, line_number in dict.fromkeys((c.op, c.file, c.line) for c in site.consumers if c.takes == "hard"):
-        lines.append(f"cut: {op} at {short_path(file)}:{line_number} takes only the hard value")
+        lines.append(f"cut: {op} at {shown_place(file, line_number)} takes only the hard value")
     return lines
 
 
@@ -202,24 +199,6 @@ def starved_lines(report: ReportData) -> list[tuple[str, str, list[str]]]:
 
 def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def visible_path(file: str) -> str:
-    """The path as one would type it: relative for a file below the current folder, whole for any other."""
-    try:
-        relative = Path(file).relative_to(Path.cwd())
-    except ValueError:
-        return file
-    return str(relative)
-
-
-def short_path(file: str) -> str:
-    """The path for people to read: without the folders that lead to an installed package."""
-    for folder in ("site-packages", "dist-packages"):
-        head, found, tail = file.rpartition(f"{os.sep}{folder}{os.sep}")
-        if found and head:
-            return tail
-    return visible_path(file)
 
 
 def _sentence(text: str) -> str:

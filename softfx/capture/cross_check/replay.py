@@ -21,7 +21,7 @@ from softfx.capture.preserve import Preserved
 from softfx.capture.program import Program
 from softfx.capture.recorder import Recorder, record
 from softfx.errors import CaptureError
-from softfx.locations import Location
+from softfx.locations import Location, shown_place
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.torch_private import HigherOrderOperator
 
@@ -125,7 +125,7 @@ class ReplayInterpreter(fx.Interpreter):
 
     def _obstruct(self, reason: str) -> None:
         location = self.recorder.where()
-        self.recorder.obstacles[f"{reason} ({location.file}:{location.line})"] = None
+        self.recorder.obstacles[f"{reason} ({shown_place(location.file, location.line)})"] = None
 
 
 def baseline_run(call: ExampleCall) -> BaselineRun:

@@ -19,6 +19,7 @@ from softfx.decisions.policy.reading import read_entries
 from softfx.decisions.policy.resolved import Resolved, SiteFacts, resolve
 from softfx.decisions.policy.toml import read, write_pairs
 from softfx.errors import PolicyError, brief, did_you_mean, listed
+from softfx.locations import shown_place
 from softfx.rules import RULES
 from softfx.rules.rule import Rule
 
@@ -166,7 +167,7 @@ def _why_unmatched(entry: Entry, sites: Sequence[Place], known: Mapping[str, Rul
     if not any(entry.matches_module(site) for site in by_op):
         modules = listed(sorted({repr(site.module) for site in by_op}))
         return f"{start}: module {_shown(entry.module)} is not where they are. Modules: {modules}. {end}"
-    places = [f"{site.file}:{site.line}" for site in by_op if entry.matches_module(site)]
+    places = [shown_place(site.file, site.line) for site in by_op if entry.matches_module(site)]
     text = f"{start}: source {_shown(entry.source)} is not where they are."
     return f"{text} Places: {listed(dict.fromkeys(places), 6)}. {end}"
 

@@ -10,6 +10,7 @@ from softfx.decisions.policy.entry import Entry
 from softfx.decisions.policy.methods import NETWORK, NETWORK_METHOD, misfit
 from softfx.decisions.policy.schema import SETTINGS, Action, OnBlocked, Settings
 from softfx.errors import PolicyError, listed
+from softfx.locations import shown_place
 from softfx.rules.rule import Rule
 from softfx.rules.soft_operator import default_of
 
@@ -55,7 +56,7 @@ class SiteFacts:
     rule: Rule | None
 
     def __str__(self) -> str:
-        return f"{self.op} at {self.file}:{self.line}"
+        return f"{self.op} at {shown_place(self.file, self.line)}"
 
 
 @dataclass
@@ -141,7 +142,7 @@ def _options(site: SiteFacts, fields: _Fields) -> dict[str, object]:
         if key not in _NOT_OPTIONS and (site.rule is None or key in site.rule.options)
     }
     if text := misfit(site.rule, options.get("method"), options.get("mode", "smooth")):
-        where = f"{site.file}:{site.line}"
+        where = shown_place(site.file, site.line)
         raise PolicyError(
             f"{fields.set_by['method']}: {text} Give {site.op} at {where} an entry with a method of its own."
         )

@@ -17,6 +17,7 @@ from pathlib import PurePath
 from typing import Any
 
 from softfx.decisions.policy.toml import write_pairs
+from softfx.locations import short_path, shown_place
 from softfx.report.page.listing import Function, clipped, functions, marked
 from softfx.report.record import ACTIONS, Break, ReportData, Site, SiteAction
 from softfx.report.shown import shown
@@ -30,7 +31,6 @@ from softfx.report.words import (
     hints,
     plural,
     settings,
-    short_path,
     starved_lines,
 )
 from softfx.visible import visible
@@ -248,7 +248,7 @@ def _entry(
         site.id,
         anchor(site.file, site.line),
         group,
-        f"{short_path(site.file)}:{site.line}",
+        shown_place(site.file, site.line),
         settings(site),
         tuple(Use(op, f"{short_path(file)}:{line}", anchor(file, line), takes) for op, file, line, takes in uses),
         _rule([real[each.id] for each in group.sites]),

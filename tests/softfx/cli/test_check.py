@@ -113,7 +113,7 @@ def test_the_mode_of_the_model_is_set(softfx: Run, models: Path) -> None:
         "        return x.round() if self.training else x\n"
     )
     assert "1 site" in softfx("check", "router_models:Net", *X).out
-    assert "0 sites" in softfx("check", "router_models:Net", *X, "--mode", "eval").out
+    assert "0 sites" in softfx("check", "router_models:Net", *X, "--eval").out
 
 
 def test_saved_inputs_are_used(softfx: Run) -> None:

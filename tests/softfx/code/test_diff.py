@@ -13,7 +13,7 @@ import softfx
 from softfx import api
 from softfx.code import diff as diffing
 from softfx.errors import CaptureError
-from softfx.report.words import short_path
+from softfx.locations import short_path
 
 X = torch.tensor([0.3, 0.1, 0.7])
 

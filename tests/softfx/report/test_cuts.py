@@ -120,7 +120,7 @@ def greedy(x: Tensor) -> Tensor:
 
 
 ENDS: dict[str, tuple[Callable[[Tensor], Any], str, str]] = {
-    "branch": (branch, "max", "it ends in is_nonzero"),
+    "branch": (branch, "max", "it ends in if"),
     "item": (lambda x: x.round().sum().item() * x.sum(), "round", "it ends in item"),
     "float": (lambda x: x * float(x.abs().sum().sqrt().detach() + x.round().sum()), "round", "it ends in"),
     "greedy": (greedy, "argmax", "only leaves the model as int64"),

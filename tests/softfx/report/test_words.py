@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from softfx.report.words import by_file, short_path
+from softfx.locations import short_path
+from softfx.report.words import by_file
 from tests.softfx.fakes import LAYER, ROUTER, full_report
 
 
