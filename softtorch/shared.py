@@ -116,8 +116,8 @@ def completed(function: Callable[..., Any], soft: Callable[..., Any] | None = No
         parts["Returns"] = sections["Returns"]
     if errors and "softness" in parameters:
         own = sections.get("Raises", "")
-        added = " ".join(error for error in errors if error.partition(":")[0] not in own)
-        parts["Raises"] = "\n".join(filter(None, [own, added and _entry(added, 4)]))
+        added = [_entry(error, 8) for error in errors if error.partition(":")[0] not in own]
+        parts["Raises"] = "\n".join(filter(None, [own, *added]))
     parts |= {name: text for name, text in sections.items() if name not in parts}
     return "\n\n".join(f"{name}:\n{text}" if name and name != "Source" else text for name, text in parts.items())
 

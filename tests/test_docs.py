@@ -1,4 +1,7 @@
-"""The pages in docs, softfx/docs and softtorch/docs are true: code runs, policies load, tables and links hold."""
+"""The pages in softfx/docs and softtorch/docs and that of the architecture are true: code runs, tables and links hold.
+
+Those of the site are tried by test_site.py.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from softtorch.straight_through.estimators import ESTIMATORS
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
-    path.relative_to(ROOT).as_posix(): path for path in sorted((*ROOT.glob("docs/*.md"), *ROOT.glob("soft*/docs/*.md")))
+    path.relative_to(ROOT).as_posix(): path
+    for path in sorted((ROOT / "docs" / "architecture.md", *ROOT.glob("soft*/docs/*.md")))
 }
 
 

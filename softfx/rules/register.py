@@ -47,7 +47,9 @@ def register_rule(
         gives: what the soft form returns: a real tensor shaped as the hard one, probabilities of bools, or
             distributions (..., [n]) of indices.
         options: policy options that `soft` takes.
-        why, keep, source: what `softfx explain` says.
+        why: what it costs the gradient, for reports and `softfx explain`.
+        keep: when to keep it hard, for `softfx explain`.
+        source: the literature, for `softfx explain`.
         formula: the soft form as a formula, for `softfx explain`; the name of `soft` if it is left out.
 
     Returns:

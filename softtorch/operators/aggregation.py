@@ -48,7 +48,8 @@ def scatter_reduce(
         Shape (..., m, ...).
 
     Raises:
-        OptionError: another reduce, or a softness that is not positive. MethodError: another mode.
+        OptionError: another reduce, or a softness that is not positive.
+        MethodError: another mode.
 
     Source: softmax aggregation, Li et al. 2020, arXiv 2006.07739, equation 4.
 

@@ -44,7 +44,8 @@ def softpick_attention(
         Shape (..., heads, l, e).
 
     Raises:
-        OptionError: unknown variant, or both a mask and is_causal. ShapeError: a shape is not of this form.
+        OptionError: unknown variant, or both a mask and is_causal.
+        ShapeError: a shape is not of this form.
 
     Source: Zuhri et al. 2025, arXiv 2504.20966.
 

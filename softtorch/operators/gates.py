@@ -156,7 +156,8 @@ def selector(logits: Tensor, n: int, width: Softness = 1.0) -> Tensor:
         SoftIndex. Shape (..., [n]).
 
     Raises:
-        ShapeError: n is not within 1 and 2^b. OptionError: a width that is not positive.
+        ShapeError: n is not within 1 and 2^b.
+        OptionError: a width that is not positive.
 
     Source: Hazimeh et al. 2021, arXiv 2106.03760, section 3.2 (DSelect-k: the sum of k of them, weighted).
 
@@ -197,7 +198,8 @@ class LogicLayer(nn.Module):
         (..., m) -> (..., n), SoftBools.
 
     Raises:
-        OptionError: a softness that is not positive. ShapeError: fewer than two inputs.
+        OptionError: a softness that is not positive.
+        ShapeError: fewer than two inputs.
 
     Source: Petersen et al. 2022, arXiv 2210.08277; Gumbel straight-through as in arXiv 2506.07500.
 

@@ -32,7 +32,8 @@ def implicit_root(condition: Callable[..., Tensor], order: int = 1) -> Callable[
         batches by torch.func.vmap.
 
     Raises:
-        OptionError: an order below 1. ShapeError: the condition gives another number of equations.
+        OptionError: an order below 1.
+        ShapeError: the condition gives another number of equations.
 
     Source: Blondel et al. 2022, Efficient and modular implicit differentiation, arXiv 2105.15183.
 

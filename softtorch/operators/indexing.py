@@ -33,8 +33,8 @@ def take_along_dim(x: Tensor, soft_index: Tensor, dim: int | None = None) -> Ten
         Shape (..., k, ...); the other dims are broadcast.
 
     Raises:
-        ShapeError: the index is no SoftIndex over `dim`, or has another number of dims. DimensionError: `dim` is out of
-        range.
+        ShapeError: the index is no SoftIndex over `dim`, or has another number of dims.
+        DimensionError: `dim` is out of range.
 
     Source: Paulus et al. 2026, SoftJAX and SoftTorch, selection operators.
 
@@ -73,7 +73,8 @@ def gather(x: Tensor, dim: int, soft_index: Tensor) -> Tensor:
         Shape of the index without [n].
 
     Raises:
-        ShapeError: the index is no SoftIndex over `dim`, or does not fit. DimensionError: `dim` is out of range.
+        ShapeError: the index is no SoftIndex over `dim`, or does not fit.
+        DimensionError: `dim` is out of range.
 
     Source: `take_along_dim`.
 
@@ -102,7 +103,8 @@ def take(x: Tensor, soft_index: Tensor, dim: int | None = None) -> Tensor:
         Shape (..., k..., ...): the shape of the index takes the place of `dim`.
 
     Raises:
-        ShapeError: the index is no SoftIndex over `dim`. DimensionError: `dim` is out of range.
+        ShapeError: the index is no SoftIndex over `dim`.
+        DimensionError: `dim` is out of range.
 
     Source: Paulus et al. 2026, SoftJAX and SoftTorch, selection operators.
 
@@ -139,8 +141,8 @@ def index_select(x: Tensor, soft_index: Tensor, dim: int, keepdim: bool = True) 
         Shape (..., k, ...), with k = 1 for a single index; (..., ...) with keepdim=False.
 
     Raises:
-        ShapeError: the index is no SoftIndex over `dim`, or keepdim=False with several. DimensionError: `dim` is out of
-        range.
+        ShapeError: the index is no SoftIndex over `dim`, or keepdim=False with several.
+        DimensionError: `dim` is out of range.
 
     Source: Paulus et al. 2026, SoftJAX and SoftTorch, selection operators.
 
@@ -174,8 +176,8 @@ def narrow(x: Tensor, soft_start: Tensor, length: int, dim: int = 0) -> Tensor:
         Shape (..., length, ...).
 
     Raises:
-        ShapeError: the start is no SoftIndex over `dim`, or `length` is not within it. DimensionError: `dim` is out of
-        range.
+        ShapeError: the start is no SoftIndex over `dim`, or `length` is not within it.
+        DimensionError: `dim` is out of range.
 
     Source: Paulus et al. 2026, SoftJAX and SoftTorch, selection operators.
 
@@ -233,7 +235,7 @@ def dynamic_slice(x: Tensor, soft_starts: Sequence[Tensor], sizes: Sequence[int]
 def choose(soft_index: Tensor, choices: Tensor | Sequence[Tensor]) -> Tensor:
     """The expected choice, element by element, among n tensors.
 
-    Relaxes `numpy.choose`: out[i] = choices[index[i]][i], the index and the choices broadcast against each other.
+    Relaxes `numpy.choose`: `out[i] = choices[index[i]][i]`, the index and the choices broadcast against each other.
 
     Args:
         soft_index: SoftIndex over the choices. Shape (..., [n]).

@@ -36,7 +36,8 @@ def softpick(x: Tensor, dim: int = -1, variant: str = "abs") -> Tensor:
         Magnitudes that sum to less than 1. Shape (..., n, ...).
 
     Raises:
-        OptionError: unknown variant. DimensionError: `dim` is out of range.
+        OptionError: unknown variant.
+        DimensionError: `dim` is out of range.
 
     Source: Zuhri et al. 2025, arXiv 2504.20966, equation 3, for "rectified".
 
@@ -67,7 +68,8 @@ def entmax(x: Tensor, alpha: Tensor | float = 1.5, dim: int = -1) -> Tensor:
         Shape (..., n, ...), sums to 1 along `dim`.
 
     Raises:
-        OptionError: a number below 1. DimensionError: `dim` is out of range.
+        OptionError: a number below 1.
+        DimensionError: `dim` is out of range.
 
     Source: Peters et al. 2019, arXiv 1905.05702; learned alpha, arXiv 1909.00015.
 

@@ -40,8 +40,8 @@ def perturbed(
         A function of scores (..., n) to (..., any).
 
     Raises:
-        OptionError: an odd number of samples, or a softness that is not positive. ShapeError: when called, the scores
-        have fewer dims than `event_dims`.
+        OptionError: an odd number of samples, or a softness that is not positive.
+        ShapeError: when called, the scores have fewer dims than `event_dims`.
 
     Source: Berthet et al. 2020, arXiv 2002.08676, proposition 3.1.
 

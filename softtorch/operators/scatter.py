@@ -61,8 +61,8 @@ def scatter(x: Tensor, dim: int, soft_index: Tensor, value: Tensor | float) -> T
         x (1 - sum p) + sum p value; sum p value / sum p where sum p is above 1. Shape (..., n, ...).
 
     Raises:
-        ShapeError: the index is no SoftIndex over `dim` or does not fit, or `value` is smaller than it. DimensionError:
-        `dim` is out of range.
+        ShapeError: the index is no SoftIndex over `dim` or does not fit, or `value` is smaller than it.
+        DimensionError: `dim` is out of range.
 
     Source: the expected value for one write; exact for writes that exclude each other.
 
@@ -94,8 +94,8 @@ def scatter_add(x: Tensor, dim: int, soft_index: Tensor, value: Tensor | float) 
         x plus sum p value. Shape (..., n, ...).
 
     Raises:
-        ShapeError: the index is no SoftIndex over `dim` or does not fit, or `value` is smaller than it. DimensionError:
-        `dim` is out of range.
+        ShapeError: the index is no SoftIndex over `dim` or does not fit, or `value` is smaller than it.
+        DimensionError: `dim` is out of range.
 
     Source: the expected value.
 

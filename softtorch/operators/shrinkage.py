@@ -81,7 +81,8 @@ def prelu(x: Tensor, weight: Tensor, softness: Softness = 0.1, mode: str | Mode 
         softrelu(x) - weight softrelu(-x). Shape as x.
 
     Raises:
-        OptionError: unknown mode, or a softness that is not positive. ShapeError: weight does not fit the channels.
+        OptionError: unknown mode, or a softness that is not positive.
+        ShapeError: weight does not fit the channels.
 
     Source: He et al. 2015, arXiv 1502.01852, with the soft ramp.
 

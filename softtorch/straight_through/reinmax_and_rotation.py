@@ -39,7 +39,8 @@ def reinmax(
         One-hot SoftIndex. Shape (..., [n]).
 
     Raises:
-        DimensionError: `dim` is out of range. ShapeError: `hard` has another shape.
+        DimensionError: `dim` is out of range.
+        ShapeError: `hard` has another shape.
 
     Source: Liu et al. 2023, arXiv 2304.08612, algorithm 2.
 
@@ -78,7 +79,8 @@ def rotation(encoded: Tensor, quantized: Tensor, dim: int = -1) -> Tensor:
         Shape (..., d, ...).
 
     Raises:
-        DimensionError: `dim` is out of range. ShapeError: the two shapes differ.
+        DimensionError: `dim` is out of range.
+        ShapeError: the two shapes differ.
 
     Source: Fifty et al. 2024, arXiv 2410.06424, section 4.
 

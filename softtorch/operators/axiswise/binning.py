@@ -41,7 +41,8 @@ def searchsorted(
         A SoftIndex, (..., [n + 1]), shaped like `values` with the gaps last.
 
     Raises:
-        ShapeError: the shapes do not fit. OptionError: an illegal option.
+        ShapeError: the shapes do not fit.
+        OptionError: an illegal option.
 
     Source: soft ranks by sums of steps, Qin, Liu and Li 2010, Information Retrieval 13, section 4.
 
@@ -79,7 +80,8 @@ def bucketize(
         A SoftIndex, (..., [n + 1]).
 
     Raises:
-        ShapeError: the boundaries are not one-dimensional. OptionError: an illegal option.
+        ShapeError: the boundaries are not one-dimensional.
+        OptionError: an illegal option.
 
     Source: soft ranks by sums of steps, Qin, Liu and Li 2010, Information Retrieval 13, section 4.
 
@@ -112,7 +114,8 @@ def histc(
     Args:
         x: input, any shape.
         bins: how many bins.
-        min, max: the outer edges, in units of x.
+        min: the lower outer edge, in units of x.
+        max: the upper outer edge, in units of x.
         softness: how soft each edge is, in units of x: a number, or a tensor that broadcasts to x.
 
     Returns:

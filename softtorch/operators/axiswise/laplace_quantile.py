@@ -27,8 +27,9 @@ def laplace_quantile(
         The quantile, x's shape without dim; infinite entries of x do not count.
 
     Raises:
-        ShapeError: there is nothing along dim, or q does not broadcast. DimensionError: no such dim. OptionError: q or
-        softness is no such number.
+        ShapeError: there is nothing along dim, or q does not broadcast.
+        DimensionError: no such dim.
+        OptionError: q or softness is no such number.
 
     Source: LapSum, arXiv 2503.06242.
 

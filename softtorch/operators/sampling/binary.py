@@ -118,7 +118,7 @@ def binomial(
 
     Raises:
         OptionError: unknown mode, a softness that is not positive, a negative count, or a tensor count without
-        max_count.
+            max_count.
 
     Source: `bernoulli`.
 

@@ -59,7 +59,8 @@ def categorical(
         SoftIndex. Shape (..., ..., [n]).
 
     Raises:
-        OptionError: unknown mode, or a softness that is not positive. DimensionError: `dim` is out of range.
+        OptionError: unknown mode, or a softness that is not positive.
+        DimensionError: `dim` is out of range.
 
     Source: Jang et al. 2017, arXiv 1611.01144; Maddison et al. 2017, arXiv 1611.00712.
 
@@ -102,7 +103,8 @@ def multinomial(
         SoftIndex. Shape (..., k, [n]).
 
     Raises:
-        OptionError: unknown mode, or a softness that is not positive. ShapeError: too many draws.
+        OptionError: unknown mode, or a softness that is not positive.
+        ShapeError: too many draws.
 
     Source: Kool et al. 2019, arXiv 1903.06059, Gumbel top-k; arXiv 1611.01144 with replacement.
 
@@ -148,7 +150,8 @@ def choice(
         Shape (..., k, ...).
 
     Raises:
-        OptionError: unknown mode, or a softness that is not positive. DimensionError: `dim` is out of range.
+        OptionError: unknown mode, or a softness that is not positive.
+        DimensionError: `dim` is out of range.
         ShapeError: too many draws, or `p` is not of shape (n).
 
     Source: as `multinomial`.
@@ -195,7 +198,8 @@ def permutation(
         Shape (..., n, ...).
 
     Raises:
-        OptionError: unknown mode, or a softness that is not positive. DimensionError: `dim` is out of range.
+        OptionError: unknown mode, or a softness that is not positive.
+        DimensionError: `dim` is out of range.
         ShapeError: `logits` is not of shape (n).
 
     Source: Grover et al. 2019, arXiv 1903.08850, section 4.

@@ -15,14 +15,21 @@ _LAWS = {
     "sparse": "sparse",
 }
 
-_INTRODUCTION = """# Methods and what they keep
+_GIVES = """# Methods and what they keep
 
 How sorting, choosing and ranking are relaxed. Written by
 `UPDATE_DOCS=1 pytest tests/softtorch/methods/test_contracts.py` from the contracts that the classes in
 softtorch/methods state; every law is tried in the tests of that file, with random entries, softness and sizes, and
 every "no" has a counterexample there. Costs are measured in test_costs.py beside it.
 
-## Laws
+## What they give
+
+`mode` sets the shape of the relaxation: `smooth` (infinitely smooth, nothing exactly 0), `c0`, `c1`, `c2` (that often
+continuously differentiable, with compact support), `hard` (torch's own result). `sparse_topk` gives masks, to
+`softtorch.topk_mask` alone.
+"""
+
+_INTRODUCTION = """## Laws
 
 - rows: each soft index sums to 1 over the entries. Doubly stochastic: those of all places sum to 1 for each entry too.
 - values keep the sum: all sorted values together sum to what the entries do. ranks: they sum to n (n + 1) / 2.
@@ -41,17 +48,12 @@ ranks and masks, wherever these are unique.
 
 
 def summary() -> str:
-    """The table of the README."""
-    head = ["method", "modes", "values", "soft indices", "ranks", *_LAWS, "smooth", "source"]
-    head.insert(5, head.pop(head.index("doubly stochastic")))
+    """The table of the README: the six columns that a first reader needs."""
+    head = ["method", "modes", "values", "soft indices", "ranks", "doubly stochastic"]
     rows = []
     for name, method in METHODS.items():
-        flags = [
-            _word(flag) for flag in (method.has_values, method.has_rows, method.has_rank, method.doubly_stochastic)
-        ]
-        laws = [_cell(method, field) for column, field in _LAWS.items() if column != "doubly stochastic"]
-        contract = method.contract
-        rows.append([f"`{name}`", ", ".join(method.modes), *flags, *laws, contract.smoothness, contract.source])
+        flags = (method.has_values, method.has_rows, method.has_rank, method.doubly_stochastic)
+        rows.append([f"`{name}`", ", ".join(method.modes), *map(_word, flags)])
     return _table(head, rows)
 
 
@@ -65,7 +67,7 @@ def document() -> str:
         costs.append([f"`{name}`", str(c.time), str(c.memory), c.limit, c.ties, c.infinities, c.nan, c.source])
     columns = ["method", "time", "memory", "limit", "ties", "infinities", "NaN", "source"]
     first = _table(["method", *fields, "smooth"], laws)
-    return "\n".join([_INTRODUCTION, first, _COSTS, _table(columns, costs)])
+    return "\n".join([_GIVES, summary(), _INTRODUCTION, first, _COSTS, _table(columns, costs)])
 
 
 def _cell(method: Method, field: str) -> str:
