@@ -171,13 +171,18 @@ def locate(boundary: CodeType, paths: Mapping[int, str], default: Place) -> Loca
         elif kind == _TORCHS and user is None and _is_step(frame):
             within = code.co_name
         elif kind == _FUNCTIONS and not function and code.co_name == "apply":
-            function = str(getattr(frame.f_locals.get("cls"), "__name__", ""))
+            function = _own_derivative(frame.f_locals.get("cls"))
         frame = frame.f_back
     if user is None:
         return Location(default.file, default.line, module or "", inner, function, "", within)
     symbol = "" if within else _comparison(user.f_code, user.f_lasti)
     position = (user.f_lasti, *inner)
     return Location(user.f_code.co_filename, user.f_lineno, module or "", position, function, symbol, within)
+
+
+def _own_derivative(cls: Any) -> str:
+    """The name of a custom autograd.Function; empty for that of torch.utils.checkpoint, which computes again."""
+    return "" if getattr(cls, "__module__", "") == "torch.utils.checkpoint" else str(getattr(cls, "__name__", ""))
 
 
 def _is_step(frame: FrameType) -> bool:

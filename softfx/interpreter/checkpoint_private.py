@@ -15,7 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["checkpoint_arguments", "checkpoint_block", "hooks_of_saved_tensors", "in_checkpoint", "tensors_kept"]
+__all__ = [
+    "ReentrantBlock",
+    "checkpoint_arguments",
+    "checkpoint_block",
+    "hooks_of_saved_tensors",
+    "in_checkpoint",
+    "reentrant_block",
+    "tensors_kept",
+]
 
 hooks_of_saved_tensors: Callable[..., Any] = torch._C._autograd._top_saved_tensors_default_hooks
 
@@ -56,6 +64,47 @@ def checkpoint_arguments() -> tuple[Any, ...]:
             return tuple(frame.f_locals["args"])
         frame = frame.f_back
     return ()
+
+
+class ReentrantBlock:
+    """A block of torch.utils.checkpoint (use_reentrant=True) that begins or ends: its first run is without gradients."""
+
+    def __init__(self, frame: Any) -> None:
+        self._locals = frame.f_locals
+
+    @property
+    def record(self) -> Any:
+        """What the backward pass has of it: it calls `record.run_function` with the block's arguments."""
+        return self._locals["ctx"]
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """The positional arguments of the block."""
+        return tuple(self._locals["args"])
+
+    @property
+    def outputs(self) -> Any:
+        """What it has returned; None while it runs."""
+        return self._locals.get("outputs")
+
+
+def reentrant_block() -> ReentrantBlock | None:
+    """The block that switches gradients off to begin, or back to end, by the call that is being made; else None."""
+    frame: Any = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__") != _GRAD_MODE:
+        frame = frame.f_back
+    while frame is not None and frame.f_globals.get("__name__") == _GRAD_MODE:
+        frame = frame.f_back
+    if (
+        frame is None
+        or frame.f_globals.get("__name__") != "torch.utils.checkpoint"
+        or frame.f_code.co_name != "forward"
+    ):
+        return None
+    return ReentrantBlock(frame)
+
+
+_GRAD_MODE = "torch.autograd.grad_mode"
 
 
 def tensors_kept() -> torch.autograd.graph.saved_tensors_hooks:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from softfx import torch_private
 from softfx.interpreter import checkpoint_private, straight_through_idiom
 from softfx.interpreter.call import Call
 from softfx.interpreter.fast_path import FastPathCache, FunctionInfo, Outcome
@@ -27,7 +28,8 @@ from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.integrality import is_integral
 from softfx.ops.spelling import INDEX
 from softfx.ops.trees import ATOMS, tensors_in
-from softfx.values import ValueFacts, facts_by_flag, is_written_constant
+from softfx.rules.refusals import is_discrete
+from softfx.values import ValueFacts, facts_by_flag, is_written_constant, without_tensors
 
 __all__ = ["FastMode", "FullMode"]
 
@@ -37,6 +39,8 @@ _WHOLE = (True,)  # that each operand holds whole numbers
 _gradients = torch.is_grad_enabled
 _hooks_of_saved_tensors = checkpoint_private.hooks_of_saved_tensors
 
+
+_INTEGERS_OF_BLOCKS = "of a block with use_reentrant=True has no derivative for integers; use_reentrant=False has"
 
 # Called to run a function again that a block of torch.utils.checkpoint runs, on tensors of these facts.
 Resume = Callable[[Function, list[ValueFacts | None]], Function]
@@ -73,7 +77,33 @@ class FullMode(HostMode):
         ]
         block.recompute_fn = self.resume(block.recompute_fn, facts)
 
+    def _note_reentrant_block(self, block: checkpoint_private.ReentrantBlock) -> None:
+        """The same for a block that begins with gradients switched off; planned as if they were on.
+
+        Its integers leave it without a derivative: what the backward pass computes again are real numbers.
+        """
+        state = self._interpreter.state
+        if block.outputs is None:
+            facts = [
+                without_tensors(state.environment.facts(value)) if isinstance(value, Tensor) else None
+                for value in block.arguments
+            ]
+            if self.resume is not None:
+                block.record.run_function = self.resume(block.record.run_function, facts)
+            return
+        for tensor in tensors_in(block.outputs):
+            facts_of = state.environment.facts(tensor)
+            if facts_of.soft is not None and facts_of.soft.exact:
+                if is_discrete(tensor):
+                    state.evidence.lost([facts_of.soft], "checkpoint", self._where(), _INTEGERS_OF_BLOCKS)
+                state.environment.set(tensor, without_tensors(facts_of))
+
     def _fully(self, func: Function, args: Args, kwargs: Kwargs) -> Result:
+        if func is torch_private.set_grad_enabled:
+            block = checkpoint_private.reentrant_block()
+            if block is not None:
+                self._note_reentrant_block(block)
+                return func((block.outputs is None and self._interpreter.state.planning) or args[0])
         if (body := inlined(func)) is not None:
             with self:
                 return body(*args, **kwargs)

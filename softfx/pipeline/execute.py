@@ -131,7 +131,7 @@ class Eager:
                         state.environment.set(value, known)
                 return function(*args)
 
-            return self._session(state, root, owner, fast=self.fast).call(block)
+            return self._session(state, root, owner, fast=self.fast).step(block)
 
         return again
 

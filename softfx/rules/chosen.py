@@ -22,14 +22,14 @@ from softfx.values import Soft, SoftBool, SoftChoice, SoftIndex
 
 __all__ = ["choose", "compare", "compute", "counted", "counted_in_rows", "is_any", "look_up", "scattered"]
 
-_METHODS = {"smooth": "lapsum"}  # of a mask, by mode; in the others sparse_topk
+_SPARSE = ("c0", "c1", "c2")  # modes in which a mask has exact zeros and ones; in the others it is lapsum's
 _OF_MASKS = ("softness", "mode", "standardize")
 
 
 def choose(context: RuleContext, input: Tensor, places: Tensor, dim: int, largest: bool) -> tuple[Tensor, SoftChoice]:
     """The values and places of a wide top-k."""
     options = {key: value for key, value in context.options.items() if key in _OF_MASKS}
-    options["method"] = _METHODS.get(str(options.get("mode", "smooth")), "sparse_topk")
+    options["method"] = "sparse_topk" if options.get("mode") in _SPARSE else "lapsum"
     source = input if largest else context.call(torch.neg, input)
     mask = context.call(softtorch.topk_mask, source, places.shape[dim], dim=dim, **options)
     axis = dim % input.dim()

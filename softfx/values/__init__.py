@@ -3,7 +3,7 @@
 from softfx.values.chosen import SoftChoice
 from softfx.values.domains import Emit, SelectedRows, Soft, SoftBool, SoftCount, SoftIndex, SoftReal, SoftSum, Term
 from softfx.values.environment import Environment, TensorTable
-from softfx.values.facts import FactStore, HardHandle, ValueFacts, facts_by_flag, is_written_constant
+from softfx.values.facts import FactStore, HardHandle, ValueFacts, facts_by_flag, is_written_constant, without_tensors
 from softfx.values.storages import SharedStorage, Storages, Write
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "Write",
     "facts_by_flag",
     "is_written_constant",
+    "without_tensors",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -19,6 +19,7 @@ __all__ = [
     "ValueFacts",
     "facts_by_flag",
     "is_written_constant",
+    "without_tensors",
 ]
 
 
@@ -77,6 +78,11 @@ def is_written_constant(facts: ValueFacts, tensor: Tensor) -> bool:
     A leaf that the program itself makes require a gradient is a source, too.
     """
     return not facts.depends_on_source and tensor.requires_grad
+
+
+def without_tensors(facts: ValueFacts) -> ValueFacts:
+    """The facts of a tensor that no longer has a shadow, or another hard value."""
+    return replace(facts, soft=None, hard=None) if facts.holds_tensors else facts
 
 
 class FactStore:

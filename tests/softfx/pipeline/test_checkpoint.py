@@ -75,8 +75,44 @@ def test_a_softened_module_may_be_checkpointed_as_a_whole() -> None:
     assert torch.equal(gradients[0], gradients[1]) and torch.equal(gradients[0], gradients[2])
 
 
-def test_a_block_that_runs_without_gradients_first_is_kept_and_said_to_be() -> None:
+def without_gradients_first(function: Callable[..., Tensor], *args: Tensor) -> Tensor:
+    return checkpoint(function, *args, use_reentrant=True)
+
+
+def one_in_another(first: Callable[..., Tensor], second: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return lambda function, *args: first(lambda *inner: second(function, *inner), *args)
+
+
+@pytest.mark.parametrize("policy", ["gradients", "straight-through", "smooth"])
+@pytest.mark.parametrize("program", [rounded, layers])
+@pytest.mark.parametrize(
+    "block",
+    [
+        without_gradients_first,
+        one_in_another(without_gradients_first, without_gradients_first),
+        one_in_another(without_gradients_first, recomputed),
+        one_in_another(recomputed, without_gradients_first),
+    ],
+)
+def test_a_reentrant_block_acts_as_the_block_itself(
+    block: Callable[..., Tensor], program: Callable[..., Tensor], policy: str
+) -> None:
+    found = []
+    for way in (plain, block):
+        x = X.clone().requires_grad_()
+        soft = softfx.soften(lambda x, way=way: program(way, x), policy, example_inputs=(x,))
+        out = soft(x)
+        out.square().sum().backward()
+        found.append((out.detach(), x.grad, [site.action for site in soft.report.sites]))
+    assert torch.equal(found[0][0], found[1][0])
+    torch.testing.assert_close(found[0][1], found[1][1])
+    assert found[0][2] == found[1][2]
+
+
+def test_integers_of_a_reentrant_block_are_said_to_end_there() -> None:
     x = X.clone().requires_grad_()
-    soft = softfx.soften(lambda x: checkpoint(torch.round, x, use_reentrant=True), example_inputs=(x,))
+    soft = softfx.soften(lambda x: X[checkpoint(torch.argmax, x, use_reentrant=True)] + x.sum(), example_inputs=(x,))
+    soft(x).backward()
+    assert x.grad is not None and torch.equal(x.grad, torch.ones(4))
     (site,) = soft.report.sites
-    assert site.action == "keep" and "CheckpointFunction" in site.reason
+    assert "use_reentrant" in str(site)

@@ -184,6 +184,17 @@ def test_a_mask_of_infinities_lets_a_softmax_learn_what_it_leaves_out(
     assert slope.abs().max() > 1e-4
 
 
+@pytest.mark.parametrize("mode", ["smooth", "tailed", "c0", "c1", "c2"])
+def test_every_mode_has_its_mask(mode: str) -> None:
+    x = SCORES.clone().requires_grad_()
+    policy = {"preset": "gradients", "default": {"mode": mode}}
+    result = softfx.soften(PROGRAMS["x[index]"][0], policy, example_inputs=(x,))(x)
+    (found,) = torch.autograd.grad(result.sum(), x)
+    method = "lapsum" if mode in ("smooth", "tailed") else "sparse_topk"
+    (expected,) = torch.autograd.grad((softtorch.topk_mask(x, K, mode=mode, method=method) @ TABLE).sum(), x)
+    torch.testing.assert_close(found, expected)
+
+
 def test_soft_values_tend_to_the_original() -> None:
     for softness, apart in ((1e-1, 1.0), (1e-4, 1e-6)):
         soft = softfx.soften(
