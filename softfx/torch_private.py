@@ -33,6 +33,7 @@ torch lacks without it.
   _torchdynamo_orig_callable, _torchdynamo_disable: what torch.compile was given, and whether it was to be left alone.
 - torch._dynamo.eval_frame._set_stance, DynamoStance: for a while torch.compile compiles nothing, so that the Python of
   what was compiled is seen; the public set_stance takes 70 microseconds.
+- torch.distributed._composable_state._insert_module_state, _get_module_state: how a sharded module finds its state.
 - torch.overrides._get_current_function_mode_stack, _pop_mode, _push_mode: which function modes are active in this
   thread, and a while without some of them.
 """
@@ -92,6 +93,7 @@ __all__ = [
     "module_tables",
     "python_call",
     "set_grad_enabled",
+    "share_module_state",
     "shares_storage",
     "storage_key",
     "storage_reference",
@@ -170,6 +172,12 @@ def base_of(tensor: Tensor) -> Tensor | None:
 
 
 StorageReference = StorageWeakRef
+
+
+def share_module_state(original: nn.Module, copy: nn.Module) -> None:
+    """Give a copy of a module that fully_shard was called on the state of the original."""
+    states: Any = sys.modules["torch.distributed._composable_state"]
+    states._insert_module_state(copy, states._get_module_state(original))
 
 
 def storage_key(tensor: Tensor) -> int | None:

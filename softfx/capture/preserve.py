@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from softfx import torch_private as private
+from softfx.capture import sharded
 from softfx.capture.outcome import same
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.trees import map_tensors
@@ -221,7 +222,7 @@ class Preserved:
 
     def save(self, value: object) -> None:
         """Remember a tensor that is about to be written, or a generator that is about to be drawn from."""
-        if isinstance(value, Tensor) and value in self._own_buffers:
+        if isinstance(value, Tensor) and (value in self._own_buffers or sharded.was_freed(value)):
             return
         if isinstance(value, Tensor) and id(value) not in self._tensors:
             self._tensors[id(value)] = (value, value.detach().clone())
@@ -256,13 +257,14 @@ class Preserved:
     def __exit__(self, *error: Any) -> None:
         if self.own_buffers:
             self._own_buffers.__exit__(*error)  # type: ignore[no-untyped-call]  # untyped in torch
+        sharded.gather_back([state.module for state in self._modules])
         for state in self._modules:
             self.changed += state.changed()
             self.written += state.written()
             state.restore()
         with torch.no_grad():
             for tensor, values in self._tensors.values():
-                if not same(tensor, values):
+                if not sharded.was_freed(tensor) and not same(tensor, values):
                     tensor.copy_(values)
             for parameter, gradient, before in self._gradients:
                 if gradient is not None and before is not None and not same(gradient, before):

@@ -67,7 +67,7 @@ def checkpoint_arguments() -> tuple[Any, ...]:
 
 
 class ReentrantBlock:
-    """A block of torch.utils.checkpoint (use_reentrant=True) that begins or ends: its first run is without gradients."""
+    """A torch.utils.checkpoint block (use_reentrant=True) that begins or ends; it first runs without gradients."""
 
     def __init__(self, frame: Any) -> None:
         self._locals = frame.f_locals

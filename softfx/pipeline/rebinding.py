@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from softfx import torch_private as private
+from softfx.capture import sharded
 from softfx.ops.calls import Kwargs
 
 __all__ = ["rebound_attributes"]
@@ -48,10 +49,12 @@ class _Rebinding:
         self._kept: list[object] = []  # identities are compared, so what they belong to has to live
         tensors = [*old.parameters(), *old.buffers()]
         self._tensors = {id(tensor) for tensor in tensors}
-        self._storages = {tensor.untyped_storage().data_ptr() for tensor in tensors if _has_data(tensor)}
+        self._storages = {_address(tensor) for tensor in tensors} - {None}
 
     def attribute(self, key: str, value: Any) -> Any:
         """One attribute's value; a table of parameters, buffers, submodules or hooks is a table of the copy's own."""
+        if key in private.TENSOR_TABLES and sharded.is_sharded(self._old):
+            return value  # the state of the original writes whole parameters into it
         if isinstance(value, dict) and key.startswith("_"):
             return _refilled(value, {name: self._of(item) for name, item in value.items()})
         return self._of(value)
@@ -67,6 +70,8 @@ class _Rebinding:
     def _copied(self, value: Any) -> Any:
         if isinstance(value, Tensor):
             return value.clone() if self._is_state(value) else value
+        if sharded.belongs_to_processes(value):
+            return value
         if isinstance(value, nn.Module | type | types.ModuleType) or not self._needs_copy(value):
             return value
         if isinstance(value, types.MethodType):
@@ -137,7 +142,7 @@ class _Rebinding:
         """Return True for a tensor that is the module's own without being a parameter or buffer, or a part of one."""
         if not isinstance(value, Tensor) or value.requires_grad or id(value) in self._tensors:
             return False
-        return not _has_data(value) or value.untyped_storage().data_ptr() not in self._storages
+        return _address(value) not in self._storages
 
     def _refers(self, value: object) -> bool:
         """Return True if the module is reached from `value` through functions, containers and plain objects."""
@@ -189,8 +194,14 @@ def _contents(cell: types.CellType) -> Iterator[Any]:
         return
 
 
-def _has_data(tensor: Tensor) -> bool:
-    return tensor.layout is torch.strided and private.has_storage(tensor) and tensor.device.type != "meta"
+def _address(tensor: Tensor) -> int | None:
+    """Where a tensor's memory is; None for one without memory of its own, as a tensor sharded over processes."""
+    if tensor.layout is not torch.strided or not private.has_storage(tensor) or tensor.device.type == "meta":
+        return None
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except RuntimeError:
+        return None
 
 
 def _refilled(table: Any, content: Kwargs) -> Any:

@@ -16,6 +16,7 @@ from typing import Any, cast
 from torch import nn
 
 from softfx import torch_private as private
+from softfx.capture import sharded
 from softfx.ops.calls import Kwargs, Result
 from softfx.pipeline.rebinding import rebound_attributes
 from softfx.pipeline.softened import Softened
@@ -197,13 +198,15 @@ def hard_copy(original: nn.Module, changed: frozenset[int] = frozenset()) -> nn.
     changed: the identities of containers that a call changes, which are state.
     """
     kind: Any = type(original).__bases__[1] if isinstance(original, SoftModule) else type(original)
-    copy: nn.Module = kind.__new__(kind)
+    # A sharded class makes instances of the class beneath it.
+    copy: nn.Module = object.__new__(kind) if sharded.is_sharded(original) else kind.__new__(kind)
     copy.__dict__.update(rebound_attributes(original, copy, changed))
     copy.__dict__.pop("_softfx", None)
     for name, value in copy.__dict__.items():
         if isinstance(value, Entry):
             copy.__dict__[name] = value.function
     private.forget_compiled(copy)
+    sharded.share_state(original, copy)
     return copy
 
 
