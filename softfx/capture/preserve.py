@@ -25,6 +25,7 @@ from softfx.capture import sharded
 from softfx.capture.outcome import same
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.trees import map_tensors
+from softfx.values import was_freed
 
 __all__ = ["Preserved", "copied"]
 
@@ -222,7 +223,7 @@ class Preserved:
 
     def save(self, value: object) -> None:
         """Remember a tensor that is about to be written, or a generator that is about to be drawn from."""
-        if isinstance(value, Tensor) and (value in self._own_buffers or sharded.was_freed(value)):
+        if isinstance(value, Tensor) and (value in self._own_buffers or was_freed(value)):
             return
         if isinstance(value, Tensor) and id(value) not in self._tensors:
             self._tensors[id(value)] = (value, value.detach().clone())
@@ -264,7 +265,7 @@ class Preserved:
             state.restore()
         with torch.no_grad():
             for tensor, values in self._tensors.values():
-                if not sharded.was_freed(tensor) and not same(tensor, values):
+                if not was_freed(tensor) and not same(tensor, values):
                     tensor.copy_(values)
             for parameter, gradient, before in self._gradients:
                 if gradient is not None and before is not None and not same(gradient, before):

@@ -9,11 +9,11 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from softfx import torch_private
 
-__all__ = ["belongs_to_processes", "gather_back", "is_sharded", "share_state", "was_freed"]
+__all__ = ["belongs_to_processes", "gather_back", "is_sharded", "share_state"]
 
 
 def is_sharded(module: object) -> bool:
@@ -39,13 +39,3 @@ def share_state(original: nn.Module, copy: nn.Module) -> None:
 def belongs_to_processes(value: object) -> bool:
     """Return True for an object of torch.distributed: groups, meshes and states are shared, never copied."""
     return type(value).__module__.startswith("torch.distributed.")
-
-
-def was_freed(tensor: Tensor) -> bool:
-    """Return True for a tensor whose memory was given back while it lives, as that of gathered parameters is."""
-    if tensor.numel() == 0 or not torch_private.has_storage(tensor):
-        return False
-    try:
-        return tensor.untyped_storage().nbytes() == 0
-    except (NotImplementedError, RuntimeError):  # a tensor that only wraps others
-        return False

@@ -21,6 +21,7 @@ from softfx.interpreter.state import RunState
 from softfx.ops.calls import Result
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.torch_private import version_of
+from softfx.values import was_freed
 
 __all__ = ["DeferredHardValues", "HandleOf", "defer", "hard_value", "with_hard_operands"]
 
@@ -38,7 +39,7 @@ class DeferredHardValues:
     results: list[Tensor] | None = None
 
     def value(self, position: int, backend: Backend) -> Tensor | None:
-        """The tensor at `position` among those in the call's result, or None if an operand has been overwritten."""
+        """The tensor at `position` among those in the call's result, or None if an operand is gone."""
         waiting = [self]
         while waiting:  # a loop, not a recursion: the calls behind a value are as many as the program likes
             last = waiting[-1]
@@ -58,7 +59,8 @@ class DeferredHardValues:
         if self.call is None:
             return
         call, self.call = self.call, None
-        if [version_of(tensor) for tensor in call.tensors] != self.versions:
+        changed = [version_of(tensor) for tensor in call.tensors] != self.versions
+        if changed or any(map(was_freed, call.tensors)):
             self.results = []
             return
         hard = {id(tensor): _made(tensor, facts.hard) for tensor, facts in zip(call.tensors, call.facts, strict=True)}

@@ -4,7 +4,7 @@ from softfx.values.chosen import SoftChoice
 from softfx.values.domains import Emit, SelectedRows, Soft, SoftBool, SoftCount, SoftIndex, SoftReal, SoftSum, Term
 from softfx.values.environment import Environment, TensorTable
 from softfx.values.facts import FactStore, HardHandle, ValueFacts, facts_by_flag, is_written_constant, without_tensors
-from softfx.values.storages import SharedStorage, Storages, Write
+from softfx.values.storages import SharedStorage, Storages, Write, was_freed
 
 __all__ = [
     "Emit",
@@ -27,5 +27,6 @@ __all__ = [
     "Write",
     "facts_by_flag",
     "is_written_constant",
+    "was_freed",
     "without_tensors",
 ]

@@ -12,7 +12,7 @@ from softfx import torch_private
 from softfx.runtime.storage import Geometry
 from softfx.values.facts import ValueFacts
 
-__all__ = ["SharedStorage", "Storages", "Write"]
+__all__ = ["SharedStorage", "Storages", "Write", "was_freed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,3 +87,13 @@ def _range(place: Geometry) -> tuple[int, int]:
     if 0 in size:
         return 0, -1
     return offset, offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
+
+
+def was_freed(tensor: Tensor) -> bool:
+    """Return True for a tensor whose memory was given back while it lives, as that of gathered parameters is."""
+    if tensor.numel() == 0 or not torch_private.has_storage(tensor):
+        return False
+    try:
+        return tensor.untyped_storage().nbytes() == 0
+    except (NotImplementedError, RuntimeError):  # a tensor that only wraps others
+        return False

@@ -1,4 +1,7 @@
-"""Data parallel training of a softened module on two gloo processes gives the single process's gradient."""
+"""Parallel training of a softened module on gloo processes gives the single process's gradient.
+
+Data parallel and sharded, by fully_shard before and after softening, and with layers split over the processes.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,9 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 from torch.nn.parallel import DistributedDataParallel
 
 import softfx
@@ -26,9 +30,27 @@ from tests.softfx.cases import Router
 WAIT, TRIAL = 1500, 300
 
 
-def _soft(x: Tensor) -> nn.Module:
+class Gated(nn.Module):
+    """A router behind a scale and a split pair of layers, with parameters of its own and arguments to be made by."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.linspace(0.5, 1.5, width))
+        self.up, self.down = nn.Linear(width, 8), nn.Linear(8, width)
+        self.router = Router()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.router(self.down(self.up(x * self.scale).relu()).round() + x)
+        return out
+
+
+def _made() -> nn.Module:
     torch.manual_seed(0)
-    soft: nn.Module = softfx.soften(Router(), "smooth", example_inputs=(x[:3],))
+    return Gated(6)
+
+
+def _soft(x: Tensor, module: nn.Module | None = None) -> nn.Module:
+    soft: nn.Module = softfx.soften(_made() if module is None else module, "smooth", example_inputs=(x[:1],))
     return soft
 
 
@@ -39,16 +61,16 @@ def _loss(module: nn.Module, x: Tensor) -> Tensor:
 
 def _agree(soft: nn.Module, reference: list[Tensor]) -> bool:
     grads = [p.grad.full_tensor() if hasattr(p.grad, "full_tensor") else p.grad for p in soft.parameters()]
-    # Two half batches are summed in another order than the whole: float32 rounding.
+    # Parts of a batch are summed in another order than the whole: float32 rounding.
     return all(torch.allclose(g, r, rtol=1e-5, atol=1e-6) for g, r in zip(grads, reference, strict=True))
 
 
-def _join_group(rank: int, store: str, seconds: float) -> None:
-    """Two processes of this machine meet over its loopback, by a file: no name is resolved, no port is chosen."""
+def _join_group(rank: int, store: str, seconds: float, count: int = 2) -> None:
+    """The processes of this machine meet over its loopback, by a file: no name is resolved, no port is chosen."""
     loopback = [name for _, name in socket.if_nameindex() if name.startswith("lo")]
     os.environ.update(GLOO_SOCKET_IFNAME=loopback[0])
     wait = datetime.timedelta(seconds=seconds / 3)
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2, timeout=wait)
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=count, timeout=wait)
 
 
 def _meet(rank: int, store: str) -> None:
@@ -69,29 +91,43 @@ def _leave() -> None:
     os._exit(0)
 
 
-def _train(rank: int, store: str, way: str) -> None:
-    _join_group(rank, store, WAIT)
-    x = torch.randn(6, 6, generator=torch.Generator().manual_seed(1))
+def _shard(module: nn.Module, mesh: DeviceMesh, in_parts: bool) -> None:
+    for part in [*module.router.experts] if in_parts else []:
+        fully_shard(part, mesh=mesh)
+    fully_shard(module, mesh=mesh)
+
+
+def _train(rank: int, store: str, way: str, count: int) -> None:
+    _join_group(rank, store, WAIT, count)
+    x = torch.randn(2 * count, 6, generator=torch.Generator().manual_seed(1))
+    own = x[2 * rank : 2 * rank + 2]
     alone = _soft(x)
     _loss(alone, x).backward()
     reference = [p.grad for p in alone.parameters() if p.grad is not None]
-    soft = _soft(x)
-    runner = soft
-    if way == "ddp":
-        runner = DistributedDataParallel(soft)
-    else:
-        mesh = init_device_mesh("cpu", (2,))
-        for part in [*soft.experts] if way == "fsdp of parts" else []:
-            fully_shard(part, mesh=mesh)
-        fully_shard(soft, mesh=mesh)
-    _loss(runner, x[rank * 3 : rank * 3 + 3]).backward()
+    mesh = init_device_mesh("cpu", (count,))
+    module = _made()
+    if "before" in way:
+        _shard(module, mesh, "parts" in way)
+    if "called" in way:
+        module(own)
+    if way == "split layers":
+        plan = {"up": ColwiseParallel(), "down": RowwiseParallel()}
+        parallelize_module(module, mesh, plan)
+        own = x  # every process has all of the batch
+    soft = _soft(own, module)
+    runner = DistributedDataParallel(soft) if way == "ddp" else soft
+    if "after" in way:
+        _shard(soft, mesh, "parts" in way)
+    for _ in range(2):  # a second step finds the state that the first one left
+        soft.zero_grad()
+        _loss(runner, own).backward()
     assert len(reference) == len(list(soft.parameters())) and _agree(soft, reference)
     _leave()
 
 
-def _on_two_processes(work: Callable[..., None], *args: str, seconds: float) -> None:
-    """Run work(rank, *args) in two processes; raise what one of them raised, or TimeoutError after so many seconds."""
-    running = mp.spawn(work, args, nprocs=2, join=False)  # type: ignore[no-untyped-call]
+def _on_processes(count: int, work: Callable[..., None], *args: str | int, seconds: float) -> None:
+    """Run work(rank, *args) in so many processes; raise what one raised, or TimeoutError after so many seconds."""
+    running = mp.spawn(work, args, nprocs=count, join=False)  # type: ignore[no-untyped-call]
     end = time.monotonic() + seconds
     try:
         while not running.join(timeout=1):
@@ -106,12 +142,23 @@ def _on_two_processes(work: Callable[..., None], *args: str, seconds: float) -> 
 def two_processes(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Skips where gloo itself, without any of softfx, cannot join two processes: a sandbox whose loopback is down."""
     try:
-        _on_two_processes(_meet, str(tmp_path_factory.mktemp("meet") / "store"), seconds=TRIAL)
+        _on_processes(2, _meet, str(tmp_path_factory.mktemp("meet") / "store"), seconds=TRIAL)
     except (TimeoutError, mp.ProcessRaisedException) as error:
         pytest.skip(f"gloo cannot join two processes on this machine: {str(error).strip().splitlines()[-1]}")
 
 
 @pytest.mark.usefixtures("two_processes")
-@pytest.mark.parametrize("way", ["ddp", "fsdp", "fsdp of parts"])
-def test_two_processes_give_the_single_processs_gradient(way: str, tmp_path: Path) -> None:
-    _on_two_processes(_train, str(tmp_path / "store"), way, seconds=WAIT)
+@pytest.mark.parametrize(
+    ("way", "count"),
+    [
+        ("ddp", 2),
+        ("sharded after", 2),
+        ("sharded after in parts", 2),
+        ("sharded before", 2),
+        ("sharded before in parts", 4),
+        ("sharded before in parts and called", 2),
+        ("split layers", 2),
+    ],
+)
+def test_processes_give_the_single_processs_gradient(way: str, count: int, tmp_path: Path) -> None:
+    _on_processes(count, _train, str(tmp_path / "store"), way, count, seconds=WAIT)
