@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Commands = _SubParsersAction[argparse.ArgumentParser]
 
-__all__ = ["make_parser"]
+__all__ = ["DEFAULT_FAIL_ON", "make_parser"]
 
 _MAIN = """\
 Find the operations that cut the gradient of a PyTorch model, rewrite them by a
@@ -26,8 +26,10 @@ policy, report every decision.
   softfx check  package.module:build --input 2x3x32x32
   softfx diff   package.module:build --input 2x3x32x32 --policy policy.toml
   softfx soften package.module:build --input 2x3x32x32 --out softened.py
+  softfx check                    every target of [tool.softfx] in pyproject.toml
 """
 _REPORTS = ("rich", "text", "json", "markdown", "sarif", "html")
+DEFAULT_FAIL_ON = ("blocked",)
 _EXIT = """\
 exit status:
   0  nothing to act on, or all of it acted on
@@ -61,10 +63,11 @@ def make_parser() -> argparse.ArgumentParser:
         commands,
         "check",
         "find and explain what cuts the gradient; change nothing",
-        _target(),
+        _target("TARGET", "module:name or file.py:name, see below; without one, every target of [tool.softfx]", "?"),
         _format(*_REPORTS),
         _fail_on(),
     )
+    check.add_argument("--jobs", type=_count, metavar="N", help="check so many targets of a project at once")
     _out(check, "FILE", "where to write the report, such as report.html. Default: stdout")
     diff = _add(
         commands, "diff", "show the code before and after softening", _target(), _format("rich", "text", "html")
@@ -79,6 +82,11 @@ def make_parser() -> argparse.ArgumentParser:
     rules = _add(commands, "rules", "list the operations softfx knows", _format("rich", "text", "json", "markdown"))
     rules.add_argument("--family", choices=FAMILIES, metavar="FAMILY", help=f"only one of {', '.join(FAMILIES)}")
     _policy(commands)
+    text = "write a first [tool.softfx] to pyproject.toml, of a target or of what is found"
+    found = _target("TARGET", "a target, which is checked first; without one the project is searched", "?")
+    _add(commands, "init", text, found)
+    shell = _add(commands, "completions", "print the completions of the command line for a shell")
+    shell.add_argument("shell", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
     return parser
 
 
@@ -155,10 +163,12 @@ def _add(commands: Commands, name: str, text: str, *parents: argparse.ArgumentPa
     return parser
 
 
-def _target(metavar: str = "TARGET", text: str = "module:name or file.py:name, see below") -> argparse.ArgumentParser:
+def _target(
+    metavar: str = "TARGET", text: str = "module:name or file.py:name, see below", nargs: str | None = None
+) -> argparse.ArgumentParser:
     """The arguments of every command that looks at a model."""
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("target", metavar=metavar, help=text)
+    parser.add_argument("target", metavar=metavar, help=text, nargs=nargs)
     inputs = parser.add_argument_group("example inputs")
     inputs.add_argument(
         "--input",
@@ -223,7 +233,7 @@ def _fail_on() -> argparse.ArgumentParser:
     parser.add_argument(
         "--fail-on",
         type=_kinds,
-        default=("blocked",),
+        default=DEFAULT_FAIL_ON,
         metavar="KINDS",
         help="what makes the exit status 1: blocked, keep, break joined by commas, or none (default blocked)",
     )
@@ -248,6 +258,12 @@ def _kinds(text: str) -> tuple[str, ...]:
     if strange or not kinds:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of blocked, keep, break (or none)")
     return kinds
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a number of processes is a whole number from 1 on")
+    return int(text)
 
 
 def _seed(text: str) -> int:

@@ -6,29 +6,36 @@ import argparse
 import atexit
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack, redirect_stdout
+from contextlib import ExitStack, chdir, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, cast
 
 import torch
 
 from softfx import api
-from softfx.cli import output
+from softfx.cli import failures, output
+from softfx.cli.arguments import DEFAULT_FAIL_ON, make_parser
+from softfx.cli.completions import completions
 from softfx.cli.files import check_out, write
+from softfx.cli.init import Candidate, append, candidates, has_table, table_text
 from softfx.cli.inputs import load_inputs, make_inputs, with_gradients
 from softfx.cli.policies import load_policy
 from softfx.cli.policy_file import policy_text
+from softfx.cli.project import FILE as PROJECT_FILE
+from softfx.cli.project import Project, check_all, chosen, find_project
+from softfx.cli.project_report import status_of
 from softfx.cli.script import Run, run_script
 from softfx.cli.target import Target, check_call, load_target
 from softfx.decisions.policy.schema import FAMILIES
-from softfx.errors import TargetError
+from softfx.errors import TargetError, did_you_mean, listed
 from softfx.locations import Place, handed_over_at
 from softfx.patching import Patch
 from softfx.plots import pictures
 from softfx.plots.curves import curves, operator_of
 from softfx.plots.metering import site_gradients
 from softfx.report import Report
-from softfx.report.baseline import read_baseline, since
+from softfx.report.baseline import read_baseline, read_baselines, since
 from softfx.report.shown import json_text
 from softfx.report.terminal import progress
 from softfx.report.words import counts_line, plural
@@ -44,11 +51,96 @@ T = TypeVar("T")
 
 def _check(arguments: argparse.Namespace) -> int:
     _check_out(arguments)
+    project = _project_of(arguments)
+    if project is not None:
+        return _check_project(arguments, project)
     baseline = _baseline(arguments)
     report = _fresh(arguments, run(arguments, api.check), baseline)
     with output.destination(arguments):
         output.print_report(arguments, report)
     return _status(arguments, report)
+
+
+def _project_of(arguments: argparse.Namespace) -> Project | None:
+    """The project whose targets are asked for: all of them, or the one of that name."""
+    name = arguments.target
+    if name is not None and (":" in name or "(" in name):
+        return None
+    project = find_project(Path.cwd())
+    if project is None and name is None:
+        raise TargetError(
+            "check: no target is named, and no pyproject.toml from here upwards has a [tool.softfx]. "
+            "Write softfx check TARGET, or softfx init."
+        )
+    names = [job.name for job in project.jobs] if project is not None else []
+    if project is None or (name is not None and name not in names):
+        if project is not None and name is not None:
+            near = did_you_mean(name, names)
+            output.note(arguments, f"[tool.softfx] has no target {name!r}.{near} It has: {listed(names)}.")
+        return None
+    return project if name is None else chosen(project, [name])
+
+
+def _check_project(arguments: argparse.Namespace, project: Project) -> int:
+    """Every target of a project: its report, one summary, one exit status."""
+    _refuse_settings_of_a_target(arguments)
+    with chdir(project.folder):
+        known = read_baselines(path) if (path := arguments.baseline or project.baseline) else {}
+
+    def message(error: Exception, target: str) -> str:
+        return failures.message(error, target, arguments.traceback)
+
+    processes = arguments.jobs or project.processes
+    outcomes = check_all(project, make_parser(), lambda one: run(one, api.check), message, processes)
+    fresh = []
+    for outcome in outcomes:
+        before = known.get(outcome.job.name)
+        if outcome.report is not None and before is not None:
+            outcome = replace(outcome, report=since(outcome.report, before))
+        if arguments.fail_on != DEFAULT_FAIL_ON:
+            outcome = replace(outcome, fail_on=arguments.fail_on)
+        fresh.append(outcome)
+    left_out = sum(outcome.report.known for outcome in fresh if outcome.report is not None)
+    if known:
+        output.note(arguments, f"{plural(left_out, 'site')} as in {arguments.baseline or project.baseline} left out")
+    with chdir(project.folder):
+        output.print_project(arguments, fresh)
+    return max(status_of(outcome) for outcome in fresh)
+
+
+_OF_A_TARGET = ("input", "value", "load", "function", "train", "eval", "policy", "set", "allow_unused")
+
+
+def _refuse_settings_of_a_target(arguments: argparse.Namespace) -> None:
+    given = [f"--{key.replace('_', '-')}" for key in _OF_A_TARGET if getattr(arguments, key)]
+    if given:
+        raise TargetError(
+            f"check: {', '.join(given)} is for one target, and a project's targets have their own in [tool.softfx]. "
+            "Name a target as module:name, or write the setting there."
+        )
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    path = Path(PROJECT_FILE)
+    if has_table(path):
+        raise TargetError(f"init: {path} has a [tool.softfx] already. Edit it, or delete it first.")
+    found: list[Candidate] = []
+    if arguments.target is not None:
+        output.note(arguments, counts_line(run(arguments, api.check)))
+    else:
+        found = candidates(Path.cwd())
+    append(path, table_text(arguments, found))
+    whole = sum(each.is_whole or not each.takes for each in found) + (arguments.target is not None)
+    output.note(arguments, f"wrote [tool.softfx] to {path} with {plural(whole, 'target')}")
+    if whole < len(found):
+        output.note(arguments, f"{len(found) - whole} more as comments: write the shapes of their inputs")
+    output.note(arguments, "`softfx check` checks them all" if whole else "add a target, then `softfx check` checks it")
+    return 0
+
+
+def _completions(arguments: argparse.Namespace) -> int:
+    print(completions(make_parser(), arguments.shell), end="")
+    return 0
 
 
 def _diff(arguments: argparse.Namespace) -> int:
@@ -184,6 +276,8 @@ COMMANDS = {
     "rules": _rules,
     "policy": _policy,
     "run": _script,
+    "init": _init,
+    "completions": _completions,
 }
 
 

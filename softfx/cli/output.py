@@ -15,6 +15,8 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 from softfx.cli.files import write
+from softfx.cli.project import Outcome
+from softfx.cli.project_report import project_text, summary_lines
 from softfx.locations import shown_place
 from softfx.plots.metering import Passed
 from softfx.report import Report, terminal
@@ -37,6 +39,7 @@ __all__ = [
     "print_diff",
     "print_gradients",
     "print_page",
+    "print_project",
     "print_report",
     "print_rules",
 ]
@@ -104,6 +107,22 @@ def print_report(arguments: argparse.Namespace, report: Report) -> None:
         terminal.show(terminal.report_view(report))
     else:
         print(_REPORTS[kind](report))
+
+
+def print_project(arguments: argparse.Namespace, outcomes: Sequence[Outcome]) -> None:
+    """Print the reports of a project's targets and, for people, a summary."""
+    kind = _format(arguments, *_REPORTS)
+    with destination(arguments):
+        if kind not in ("rich", "text"):
+            print(project_text(outcomes, kind))
+            return
+        for outcome in outcomes:
+            if outcome.report is not None:
+                terminal.show(terminal.report_view(outcome.report)) if kind == "rich" else print(
+                    report_text(outcome.report, _text_width())
+                )
+                print()
+        print("\n".join(summary_lines(outcomes)))
 
 
 def print_rules(arguments: argparse.Namespace, rules: Sequence[Rule]) -> None:

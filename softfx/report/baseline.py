@@ -11,25 +11,44 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from softfx.errors import TargetError
 from softfx.report import Report
 from softfx.report.record import Break, Site
 
-__all__ = ["read_baseline", "since"]
+__all__ = ["read_baseline", "read_baselines", "since"]
 
 Item = TypeVar("Item")
+Read = TypeVar("Read")
 
 
 def read_baseline(path: str) -> Report:
     """The report that `softfx check --format json` wrote to `path`."""
+    return _read(path, _report)
+
+
+def read_baselines(path: str) -> dict[str, Report]:
+    """The reports of a project's targets, by name, that `softfx check --format json` wrote to `path`."""
+    return _read(
+        path,
+        lambda data: {
+            str(item["name"]): _report(item["report"]) for item in data["targets"] if item["report"] is not None
+        },
+    )
+
+
+def _report(data: Any) -> Report:
+    report = Report.from_dict(data)
+    _check(report)
+    return report
+
+
+def _read(path: str, made: Callable[[Any], Read]) -> Read:
     try:
         if not Path(path).is_file():
             raise FileNotFoundError(0, "No such file, or no ordinary one")
-        report = Report.from_dict(json.loads(Path(path).read_text(encoding="utf-8-sig")))
-        _check(report)
-        return report
+        return made(json.loads(Path(path).read_text(encoding="utf-8-sig")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise TargetError(
             f"--baseline {path}: {_reason(error)}. It is what softfx check --format json writes. "

@@ -32,7 +32,9 @@ PAGED = {"--format": (None, ("rich", "text", "html"))}
 DATA = {"--format": (None, ("rich", "text", "json"))}
 
 PROMISED: dict[str, dict[str, Any]] = {
-    "check": TARGET | ALL | COUNTING | OUT,
+    "check": TARGET | ALL | COUNTING | OUT | {"--jobs": None},
+    "init": TARGET,
+    "completions": {"shell": (None, ("bash", "zsh", "fish")), **COMMON},
     "diff": TARGET | PAGED | OUT,
     "soften": TARGET | ALL | COUNTING | OUT,
     "run": {"--soften": None, "script": None, **POLICY, **COMMON},
@@ -77,9 +79,16 @@ def test_only_these_arguments_must_be_given() -> None:
     required = {
         (name, action.dest) for name, parser in commands(make_parser()) for action in parser._actions if action.required
     }
-    with_target = {(name, "target") for name, promised in PROMISED.items() if "target" in promised}
+    takes_a_project = ("check", "init")
+    with_target = {
+        (name, "target") for name, given in PROMISED.items() if "target" in given and name not in takes_a_project
+    }
     # The script is among what is left of the command line, so its absence is told by the command.
-    assert required - {("run", "script")} == with_target | {("run", "soften"), ("explain", "name")}
+    assert required - {("run", "script")} == with_target | {
+        ("run", "soften"),
+        ("explain", "name"),
+        ("completions", "shell"),
+    }
 
 
 def test_no_default_is_a_list_that_two_calls_share() -> None:

@@ -1,0 +1,137 @@
+"""`softfx init`: a first `[tool.softfx]`, made of what can be found in a project without running it.
+
+A function that returns (model, inputs) is a whole target. A Module class says what it takes but not of which shapes, so
+that it is written as a comment to be completed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from softfx.cli.files import write
+from softfx.decisions.policy.toml import write_pairs
+from softfx.errors import TargetError
+from softfx.visible import visible
+
+__all__ = ["Candidate", "append", "candidates", "has_table", "table_text"]
+
+_SKIPPED = {"tests", "test", "build", "dist", "docs", "examples", "node_modules", "site-packages", "venv", "env"}
+_MOST_FILES, _MOST_FOUND = 2000, 20
+
+_HEAD = """\
+[tool.softfx]
+policy = "gradients"       # a preset, or a file: softfx policy init TARGET --out policy.toml
+fail-on = ["blocked"]      # what makes `softfx check` fail: blocked, keep, break, or none
+# baseline = "softfx-baseline.json"  # of findings that are known: softfx check --format json --out softfx-baseline.json
+"""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What may be a target: its words, and the names of the inputs that it needs."""
+
+    target: str
+    takes: tuple[str, ...] = ()
+    is_whole: bool = False
+
+
+def candidates(folder: Path) -> list[Candidate]:
+    """What the Python files below a folder define that softfx can check; nothing is imported."""
+    found: list[Candidate] = []
+    for _, path in zip(range(_MOST_FILES), _files(folder), strict=False):
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):  # not for this Python, or not for any
+            continue
+        place = path.relative_to(folder).as_posix()
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found += _module(place, node)
+            elif isinstance(node, ast.FunctionDef) and not _required(node, 0) and _returns_both(node):
+                found.append(Candidate(f"{place}:{node.name}", is_whole=True))
+    return sorted(found, key=lambda each: not each.is_whole)[:_MOST_FOUND]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name in _SKIPPED or path.is_symlink():
+            continue
+        if path.is_dir() and not (path / "pyvenv.cfg").exists():
+            yield from _files(path)
+        elif path.suffix == ".py" and path.is_file():
+            yield path
+
+
+def _module(place: str, node: ast.ClassDef) -> Iterator[Candidate]:
+    methods = {part.name: part for part in node.body if isinstance(part, ast.FunctionDef)}
+    is_module = any(ast.unparse(base).rpartition(".")[2].endswith("Module") for base in node.bases)
+    forward, init = methods.get("forward"), methods.get("__init__")
+    if is_module and forward is not None and (init is None or not _required(init, 1)):
+        yield Candidate(f"{place}:{node.name}", tuple(_required(forward, 1)))
+
+
+def _required(node: ast.FunctionDef, skipped: int) -> list[str]:
+    """The names of the arguments without a default, but for the first ones."""
+    given = [*node.args.posonlyargs, *node.args.args]
+    free = given[skipped : len(given) - len(node.args.defaults)]
+    named = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+    return [argument.arg for argument in (*free, *(argument for argument, default in named if default is None))]
+
+
+def _returns_both(node: ast.FunctionDef) -> bool:
+    """Return True if every result is written as (model, (inputs...))."""
+    results = [part.value for part in ast.walk(node) if isinstance(part, ast.Return)]
+    return bool(results) and all(
+        isinstance(value, ast.Tuple) and len(value.elts) in (2, 3) and isinstance(value.elts[1], ast.Tuple | ast.List)
+        for value in results
+    )
+
+
+def table_text(arguments: argparse.Namespace, found: list[Candidate]) -> str:
+    """The text of the table: of the target that is named, or of those that were found."""
+    if arguments.target is not None:
+        return _HEAD + "\n[[tool.softfx.target]]\n" + write_pairs(_settings(arguments))
+    parts = [_HEAD]
+    for each in found:
+        pairs: dict[str, object] = {"target": each.target}
+        if not each.is_whole and each.takes:
+            pairs["input"] = [f"{name}=2x3" for name in each.takes]
+        text = "[[tool.softfx.target]]\n" + write_pairs(pairs)
+        parts.append(text if each.is_whole or not each.takes else _as_comment(text))
+    return "\n".join(parts)
+
+
+def _as_comment(text: str) -> str:
+    lines = [f"# {line}" for line in text.splitlines()]
+    return "\n".join([*lines[:-1], lines[-1] + "  # write its own shapes"]) + "\n"
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, object]:
+    """The settings of the command line that are not their defaults."""
+    name = visible(arguments.target.partition("(")[0].rpartition(":")[2])
+    pairs: dict[str, object] = {"name": name, "target": arguments.target}
+    for key in ("input", "value", "load", "seed", "function", "train", "eval", "policy", "set", "allow_unused"):
+        if value := getattr(arguments, key):
+            pairs[key.replace("_", "-")] = value
+    if arguments.capture != "auto":
+        pairs["capture"] = arguments.capture
+    return pairs
+
+
+def has_table(path: Path) -> bool:
+    """Return True if a pyproject.toml has a [tool.softfx]."""
+    try:
+        return path.is_file() and "softfx" in tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
+    except (OSError, ValueError, RecursionError, AttributeError) as error:
+        raise TargetError(f"init: {path} cannot be read: {error}. Correct it first.") from error
+
+
+def append(path: Path, table: str) -> None:
+    """Write the table behind what the file has, if there is one."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    write(str(path), text.rstrip("\n") + ("\n\n" if text.strip() else "") + table, force=True)
