@@ -26,7 +26,7 @@ policy, report every decision.
   softfx check  package.module:build --input 2x3x32x32
   softfx diff   package.module:build --input 2x3x32x32 --policy policy.toml
   softfx soften package.module:build --input 2x3x32x32 --out softened.py
-  softfx check                    every target of [tool.softfx] in pyproject.toml
+  softfx check            every target of [tool.softfx] in pyproject.toml
 """
 _REPORTS = ("rich", "text", "json", "markdown", "sarif", "html")
 DEFAULT_FAIL_ON = ("blocked",)

@@ -61,7 +61,7 @@ def test_the_traceback_is_shown_when_asked_for(softfx: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("chek",), ("check",), ("check", "a:b", "--format", "xml"), ("check", "a:b", "--fail-on", "x")]
+    "arguments", [("chek",), ("diff",), ("check", "a:b", "--format", "xml"), ("check", "a:b", "--fail-on", "x")]
 )
 def test_wrong_usage_is_status_2(softfx: Run, arguments: tuple[str, ...]) -> None:
     answer = softfx(*arguments)
