@@ -20,6 +20,7 @@ from softfx.patching import Patch, patched
 from softfx.pipeline.softened import harden
 from softfx.report import Report
 from softfx.rules.register import register_rule, registered_rule, unregister_rule
+from softfx.training.remeasure import remeasure
 from softfx.training.schedules import (
     CosineSoftness,
     EntropySoftness,
@@ -54,6 +55,7 @@ __all__ = [
     "patched",
     "register_rule",
     "registered_rule",
+    "remeasure",
     "schedules",
     "set_softness",
     "soften",

@@ -206,6 +206,8 @@ def _plan(
         Eager(sites, evidence, place).trial(subject.runs, args, kwargs, program.touched)
 
     sites, evidence = plan(program, loaded, trial)
+    if sites.measures:
+        Eager(sites, evidence, place).measure(subject.runs, args, kwargs, program.touched)
     found = make_report("", program.seen, sites, evidence, "").sites
     unmatched = [] if allow_unused else loaded.unmatched(found)
     if unmatched:

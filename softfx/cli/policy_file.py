@@ -50,7 +50,8 @@ def _entries(group: Group) -> dict[str, list[Site]]:
         pairs["source"] = f"{glob.escape(_tail(site.file))}:{site.line}"
         pairs["action"] = "keep" if site.action == "blocked" else site.action
         if site.action in ("soft", "straight_through"):
-            chosen = {"mode": site.mode, "method": site.method, "softness": site.softness}
+            chosen: dict[str, object] = {"mode": site.mode, "method": site.method, "softness": site.softness}
+            chosen |= {"standardize": site.standardize, "scope": site.scope}
             pairs |= {key: value for key, value in chosen.items() if value is not None}
         entries.setdefault("[[rule]]\n" + write_pairs(pairs), []).append(site)
     return entries
@@ -67,4 +68,5 @@ def _comment(group: Group, sites: list[Site]) -> str:
     lines = [f"{site.code} {site.op} ({site.family}){times}: {site.source.strip()}"]
     lines += [f"{site.action}{': ' + site.reason if site.reason else ''}"] if site.action in ("blocked", "keep") else []
     lines += [settings(site)] if settings(site) else []
+    lines += [site.unit] if site.unit else []
     return "".join(f"# {visible(' '.join(line.split()))}\n" for line in lines)

@@ -7,8 +7,10 @@ import difflib
 import textwrap
 from collections.abc import Iterable, Iterator
 
+from torch import Tensor
+
 from softfx.capture.program import Program, Seen
-from softfx.code.literals import comment, docstring, literal
+from softfx.code.literals import comment, docstring, literal, tensor_literal
 from softfx.code.names import IMPORTS, module_of
 from softfx.code.print import Writer, constant_text, place_text
 from softfx.decisions.evidence import Evidence
@@ -131,7 +133,12 @@ def _softness_table(rewritten: Rewritten, sites: Sites) -> list[str]:
     rows = []
     for record in (sites[site] for site in rewritten.softness):
         place = place_text(record.location.file, record.location.line)
-        rows.append(f"    {record.id}: {literal(float(record.softness))},  {comment(f'{record.rule.name} at {place}')}")
+        softness = record.softness
+        if isinstance(softness, Tensor) and softness.dim():
+            number = tensor_literal(softness) or literal(float(softness.mean()))
+        else:
+            number = literal(float(softness))
+        rows.append(f"    {record.id}: {number},  {comment(f'{record.rule.name} at {place}')}")
     return ["SOFTNESS = {", *rows, "}"]
 
 

@@ -7,6 +7,7 @@ they are made from are `evidence`.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -17,10 +18,11 @@ from softfx.decisions.policy import Resolved
 from softfx.locations import Location
 from softfx.report.record import SiteAction
 from softfx.rules.rule import Estimate, Rule
+from softfx.rules.spread import Spread
 
 __all__ = ["Decision", "SiteKey", "Softness"]
 
-# A number, a 0-dim tensor, or a Parameter that is learned.
+# A number, a 0-dim tensor, a Parameter that is learned, or a number for each threshold.
 Softness = float | Tensor
 
 
@@ -47,6 +49,8 @@ class Decision:
     resolved: the policy's answer for it.
     action: the policy's action, or "blocked" where that cannot be done.
     reason: why it is kept or blocked, or what else a reader should know.
+    relative: the softness in spreads of what is decided about; None where it is a number of its own.
+    spread: that spread, once it is measured.
     """
 
     id: int
@@ -56,6 +60,8 @@ class Decision:
     action: SiteAction
     softness: Softness
     reason: str = ""
+    relative: float | None = None
+    spread: Spread | None = None
 
     @property
     def key(self) -> SiteKey:
@@ -99,4 +105,40 @@ class Decision:
 
     def with_softness(self, softness: Softness) -> Decision:
         """The same decision with another softness."""
-        return replace(self, softness=softness)
+        return replace(self, softness=softness, relative=None)
+
+    def with_relative(self, relative: float) -> Decision:
+        """The same decision with a softness of so many spreads; of its own number where its operation has none."""
+        unit = self.rule.unit
+        if unit is None:
+            return self.with_softness(relative)
+        decision = replace(self, relative=relative)
+        spread = self.spread or unit.fixed
+        return decision if spread is None else decision.measured(spread)
+
+    def measured(self, spread: Spread) -> Decision:
+        """The same decision where its spread is known."""
+        softness = self.softness if self.relative is None else spread.times(self.relative)
+        return replace(self, softness=softness, spread=spread)
+
+    @property
+    def is_measured(self) -> bool:
+        """True if its softness is relative to something that is measured."""
+        return self.relative is not None and self.rule.unit is not None and self.rule.unit.measure is not None
+
+    @property
+    def pending(self) -> bool:
+        """True if its softness is relative to a spread that has not been measured."""
+        return self.acts and self.relative is not None and self.spread is None
+
+    @property
+    def unit(self) -> str:
+        """What its softness is made of, such as "0.2 x spread 412 of the margins at t.py:7"; "" for a number alone."""
+        if self.relative is None or self.rule.unit is None:
+            return ""
+        where = f"{os.path.basename(self.location.file)}:{self.location.line}"
+        if self.rule.unit.measure is None:
+            return f"{self.relative:g} of {self.rule.unit.of}"
+        if self.spread is None:
+            return f"{self.relative:g} x the spread of {self.rule.unit.of} at {where}, measured at the next call"
+        return f"{self.relative:g} x {self.spread} at {where}"

@@ -7,10 +7,11 @@ first met while a softened model runs is decided in the same way and joins the r
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from softfx.decisions.policy import Policy
+from softfx.decisions.policy.schema import RELATIVE
 from softfx.decisions.site import Decision, SiteKey
 from softfx.locations import Location
 from softfx.rules.comparison import as_written
@@ -95,7 +96,10 @@ class Sites:
             line=location.line,
         )
         softness = resolved.options.get("softness", DEFAULT_SOFTNESS)
-        decision = Decision(len(self._decisions), rule, location, resolved, resolved.action, softness)
+        number = DEFAULT_SOFTNESS if isinstance(softness, Mapping) else softness
+        decision = Decision(len(self._decisions), rule, location, resolved, resolved.action, number)
+        if isinstance(softness, Mapping):
+            decision = decision.with_relative(softness[RELATIVE])
         if decision.action == "keep":
             return decision.kept("the policy keeps it")
         if rule.relax is None and rule.propagate is None:
@@ -114,6 +118,11 @@ class Sites:
     def acts(self) -> bool:
         """True if any site is acted on."""
         return any(decision.acts for decision in self)
+
+    @property
+    def measures(self) -> bool:
+        """True if the softness of any site that acts is relative to a spread of the data."""
+        return any(decision.acts and decision.is_measured for decision in self)
 
     @property
     def gives_distributions(self) -> bool:

@@ -14,6 +14,7 @@ import torch
 
 from softfx import ops
 from softfx.decisions.site import Decision
+from softfx.interpreter import measuring
 from softfx.interpreter.binding import attach_leaves, bind_kept_value, bind_leaves, operand, settled_leaves
 from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext, counts_softly, is_integral, options_of
@@ -47,6 +48,8 @@ def soft_call(state: RunState, call: Call, decision: Decision | None, rows: RowR
 
     rows: what becomes of rows that a soft mask selects, in the place of the operation's own rule.
     """
+    if decision is not None and decision.relative is not None:
+        decision = measuring.for_call(state, call, decision)
     context = _context(state, call, decision)
     make = _written if call.written is not None else _computed
     try:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from softfx.decisions.evidence import Evidence
+from softfx.decisions.measures import Measures
 from softfx.decisions.sites import Sites
 from softfx.interpreter.backends import Backend
 from softfx.interpreter.observer import Observer
@@ -52,6 +53,7 @@ class RunState:
     writes: how many calls have written in place so far; tensors that are planned on count none of their own.
     foreign: the storages of tensors that the call has not made itself, as planning meets them.
     observer: sees calls as they are made.
+    measures: the spreads of what sites decide about, while these are measured.
     met: the sites that a planning run met.
     """
 
@@ -69,6 +71,7 @@ class RunState:
     writes: int = 0
     foreign: Foreign = field(default_factory=Foreign)
     observer: Observer | None = None
+    measures: Measures | None = None
     met: set[int] = field(default_factory=set)
 
     def forget(self, tensor: Tensor) -> None:

@@ -19,6 +19,7 @@ from softfx.capture.later import exhausted
 from softfx.capture.preserve import Preserved, copied
 from softfx.capture.unreached import sources_of, unreached_sources
 from softfx.decisions.evidence import Evidence
+from softfx.decisions.measures import Measures
 from softfx.decisions.sites import Sites
 from softfx.interpreter.backends import Direct
 from softfx.interpreter.fast_path import FastPathCache
@@ -52,14 +53,24 @@ class Eager:
     cache: FastPathCache = field(default_factory=FastPathCache, repr=False, compare=False)
 
     @torch_private.uncompiled
-    def __call__(self, root: object, function: Function, args: Args, kwargs: Kwargs, owner: object = None) -> Result:
+    def __call__(
+        self,
+        root: object,
+        function: Function,
+        args: Args,
+        kwargs: Kwargs,
+        owner: object = None,
+        measures: Measures | None = None,
+    ) -> Result:
         """`function(*args, **kwargs)`, softened.
 
         root: the module whose paths the sites name.
         owner: the softened thing whose run it is: what is called of it inside is a part of the run.
+        measures: where the spreads that softness is relative to are noted, if they are measured.
         """
         environment = Environment(self.cache.store)
         state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False, environment=environment)
+        state.measures = measures
         return self._session(state, root, owner, fast=self.fast).call(function, args, kwargs)
 
     def planned(
@@ -74,12 +85,18 @@ class Eager:
 
         touched: tensors and generators outside of the module that the call changes.
         """
+        self._tried(RunState(self.sites, self.evidence, Direct(), planning=True), target, args, kwargs, touched)
+
+    def measure(self, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> None:
+        """Measure the spreads that softness is relative to, by a call that leaves no trace. Arguments as of `trial`."""
+        self._tried(RunState(self.sites, self.evidence, Direct(), measures=Measures()), target, args, kwargs, touched)
+
+    def _tried(self, state: RunState, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> None:
         with Preserved(target) as preserved, torch.enable_grad():
             for value in touched:
                 preserved.save(value)
             leaves, structure = torch_private.flatten((args, kwargs))
             own_args, own_kwargs = torch_private.unflatten(copied(leaves), structure)
-            state = RunState(self.sites, self.evidence, Direct(), planning=True)
             exhausted(self._session(state, target).call(function_of(target), own_args, own_kwargs))
 
     def unreached(self, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> list[str]:

@@ -128,7 +128,7 @@ class _GraphWriter:
     def softness(self, decision: Decision) -> Result:
         if decision.id not in self.softness_nodes:
             with self.fake:
-                value = torch.empty(())
+                value = torch.empty(decision.softness.shape if isinstance(decision.softness, Tensor) else ())
             node = self.builder.placeholder(f"softness_{decision.id}", value)
             self.softness_nodes[decision.id] = (value, node)
         return self.softness_nodes[decision.id][0]

@@ -11,8 +11,11 @@ from typing import Any
 import torch
 
 from softfx import torch_private
+from softfx.capture.later import exhausted
+from softfx.capture.preserve import Preserved, copied
 from softfx.capture.program import Seen
 from softfx.decisions.evidence import Evidence
+from softfx.decisions.measures import Measures
 from softfx.decisions.sites import Sites
 from softfx.errors import PolicyError
 from softfx.interpreter.host import beside, host
@@ -37,6 +40,7 @@ class Softened:
     entry: the name of the method that was captured: "forward", or "__call__" where a call runs more than that.
     graph: runs that method where it holds the call, under a compiler; plain calls only where `replays`.
     replays: executor="graph" was asked for.
+    measures: the spreads that softness is relative to, while a call measures them.
     planned: the names of the methods that were planned.
     """
 
@@ -51,6 +55,7 @@ class Softened:
     name: str
     planned: set[str] = field(default_factory=set)
     replays: bool = False
+    measures: Measures | None = None
     rules_seen: int = field(default_factory=lambda: INDEX.changes)
 
     @property
@@ -80,12 +85,25 @@ class Softened:
             return function(*args, **kwargs)
         if not torch.is_grad_enabled() and self.sites.exact:
             return function(*args, **kwargs)
+        if self.measures is not None and name in self.planned:
+            return self.eager(root, function, args, kwargs, owner, self.measures)
         wanted = self.replays or torch.compiler.is_compiling()
         if wanted and self.graph is not None and name == self.entry and self.graph.holds(root, args, kwargs):
             return self.graph(root, args, kwargs)
         if name not in self.planned:
             return self._first(owner, root, name, function, args, kwargs)
         return self.eager(root, function, args, kwargs, owner)
+
+    def measure(self, soft: Any, args: Args, kwargs: Kwargs) -> None:
+        """Measure the spreads that softness is relative to, by a call of what was softened that leaves no trace."""
+        leaves, structure = torch_private.flatten((args, kwargs))
+        own_args, own_kwargs = torch_private.unflatten(copied(leaves), structure)
+        self.measures = Measures()
+        try:
+            with Preserved(soft), torch.enable_grad():
+                exhausted(soft(*own_args, **own_kwargs))
+        finally:
+            self.measures = None
 
     @torch_private.uncompiled
     def _first(self, owner: object, root: object, name: str, function: Function, args: Args, kwargs: Kwargs) -> Result:

@@ -58,15 +58,18 @@ def _site(record: Decision, evidence: Evidence) -> Site:
         reason=_reason(record),
         consumers=[Consumer(*use) for use in evidence.of(record.id).uses],
         estimator=record.resolved.estimator if record.action == "straight_through" else None,
+        unit=record.unit if record.acts else "",
+        standardize=options.get("standardize") if "standardize" in takes else None,
+        scope=record.resolved.scope if record.acts and record.resolved.scope != "region" else None,
     )
 
 
 def _reason(record: Decision) -> str:
-    """The reason, and the function on the line where the operation is one of its steps."""
+    """The reason, what the softness is made of, and the function on the line where the operation is a step of it."""
     within = record.location.within
-    if not within or within in (record.rule.name, *record.rule.aliases):
-        return record.reason
-    return f"a step of {within}" + (f"; {record.reason}" if record.reason else "")
+    step = within and within not in (record.rule.name, *record.rule.aliases)
+    unit = record.unit if record.acts and "softness" in record.rule.options else ""
+    return "; ".join(filter(None, (f"a step of {within}" if step else "", record.reason, unit)))
 
 
 def _method(options: Mapping[str, object], takes: tuple[str, ...]) -> str | None:
@@ -74,4 +77,4 @@ def _method(options: Mapping[str, object], takes: tuple[str, ...]) -> str | None
 
 
 def _number(softness: Tensor | float) -> float:
-    return float(softness.detach()) if isinstance(softness, Tensor) and softness.numel() == 1 else float(softness)
+    return float(softness.detach().float().mean()) if isinstance(softness, Tensor) else float(softness)

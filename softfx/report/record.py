@@ -49,6 +49,9 @@ class Site:
     reason: str = ""
     consumers: list[Consumer] = field(default_factory=list)
     estimator: str | None = None  # the source of the derivative where that is not the soft form
+    unit: str = ""  # what the softness is made of, where it is relative to the data
+    standardize: bool | None = None  # where the policy or softness = "auto" says
+    scope: str | None = None  # where that is not "region"
 
 
 @dataclass

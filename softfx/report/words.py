@@ -71,10 +71,10 @@ def by_file(sites: Iterable[Site]) -> dict[str, list[Group]]:
             site.action,
             site.mode,
             site.method,
-            site.softness,
+            None if site.unit else site.softness,
             site.estimator,
             site.decided_by,
-            site.reason,
+            site.reason.removesuffix(site.unit),
             consumers,
         )
         found.setdefault(site.file, {}).setdefault((site.line, site.op, decision), []).append(site)
@@ -100,11 +100,18 @@ def details(group: Group) -> list[str]:
         lines.append(f"in {listed(group.modules, 4)}")
     decided = f"decided by {site.decided_by}" if site.decided_by else ""
     lines += [line for line in ("; ".join(filter(None, (settings(site), decided))),) if line]
-    if site.reason:
-        lines.append(f"why: {site.reason.strip()}")
+    reasons = dict.fromkeys(site.reason.strip() for site in group.sites if site.reason)
+    lines += [f"why: {reason}" for reason in listed_few(reasons)]
     for op, file, line_number in dict.fromkeys((c.op, c.file, c.line) for c in site.consumers if c.takes == "hard"):
         lines.append(f"cut: {op} at {shown_place(file, line_number)} takes only the hard value")
     return lines
+
+
+def listed_few(lines: Iterable[str], most: int = 4) -> list[str]:
+    """The first few of these lines, and how many more there are."""
+    found = list(lines)
+    more = [f"and {len(found) - most + 1} more like these"] if len(found) > most else []
+    return [*found[: most - len(more)], *more]
 
 
 def capture_lines(report: ReportData) -> list[str]:

@@ -33,6 +33,7 @@ from softfx.rules.readings import (
 )
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Rule
+from softfx.rules.units import STEP
 from softfx.runtime import distributions, divisions, guards
 from softfx.values import Soft, SoftBool, SoftChoice, SoftCount, SoftIndex
 
@@ -307,6 +308,7 @@ def _stepping(
         soft=soft,
         relax=relax,
         propagate=_stepped(exact, relax),
+        unit=STEP,
     )
 
 

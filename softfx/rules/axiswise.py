@@ -32,6 +32,7 @@ from softfx.rules.ordered_soft_values import (
 )
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Estimate, Family, Rule
+from softfx.rules.units import CHOICE, ORDER, SELECTION, Unit
 from softfx.runtime import choices, distributions, draws, places
 from softfx.values import Soft, SoftIndex
 
@@ -223,6 +224,7 @@ def _values(
     propagating: Propagation = without_tied_places,
     drop_in: bool = False,
     estimators: Mapping[str, Estimate] | None = None,
+    unit: Unit = ORDER,
 ) -> Rule:
     """A rule of an operation that returns elements, and perhaps their places."""
     return Rule(
@@ -239,6 +241,7 @@ def _values(
         options=VALUES_OPTIONS,
         drop_in=drop_in,
         estimators=estimators or {},
+        unit=unit,
     )
 
 
@@ -251,6 +254,7 @@ def _indices(
     *,
     soft: str = "",
     estimators: Mapping[str, Estimate] | None = None,
+    unit: Unit = ORDER,
 ) -> Rule:
     """A rule of an operation for whose places softness matters."""
     return Rule(
@@ -266,6 +270,7 @@ def _indices(
         propagate=propagating(relax),
         options=_OPTIONS,
         estimators=estimators or {},
+        unit=unit,
     )
 
 
@@ -282,19 +287,19 @@ def _of_reals(func: Function, args: Args, kwargs: Kwargs) -> bool:
 
 RULES = (
     _indices("SX201", ops.argmax, _arg(softtorch.argmax), f"softsort: {LARGEST}", first_of_bools(largest=True),
-             estimators=_gumbel(ops.argmax) | {"reinmax": reinmax}),
+             estimators=_gumbel(ops.argmax) | {"reinmax": reinmax}, unit=CHOICE),
     _indices("SX202", ops.argmin, _arg(softtorch.argmin), f"softsort: {SMALLEST}", first_of_bools(largest=False),
-             estimators=_gumbel(ops.argmin) | {"reinmax": reinmax}),
+             estimators=_gumbel(ops.argmin) | {"reinmax": reinmax}, unit=CHOICE),
     _values("SX203", ops.max, _extreme(softtorch.max, softtorch.maximum),
             f"softsort: sum_j p_j x_j, {LARGEST}; of two tensors: maximum(x, y), maximum soft",
-            propagating=pairwise_exactly(torch.maximum)),
+            propagating=pairwise_exactly(torch.maximum), unit=CHOICE),
     _values("SX204", ops.min, _extreme(softtorch.min, softtorch.minimum),
             f"softsort: sum_j p_j x_j, {SMALLEST}; of two tensors: minimum(x, y), minimum soft",
-            propagating=pairwise_exactly(torch.minimum)),
+            propagating=pairwise_exactly(torch.minimum), unit=CHOICE),
     _values("SX205", ops.sort, _sort, f"neuralsort: values sum_j P_ij x_j, indices P_ij, {_RISING}",
             propagating=sorting, estimators=_gumbel(ops.sort)),
     _values("SX206", ops.topk, _topk, f"neuralsort: values sum_j P_ij x_j, indices P_ij, i up to k, {_FALLING}",
-            estimators=_gumbel(ops.topk)),
+            estimators=_gumbel(ops.topk), unit=SELECTION),
     _indices("SX207", ops.argsort, _argsort, f"neuralsort: {_RISING}", refusing_ties,
              estimators=_gumbel(ops.argsort)),
     _values("SX208", ops.median, _median,
@@ -304,9 +309,11 @@ RULES = (
             f"neuralsort: (1 - w) v_m + w v_(m+1), m + w = 1 + q (n - 1), v_i = sum_j P_ij x_j, {_RISING}",
             drop_in=True),
     _values("SX211", ops.cummax, _cumulative(softtorch.cummax),
-            f"softsort: values sum_j P_ij x_j, indices P_ij, P_ij = softmax_(j <= i)(u_j / s), {STANDARDIZED}"),
+            f"softsort: values sum_j P_ij x_j, indices P_ij, P_ij = softmax_(j <= i)(u_j / s), {STANDARDIZED}",
+            unit=CHOICE),
     _values("SX212", ops.cummin, _cumulative(softtorch.cummin),
-            f"softsort: values sum_j P_ij x_j, indices P_ij, P_ij = softmax_(j <= i)(-u_j / s), {STANDARDIZED}"),
+            f"softsort: values sum_j P_ij x_j, indices P_ij, P_ij = softmax_(j <= i)(-u_j / s), {STANDARDIZED}",
+            unit=CHOICE),
     _values("SX213", ops.msort, _msort, f"neuralsort: sum_j P_ij x_j, {_RISING}", soft="softtorch.sort", drop_in=True),
     replace(_indices("SX214", ops.unique, _unique,
                      "neuralsort: values x_j as they are, inverse sum_i i P_ij / sum_i P_ij - 1, x the distinct "
@@ -314,8 +321,8 @@ RULES = (
             is_site=_of_reals),
     _values("SX221", ops.amax, _amax(softtorch.max),
             f"softsort, along each dim, the last first: sum_j p_j x_j, {LARGEST}",
-            soft="softtorch.max", family="kink", drop_in=True),
+            soft="softtorch.max", family="kink", drop_in=True, unit=CHOICE),
     _values("SX222", ops.amin, _amax(softtorch.min),
             f"softsort, along each dim, the last first: sum_j p_j x_j, {SMALLEST}",
-            soft="softtorch.min", family="kink", drop_in=True),
+            soft="softtorch.min", family="kink", drop_in=True, unit=CHOICE),
 )  # fmt: skip

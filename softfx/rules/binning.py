@@ -18,6 +18,7 @@ from softfx.rules.context import RuleContext, RuleFunction, Shadow, TensorOrSoft
 from softfx.rules.readings import as_number, checked_as, through_real
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Rule
+from softfx.rules.units import ENTRIES
 from softfx.runtime import places
 from softfx.values import Soft, SoftCount, SoftIndex
 
@@ -104,6 +105,7 @@ def _rule(code: str, operation: Operation, relax: RuleFunction, propagate: RuleF
         soft=f"softtorch.{operation.name}",
         relax=relax,
         propagate=propagate,
+        unit=ENTRIES,
     )
 
 

@@ -14,6 +14,7 @@ from softfx.ops.calls import Args, Function, Kwargs
 from softfx.rules.context import RuleContext, Shadow, TensorOrSoft
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Rule
+from softfx.rules.units import CAST
 from softfx.values import Soft, SoftBool, SoftReal
 
 __all__ = ["RULES"]
@@ -80,5 +81,6 @@ RULES = (
         propagate=_propagate,
         moves=True,
         is_site=_discretizes,
+        unit=CAST,
     ),
 )

@@ -23,6 +23,7 @@ from softfx.rules.estimators import difference, drawn, identity
 from softfx.rules.readings import as_real
 from softfx.rules.refusals import ARRIVES_HARD, CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Estimate, Rule
+from softfx.rules.units import MARGINS, OPERAND
 from softfx.runtime import counts, distributions, draws
 from softfx.values import Soft, SoftBool, SoftChoice, SoftCount, SoftIndex
 
@@ -126,6 +127,7 @@ def _comparison(
         propagate=_resolved(compare, function),
         options=("softness", "mode", "epsilon"),
         is_site=_of_numbers,
+        unit=MARGINS,
         estimators=estimators,
     )
 
@@ -186,6 +188,7 @@ RULES = (
         formula="2 sigma((atol + rtol |y| + epsilon - |x - y|) / s), at most 1, |.| soft",
         soft="softtorch.isclose",
         relax=_isclose,
+        unit=MARGINS,
         options=("softness", "mode", "epsilon"),
     ),
     Rule(
@@ -198,6 +201,7 @@ RULES = (
         formula="lt(x, 0), lt soft",
         soft="softtorch.less",
         relax=_signbit,
+        unit=OPERAND,
         is_site=_of_numbers,
     ),
     Rule(

@@ -16,6 +16,7 @@ from softfx.rules.context import RuleContext, Shadow
 from softfx.rules.readings import through_real
 from softfx.rules.refusals import CannotSoften, refuse_discrete
 from softfx.rules.rule import Rule
+from softfx.rules.units import CHOICE, MARGINS, OPERAND
 
 __all__ = ["RULES"]
 
@@ -59,13 +60,15 @@ _EXTREMES = (softtorch.min, softtorch.max)
 RULES = (
     Rule("SX151", ops.l1_loss, "kink", _CORNER, _KEEP, "", soft="softtorch.abs",
          formula="|x - y|, |.| soft, of each element before the reduction",
-         relax=_l1_loss, propagate=through_real(_l1_loss), drop_in=True),
+         relax=_l1_loss, propagate=through_real(_l1_loss), drop_in=True, unit=MARGINS),
     Rule("SX152", ops.rrelu, "kink", _CORNER, _KEEP, "",
          formula="a x + (1 - a) relu(x), a the mean slope, relu soft", soft="softtorch.leaky_relu",
-         relax=_rrelu, propagate=through_real(_rrelu), options=("softness", "mode", "gated"), drop_in=True),
+         relax=_rrelu, propagate=through_real(_rrelu), options=("softness", "mode", "gated"), drop_in=True,
+         unit=OPERAND),
     Rule("SX223", ops.aminmax, "kink", _CORNER, _KEEP, "",
          formula=f"max: sum_j p_j x_j, {LARGEST}; min: sum_j p_j x_j, {SMALLEST}",
-         soft="softtorch.max", relax=_aminmax, propagate=through_real(_aminmax), options=VALUES_OPTIONS),
+         soft="softtorch.max", relax=_aminmax, propagate=through_real(_aminmax), options=VALUES_OPTIONS,
+         unit=CHOICE),
     Rule("SX224", ops.nanquantile, "discrete",
          "Which elements are chosen carries no gradient: others never learn that they nearly were.",
          "Keep it in metrics. On rows that hold no NaN, quantile has a soft form.", "", options=()),

@@ -22,6 +22,7 @@ from softfx.rules.multiples import pointed
 from softfx.rules.readings import checked_as, counted, on_points, through_real
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Family, Rule
+from softfx.rules.units import MARGINS, OPERAND, OTHER, STEP, Unit
 from softfx.runtime import distributions, guards
 from softfx.values import Soft, SoftSum
 
@@ -214,6 +215,7 @@ def _elementwise(
     source: str = "SoftTorch 0.1.1 documentation",
     options: tuple[str, ...] = ("softness", "mode"),
     soft: str | None = None,
+    unit: Unit = OPERAND,
 ) -> Rule:
     return Rule(
         code,
@@ -228,6 +230,7 @@ def _elementwise(
         propagate=propagating(relax),
         options=options,
         drop_in=True,
+        unit=unit,
         estimators={"identity": identity(first)} if family == "discrete" else {},
     )
 
@@ -242,11 +245,12 @@ def _jump(
     source: str = "SoftTorch 0.1.1 documentation",
     options: tuple[str, ...] = ("softness", "mode"),
     soft: str | None = None,
+    unit: Unit = OPERAND,
 ) -> Rule:
     """A rule of an operation that is constant between its jumps."""
     return _elementwise(
         code, operation, "discrete", relax, formula, _FLAT, _KEEP_COUNTS,
-        propagating=propagating, source=source, options=options, soft=soft,
+        propagating=propagating, source=source, options=options, soft=soft, unit=unit,
     )  # fmt: skip
 
 
@@ -260,6 +264,7 @@ def _kink(
     propagating: _Propagation = through_real,
     options: tuple[str, ...] = ("softness", "mode"),
     soft: str | None = None,
+    unit: Unit = OPERAND,
 ) -> Rule:
     """A rule of an operation with corners."""
     return _elementwise(
@@ -273,24 +278,25 @@ def _kink(
         propagating=propagating,
         options=options,
         soft=soft,
+        unit=unit,
     )
 
 
 RULES = (
     _jump("SX101", ops.round, _round,
           "sum_k k (sigma((x - k + 1/2) / s) - sigma((x - k - 1/2) / s)), over the integers k around x",
-          propagating=_unchanged, source="arXiv 2504.19026", options=_STAIRS),
+          propagating=_unchanged, source="arXiv 2504.19026", options=_STAIRS, unit=STEP),
     _jump("SX102", ops.floor, _rounding(softtorch.floor), "round(x - 1/2), round soft",
-          propagating=_unchanged, options=_STAIRS),
+          propagating=_unchanged, options=_STAIRS, unit=STEP),
     _jump("SX103", ops.ceil, _rounding(softtorch.ceil), "round(x + 1/2), round soft",
-          propagating=_unchanged, options=_STAIRS),
+          propagating=_unchanged, options=_STAIRS, unit=STEP),
     _jump("SX104", ops.trunc, _rounding(softtorch.trunc), "floor(x) + sigma(-x / s), floor soft",
-          propagating=_unchanged, options=_STAIRS),
+          propagating=_unchanged, options=_STAIRS, unit=STEP),
     _jump("SX105", ops.sign, _rounding(softtorch.sign), "2 sigma(x / s) - 1", propagating=_exactly(torch.sign)),
     _jump("SX106", ops.heaviside, _heaviside, "sigma(x / s)"),
-    _jump("SX108", ops.copysign, _copysign, "|x| (2 sigma(y / s) - 1)", soft="softtorch.sign"),
+    _jump("SX108", ops.copysign, _copysign, "|x| (2 sigma(y / s) - 1)", soft="softtorch.sign", unit=OTHER),
     _kink("SX107", ops.frac, _unary(softtorch.frac), "x - trunc(x), trunc soft",
-          why="Right between its jumps, blind to them.", options=_STAIRS),
+          why="Right between its jumps, blind to them.", options=_STAIRS, unit=STEP),
     _kink("SX121", ops.abs, _unary(softtorch.abs), "x (2 sigma(x / s) - 1)", propagating=_exactly(torch.abs)),
     _kink("SX122", ops.relu, _relu, "s times the integral of sigma up to x / s; mode smooth: s log(1 + e^(x / s))",
           propagating=_exactly(torch.relu), options=(*_GATED, "gaussian")),
@@ -313,7 +319,7 @@ RULES = (
           why=_HOLE),
     _kink("SX136", ops.prelu, _prelu, "relu(x) - w relu(-x), w the weight, relu soft", why="Its slope jumps at 0."),
     _kink("SX132", ops.minimum, _binary(softtorch.minimum), "y - relu(y - x), relu soft",
-          propagating=_exactly_of_two(torch.minimum)),
+          propagating=_exactly_of_two(torch.minimum), unit=MARGINS),
     _kink("SX133", ops.maximum, _binary(softtorch.maximum), "y + relu(x - y), relu soft",
-          propagating=_exactly_of_two(torch.maximum)),
+          propagating=_exactly_of_two(torch.maximum), unit=MARGINS),
 )  # fmt: skip

@@ -20,6 +20,7 @@ from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow, Ten
 from softfx.rules.readings import as_probability, on_points, softs_in
 from softfx.rules.refusals import ARRIVES_HARD, CannotSoften, is_discrete
 from softfx.rules.rule import Rule
+from softfx.rules.units import OPERAND
 from softfx.values import Soft, SoftBool, SoftCount
 
 __all__ = ["RULES"]
@@ -147,6 +148,7 @@ def _logic(code: str, operation: Operation, propagate: RuleFunction, relax: Rule
         formula=formula,
         soft=f"softtorch.{operation.name}",
         relax=relax,
+        unit=OPERAND,
         propagate=propagate,
         is_site=_has_reals,
     )

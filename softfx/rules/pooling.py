@@ -18,6 +18,7 @@ from softfx.rules.context import RuleContext, RuleFunction, Shadow, TensorOrSoft
 from softfx.rules.readings import as_real, through_real
 from softfx.rules.refusals import refuse_discrete
 from softfx.rules.rule import Rule
+from softfx.rules.units import CHOICE_AMONG_ALL, EXTREMES
 from softfx.rules.writing import reduced
 from softfx.values import Soft
 
@@ -90,6 +91,7 @@ def _pooling(code: str, operation: Operation, relax: RuleFunction) -> Rule:
         propagate=through_real(relax),
         options=("softness", "mode", "method", "standardize"),
         drop_in=True,
+        unit=CHOICE_AMONG_ALL,
     )
 
 
@@ -106,6 +108,7 @@ _SCATTER = Rule(
     relax=_scatter,
     propagate=_scattered,
     drop_in=True,
+    unit=EXTREMES,
 )
 
 RULES = (

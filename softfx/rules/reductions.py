@@ -21,6 +21,7 @@ from softfx.rules.multiples import summed
 from softfx.rules.readings import as_real, counted
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Rule
+from softfx.rules.units import STEP
 from softfx.values import Soft, SoftCount
 
 __all__ = ["RULES"]
@@ -120,6 +121,7 @@ RULES = (
         formula="trunc(x), of each element before the reduction, trunc soft",
         soft="softtorch.trunc",
         relax=_as_integers,
+        unit=STEP,
         propagate=_of_integers,
     ),
     _following("SX625", ops.count_nonzero, _count_nonzero),

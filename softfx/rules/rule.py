@@ -15,6 +15,7 @@ from typing import Literal
 from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.operation import Effect, Operation
 from softfx.rules.context import RuleFunction
+from softfx.rules.units import Unit
 
 __all__ = ["Barrier", "Estimate", "Family", "Rule"]
 
@@ -59,6 +60,7 @@ class Rule:
     becomes(args, kwargs): the operation that a call with these arguments is instead: x / y rounded down is a floor
         division.
     stands_for: further operations that a policy means by this name: what an operation that is never a site becomes.
+    unit: what its softness is measured by, for a softness relative to the data; None where that has no meaning.
     note: the meaning of the rule, where policies treat it otherwise than its family.
     """
 
@@ -81,6 +83,7 @@ class Rule:
     estimators: Mapping[str, Estimate] = field(default_factory=dict)
     becomes: Callable[[Args, Kwargs], Operation | None] | None = None
     stands_for: tuple[Operation, ...] = ()
+    unit: Unit | None = None
     note: str = ""
 
     def __post_init__(self) -> None:

@@ -7,23 +7,29 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from softfx.decisions.policy.schema import OPTIONS
+from softfx.decisions.policy.schema import OPTIONS, RELATIVE
 from softfx.decisions.site import Decision
+from softfx.decisions.sites import DEFAULT_SOFTNESS
 from softfx.errors import PolicyError, brief, did_you_mean
 from softfx.pipeline.softened import softened
 
 __all__ = ["Softness", "set_softness"]
 
 Softness = float | Tensor
+# Or in units of the data: {"relative": 0.2}, or "auto".
+Setting = float | Tensor | str | Mapping[str, float]
 
 
-def set_softness(soft: object, softness: Softness | Mapping[str, Softness]) -> None:
+def set_softness(soft: object, softness: Setting | Mapping[str, Setting]) -> None:
     """Set the softness of every site, or of those that a pattern names.
 
     Args:
         soft: the module or function that `soften` returned.
         softness: a number, a 0-dim tensor or a Parameter; or a dict from patterns to these. A pattern is an
-            operation's name, a rule's code, "@family", or a glob on the module path; later ones override.
+            operation's name, a rule's code, "@family", or a glob on the module path; later ones override. In a dict
+            {"relative": 0.02} is a softness in units of the data, as the spreads were measured, and "auto" that of
+            the rule of thumb; where nothing was measured yet the next call is. Standardized rows have a unit of their
+            own.
 
     Raises:
         PolicyError: a softness that is none, or a pattern that no site matches.
@@ -40,7 +46,8 @@ def set_softness(soft: object, softness: Softness | Mapping[str, Softness]) -> N
         if not _is_softness(value):
             raise PolicyError(
                 f"set_softness: {brief(value)} for {pattern!r}. A softness is a number above 0, or a tensor without "
-                "axes. Give one; a number lies between 1e-18 and 1e18."
+                'axes; in units of the data {"relative": number} or "auto". Give one; a number lies between '
+                "1e-18 and 1e18."
             )
         matched = [decision for decision in state.sites if _matches(decision, pattern)]
         if not matched and pattern != "*":
@@ -50,7 +57,20 @@ def set_softness(soft: object, softness: Softness | Mapping[str, Softness]) -> N
                 "A pattern is an operation, a code, @family or a glob on the module path. See soft.report."
             )
         for decision in matched:
-            state.sites.replace(decision.with_softness(value))
+            state.sites.replace(_set(decision, value))
+
+
+def _set(decision: Decision, value: Setting) -> Decision:
+    """The decision with this softness; rows that are standardized have a unit of their own."""
+    unit = decision.rule.unit
+    standardizes = unit is not None and "standardize" in unit.auto
+    if standardizes and decision.resolved.options.get("standardize") is not False:
+        unit = None
+    if isinstance(value, str):
+        return decision.with_softness(DEFAULT_SOFTNESS) if unit is None else decision.with_relative(unit.relative)
+    if isinstance(value, Mapping):
+        return decision.with_softness(value[RELATIVE]) if unit is None else decision.with_relative(value[RELATIVE])
+    return decision.with_softness(value)
 
 
 def _is_softness(value: object) -> bool:

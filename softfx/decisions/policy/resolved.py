@@ -8,11 +8,12 @@ from typing import Any, cast
 
 from softfx.decisions.policy.entry import Entry
 from softfx.decisions.policy.methods import NETWORK, NETWORK_METHOD, misfit
-from softfx.decisions.policy.schema import SETTINGS, Action, OnBlocked, Settings
+from softfx.decisions.policy.schema import AUTO, RELATIVE, SETTINGS, Action, OnBlocked, Settings
 from softfx.errors import PolicyError, listed
 from softfx.locations import shown_place
 from softfx.rules.rule import Rule
 from softfx.rules.soft_operator import default_of
+from softfx.rules.units import Unit
 
 __all__ = ["Resolved", "SiteFacts", "resolve"]
 
@@ -102,6 +103,8 @@ def resolve(site: SiteFacts, entries: Iterable[Entry]) -> Resolved:
     fields = _Fields.of(site, entries)
     settings, named = fields.settings, fields.named_by != ""
     action = _action(site, fields)
+    if action != "keep":
+        _in_units(site, fields)
     options = _options(site, fields) if action != "keep" else {}
     relevant = ("action", *options) if named or site.family in settings["families"] else ("families",)
     return Resolved(
@@ -117,6 +120,35 @@ def resolve(site: SiteFacts, entries: Iterable[Entry]) -> Resolved:
         decided_by=fields.decided_by(relevant),
         named=named,
     )
+
+
+def _in_units(site: SiteFacts, fields: _Fields) -> None:
+    """Put in what a softness relative to the data, or "auto", stands for, where the policy does not say it itself."""
+    softness, unit = fields.values.get("softness"), site.rule.unit if site.rule is not None else None
+    if softness == AUTO:
+        del fields.values["softness"]
+        chosen = _rule_of_thumb(site.rule, unit, fields) if unit is not None else {}
+    elif isinstance(softness, Mapping) and unit is not None and "standardize" in unit.auto:
+        if fields.values.get("standardize"):
+            text = f"a softness relative to the rows needs rows as they are, and {site} has standardize = true."
+            raise PolicyError(f"{fields.set_by['softness']}: {text} Write standardize = false, or a number.")
+        chosen = {"standardize": False}
+    else:
+        return
+    for key, value in chosen.items():
+        if key not in fields.values:
+            fields.values[key] = value
+            fields.set_by[key] = fields.set_by["softness"]
+
+
+def _rule_of_thumb(rule: Rule | None, unit: Unit, fields: _Fields) -> dict[str, object]:
+    """What softness = "auto" chooses for an operation with this unit."""
+    if fields.values.get("standardize"):
+        return {}  # standardized rows have a unit of their own, in which the operator's default is
+    chosen = {"softness": {RELATIVE: unit.relative}, **unit.auto}
+    if misfit(rule, chosen.get("method"), fields.values.get("mode", "smooth")):
+        del chosen["method"]  # the operation's own method has more modes
+    return chosen if unit.scope is None else {**chosen, "scope": unit.scope}
 
 
 def _action(site: SiteFacts, fields: _Fields) -> Action:

@@ -17,7 +17,19 @@ from softfx.rules.rule import Family
 from softtorch.methods.sorting_network import NETWORKS, SWAPS
 from softtorch.modes import MODES
 
-__all__ = ["FAMILIES", "OPTIONS", "SELECTORS", "SETTINGS", "Action", "Legal", "Settings", "legal_option", "wrong"]
+__all__ = [
+    "AUTO",
+    "FAMILIES",
+    "OPTIONS",
+    "RELATIVE",
+    "SELECTORS",
+    "SETTINGS",
+    "Action",
+    "Legal",
+    "Settings",
+    "legal_option",
+    "wrong",
+]
 
 Action = Literal["soft", "straight_through", "guard", "keep"]
 OnBlocked = Literal["keep", "error"]
@@ -70,7 +82,20 @@ def _is_list_of_text(value: object) -> bool:
 _BOOL = Legal(lambda value: isinstance(value, bool), "true or false")
 # Within these a number of ordinary size divided by a softness, and the square of that, is finite in float32.
 _LEAST, _MOST = 1e-18, 1e18
-_SOFTNESS = Legal(lambda value: _between(_LEAST, _MOST, value), f"a number above 0, from {_LEAST:g} to {_MOST:g}")
+AUTO = "auto"
+RELATIVE = "relative"
+
+
+def _is_softness(value: object) -> bool:
+    number = value[RELATIVE] if isinstance(value, Mapping) and set(value) == {RELATIVE} else value
+    return value == AUTO or _between(_LEAST, _MOST, number)
+
+
+_SOFTNESS = Legal(
+    _is_softness,
+    f"a number above 0, from {_LEAST:g} to {_MOST:g}",
+    (AUTO,),
+)
 _NUMBER = Legal(lambda value: _between(0, _MOST, value), f"a number, 0 or more, up to {_MOST:g}")
 # A staircase computes two curves for each integer: beyond softness 10 a hundred of them reach everything that counts,
 # and the memory is 200 times the input's.
@@ -133,6 +158,8 @@ def wrong(key: str, value: object, legal: Legal) -> str | None:
     hint = did_you_mean(strange[0], legal.names) if strange else ""
     if not hint and key == "mode" and value == "hard":
         hint = ' To leave an operation hard write action = "keep".'
+    if key == "softness" and not hint:
+        hint = f' In units of the data it is {{ {RELATIVE} = 0.2 }} or "{AUTO}".'
     return f"{key} = {_toml_like(value)} is not legal. Use {legal.described}.{hint}"
 
 

@@ -27,7 +27,7 @@ def test_the_dictionary_has_the_documented_keys_in_order() -> None:
     assert list(data["capture"]) == ["frontend", "graphs", "breaks", "why"]
     assert list(data["capture"]["breaks"][0]) == ["reason", "file", "line"]
     keys = "id code op module file line source family action mode method softness region decided_by reason"
-    assert list(data["sites"][0]) == [*keys.split(), "consumers", "estimator"]
+    assert list(data["sites"][0]) == [*keys.split(), "consumers", "estimator", "unit", "standardize", "scope"]
     assert list(data["sites"][2]["consumers"][0]) == ["op", "file", "line", "takes"]
 
 

@@ -58,7 +58,8 @@ temperature = 3
         ),
         (
             {"rule": [{"op": "argmax", "softness": True}]},
-            "<dict> [[rule]] 1: softness = true is not legal. Use a number above 0, from 1e-18 to 1e+18.",
+            "<dict> [[rule]] 1: softness = true is not legal. Use a number above 0, from 1e-18 to 1e+18. "
+            'In units of the data it is { relative = 0.2 } or "auto".',
         ),
         (
             {"default": {"families": ["discret"]}},

@@ -1,0 +1,134 @@
+"""The units of softness: for each kind of operation, what its softness is measured by, and the rule of thumb in it.
+
+A comparison's softness is in spreads of its margins x - y, an ordering's in spreads of its rows, a rounding's in its
+step. `auto` holds what softness = "auto" chooses for all that a policy does not say itself. A rule names its unit
+(softfx.rules.rule.Rule.unit); to add a unit, add an instance here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softfx.rules import spread
+from softfx.rules.spread import Spread
+
+__all__ = [
+    "CAST",
+    "CHOICE",
+    "CHOICE_AMONG_ALL",
+    "ENTRIES",
+    "EXTREMES",
+    "MARGINS",
+    "OPERAND",
+    "ORDER",
+    "OTHER",
+    "SELECTION",
+    "STEP",
+    "Operands",
+    "Unit",
+]
+
+Operands = Mapping[str, Any]
+"""The arguments of a call by the names of the rule's parameters."""
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """What the softness of an operation is measured by.
+
+    of: its name.
+    measure: the spread of the operands of a call; None where there is nothing to measure. None for a fixed unit.
+    decides: the numbers that the decision is about, where they cannot be read.
+    relative: the softness that "auto" takes, in this unit.
+    auto: the further options that "auto" takes, where a policy gives none.
+    scope: the scope that "auto" takes, if not the policy's.
+    """
+
+    of: str
+    measure: Callable[[Operands], Spread | None] | None = None
+    decides: Callable[[Operands], Tensor | None] = lambda operands: None
+    relative: float = 0.2
+    auto: Mapping[str, object] = field(default_factory=dict)
+    scope: str | None = None
+
+    @property
+    def fixed(self) -> Spread | None:
+        """The unit itself where nothing has to be measured."""
+        return Spread(1.0, self.of) if self.measure is None else None
+
+
+def _input(operands: Operands) -> Tensor:
+    value = operands.get("input", operands.get("self"))
+    if isinstance(value, Tensor):
+        return value
+    return next(value for value in operands.values() if isinstance(value, Tensor))
+
+
+def _pair(operands: Operands) -> tuple[Tensor | float, Tensor | float]:
+    values = [value for value in operands.values() if isinstance(value, Tensor | int | float)]
+    return (values[0], values[1]) if len(values) > 1 else (values[0], 0.0)
+
+
+def _of_margins(operands: Operands) -> Spread | None:
+    return spread.between(*_pair(operands), "the margins")
+
+
+def _difference(operands: Operands) -> Tensor:
+    x, y = _pair(operands)
+    return torch.as_tensor(x - y)
+
+
+def _of_operand(operands: Operands) -> Spread | None:
+    return spread.of_entries(_input(operands), "the operand")
+
+
+def _other(operands: Operands) -> Tensor:
+    other: Tensor = operands["other"]
+    return other
+
+
+def _of_other(operands: Operands) -> Spread | None:
+    return spread.of_entries(_other(operands), "the operand")
+
+
+def _of_entries(operands: Operands) -> Spread | None:
+    return spread.of_entries(_input(operands), "the entries", decided_at_zero=False)
+
+
+def _of_rows(operands: Operands) -> Spread | None:
+    dim, input = operands.get("dim"), _input(operands)
+    other = dim if isinstance(dim, Tensor) else operands.get("other")
+    if isinstance(other, Tensor):
+        return spread.between(input, other, "the margins")
+    return spread.of_rows(input, dim if isinstance(dim, int) else None, "the entries")
+
+
+def _of_cast(operands: Operands) -> Spread | None:
+    """A cast to bools asks whether a number is 0; one to integers has the step of its integers."""
+    given = (operands["function"], *operands["args"], *operands["kwargs"].values())
+    to_bool = any(value is torch.bool or value is Tensor.bool for value in given)
+    return _of_operand(operands) if to_bool else Spread(1.0, "the step")
+
+
+def _ordering(method: str, scope: str | None = None) -> Unit:
+    return Unit("the rows", _of_rows, _input, auto={"method": method, "standardize": False}, scope=scope)
+
+
+_TAILED = {"mode": "tailed"}
+
+MARGINS = Unit("the margins", _of_margins, _difference, auto=_TAILED)
+OPERAND = Unit("the operand", _of_operand, _input, auto=_TAILED)
+OTHER = Unit("the operand", _of_other, _other, auto=_TAILED)
+ENTRIES = Unit("the entries", _of_entries, _input, auto=_TAILED)
+STEP = Unit("the step", relative=0.3, auto={"mode": "smooth"})
+CAST = replace(OPERAND, measure=_of_cast, relative=0.3, auto={"mode": "smooth"})
+ORDER = _ordering("lapsum")
+SELECTION = _ordering("lapsum", scope="model")
+CHOICE = _ordering("softsort")
+CHOICE_AMONG_ALL = replace(CHOICE, of="the entries", measure=_of_entries)
+EXTREMES = replace(CHOICE_AMONG_ALL, auto={})
