@@ -5,7 +5,7 @@
 """
 
 from softfx import callbacks, schedules
-from softfx.api import check, diff, soften, source
+from softfx.api import check, diff, report_of, soften, source
 from softfx.decisions.policy import Policy
 from softfx.errors import (
     BlockedError,
@@ -30,6 +30,9 @@ from softfx.training.schedules import (
     SoftnessSchedule,
 )
 from softfx.training.softness import set_softness
+from softtorch.version import installed_version as _installed_version
+
+__version__ = _installed_version() or "unknown"
 
 __all__ = [
     "BlockedError",
@@ -56,6 +59,7 @@ __all__ = [
     "register_rule",
     "registered_rule",
     "remeasure",
+    "report_of",
     "schedules",
     "set_softness",
     "soften",

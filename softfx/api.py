@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 import torch
 
@@ -14,7 +14,7 @@ from softfx.capture.lazy import initialized, is_uninitialized
 from softfx.capture.program import Program
 from softfx.code import diff as diffing
 from softfx.decisions.evidence import Evidence
-from softfx.decisions.policy import Policy
+from softfx.decisions.policy import Policy, PolicyLike
 from softfx.decisions.sites import Sites
 from softfx.errors import CaptureError, PolicyError, SpecError, TargetError, UnseenError
 from softfx.locations import Place, caller, resolve
@@ -23,6 +23,7 @@ from softfx.pipeline.execute import Eager, Graph, signature
 from softfx.pipeline.plan import plan
 from softfx.pipeline.rewrite import Rewritten, rewrite
 from softfx.pipeline.serialize import graph_module
+from softfx.pipeline.soft_function import SoftFunction
 from softfx.pipeline.softened import Softened, softened
 from softfx.pipeline.subject import Subject, subject_of
 from softfx.pipeline.upstream import look_upstream
@@ -30,14 +31,44 @@ from softfx.pipeline.verify import Example, check_spec, difference
 from softfx.report import Report
 from softfx.report.build import make_report
 
-__all__ = ["check", "diff", "diffed", "soften", "source", "written"]
+__all__ = ["check", "diff", "diffed", "report_of", "soften", "source", "written"]
+
+Capture = Literal["auto", "eager", "dynamo", "fx"]
+Executor = Literal["auto", "graph", "eager"]
 
 _EXECUTORS = ("auto", "graph", "eager")
 
 
+M = TypeVar("M", bound=torch.nn.Module)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@overload
+def soften(  # type: ignore[overload-overlap]  # a Module is callable, too, and the first that fits is taken
+    target: M,
+    policy: PolicyLike = None,
+    *,
+    example_inputs: Sequence[Any] | None = None,
+    example_kwargs: Mapping[str, Any] | None = None,
+    capture: Capture = "auto",
+    executor: Executor = "auto",
+    allow_unused: bool = False,
+) -> M: ...
+@overload
+def soften(
+    target: Callable[P, R],
+    policy: PolicyLike = None,
+    *,
+    example_inputs: Sequence[Any] | None = None,
+    example_kwargs: Mapping[str, Any] | None = None,
+    capture: Capture = "auto",
+    executor: Executor = "auto",
+    allow_unused: bool = False,
+) -> SoftFunction[P, R]: ...
 def soften(
     target: Any,
-    policy: Any = None,
+    policy: PolicyLike = None,
     *,
     example_inputs: Sequence[Any] | None = None,
     example_kwargs: Mapping[str, Any] | None = None,
@@ -60,7 +91,8 @@ def soften(
         allow_unused: accept policy entries that match no site.
 
     Returns:
-        A Module for a Module, a function for a function; both with `.report`.
+        A Module of the same class for a Module, a function of the same signature for a function; both with `.report`,
+        which a type checker finds on a Module by `softfx.report_of`.
 
     Raises:
         PolicyError: a policy with mistakes; all of them at once.
@@ -171,6 +203,24 @@ def written(
     program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, caller())
     report = make_report(subject.name, program.seen, sites, evidence, "eager")
     return diffing.module_text(subject.name, diffing.drawn(program, sites, evidence), sites, program.seen), report
+
+
+def report_of(soft: Callable[..., Any]) -> Report:
+    """The report of what `soften` returned: its `.report`, for type checkers, which see a Module's own class.
+
+    Args:
+        soft: a softened Module or function.
+
+    Raises:
+        TypeError: it was not softened.
+
+    Source: the decisions about its sites at this moment, those met since `soften` included.
+
+    >>> soft = soften(torch.nn.ReLU(), example_inputs=(torch.ones(2),))
+    >>> report_of(soft).counts["keep"]
+    1
+    """
+    return softened(soft, "report_of").report
 
 
 def source(soft: Any) -> str:

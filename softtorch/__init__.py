@@ -30,6 +30,10 @@ from softtorch.straight_through.estimators import *  # noqa: F403
 from softtorch.straight_through.joining import *  # noqa: F403
 from softtorch.straight_through.operators_st import *  # noqa: F403
 from softtorch.straight_through.reinmax_and_rotation import *  # noqa: F403
+from softtorch.version import installed_version as _installed_version
+
+__version__ = _installed_version() or "unknown"
+del _installed_version
 
 # Last, so that what these modules call of each other is not wrapped.
 _guard(globals())

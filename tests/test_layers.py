@@ -10,7 +10,6 @@ from tests.test_architecture import MODULES, imported_modules
 
 # From low to high. A module belongs to the room with the longest name that its own begins with.
 SOFTFX_ROOMS = (
-    "softfx.version",
     "softfx.visible",
     "softfx.errors",
     "softfx.torch_private",
@@ -37,6 +36,7 @@ SOFTFX_ROOMS = (
     "softfx.__main__",
 )
 SOFTTORCH_ROOMS = (
+    "softtorch.version",
     "softtorch.errors",
     "softtorch.shared",
     "softtorch.torch_arguments",

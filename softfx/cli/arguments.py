@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NoReturn, TypedDict
 
 from softfx.decisions.policy import PRESETS
 from softfx.decisions.policy.schema import FAMILIES
-from softfx.version import softfx_version
 from softfx.visible import visible
+from softtorch.version import installed_version
 
 if TYPE_CHECKING:
     # argparse has no public names for what add_subparsers and add_argument_group return.
@@ -57,7 +57,7 @@ class _Parser(argparse.ArgumentParser):
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     parser: argparse.ArgumentParser = _Parser(prog="softfx", description=_MAIN, epilog=_EXIT, **_style())
-    parser.add_argument("--version", action="version", version=f"softfx {softfx_version() or '(not installed)'}")
+    parser.add_argument("--version", action="version", version=f"softfx {installed_version() or '(not installed)'}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     check = _add(
         commands,

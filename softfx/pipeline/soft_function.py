@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import functools
 import types
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from torch import nn
 
 from softfx import torch_private as private
-from softfx.ops.calls import Function, Result
+from softfx.ops.calls import Result
 from softfx.pipeline.softened import Softened
 from softfx.report import Report
+from softfx.report.words import counts_line
 
 __all__ = ["SoftFunction", "hard_function"]
 
 
-class SoftFunction:
-    """A function, softened. A method that is called on a softened object runs softly, too."""
+P = ParamSpec("P")
+R = TypeVar("R")
 
-    def __init__(self, original: Function, state: Softened) -> None:
+
+class SoftFunction(Generic[P, R]):
+    """A function, softened: called like the original. A method that is called on a softened object runs softly, too."""
+
+    def __init__(self, original: Callable[P, R], state: Softened) -> None:
         functools.update_wrapper(self, original, updated=())
         self._softfx = state
 
@@ -28,25 +34,30 @@ class SoftFunction:
         """The sites found in the function, and the decision about each."""
         return self._softfx.report
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Result:
-        return self._softfx.run(None, "__call__", self._softfx.function, args, kwargs)
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return cast(R, self._softfx.run(None, "__call__", self._softfx.function, args, kwargs))
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "_softfx":
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        state = self._softfx
-        value = getattr(state.function, name)
-        if not isinstance(value, types.MethodType) or value.__self__ is not state.function:
-            return value
+    if not TYPE_CHECKING:  # a type checker is to refuse names that neither this class nor a function has
 
-        @functools.wraps(value)
-        def method(*args: Any, **kwargs: Any) -> Result:
-            return state.run(None, name, value, args, kwargs)
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("__") or name == "_softfx":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            state = self._softfx
+            value = getattr(state.function, name)
+            if not isinstance(value, types.MethodType) or value.__self__ is not state.function:
+                return value
 
-        return method
+            @functools.wraps(value)
+            def method(*args: Any, **kwargs: Any) -> Result:
+                return state.run(None, name, value, args, kwargs)
+
+            return method
 
     def __repr__(self) -> str:
-        return f"SoftFunction({self._softfx.original!r})"
+        return f"SoftFunction({self._softfx.original!r}, {counts_line(self._softfx.report).partition('.')[0]})"
+
+    def _repr_html_(self) -> str:
+        return self._softfx.report._repr_html_()
 
 
 def hard_function(target: Any) -> tuple[Any, str]:

@@ -40,6 +40,9 @@ class SoftModule:
         """The sites found in the module, and the decision about each."""
         return self._softfx.report
 
+    def _repr_html_(self) -> str:
+        return self._softfx.report._repr_html_()
+
     def __call__(self, *args: Any, **kwargs: Any) -> Result:
         this, original = cast(nn.Module, self), cast(Any, super())
         if type(self).__bases__[1].__call__ is not nn.Module.__call__:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from softfx import torch_private
-from softfx.api import soften
+from softfx.api import Capture, soften
 from softfx.capture.example import function_of
 from softfx.capture.preserve import Preserved
 from softfx.decisions.evidence import Evidence
@@ -93,7 +93,7 @@ def site_gradients(
     *,
     example_inputs: Sequence[Any] | None = None,
     example_kwargs: Options | None = None,
-    capture: str = "auto",
+    capture: Capture = "auto",
     allow_unused: bool = False,
 ) -> tuple[Report, list[Passed]]:
     """The report, and for each of its sites the gradient norm it passes before and after. Arguments as for `soften`.

@@ -10,8 +10,8 @@ from softfx.report.record import ReportData, Site, SiteAction
 from softfx.report.shown import json_text, shown
 from softfx.report.words import ACTION_WORDS, settings
 from softfx.rules import RULES
-from softfx.version import softfx_version
 from softfx.visible import visible
+from softtorch.version import installed_version
 
 __all__ = ["report_sarif"]
 
@@ -45,7 +45,7 @@ def report_sarif(report: ReportData) -> str:
             for rule in rules
         ],
     }
-    if number := softfx_version():
+    if number := installed_version():
         driver["version"] = number
     run = {
         "tool": {"driver": driver},

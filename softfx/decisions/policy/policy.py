@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import TypeAlias
 
@@ -22,6 +23,7 @@ from softfx.errors import PolicyError, brief, did_you_mean, listed
 from softfx.locations import shown_place
 from softfx.rules import RULES
 from softfx.rules.rule import Rule
+from softfx.visible import visible
 
 __all__ = ["Policy", "PolicyLike"]
 
@@ -138,6 +140,9 @@ class Policy:
             if not entry.is_default:
                 text += "\n[[rule]]\n" + write_pairs(entry.selectors() | dict(entry.fields))
         return text
+
+    def _repr_html_(self) -> str:
+        return f"<b>{escape(visible(self.name))}</b><pre>{escape(self.to_toml())}</pre>"
 
 
 def _is_file(name: str) -> bool:

@@ -19,8 +19,8 @@ from markupsafe import Markup
 
 from softfx.report.page.view import view
 from softfx.report.shown import json_text
-from softfx.version import softfx_version
 from softfx.visible import visible
+from softtorch.version import installed_version
 
 __all__ = ["notebook", "page"]
 
@@ -63,7 +63,7 @@ def page(data: Mapping[str, Any], *, diff: str | None = None, kind: str = "check
         data=_inert(embedded),
         filters=_inert({str(entry.number): entry.filters for entry in shown.entries}),
         versions=(
-            ("softfx", softfx_version() or "not installed"),
+            ("softfx", installed_version() or "not installed"),
             ("torch", torch.__version__),
             ("Python", platform.python_version()),
         ),
