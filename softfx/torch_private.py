@@ -16,7 +16,7 @@ torch lacks without it.
 - torch._C._disabled_torch_function_impl: for a tensor subclass whose calls a mode sees anyway.
 - torch._C._set_grad_enabled: what `with torch.no_grad()` calls; a capture sees this function.
 - torch._C._has_storage: whether a tensor has memory of its own to share; wrapper subclasses have none.
-- torch._C._functorch.maybe_current_level, get_interpreter_stack: which torch.func transforms are running.
+- torch._C._functorch.maybe_current_level, get_interpreter_stack, TransformType (Grad, Jvp): which transforms run.
 - torch.Tensor._version: how often a tensor was written in place. Autograd reads it; there is no public name.
 - torch.Tensor._base: the tensor that a view looks into. Autograd reads it; there is no public name.
 - torch.multiprocessing.reductions.StorageWeakRef, torch.UntypedStorage._cdata, torch._C._storage_Use_Count: which

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from softtorch.errors import DimensionError, OptionError, ShapeError, SoftTorchError, message
+from softtorch.sharded import holds_shards, on_shards
 from softtorch.shared import completed
 from softtorch.torch_arguments import Accepted, accepted, is_wrong_kind, misplaced, translated
 
@@ -48,6 +49,9 @@ def guarded(name: str, function: Callable[P, R], soft: Callable[..., Any] | None
         if (wrong := misplaced(takes, args)) is not None:
             raise wrong
         try:
+            if holds_shards((*args, *kwargs.values())):
+                result: R = on_shards(name, function, args, kwargs)
+                return result
             return function(*args, **kwargs)
         except SoftTorchError as error:
             raise _renamed(name, error) from error.__cause__

@@ -54,6 +54,7 @@ SOFTTORCH_ROOMS = (
     "softtorch.operators.sampling",
     "softtorch.straight_through",
     "softtorch.layers",
+    "softtorch.sharded",
     "softtorch.boundary",
 )
 PAIRS = [pair for rooms in (SOFTFX_ROOMS, SOFTTORCH_ROOMS) for pair in itertools.combinations(rooms, 2)]

@@ -278,9 +278,8 @@ def put(
 ) -> Tensor:
     """base[key] = value, or += value, at a soft index, whose place in the key the string "index" marks.
 
-    An element keeps what no write has taken of it; writes that take more than the whole share it by their weights.
-    `block` is the axis of base[key] at which the axes of the index begin.
-    # (...), key with (..., [n]), (..., [n]) legal positions -> (...)
+    An element keeps what no write has taken; writes that take more than it has share it. `block`: where the axes of the
+    index begin in base[key].  # (...), key with (..., [n]), (..., [n]) legal positions -> (...)
     """
     points = points.expand(p.shape)
     wide = tuple(part.unsqueeze(-1) if isinstance(part, Tensor) and part.dim() else part for part in key)

@@ -1,0 +1,107 @@
+"""Operators on a DTensor: each process computes on what it has, and the result is a DTensor again.
+
+Elementwise operators work on the shards as they are. Operators along a dim work on shards along other dims; one that is
+split along it is first gathered. What else there is (several tensors along a dim, pooling) is gathered whole. The
+derivative of what all processes have, as a softness, is summed over them.
+"""
+
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softtorch.errors import OptionError, message
+
+__all__ = ["holds_shards", "on_shards"]
+
+# Modules whose functions without a dim give each element by itself.
+_ELEMENTWISE = frozenset(
+    f"softtorch.operators.{name}"
+    for name in ("activations", "comparison", "elementwise", "gates", "logic", "ramps", "rounding", "safe", "shrinkage")
+)
+_DRAWING = ("softtorch.operators.sampling", "softtorch.operators.perturbed")
+
+
+def holds_shards(values: Sequence[object]) -> bool:
+    """Return True if a DTensor is among the arguments of a call."""
+    module: Any = sys.modules.get("torch.distributed.tensor")  # nobody has one without
+    return module is not None and any(isinstance(value, module.DTensor) for value in values)
+
+
+def on_shards(name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`function(*args, **kwargs)`, some of whose tensors are DTensors; so are those that it returns.
+
+    Raises:
+        OptionError: the DTensors live on several meshes, or the function draws random numbers.
+    """
+    bound = inspect.signature(function).bind(*args, **kwargs)
+    sharded = {key: value for key, value in bound.arguments.items() if holds_shards([value])}
+    mesh = next(iter(sharded.values())).device_mesh
+    if any(value.device_mesh != mesh for value in sharded.values()):
+        raise OptionError(message(name, "its DTensors live on several device meshes", "Use one mesh"))
+    if function.__module__.startswith(_DRAWING):
+        remedy = "Draw on a whole tensor, or on x.to_local() with a seed of one's own in each process"
+        raise OptionError(message(name, "it draws random numbers, which processes would not share", remedy))
+    bound.apply_defaults()
+    tensors = {key: value for key, value in bound.arguments.items() if isinstance(value, Tensor)}
+    layout, moved = _layout(function, bound.arguments, sharded, tensors)
+    for key, value in tensors.items():
+        bound.arguments[key] = _local(value, mesh, layout, key in sharded and value.ndim == _most_dims(tensors))
+    return _global(function(*bound.args, **bound.kwargs), mesh, moved)
+
+
+def _most_dims(tensors: dict[str, Tensor]) -> int:
+    return max(value.ndim for value in tensors.values())
+
+
+def _layout(
+    function: Callable[..., Any], given: dict[str, Any], sharded: dict[str, Any], tensors: dict[str, Tensor]
+) -> tuple[list[Any], list[Any]]:
+    """How operands are laid out for a call on each process's own part, and how its results are."""
+    placements: Any = sys.modules["torch.distributed.tensor"]
+    first = next(value for value in sharded.values() if value.ndim == max(v.ndim for v in sharded.values()))
+    whole = [placements.Replicate()] * len(first.placements)
+    large = [value for value in tensors.values() if value.ndim > 0]
+    if "dim" not in given:
+        alone = all(value.shape == first.shape for value in large)
+        wanted = first.placements if function.__module__ in _ELEMENTWISE and alone else whole
+        wanted = [p if isinstance(p, placements.Shard) else placements.Replicate() for p in wanted]
+        return wanted, wanted
+    dim = given["dim"]
+    if len(large) > 1 or first.ndim == 0 or not (isinstance(dim, int) or (dim is None and "k" in given)):
+        return whole, whole
+    along = (-1 if dim is None else dim) % first.ndim
+    falls = not given.get("keepdim", True)
+    wanted = [
+        p if isinstance(p, placements.Shard) and p.dim != along else placements.Replicate() for p in first.placements
+    ]
+    return wanted, [
+        placements.Shard(p.dim - 1) if falls and isinstance(p, placements.Shard) and p.dim > along else p
+        for p in wanted
+    ]
+
+
+def _local(value: Any, mesh: Any, layout: list[Any], split: bool) -> Tensor:
+    """One operand as each process has it: its part, or all of it, whose derivative is summed over the parts."""
+    placements: Any = sys.modules["torch.distributed.tensor"]
+    whole = [placements.Replicate()] * len(layout)
+    if not holds_shards([value]):
+        value = placements.DTensor.from_local(value, mesh, whole, run_check=False)
+    parts = [placements.Partial() if isinstance(p, placements.Shard) else p for p in layout]
+    laid: Any = value.redistribute(placements=layout if split else whole)
+    result: Tensor = laid.to_local(grad_placements=layout if split else parts)
+    return result
+
+
+def _global(result: Any, mesh: Any, layout: list[Any]) -> Any:
+    """The DTensors that every process has a part of, in the structure of a result."""
+    placements: Any = sys.modules["torch.distributed.tensor"]
+    if isinstance(result, torch.Tensor):
+        return placements.DTensor.from_local(result, mesh, layout, run_check=False)
+    if isinstance(result, tuple):
+        parts = [_global(part, mesh, layout) for part in result]
+        return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
+    return result
