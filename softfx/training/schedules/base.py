@@ -16,7 +16,7 @@ from softfx.training.softness import set_softness
 
 __all__ = ["SoftnessSchedule", "check_positive"]
 
-_NOT_SAVED = ("target", "probe")  # left out of a state_dict, as torch's schedulers leave out the optimizer
+_NOT_SAVED = ("target", "probe", "relative")  # left out of a state_dict, as torch's schedulers leave out the optimizer
 
 
 class SoftnessSchedule(ABC):
@@ -26,10 +26,11 @@ class SoftnessSchedule(ABC):
         target: the softened module or function, or a 0-dim floating tensor that is filled in place. A tensor serves
             plain softtorch operators, and keeps torch.compile from compiling again at every step.
         pattern: the sites of a softened target, as `softfx.set_softness` takes it.
+        relative: the softness is in units of the data, site by site, as {"relative": number} is in `set_softness`.
     """
 
-    def __init__(self, target: Tensor | Callable[..., object], pattern: str = "*") -> None:
-        self.target, self.pattern = target, pattern
+    def __init__(self, target: Tensor | Callable[..., object], pattern: str = "*", relative: bool = False) -> None:
+        self.target, self.pattern, self.relative = target, pattern, relative
         self.last_epoch = 0
         where = type(self).__name__
         if isinstance(target, Tensor):
@@ -42,6 +43,11 @@ class SoftnessSchedule(ABC):
                 raise ScheduleError(
                     f"{where}: pattern {pattern!r} is given for a tensor. Patterns name sites of what softfx.soften "
                     "returned. Leave it out."
+                )
+            if relative:
+                raise ScheduleError(
+                    f"{where}: relative=True is given for a tensor. Only the sites of what softfx.soften returned have "
+                    "data that are measured. Leave it out."
                 )
         elif not isinstance(getattr(target, "_softfx", None), Softened):
             raise ScheduleError(
@@ -87,7 +93,7 @@ class SoftnessSchedule(ABC):
             with torch.no_grad():
                 self.target.fill_(softness)
         else:
-            set_softness(self.target, {self.pattern: softness})
+            set_softness(self.target, {self.pattern: {"relative": softness} if self.relative else softness})
         self._last_softness = softness
 
     def __repr__(self) -> str:

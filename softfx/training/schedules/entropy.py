@@ -29,6 +29,7 @@ class EntropySoftness(SoftnessSchedule):
         bounds: the least and the largest softness.
         probe: called by `step()` without arguments for the soft indices, computed at the present softness.
         pattern: the sites of a softened target, as `softfx.set_softness` takes it.
+        relative: start and bounds are in units of the data, site by site: spreads of what each decides about.
 
     Raises:
         ScheduleError: the target has no softness, or a number is out of range; from `step`, indices are missing or are
@@ -57,8 +58,9 @@ class EntropySoftness(SoftnessSchedule):
         bounds: tuple[float, float] = (1e-4, 1e4),
         probe: Callable[[], Tensor | Sequence[Tensor]] | None = None,
         pattern: str = "*",
+        relative: bool = False,
     ) -> None:
-        super().__init__(target, pattern)
+        super().__init__(target, pattern, relative)
         where = type(self).__name__
         check_positive(where, start=start, gain=gain, least=bounds[0], largest=bounds[1])
         if not 0.0 < entropy < 1.0 or bounds[0] > bounds[1]:

@@ -17,9 +17,15 @@ class _Timed(SoftnessSchedule):
     """From `start` to `end` in `total_iters` steps, and `end` from then on."""
 
     def __init__(
-        self, target: Tensor | Callable[..., object], start: float, end: float, total_iters: int, pattern: str = "*"
+        self,
+        target: Tensor | Callable[..., object],
+        start: float,
+        end: float,
+        total_iters: int,
+        pattern: str = "*",
+        relative: bool = False,
     ) -> None:
-        super().__init__(target, pattern)
+        super().__init__(target, pattern, relative)
         check_positive(type(self).__name__, start=start, end=end, total_iters=total_iters)
         self.start, self.end, self.total_iters = float(start), float(end), total_iters
         self.restart()
@@ -44,6 +50,7 @@ class ExponentialSoftness(_Timed):
         end: the softness after `total_iters` steps and from then on.
         total_iters: the number of steps from start to end.
         pattern: the sites of a softened target, as `softfx.set_softness` takes it.
+        relative: start and end are in units of the data, site by site: spreads of what each decides about.
 
     Raises:
         ScheduleError: the target has no softness, or a number is not above 0.

@@ -201,6 +201,29 @@ def test_a_softness_that_was_never_measured_is_at_the_next_call_or_under_vmap_fr
     assert soft.report.sites[0].softness == pytest.approx(10.0, rel=0.2)
 
 
+def test_schedules_count_in_units_of_the_data_site_by_site():
+    def program(x):
+        return (x > 0.1).float().mean() + torch.sign(100 * x).mean() + x.round().mean()
+
+    x = normal(2000).requires_grad_()
+    soft = softfx.soften(program, AUTO, example_inputs=(x,))
+    schedule = softfx.LinearSoftness(soft, start=1.0, end=0.05, total_iters=2, relative=True)
+    assert "relative" not in schedule.state_dict()
+    for wanted in (1.0, 0.525, 0.05):
+        found = {site.op: site.softness for site in soft.report.sites}
+        assert found["gt"] == pytest.approx(wanted, rel=0.05)
+        assert found["sign"] == pytest.approx(100 * wanted, rel=0.05)
+        assert found["round"] == pytest.approx(wanted)
+        schedule.step()
+    indices = torch.tensor([[0.5, 0.5], [0.9, 0.1]])
+    feedback = softfx.EntropySoftness(soft, entropy=0.5, start=0.2, pattern="gt", relative=True)
+    feedback.step(indices)
+    assert soft.report.sites[0].softness == pytest.approx(feedback.get_last_softness(), rel=0.05)
+    assert "spread" in soft.report.sites[0].reason
+    with pytest.raises(softfx.ScheduleError, match="relative=True is given for a tensor"):
+        softfx.LinearSoftness(torch.tensor(1.0), 1.0, 0.5, 2, relative=True)
+
+
 def test_mistakes_are_told():
     x, t = normal(30), torch.tensor(0.1, requires_grad=True)
     for wrong in ({"relative": -1.0}, {"relativ": 0.1}, "much", {"relative": 0.1, "more": 1}):
