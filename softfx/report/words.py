@@ -6,7 +6,7 @@ Sites that differ only in their module (the layers of a network) are one group.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from softfx.errors import listed
@@ -183,8 +183,41 @@ def hints(report: ReportData) -> list[str]:
         )
     if "random" in kept:
         lines.append('Random draws are kept unless named: op = "@random" in a [[rule]].')
+    lines += _steps(report)
     lines.append("`softfx policy init TARGET` writes a policy to edit; `softfx diff TARGET` shows the code changes.")
     return lines
+
+
+# What a program may do where an operation that takes only hard values cuts a gradient, by the name of that operation.
+_STEPS: tuple[tuple[frozenset[str], str], ...] = (
+    (
+        frozenset({"if", "equal", "allclose"}),
+        "No policy gives an `if` a gradient, for the other way is never computed: compute both ways and choose by "
+        "torch.where(condition, a, b).",
+    ),
+    (
+        frozenset({"item", "tolist", "numpy"}),
+        "A number that Python reads has no gradient: leave it a tensor (x.sum() in place of x.sum().item()).",
+    ),
+    (
+        frozenset({"nonzero", "argwhere", "masked_select", "unique_consecutive"}),
+        "How many elements are selected has no gradient: reduce under the mask, as in (x * mask).sum() / mask.sum().",
+    ),
+)
+
+
+def _steps(report: ReportData) -> Iterator[str]:
+    """The next step for each kind of thing that the policy would not mend."""
+    left = [
+        site for site in report.sites if site.action in ("keep", "blocked") and site.family in ("discrete", "random")
+    ]
+    users = {use.op for site in left for use in site.consumers if use.takes == "hard"}
+    yield from (text for names, text in _STEPS if names & users)
+    if report.cuts and report.starved and set(report.starved) != set(report.gained or ()):
+        yield (
+            "The program detaches: where that is not meant, --policy lifted, or lift_detach = true and "
+            "lift_no_grad = true in a [[rule]], lets the gradient through."
+        )
 
 
 def starved_lines(report: ReportData) -> list[tuple[str, str, list[str]]]:
