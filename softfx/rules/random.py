@@ -7,6 +7,8 @@ to RULES.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -14,9 +16,10 @@ import softtorch
 from softfx import ops
 from softfx.ops.operation import Operation
 from softfx.rules.context import RuleContext, RuleFunction, Shadow
+from softfx.rules.estimators import reinmax
 from softfx.rules.readings import through_real
 from softfx.rules.refusals import CannotSoften
-from softfx.rules.rule import Rule
+from softfx.rules.rule import Estimate, Rule
 from softfx.runtime import draws
 
 __all__ = ["RULES"]
@@ -44,8 +47,9 @@ def _bernoulli(
 
 
 def _rule(
-    code: str, operation: Operation, relax: RuleFunction, source: str, formula: str, *, drop_in: bool = False
-) -> Rule:
+    code: str, operation: Operation, relax: RuleFunction, source: str, formula: str, *,
+    estimators: Mapping[str, Estimate] | None = None, drop_in: bool = False,
+) -> Rule:  # fmt: skip
     """The record of a random draw."""
     return Rule(
         code,
@@ -58,6 +62,7 @@ def _rule(
         soft=f"softtorch.{operation.name}",
         relax=relax,
         propagate=through_real(relax),
+        estimators=estimators or {},
         drop_in=drop_in,
     )
 
@@ -71,6 +76,7 @@ RULES = (
         "straight-through: the derivative of p_j / sum_l p_l, over those left where none is drawn twice; "
         "soft, with replacement: softmax_j(y_j / s), y_j = log(p_j) + g_j, g Gumbel noise; without: P_ij = "
         "softmax_j(((n + 1 - 2 i) y_j - sum_l |y_j - y_l|) / s), |.| soft",
+        estimators={"reinmax": reinmax},
     ),
     _rule(
         "SX802",

@@ -56,6 +56,27 @@ def test_reinmax_is_that_of_softtorch(executor: str) -> None:
     assert torch.allclose(gradient, wanted, atol=1e-6)  # float32 rounding
 
 
+@pytest.mark.parametrize("count", [1, 3])
+@EXECUTOR
+def test_reinmax_of_a_draw_is_that_of_softtorch_for_what_was_drawn(executor: str, count: int) -> None:
+    logits, values = torch.randn(4, 5).requires_grad_(), torch.randn(5)
+
+    def draw(logits: Tensor, values: Tensor) -> Tensor:
+        return values[torch.multinomial(logits.softmax(-1), count, replacement=True)]
+
+    chosen = policy("multinomial", estimator="reinmax")
+    soft = softfx.soften(draw, chosen, example_inputs=(logits, values), executor=executor)
+    torch.manual_seed(0)
+    found = soft(logits, values)
+    torch.manual_seed(0)
+    drawn = torch.multinomial(logits.softmax(-1), count, replacement=True)
+    assert torch.equal(found, values[drawn])
+    hard = torch.nn.functional.one_hot(drawn, 5).float()
+    wanted = softtorch.reinmax(logits.unsqueeze(1).expand(4, count, 5), hard=hard) @ values
+    expected, gradient = (torch.autograd.grad(out.square().sum(), logits)[0] for out in (wanted, found))
+    assert torch.allclose(gradient, expected, atol=1e-5)  # float32 rounding
+
+
 @EXECUTOR
 def test_gumbel_draws_in_the_frequencies_of_softmax(executor: str) -> None:
     scores = torch.tensor([0.0, 1.0, -1.0]).expand(4000, 3).clone().requires_grad_()

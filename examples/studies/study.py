@@ -1,0 +1,142 @@
+"""What the studies share: their arguments, sizes, tables, pictures and claims, and the page that one run writes.
+
+A study is a script that makes one `Study`, adds what it finds, and ends with `finish`. The page in docs/studies/ is
+made of the script's own docstring and of what that run found, so a number in it has the command that printed it.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+Size = TypeVar("Size")
+PAGES = Path(__file__).parents[2] / "docs" / "studies"
+COLORS = ("#30343b", "#2a9d60", "#e06c5a", "#3f74c8", "#c99a2e", "#8a5fb5", "#8a909a")
+
+
+class Study:
+    """One run of one study.
+
+    Args:
+        script: the file of the study, `__file__`.
+        text: its docstring: the title, and the paragraphs that open its page.
+    """
+
+    def __init__(self, script: str, text: str) -> None:
+        self.name, self.text = Path(script).stem, text
+        parser = argparse.ArgumentParser(description=text.splitlines()[0])
+        sizes = parser.add_mutually_exclusive_group()
+        sizes.add_argument("--quick", action="store_true", help="under a minute: what the tests run")
+        sizes.add_argument("--full", action="store_true", help="the size of publications, hours")
+        parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
+        parser.add_argument("--out", type=Path, help="folder for the page; docs/studies for the default size")
+        self.arguments = parser.parse_args()
+        self.seed: int = self.arguments.seed
+        elsewhere = self.arguments.quick or self.arguments.full
+        self.out: Path = self.arguments.out or (Path(tempfile.gettempdir()) if elsewhere else PAGES)
+        self.found: list[str] = []
+        self.claims: list[tuple[str, bool]] = []
+        self.console = Console()
+
+    def size(self, quick: Size, default: Size, full: Size) -> Size:
+        """The one of three sizes that was asked for."""
+        return quick if self.arguments.quick else full if self.arguments.full else default
+
+    def seeds(self, count: int) -> Iterator[int]:
+        """`count` seeds; torch's generator is set to each in turn."""
+        for seed in range(self.seed, self.seed + count):
+            torch.manual_seed(seed)
+            yield seed
+
+    @property
+    def command(self) -> str:
+        """What prints the tables of this run."""
+        flags = "".join(f" --{name}" for name in ("quick", "full") if getattr(self.arguments, name))
+        seed = f" --seed {self.seed}" if self.seed else ""
+        return f"python examples/studies/{self.name}.py{flags}{seed}"
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> None:
+        """Print a table and put it on the page, with a sentence below it."""
+        shown = Table(*columns, title=title)
+        for row in rows:
+            shown.add_row(*map(str, row))
+        self.console.print(shown)
+        lines = [f"## {title}", "", _line(columns), _line(["---"] * len(columns)), *(_line(row) for row in rows), ""]
+        self.found += [*lines, *([note, ""] if note else []), "```text", self.command, "```", ""]
+
+    def draw(self, picture: Callable[[Any], None], width: float = 9.0, height: float = 3.4) -> None:
+        """Draw on a matplotlib figure and put it on the page; without matplotlib there is no picture."""
+        try:
+            from matplotlib.figure import Figure
+        except ModuleNotFoundError:
+            self.console.print("(with matplotlib there would be a picture)")
+            return
+        figure = Figure(figsize=(width, height), layout="constrained")
+        picture(figure)
+        self.out.mkdir(parents=True, exist_ok=True)
+        figure.savefig(self.out / f"{self.name}.png", dpi=110)
+        self.found += [f"![{self.text.splitlines()[0]}]({self.name}.png)", ""]
+
+    def claim(self, sentence: str, holds: bool) -> None:
+        """State an outcome; `finish` fails where one does not hold."""
+        self.claims.append((sentence, bool(holds)))
+
+    def finish(self) -> None:
+        """Write the page and hold the run to its claims.
+
+        Raises:
+            AssertionError: a claim does not hold, with all that do not.
+        """
+        title, _, body = self.text.partition("\n")
+        asserted = ["## What the script asserts", "", *(f"- {sentence}" for sentence, _ in self.claims), ""]
+        self.out.mkdir(parents=True, exist_ok=True)
+        page = self.out / f"{self.name}.md"
+        page.write_text("\n".join([f"# {title.rstrip('.')}", "", body.strip(), "", *self.found, *asserted]))
+        self.console.print(f"written to {page}")
+        failed = [sentence for sentence, holds in self.claims if not holds]
+        assert not failed, "; ".join(failed)
+
+
+def spread(values: Sequence[float], digits: int = 2, unit: str = "") -> str:
+    """The mean and the standard deviation over seeds, as text; one value stands alone."""
+    mean = f"{statistics.fmean(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}{unit}" if len(values) > 1 else f"{mean}{unit}"
+
+
+class Stopwatch:
+    """Seconds of the blocks that were timed; `seconds` is their sum."""
+
+    def __init__(self) -> None:
+        self.seconds, self.runs = 0.0, 0
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds += time.perf_counter() - start
+        self.runs += 1
+
+    def each(self) -> str:
+        """Milliseconds a block, as text."""
+        return f"{1000 * self.seconds / max(self.runs, 1):.0f}"
+
+
+def tidy(axis: Any, title: str = "", across: str = "", up: str = "") -> None:
+    """A title, names and no needless frame."""
+    axis.set_title(title, fontsize=9)
+    axis.set_xlabel(across, fontsize=8)
+    axis.set_ylabel(up, fontsize=8)
+    axis.tick_params(labelsize=7)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _line(cells: Sequence[object]) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"

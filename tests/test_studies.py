@@ -1,0 +1,70 @@
+"""Every study runs at its quick size and reaches the outcome that it asserts; its page is made of its own words.
+
+`-m studies` runs the default sizes, minutes each.
+"""
+
+import ast
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.test_examples import requirements
+
+ROOT = Path(__file__).parents[1]
+PAGES = ROOT / "docs" / "studies"
+INDEX = (PAGES / "README.md").read_text()
+SCRIPTS = [path for path in sorted((ROOT / "examples" / "studies").glob("*.py")) if path.stem != "study"]
+SCRIPT = pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+
+
+def run(script: Path, out: Path, *flags: str) -> Path:
+    """The page of one run."""
+    missing = [name for name in requirements(script) if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")
+    done = subprocess.run([sys.executable, script, *flags, "--out", out], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out / f"{script.stem}.md"
+
+
+@SCRIPT
+def test_its_quick_size_reaches_its_outcome_and_writes_its_page(script: Path, tmp_path: Path) -> None:
+    page = run(script, tmp_path, "--quick").read_text()
+    command = f"python examples/studies/{script.name} --quick"
+    assert page.count("```text") == len(re.findall(rf"```text\n{re.escape(command)}\n```", page)) > 0
+    # The same tables and claims stand in docs/, of whatever size and machine.
+    assert re.findall("^## .*$", page, re.M) == re.findall("^## .*$", published(script), re.M)
+
+
+@pytest.mark.studies
+@SCRIPT
+def test_its_default_size_reaches_its_outcome(script: Path, tmp_path: Path) -> None:
+    run(script, tmp_path)
+
+
+@SCRIPT
+def test_its_page_has_its_own_words_and_the_command_under_each_table(script: Path) -> None:
+    title, _, body = (ast.get_docstring(ast.parse(script.read_text())) or "").partition("\n")
+    page = published(script)
+    assert page.startswith(f"# {title.rstrip('.')}\n\n{body.strip()}\n")
+    assert "**By hand.**" in body and "**What did not work.**" in body
+    commands = re.findall(r"```text\n(.*)\n```", page)
+    assert len(commands) == len(re.findall(r"^\| --- \|", page, re.M)) > 0
+    assert all(command.startswith(f"python examples/studies/{script.name}") for command in commands)
+
+
+@SCRIPT
+def test_the_index_lists_it(script: Path) -> None:
+    assert len(re.findall(rf"^\| \[{script.stem}\]\({script.stem}\.md\) \|", INDEX, re.M)) == 1
+
+
+def test_the_index_lists_nothing_that_is_not_there() -> None:
+    assert set(re.findall(r"\]\((\w+)\.md\)", INDEX)) == {script.stem for script in SCRIPTS}
+
+
+def published(script: Path) -> str:
+    return (PAGES / f"{script.stem}.md").read_text()
