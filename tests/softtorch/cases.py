@@ -6,7 +6,9 @@ from torch import Tensor
 from softtorch.methods import METHODS
 from softtorch.modes import MODES
 
-SOFT_MODES = [name for name in MODES if name != "hard"]
+CURVE_MODES = [name for name in MODES if name != "hard"]
+# Those that methods compute in: scores have no step, so a mode whose steps have tails is another one there.
+SOFT_MODES = [name for name in CURVE_MODES if not MODES[name].has_tail]
 
 METHOD_MODES = [(name, mode) for name, method in METHODS.items() for mode in method.modes]
 ROW_CASES = [case for case in METHOD_MODES if METHODS[case[0]].has_rows]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import softtorch
 from softtorch.modes import MODES
-from tests.softtorch.cases import SOFT_MODES, draw
+from tests.softtorch.cases import CURVE_MODES, draw
 
 U = torch.linspace(-9, 9, 361, dtype=torch.float64)
 
@@ -28,7 +28,7 @@ def test_the_step_is_one_half_at_zero(name: str) -> None:
     assert MODES[name].sigmoidal(torch.zeros(())).item() == 0.5
 
 
-@pytest.mark.parametrize("name", SOFT_MODES)
+@pytest.mark.parametrize("name", CURVE_MODES)
 def test_the_ramp_is_the_integral_of_the_step(name: str) -> None:
     u = U.clone().requires_grad_()
     (slope,) = torch.autograd.grad(MODES[name].softrelu(u).sum(), u)
@@ -42,7 +42,7 @@ def test_the_ramp_is_zero_far_left_and_the_identity_far_right(name: str) -> None
     assert MODES[name].softrelu(u).tolist() == [0, 0, 1e4, math.inf]
 
 
-@pytest.mark.parametrize("name", SOFT_MODES)
+@pytest.mark.parametrize("name", CURVE_MODES)
 def test_the_soft_absolute_value_tends_to_the_exact_one(name: str) -> None:
     # The smooth mode's largest error, 0.56 softness, is at |x| about 1.3 softness; the others are narrower.
     assert (MODES[name].softabs(U, 0.01) - U.abs()).abs().max() < 0.01
@@ -103,7 +103,7 @@ def test_scores_of_minus_infinity_get_exactly_nothing(name: str) -> None:
         assert (gradient[[1, 3]] == 0).all()
 
 
-@pytest.mark.parametrize("name", SOFT_MODES)
+@pytest.mark.parametrize("name", CURVE_MODES)
 def test_log_projections_are_the_logarithms_with_finite_gradients(name: str) -> None:
     z = torch.tensor([2.0, -3.0, 1.5, -math.inf], dtype=torch.float64, requires_grad=True)
     logs = MODES[name].log_project(z)
@@ -120,7 +120,7 @@ def test_the_smooth_logarithm_survives_where_the_probability_underflows() -> Non
 
 def test_select_is_how_hard_brings_torchs_own_function() -> None:
     assert MODES["hard"].select("hard", "soft") == "hard"
-    assert {MODES[name].select("hard", "soft") for name in SOFT_MODES} == {"soft"}
+    assert {MODES[name].select("hard", "soft") for name in CURVE_MODES} == {"soft"}
 
 
 @pytest.mark.parametrize("size", [3, 200_000])  # few entries are recorded, many are fused

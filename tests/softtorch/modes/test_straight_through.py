@@ -11,7 +11,7 @@ from torch import Tensor
 import softtorch
 from softtorch.errors import MethodError
 from softtorch.modes import HARD, MODES, Mode, StraightThrough
-from tests.softtorch.cases import SOFT_MODES, draw, weights_like
+from tests.softtorch.cases import CURVE_MODES, draw, weights_like
 
 # Each curve, and the same of mode hard, which has torch's own functions in place of curves of a softness.
 CURVES: dict[str, tuple[Callable[[Mode, Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
@@ -24,7 +24,7 @@ CURVES: dict[str, tuple[Callable[[Mode, Tensor], Tensor], Callable[[Tensor], Ten
 
 
 @pytest.mark.parametrize("curve", CURVES)
-@pytest.mark.parametrize("name", SOFT_MODES)
+@pytest.mark.parametrize("name", CURVE_MODES)
 def test_a_curve_has_the_hard_value_and_the_soft_derivative(name: str, curve: str) -> None:
     u = draw(4, 5).requires_grad_()
     of, hard = CURVES[curve]
@@ -34,7 +34,7 @@ def test_a_curve_has_the_hard_value_and_the_soft_derivative(name: str, curve: st
     torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("name", SOFT_MODES)
+@pytest.mark.parametrize("name", CURVE_MODES)
 def test_operators_take_it_for_their_whole_formula(name: str) -> None:
     x = draw(3, 4).requires_grad_()
     mode = StraightThrough(MODES[name])
