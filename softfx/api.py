@@ -109,7 +109,7 @@ def soften(
     place = caller()
     if executor not in _EXECUTORS:
         raise TargetError(f"soften: unknown executor {executor!r}. Legal: {', '.join(_EXECUTORS)}. Take 'auto'.")
-    args, kwargs = _example(target, example_inputs, example_kwargs)
+    args, kwargs = _example(target, policy, example_inputs, example_kwargs)
     subject = subject_of(_initialized(target, args, kwargs, in_place=True))
     program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, place)
     rewritten = _rewritten(subject.runs, program, sites, evidence, args, kwargs, executor)
@@ -141,7 +141,7 @@ def check(
     >>> [(site.code, site.action) for site in report.sites]
     [('SX201', 'keep')]
     """
-    args, kwargs = _example(target, example_inputs, example_kwargs)
+    args, kwargs = _example(target, policy, example_inputs, example_kwargs)
     subject = subject_of(_initialized(target, args, kwargs, in_place=False))
     program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, caller())
     return make_report(subject.name, program.seen, sites, evidence, "eager")
@@ -178,7 +178,7 @@ def diffed(
     allow_unused: bool = False,
 ) -> tuple[str, Report]:
     """What `diff` returns, and the report of the same plan. Arguments as `soften` takes them."""
-    args, kwargs = _example(target, example_inputs, example_kwargs)
+    args, kwargs = _example(target, policy, example_inputs, example_kwargs)
     subject = subject_of(_initialized(target, args, kwargs, in_place=False))
     program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, caller())
     report = make_report(subject.name, program.seen, sites, evidence, "eager")
@@ -198,7 +198,7 @@ def written(
 
     Where no single graph holds the call, it is the path that these example inputs take, and says so.
     """
-    args, kwargs = _example(target, example_inputs, example_kwargs)
+    args, kwargs = _example(target, policy, example_inputs, example_kwargs)
     subject = subject_of(_initialized(target, args, kwargs, in_place=False))
     program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, caller())
     report = make_report(subject.name, program.seen, sites, evidence, "eager")
@@ -296,7 +296,7 @@ def _rewritten(
 
 
 def _example(
-    target: Any, inputs: Sequence[Any] | None, kwargs: Mapping[str, Any] | None
+    target: Any, policy: object, inputs: Sequence[Any] | None, kwargs: Mapping[str, Any] | None
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The example call's arguments; only a target that needs none may go without."""
     if not callable(target):
@@ -305,6 +305,16 @@ def _example(
         )
     if isinstance(target, torch.jit.ScriptModule | torch.jit.ScriptFunction):
         raise TargetError("soften: TorchScript has no Python to see. Pass the module it was scripted from.")
+    if isinstance(target, type) and issubclass(target, torch.nn.Module):
+        raise TargetError(
+            f"soften: {target.__name__} is a class of Modules. A target is a Module or a function. "
+            f"Make one: soften({target.__name__}(...))."
+        )
+    if isinstance(policy, torch.Tensor | tuple | list):
+        raise TargetError(
+            f"soften: the second argument is a {type(policy).__name__}, and it is the policy: a preset's name, a path, "
+            "a dict or a softfx.Policy. Example inputs are given by name: example_inputs=(x,)."
+        )
     if isinstance(inputs, torch.Tensor):
         raise TargetError("soften: example_inputs is a tensor. It is a tuple of arguments. Write example_inputs=(x,).")
     args, named = tuple(inputs or ()), dict(kwargs or {})

@@ -1,0 +1,39 @@
+"""Calls of `soften` and its like as a newcomer writes them: the message says what was given, and what to write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import softfx
+from softfx.errors import TargetError
+
+
+class Net(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.round()
+
+
+X = torch.arange(1000.0)
+VERBS: list[Callable[..., Any]] = [softfx.soften, softfx.check, softfx.diff]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("given", [X, (X,), [X]], ids=["tensor", "tuple", "list"])
+def test_inputs_in_the_place_of_the_policy_are_told(verb: Callable[..., Any], given: object) -> None:
+    with pytest.raises(TargetError) as refusal:
+        verb(Net(), given)
+    assert f"the second argument is a {type(given).__name__}, and it is the policy" in str(refusal.value)
+    assert "example_inputs=(x,)" in str(refusal.value)
+    assert "tensor(" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("inputs", [None, (X,)])
+def test_a_class_in_the_place_of_a_module_is_told(verb: Callable[..., Any], inputs: Any) -> None:
+    with pytest.raises(TargetError, match=r"Net is a class of Modules.*soften\(Net\(\.\.\.\)\)"):
+        verb(Net, example_inputs=inputs)
