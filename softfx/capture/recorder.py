@@ -57,6 +57,7 @@ class Recorder(HostMode):
         self.memories: dict[int, tuple[private.StorageReference, torch.UntypedStorage]] = {}
         self.inference = torch.is_inference_mode_enabled()
         self.autocast = torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")
+        self.gradients = True  # what the calls in the graph so far leave the grad mode at
 
     def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Result:
         kwargs = kwargs or {}
@@ -69,7 +70,9 @@ class Recorder(HostMode):
         blockage = judged(func, spelled, args, kwargs)  # before a call in place has changed its operands
         written = kwargs.get("out") if "out" in kwargs else args[0] if spelled.in_place and args else None
         form = _form(written)
+        gradients = torch.is_grad_enabled()
         result = func(*args, **kwargs)
+        self._follow_gradients(func, args, gradients)
         self._record(func, spelled, args, kwargs, result, blockage)
         if form is not None and result is written and _form(result) != form:
             node = self.builder.last_call()  # x.unsqueeze_(0): it has another form from here on
@@ -181,6 +184,14 @@ class Recorder(HostMode):
             if spelled.writes(kwargs):
                 self._mark_written(kwargs.get("out", args[0] if args else None))
         self._describe(node, result)
+
+    def _follow_gradients(self, func: Function, args: Args, gradients: bool) -> None:
+        """Let the graph switch gradients where torch has done so itself, out of sight: around an autograd.Function."""
+        if func is private.set_grad_enabled:
+            self.gradients = args[0]
+        elif gradients != self.gradients:
+            self.gradients = gradients
+            self.builder.call(private.set_grad_enabled, (gradients,), {}, None, location=self.where())
 
     def _note_modes(self, func: Function, spelled: Spelled) -> None:
         """Note what a call does to the autograd graph, and modes that are other than at the beginning."""

@@ -201,5 +201,10 @@ class Graph:
         tensors = [leaf for leaf in torch_private.leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         attributes = [resolve(root, name) for name in self.rewritten.attributes]
         softness = [self.sites[site].softness for site in self.rewritten.softness]
-        flat = self.rewritten.module(*tensors, *attributes, *softness)
+        gradients = torch.is_grad_enabled()
+        try:
+            flat = self.rewritten.module(*tensors, *attributes, *softness)
+        except BaseException:
+            torch.set_grad_enabled(gradients)  # what raised may have been inside a block of the graph
+            raise
         return torch_private.unflatten(list(flat), self.rewritten.result)

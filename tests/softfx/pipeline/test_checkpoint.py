@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 import softfx
+from tests.helpers import EXECUTOR
 
 X = torch.tensor([0.3, 1.7, -0.6, 2.2])
 
@@ -116,3 +117,41 @@ def test_integers_of_a_reentrant_block_are_said_to_end_there() -> None:
     assert x.grad is not None and torch.equal(x.grad, torch.ones(4))
     (site,) = soft.report.sites
     assert "use_reentrant" in str(site)
+
+
+def nested(block: Callable[..., Tensor], x: Tensor) -> Tensor:
+    return block(lambda y: block(lambda z: z.round() * 2, y * 2).sin() * y, x)
+
+
+def nested_thrice(block: Callable[..., Tensor], x: Tensor) -> Tensor:
+    return block(lambda a: block(lambda b: block(lambda c: c.round() * a, b * 2).sign() + b, a + 1) * a, x)
+
+
+@EXECUTOR
+@pytest.mark.parametrize("policy", ["gradients", "straight-through", "smooth"])
+@pytest.mark.parametrize("program", [rounded, nested, nested_thrice])
+def test_blocks_inside_blocks_are_softened_by_both_executors(
+    program: Callable[..., Tensor], policy: str, executor: str
+) -> None:
+    found = []
+    for block in (plain, recomputed):
+        x = X.clone().requires_grad_()
+        soft = softfx.soften(lambda x, block=block: program(block, x), policy, example_inputs=(x,), executor=executor)
+        out = soft(x)
+        assert torch.is_grad_enabled()
+        found.append((out.detach(), *torch.autograd.grad(out.square().sum(), x)))
+    for expected, result in zip(*found, strict=True):
+        assert torch.equal(expected, result)
+    assert found[0][1].any()
+
+
+def test_a_graph_that_raises_inside_a_block_without_gradients_leaves_gradients_on() -> None:
+    def looked_up(x: Tensor, index: Tensor) -> Tensor:
+        with torch.no_grad():
+            weights = torch.arange(4.0)[index]
+        return x.round() * weights
+
+    soft = softfx.soften(looked_up, example_inputs=(X, torch.arange(4)), executor="graph")
+    with pytest.raises(IndexError):
+        soft(X, torch.full((4,), 9))
+    assert torch.is_grad_enabled()
