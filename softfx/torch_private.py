@@ -18,6 +18,7 @@ torch lacks without it.
 - torch._C._has_storage: whether a tensor has memory of its own to share; wrapper subclasses have none.
 - torch._C._functorch.maybe_current_level, get_interpreter_stack, TransformType (Grad, Jvp): which transforms run.
 - torch.Tensor._version: how often a tensor was written in place. Autograd reads it; there is no public name.
+- torch.autograd._unsafe_preserve_version_counter: a write that is none, for a tensor that gets another memory.
 - torch.Tensor._base: the tensor that a view looks into. Autograd reads it; there is no public name.
 - torch.multiprocessing.reductions.StorageWeakRef, torch.UntypedStorage._cdata, torch._C._storage_Use_Count: which
   tensors share memory, without keeping it. data_ptr() is 0 for fake tensors, and used again for other memory.
@@ -237,9 +238,9 @@ def fake_on(mode: FakeTensorMode, like: Tensor, memory: torch.UntypedStorage) ->
 
 
 def lay_on(tensor: Tensor, like: Tensor) -> None:
-    """Let a fake tensor lie where another one lies. To be called under their mode."""
+    """Let a fake tensor lie where another one lies, which counts as no write. To be called under their mode."""
     if storage_key(tensor) is not None and storage_key(like) not in (None, storage_key(tensor)):
-        with torch.no_grad():
+        with torch.no_grad(), torch.autograd._unsafe_preserve_version_counter(tensor):
             tensor.set_(like.untyped_storage(), like.storage_offset(), like.shape, like.stride())
 
 

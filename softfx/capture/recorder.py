@@ -21,6 +21,7 @@ from softfx.capture.later import computes_later, exhausted, holds_tensors
 from softfx.capture.preserve import Preserved, copied
 from softfx.capture.program import GraphBuilder, Program, Seen
 from softfx.capture.unreached import sources_of, unreached_sources
+from softfx.interpreter.backends import has_whole_elements
 from softfx.interpreter.derivatives import Blockage, judged
 from softfx.interpreter.host import HostMode
 from softfx.interpreter.inline import inlined
@@ -179,11 +180,14 @@ class Recorder(HostMode):
         if blockage is not None:
             node.meta["blockage"] = blockage
         drawn = not nodes and bool(spelled.operation.effect & Effect.DRAWS)
-        if dynamic or drawn or "generator" in kwargs:
+        dynamic = dynamic or drawn or "generator" in kwargs
+        if dynamic:
             self._mark(node)
-            if spelled.writes(kwargs):
-                self._mark_written(kwargs.get("out", args[0] if args else None))
-        self._describe(node, result)
+        if spelled.writes(kwargs):
+            self._mark_written(kwargs.get("out", args[0] if args else None), dynamic)
+        elif not dynamic and isinstance(result, Tensor):
+            node.meta["whole"] = has_whole_elements(result)
+        self._replace(node, self.value(result))
 
     def _follow_gradients(self, func: Function, args: Args, gradients: bool) -> None:
         """Let the graph switch gradients where torch has done so itself, out of sight: around an autograd.Function."""
@@ -204,9 +208,6 @@ class Recorder(HostMode):
         if (torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")) != self.autocast:
             self.obstacles["autocast is switched inside the call"] = None
 
-    def _describe(self, node: Any, result: Result) -> None:
-        self._replace(node, self.value(result))
-
     def _replace(self, node: Any, value: Any) -> None:
         """Metadata holds fake tensors only, in a call's node and in those of its parts."""
         node.meta["val"] = value
@@ -218,12 +219,13 @@ class Recorder(HostMode):
         for user in node.users:
             self._mark(user)
 
-    def _mark_written(self, written: Any) -> None:
+    def _mark_written(self, written: Any, dynamic: bool) -> None:
         """Mark the tensors that a call writes, and all that share their storage, as depending on what the call does."""
         for tensor in tensors_in(written):
-            node = self.builder.node_of(tensor)
-            if node not in self.dynamic:
-                self.dynamic.update(self.builder.sharing(tensor))
+            for node in self.builder.sharing(tensor):
+                node.meta.pop("whole", None)
+                if dynamic:
+                    self.dynamic.add(node)
 
     def where(self) -> Location:
         """The user's call that is running now."""

@@ -84,7 +84,8 @@ class _GraphWriter:
         if func is torch_private.set_grad_enabled:
             func(*args)
         name, location = self.node.name, self.node.meta["location"]
-        self.builder.call(target, arguments, kwargs, value, name, location=location, program_node=name)
+        whole = self.node.meta.get("whole", False)
+        self.builder.call(target, arguments, kwargs, value, name, location=location, program_node=name, whole=whole)
         return value
 
     def repeat(self, func: Function, args: Args, kwargs: Kwargs, like: Any = None) -> Result:
@@ -134,7 +135,8 @@ class _GraphWriter:
         return self.softness_nodes[decision.id][0]
 
     def is_whole(self, constant: Tensor) -> bool:
-        return False  # of constants of the program, which have elements, the facts say so
+        node = self.builder.node_of(constant)  # of constants that the program holds the facts say so
+        return node is not None and node.meta.get("whole", False)
 
 
 class _Walk:
