@@ -9,11 +9,6 @@ from tests.generated.programs import make
 from tests.generated.running import build
 from tests.helpers import Outcome, difference, outcome
 
-SEEDS = range(500)
-# The program of seed 133 deviates: an integer floor division by what may be zero raises in the soft computation.
-# Measured by `pytest -m fuzz tests/generated/test_straight_through.py`; the number may only fall.
-MOST = 1
-
 
 def deviation(seed: int) -> str:
     """How the results of the softened program differ from those of the original; empty where they do not."""
@@ -25,13 +20,6 @@ def deviation(seed: int) -> str:
     # The gradients are what softening changes, and a program that cannot be differentiated still has results.
     different = difference(Outcome(found.results), Outcome(original.results))
     return f"seed {seed}: {different}, error {found.error}" if different else ""
-
-
-@pytest.mark.fuzz
-@pytest.mark.filterwarnings("ignore")  # of torch: programs mean nothing
-def test_straight_through_gives_the_values_of_the_original_bit_for_bit() -> None:
-    deviations = [text for seed in SEEDS if (text := deviation(seed))]
-    assert len(deviations) <= MOST, "\n".join(deviations)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -15,8 +15,9 @@ from torch import Tensor
 
 import softfx
 from tests.generated.contracts import EXACT
+from tests.generated.programs import Program
 from tests.generated.running import Built, build
-from tests.generated.views import by_hand, make, make_linear
+from tests.generated.views import by_hand
 from tests.helpers import EXECUTORS, identical
 
 __all__ = ["deviations", "deviations_from_hand"]
@@ -25,14 +26,13 @@ __all__ = ["deviations", "deviations_from_hand"]
 _CLOSE = {torch.float32: 1e-4, torch.float64: 1e-10}
 
 
-def deviations(seed: int) -> list[str]:
-    """All deviations of the program of a seed."""
-    return list(_deviations(build(make(seed))))
+def deviations(program: Program) -> list[str]:
+    """All deviations of a program; what stands before a bar is their kind."""
+    return list(_deviations(build(program)))
 
 
-def deviations_from_hand(seed: int) -> list[str]:
+def deviations_from_hand(program: Program) -> list[str]:
     """The deviations of a linear program from the same with straight-through code written by hand."""
-    program = make_linear(seed)
     wanted = _called(build(by_hand(program)).target(), build(program).inputs(), True)
     found = []
     for executor in EXECUTORS:
