@@ -240,7 +240,7 @@ def fake_on(mode: FakeTensorMode, like: Tensor, memory: torch.UntypedStorage) ->
 def lay_on(tensor: Tensor, like: Tensor) -> None:
     """Let a fake tensor lie where another one lies, which counts as no write. To be called under their mode."""
     if storage_key(tensor) is not None and storage_key(like) not in (None, storage_key(tensor)):
-        with torch.no_grad(), torch.autograd._unsafe_preserve_version_counter(tensor):
+        with torch.no_grad(), torch.autograd._unsafe_preserve_version_counter(tensor):  # type: ignore[attr-defined]
             tensor.set_(like.untyped_storage(), like.storage_offset(), like.shape, like.stride())
 
 
