@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 
+import softfx
 from docs.hooks.blocks import Block, blocks, commands, lay_out, shell
 from docs.hooks.pages import BROUGHT, generated
 from softfx.cli.arguments import make_parser
@@ -150,6 +151,22 @@ def test_links_lead_to_pages_of_the_site(page: str, made: dict[str, str]) -> Non
         assert place in PAGES or place in made or picture, link
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_stands_in_the_navigation(page: str) -> None:
+    assert re.search(rf"^ +- (?:[^:]+: )?{re.escape(page)}$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+
+
+def test_no_two_pages_draw_the_same_picture(made: dict[str, str]) -> None:
+    texts = {page: (DOCS / page).read_text() for page in PAGES} | made
+    drawn = [
+        os.path.join(os.path.dirname(page), name)
+        for page, text in texts.items()
+        for name in re.findall(r"^softfx plot .*--out (\S+)", text, re.MULTILINE)
+    ]
+    assert len(drawn) > len(METHODS)
+    assert sorted(set(drawn)) == sorted(drawn)
+
+
 def test_there_is_a_page_for_every_rule_that_may_be_a_site(made: dict[str, str]) -> None:
     for rule in RULES.values():
         if rule.code >= "SX1" and rule.decides:
@@ -198,6 +215,11 @@ def test_the_page_of_json_has_every_key_in_order() -> None:
         "A consumer": list(data["sites"][0]["consumers"][0]),
         "A break, or a cut": list(data["capture"]["breaks"][0]),
     }
+
+
+def test_the_reference_has_every_public_name() -> None:
+    text = (DOCS / "reference/softfx.md").read_text()
+    assert {name for name in softfx.__all__ if not re.search(rf"(?:::: |`)softfx\.{name}\b", text)} == set()
 
 
 def test_the_page_of_words_has_every_decision_family_and_heading() -> None:

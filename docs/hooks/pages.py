@@ -201,7 +201,7 @@ def _operators() -> dict[str, str]:
     for module, names in sorted(places.items()):
         subject = module.rpartition(".")[2]
         doc = (inspect.getdoc(__import__(module, fromlist=["_"])) or "").split("\n\n")[0].replace("\n", " ")
-        options = "    options:\n      heading_level: 2\n      show_root_heading: true\n"
+        options = "    options:\n      heading_level: 2\n"
         body = "\n".join(f"::: softtorch.{name}\n{options}" for name in names)
         pages[f"reference/softtorch/{subject}.md"] = f"# softtorch: {subject.replace('_', ' ')}\n\n{doc}\n\n{body}"
         lines += [f"- [{subject.replace('_', ' ')}]({subject}.md): " + ", ".join(f"`{name}`" for name in names)]
