@@ -1,7 +1,7 @@
 """The contracts of softfx on generated programs.
 
 Of programs whose inputs hold NaN or infinities a few have other derivatives there (the largest of numbers with a NaN
-among them has one for that entry alone), or soft values that are not finite; and under "smooth" what is asked of selected
+among them has one for that entry alone), or soft values that are not finite; under "smooth", what is asked of selected
 rows and returned may be asked of all rows. At most one of a chunk may deviate so; all else holds for every program.
 """
 
