@@ -12,7 +12,8 @@ in place of the comparison, with a stiffness to choose (4 of the 6 lines of the 
 **What did not work.** Straight-through at a small softness feels the box only from close by: the derivative is exact
 nothing a few softnesses away, and a miss stays a miss. With a large one the push is felt from afar, but the program's
 own box does not move until it is hit, so the first steps follow a promise. The smooth values give the box a push from
-afar and have to be annealed, or the stroke stops short of the target that the hard box should reach.
+afar, so the stroke stops a little short of where the hard box should come to rest. Annealing them mends that on most
+seeds, and on some it lets go of the box before the stroke has reached it: the spread of that row.
 
 Source: Suh et al. 2022, Do Differentiable Simulators Give Better Policy Gradients? (arXiv 2202.00817).
 """
@@ -57,7 +58,7 @@ ROWS: dict[str, tuple[dict[str, Any] | None, float, float]] = {  # policy, softn
         {"preset": "smooth", "default": {"families": ["discrete"], "standardize": False}}, 0.3, 0.02,
     ),
 }  # fmt: skip
-BEST = "smooth values, 0.3 to 0.02"
+BEST = "smooth values, 0.3"
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def main() -> None:
     mean = {name: sum(values) / size.seeds for name, values in off.items()}
     own = "the program's own gradient"
     study.claim("by the program's own gradient the box stays where it is", mean[own] == mean["as it starts"])
-    study.claim("softened and annealed, it comes within a third of its distance", 3 * mean[BEST] < mean[own])
+    study.claim("with smooth values it comes within half of its distance", 2 * mean[BEST] < mean[own])
     study.finish()
 
 
