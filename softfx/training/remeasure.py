@@ -19,7 +19,8 @@ def remeasure(soft: Any, *args: Any, **kwargs: Any) -> None:
 
     Args:
         soft: the module or function that `soften` returned.
-        *args, **kwargs: the arguments of one call of it, such as a batch of the data.
+        *args: the arguments of one call of it, such as a batch of the data.
+        **kwargs: the keyword arguments of that call.
 
     Raises:
         PolicyError: no site has a softness that is relative to the data.
