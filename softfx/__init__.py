@@ -6,6 +6,8 @@
 
 from softfx import callbacks, schedules
 from softfx.api import check, diff, report_of, soften, source
+from softfx.auditing.audit import audit
+from softfx.auditing.report import AuditReport
 from softfx.decisions.policy import Policy
 from softfx.errors import (
     BlockedError,
@@ -35,6 +37,7 @@ from softtorch.version import installed_version as _installed_version
 __version__ = _installed_version() or "unknown"
 
 __all__ = [
+    "AuditReport",
     "BlockedError",
     "CaptureError",
     "CosineSoftness",
@@ -51,6 +54,7 @@ __all__ = [
     "SoftfxError",
     "SoftnessSchedule",
     "TargetError",
+    "audit",
     "callbacks",
     "check",
     "diff",

@@ -29,6 +29,7 @@ SOFTFX_ROOMS = (
     "softfx.code",
     "softfx.training",
     "softfx.api",
+    "softfx.auditing",
     "softfx.patching",
     "softfx.plots",
     "softfx.report.terminal",

@@ -1,4 +1,4 @@
-"""The command line: `softfx check|diff|soften|plot|run|explain|rules|policy`.
+"""The command line: `softfx check|diff|soften|plot|audit|run|explain|rules|policy`.
 
 `arguments` holds the arguments and help texts, `target` and `inputs` turn words into a model and tensors, `commands`
 runs a command, and `output` prints its result. This module is the entry point; it turns every error into one message

@@ -77,6 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
     _out(soften, "FILE.py", "where to write the code; a report goes beside it. Default: stdout")
     _run(commands)
     _plot(commands)
+    _audit(commands)
     explain = _add(commands, "explain", "explain one operation or family", _format("rich", "text", "json"))
     explain.add_argument("name", metavar="CODE|NAME", help="a code (SX206), an operation (topk) or a family (@kink)")
     rules = _add(commands, "rules", "list the operations softfx knows", _format("rich", "text", "json", "markdown"))
@@ -127,6 +128,16 @@ def _plot(commands: Commands) -> None:
     curves.add_argument("--range", type=_span, default=(-2.0, 2.0), metavar="A..B", help="of x: --range=-2..2")
     curves.add_argument("--method", help="of operators that choose: softsort, neuralsort, ot ...")
     _out(parser, "FILE.png", "default: the operator's or the target's name")
+
+
+def _audit(commands: Commands) -> None:
+    text = "compare the softened gradient of each parameter with one measured by perturbation"
+    parser = _add(commands, "audit", text, _target(), _format("text", "json"))
+    parser.add_argument(
+        "--scale", type=_number, default=0.3, help="the perturbations, in spreads of each parameter (default 0.3)"
+    )
+    parser.add_argument("--samples", type=_samples, default=512, help="pairs of calls, at least 64 (default 512)")
+    _out(parser, "FILE", "where to write it. Default: stdout")
 
 
 def _policy(commands: Commands) -> None:
@@ -264,6 +275,19 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError("a number of processes is a whole number from 1 on")
     return int(text)
+
+
+def _samples(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 64:
+        raise argparse.ArgumentTypeError("a number of pairs is a whole number from 64 on")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    numbers = _numbers(text)
+    if len(numbers) != 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0, such as 0.3")
+    return numbers[0]
 
 
 def _seed(text: str) -> int:

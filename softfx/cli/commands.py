@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import functools
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, chdir, redirect_stdout
@@ -14,6 +15,7 @@ from typing import TypeVar, cast
 import torch
 
 from softfx import api
+from softfx.auditing.audit import audit
 from softfx.cli import failures, output
 from softfx.cli.arguments import DEFAULT_FAIL_ON, make_parser
 from softfx.cli.completions import completions
@@ -205,6 +207,16 @@ def _plot(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _audit(arguments: argparse.Namespace) -> int:
+    _check_out(arguments)
+    output.note(arguments, f"measuring by {2 * arguments.samples} calls of the original")
+    options = {"scale": arguments.scale, "samples": arguments.samples, "seed": arguments.seed}
+    report = run(arguments, functools.partial(audit, **options))
+    with output.destination(arguments):
+        output.print_audit(arguments, report)
+    return 0
+
+
 def _explain(arguments: argparse.Namespace) -> int:
     name = arguments.name.removeprefix("@")
     if name in FAMILIES:
@@ -272,6 +284,7 @@ COMMANDS = {
     "diff": _diff,
     "soften": _soften,
     "plot": _plot,
+    "audit": _audit,
     "explain": _explain,
     "rules": _rules,
     "policy": _policy,

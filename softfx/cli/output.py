@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
+from softfx.auditing.report import AuditReport
 from softfx.cli.files import write
 from softfx.cli.project import Outcome
 from softfx.cli.project_report import project_text, summary_lines
@@ -193,6 +194,11 @@ def print_gradients(arguments: argparse.Namespace, passed: Sequence[Passed]) -> 
         place = f"{shown_place(site.file, site.line)}: {site.code} {site.op}"
         place += f" in {site.module}" if site.module else ""
         print(f"{each.before:10.3g} -> {each.after:10.3g}  {ACTION_WORDS[site.action]:16} {place}")
+
+
+def print_audit(arguments: argparse.Namespace, report: AuditReport) -> None:
+    """Print the verdict on the gradient of each parameter."""
+    print(json_text(report.to_dict()) if _format(arguments, "json") == "json" else visible(str(report), keep="\n"))
 
 
 def print_diff(arguments: argparse.Namespace, text: str, report: Report) -> None:

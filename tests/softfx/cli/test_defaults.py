@@ -38,6 +38,7 @@ PROMISED: dict[str, dict[str, Any]] = {
     "diff": TARGET | PAGED | OUT,
     "soften": TARGET | ALL | COUNTING | OUT,
     "run": {"--soften": None, "script": None, **POLICY, **COMMON},
+    "audit": TARGET | OUT | {"--format": (None, ("text", "json")), "--scale": 0.3, "--samples": 512},
     "plot": TARGET | OUT | {"--modes": None, "--softness": (0.5, 0.1, 0.05), "--range": (-2.0, 2.0), "--method": None},
     "explain": {"name": None, **DATA, **COMMON},
     "rules": {

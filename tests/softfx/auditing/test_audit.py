@@ -1,0 +1,144 @@
+"""The audit of planted programs: one whose gradient is right, and one for each way in which it can be wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import softfx
+from softfx.auditing.agreement import agreement
+from softfx.errors import TargetError
+
+
+class _Scaled(torch.autograd.Function):
+    """Rounding with a derivative of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return x.round()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return ctx.factor * gradient, None
+
+
+class _Drawn(torch.autograd.Function):
+    """Rounding with a derivative that is mostly noise."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.round()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return gradient + 50 * torch.randn_like(gradient)
+
+
+def share(x: Tensor) -> Tensor:
+    return (x > 0.1).double().mean()
+
+
+PLANTED: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
+    "good": (share, 1.0),
+    "dead": (share, 1000.0),
+    "saturated": (lambda x: _Scaled.apply(3 * x, 0.001).sum(), 1.0),  # type: ignore[no-untyped-call]
+    "noisy": (lambda x: _Drawn.apply(3 * x).sum(), 1.0),  # type: ignore[no-untyped-call]
+    "opposed": (lambda x: _Scaled.apply(3 * x, -1.0).sum(), 1.0),  # type: ignore[no-untyped-call]
+    "cannot_tell": (lambda x: (x > 1e6).double().mean(), 1.0),
+}
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("verdict", PLANTED)
+def test_a_planted_program_gets_its_verdict(verdict: str, seed: int) -> None:
+    program, unit = PLANTED[verdict]
+    generator = torch.Generator().manual_seed(seed)
+    x = unit * (torch.linspace(-1.05, 1.15, 8) + 0.01 * torch.randn(8, generator=generator))
+    (found,) = softfx.audit(program, example_inputs=(x,), samples=192, seed=seed).parameters
+    assert found.verdict == verdict and found.suggestion
+
+
+def test_softness_in_units_of_the_data_mends_a_dead_gradient() -> None:
+    x = 1000 * torch.linspace(-1, 1, 8)
+    (found,) = softfx.audit(
+        share, {"default": {"softness": {"relative": 0.2}}}, example_inputs=(x,), samples=128
+    ).parameters
+    assert found.verdict == "good" and found.before == 0 < found.after
+
+
+@pytest.mark.parametrize("cosine", [-0.8, 0.0, 0.5, 0.95])
+@pytest.mark.parametrize("size", [20, 200])
+def test_the_interval_covers_the_true_cosine(size: int, cosine: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    truth, gradient = torch.zeros(size), torch.zeros(size)
+    truth[0], gradient[0], gradient[1] = 1.0, cosine, (1 - cosine**2) ** 0.5
+    covered = 0
+    for _ in range(200):
+        found = agreement(gradient, truth + 2 * size**-0.5 * torch.randn(32, size, generator=generator))
+        assert found.low is not None and found.high is not None
+        covered += found.low <= cosine <= found.high
+    assert covered >= 180  # of 200; not bounded above: near a cosine of 1 it covers more than 95 %, which is cautious
+
+
+class Gate(nn.Module):
+    """Buffers, dropout and parameters of which one is not trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(3)
+        self.drop = nn.Dropout(0.2)
+        self.norm.weight.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sign(self.drop(self.norm(x))).mean()
+
+
+def test_a_module_is_left_as_it_was_and_its_trainable_parameters_are_judged() -> None:
+    torch.manual_seed(0)
+    gate, x = Gate(), torch.randn(20, 3)
+    state = {name: value.clone() for name, value in gate.state_dict().items()}
+    drawn = torch.get_rng_state()
+    report = softfx.audit(gate, example_inputs=(x,), samples=128)
+    assert [each.name for each in report.parameters] == ["norm.bias"]
+    assert report.parameters[0].verdict == "good"
+    assert torch.equal(drawn, torch.get_rng_state())
+    assert all(torch.equal(value, state[name]) for name, value in gate.state_dict().items())
+    assert all(p.grad is None for p in gate.parameters())
+
+
+def test_a_loss_a_keyword_and_the_same_seed() -> None:
+    def program(x: Tensor, *, t: Tensor) -> Tensor:
+        return (x > t).double().sum()
+
+    x, t = torch.linspace(-1, 1, 16), torch.tensor(0.1, requires_grad=True)
+
+    def audited() -> softfx.AuditReport:
+        options: dict[str, Any] = {"example_inputs": (x,), "example_kwargs": {"t": t}, "samples": 256, "scale": 8.0}
+        return softfx.audit(program, loss=lambda count: (count - 3.0) ** 2, **options)
+
+    report = audited()
+    assert [each.name for each in report.parameters] == ["input 1"]
+    assert report == audited() and json.loads(json.dumps(report.to_dict(), allow_nan=False)) is not None
+    assert report.parameters[0].verdict == "good" and "input 1" in str(report)
+
+
+MISTAKES: dict[str, dict[str, Any]] = {
+    "no floating result": {"target": lambda x: x > 0},
+    "no trainable parameter and no floating input": {"example_inputs": (torch.ones(3, dtype=torch.long),)},
+    "loss gives no 0-dim tensor": {"loss": lambda result: [result]},
+    "scale = -1": {"scale": -1},
+    "samples = 3": {"samples": 3},
+}
+
+
+@pytest.mark.parametrize("message", MISTAKES)
+def test_a_mistake_is_told(message: str) -> None:
+    arguments = {"target": torch.round, "example_inputs": (torch.randn(3),), **MISTAKES[message]}
+    with pytest.raises(TargetError, match=message):
+        softfx.audit(arguments.pop("target"), **arguments)
