@@ -23,7 +23,7 @@ from softfx.rules.spread import of_entries
 __all__ = ["audit"]
 
 _BLOCKS = 32  # of the reference, each a noisy copy of it
-_DRAWS = 8  # of the softened gradient, where it draws
+_DRAWS = 32  # of the softened gradient, where it draws: with fewer, pure noise seems to have a mean
 
 Loss = Callable[[Any], Tensor]
 
@@ -113,14 +113,26 @@ def _spread(value: Tensor) -> float:
 def _audited(name: str, before: Tensor, draws: Tensor, blocks: Tensor, sigma: float) -> Audited:
     after = draws.mean(0)
     length = float(after.norm())
-    off = float((draws - after).square().sum(1).mean().sqrt())
-    noise = off / length if length > 0 else 0.0
+    noise = _noise(draws)
     found = agreement(after, blocks)
     verdict, suggestion = verdict_of(found, length, noise)
     zeros = float((after == 0).double().mean())
     signal = found.signal if math.isfinite(found.signal) else None
     numbers = (found.cosine, found.low, found.high, found.ratio, signal)
     return Audited(name, verdict, suggestion, float(before.norm()), length, zeros, noise, sigma, *numbers)
+
+
+def _noise(draws: Tensor) -> float | None:
+    """How far one draw (draws, n) is off the mean, in lengths of the mean; None where no mean is told from noise.
+
+    The mean of a few draws has noise of its own, which would make it look longer than it is: its share is taken off.
+    """
+    count, mean = len(draws), draws.mean(0)
+    if count == 1:
+        return 0.0
+    variance = float((draws - mean).square().sum()) / (count - 1)
+    square = float(mean.square().sum()) - variance / count
+    return math.sqrt(variance / square) if square > 0 else (0.0 if variance == 0 else None)
 
 
 @dataclass

@@ -33,7 +33,8 @@ class Audited:
     """One parameter, or one example input: `name` (or `input 0`), its gradients and their agreement.
 
     before, after: the length of the original's gradient and of the softened one. zeros: the share of exact zeros in
-    the latter. noise: how far one draw of it is off the mean, in lengths of the mean. sigma: the standard deviation of
+    the latter. noise: how far one draw of it is off the mean, in lengths of the mean, None where
+    no mean can be told from it. sigma: the standard deviation of
     the perturbations. cosine, low, high, ratio, signal: as in `Agreement`.
     """
 
@@ -43,7 +44,7 @@ class Audited:
     before: float
     after: float
     zeros: float
-    noise: float
+    noise: float | None
     sigma: float
     cosine: float | None
     low: float | None
@@ -84,7 +85,7 @@ def _line(each: Audited, width: int) -> str:
     return f"{each.verdict:11} {each.name:{width}}  {numbers}; {each.suggestion}"
 
 
-def verdict_of(found: Agreement, length: float, noise: float) -> tuple[Verdict, str]:
+def verdict_of(found: Agreement, length: float, noise: float | None) -> tuple[Verdict, str]:
     """The verdict on a gradient of that length, and what to do.
 
     >>> verdict_of(Agreement(None, None, None, 0.0, 9.0, True), 0.0, 0.0)[0]
@@ -96,12 +97,12 @@ def verdict_of(found: Agreement, length: float, noise: float) -> tuple[Verdict, 
     return verdict, SUGGESTIONS[verdict]
 
 
-def _verdict(found: Agreement, length: float, noise: float) -> Verdict:
+def _verdict(found: Agreement, length: float, noise: float | None) -> Verdict:
     if not found.responds or found.signal < _SIGNAL:
         return "cannot_tell"
     if length == 0:
         return "dead"
-    if noise > _NOISY:
+    if noise is None or noise > _NOISY:
         return "noisy"
     if found.ratio is not None and found.ratio < _SATURATED:
         return "saturated"

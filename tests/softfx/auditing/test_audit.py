@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import softfx
 from softfx.auditing.agreement import agreement
+from softfx.auditing.audit import _noise
 from softfx.errors import TargetError
 
 
@@ -62,6 +63,19 @@ def test_a_planted_program_gets_its_verdict(verdict: str, seed: int) -> None:
     x = unit * (torch.linspace(-1.05, 1.15, 8) + 0.01 * torch.randn(8, generator=generator))
     (found,) = softfx.audit(program, example_inputs=(x,), samples=192, seed=seed).parameters
     assert found.verdict == verdict and found.suggestion
+
+
+@pytest.mark.parametrize("noise", [0.5, 2.0, 5.0, None])
+def test_the_noise_of_a_draw_is_not_hidden_by_that_of_the_mean(noise: float | None) -> None:
+    generator = torch.Generator().manual_seed(0)
+    trials = []
+    for _ in range(200):
+        draws = torch.randn(32, 50, generator=generator, dtype=torch.float64)
+        trials.append(_noise(draws if noise is None else draws * noise + 1))
+    if noise is None:  # no direction at all: nothing, or far above the bound of a noisy gradient, 3
+        assert all(each is None or each > 3 for each in trials)
+    else:
+        assert sum(each is not None and abs(each / noise - 1) < 0.5 for each in trials) >= 180
 
 
 def test_softness_in_units_of_the_data_mends_a_dead_gradient() -> None:
