@@ -75,7 +75,12 @@ def shares(tensor: Tensor, other: Tensor) -> bool:
     """
     if tensor is other or not (private.has_storage(tensor) and private.has_storage(other)):
         return tensor is other
-    return bool(tensor.untyped_storage().data_ptr() == other.untyped_storage().data_ptr())
+    if private.storage_key(tensor) == private.storage_key(other):
+        return True
+    try:
+        return bool(tensor.untyped_storage().data_ptr() == other.untyped_storage().data_ptr())
+    except RuntimeError:  # the memory of a fake tensor or of a wrapper has no address
+        return False
 
 
 @dataclass(frozen=True)

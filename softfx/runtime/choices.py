@@ -54,6 +54,7 @@ def chosen(mask: Tensor, places: Tensor, dim: int) -> tuple[Tensor, Tensor, Tens
 
     # (..., n, ...), (..., k, ...) -> (..., k, ...) x2, (rows, [n]), (rows)
 
+    >>> import softtorch
     >>> mask = softtorch.topk_mask(torch.tensor([0.0, 3.0, 1.0, 2.0]), 2)
     >>> kept, row, rest, mass = chosen(mask, torch.tensor([1, 3]), 0)
     >>> bool(torch.isclose(kept.sum() + mass.sum(), torch.tensor(2.0)))
@@ -173,6 +174,7 @@ def taken(
 ) -> Tensor:
     """Slices of x along `dim` at the places, `own` the hard ones.  # (..., n, ...) -> (..., k..., ...)
 
+    >>> import softtorch
     >>> x, index = torch.tensor([0.0, 3.0, 1.0, 2.0]), torch.tensor([1, 3])
     >>> kept, row, rest, mass = chosen(softtorch.topk_mask(x, 2, softness=1e-3), index, 0)
     >>> taken(x, 0, x[index], kept, row, rest, mass, None)
@@ -192,6 +194,7 @@ def gathered(
 ) -> Tensor:
     """torch.gather of x along `dim` at the places, `own` the hard one.  # (..., n, ...), (..., k, ...) -> (..., k, ...)
 
+    >>> import softtorch
     >>> x, index = torch.tensor([[0.0, 3.0, 1.0, 2.0]]), torch.tensor([[1, 3]])
     >>> gathered(x, 1, x.gather(1, index), *chosen(softtorch.topk_mask(x, 2, softness=1e-3), index, 1), None)
     tensor([[3., 2.]])
@@ -310,6 +313,7 @@ def scattered(
 
     # (..., k, ...) -> (..., size, ...)
 
+    >>> import softtorch
     >>> x, index = torch.tensor([0.0, 3.0, 1.0, 2.0]), torch.tensor([1, 3])
     >>> mask = scattered(index, 0, 4, *chosen(softtorch.topk_mask(x, 2), index, 0), None, None)
     >>> torch.allclose(mask, softtorch.topk_mask(x, 2))
@@ -329,6 +333,7 @@ def counted(
 ) -> Tensor:  # fmt: skip
     """How often all places together are each position on an axis, or `values` by that.  # (...) -> (size)
 
+    >>> import softtorch
     >>> x, index = torch.tensor([0.0, 3.0, 1.0, 2.0]), torch.tensor([1, 3])
     >>> round(float(counted(index, 4, *chosen(softtorch.topk_mask(x, 2), index, 0), None, None).sum()), 4)
     2.0

@@ -214,7 +214,8 @@ FAMILIES = {
 
 def _entries(operator: Operator) -> list[Entry]:
     """The operator in every mode, and every method where it takes one; mode "hard" once, for it ignores the method."""
-    modes = list(MODES) if "mode" in operator.takes else [""]
+    # A step with a tail shares its code with the others (tests/softtorch/modes/test_tailed.py); methods have none.
+    modes = [name for name in MODES if not MODES[name].has_tail] if "mode" in operator.takes else [""]
     if operator.needs is None:
         return [Entry(operator, "", mode) for mode in modes]
     soft = [Entry(operator, method, mode) for method in METHODS for mode in modes if mode != "hard"]

@@ -263,7 +263,7 @@ class Remembering(nn.Module):
 
 OBSTACLES: dict[str, tuple[Any, str]] = {
     "item": (reads_item, "item reads a value into Python"),
-    "branch": (branches, "bool__ reads a value into Python"),
+    "branch": (branches, "if reads a value into Python"),
     "selection": (selects, "getitem has a shape that depends on data"),
     "function": (steps, "the custom autograd.Function Step, whose backward a graph of its forward would lose"),
     "classmethod": (swishes, "the custom autograd.Function Swish, whose backward a graph of its forward would lose"),
