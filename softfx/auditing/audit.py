@@ -55,12 +55,17 @@ def audit(
     - cannot_tell: the reference is lost in its noise, or the interval is wider than 0.3 to either side.
 
     Args:
-        target, policy, example_inputs, example_kwargs, capture, allow_unused: as for `soften`.
+        target: a Module or function, as for `soften`.
+        policy: as for `soften`.
+        example_inputs: the arguments of the call that is measured.
+        example_kwargs: its keyword arguments.
         loss: a function of the target's result, a 0-dim tensor. None is the sum of the floating results, (...), each
             element times a fixed random number; a single number is taken as it is.
         scale: the noise in spreads of each parameter; where all its entries are equal, in halves of their size.
         samples: pairs of calls, at least 64; rounded down to a multiple of 32.
         seed: of the noise, and of what the program draws.
+        capture: as for `soften`.
+        allow_unused: as for `soften`.
 
     Returns:
         The report. Its `.parameters` are the trainable parameters of a module and the inputs that require a gradient,
