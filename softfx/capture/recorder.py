@@ -302,13 +302,7 @@ def record(
             recorder.obstacles["hooks of the module run, which a graph would not call"] = None
         flat, structure = private.flatten((args, kwargs))
         copies = copied(flat)
-        inputs: list[fx.Node] = []
-        for leaf in copies:
-            if isinstance(leaf, Tensor):
-                node = recorder.builder.placeholder(f"input_{len(inputs)}", leaf)
-                node.meta["val"] = recorder.value(leaf)
-                recorder.dynamic.add(node)
-                inputs.append(node)
+        inputs = _inputs(recorder, copies)
         call_args, call_kwargs = private.unflatten(copies, structure)
         result = _run(recorder, function, call_args, call_kwargs)
         leaves, result_structure = private.flatten(result)
@@ -339,6 +333,17 @@ def record(
         preserved.written,
         input_names,
     )
+
+
+def _inputs(recorder: Recorder, leaves: list[Any]) -> list[fx.Node]:
+    """A node for each tensor among the arguments."""
+    inputs: list[fx.Node] = []
+    for tensor in (leaf for leaf in leaves if isinstance(leaf, Tensor)):
+        node = recorder.builder.placeholder(f"input_{len(inputs)}", tensor)
+        node.meta["val"] = recorder.value(tensor)
+        recorder.dynamic.add(node)
+        inputs.append(node)
+    return inputs
 
 
 def _form(value: Any) -> Args | None:
