@@ -12,6 +12,7 @@ from softfx.decisions.policy import Policy
 from softfx.errors import (
     BlockedError,
     CaptureError,
+    ControlError,
     MissingPackageError,
     PolicyError,
     ScheduleError,
@@ -22,11 +23,13 @@ from softfx.patching import Patch, patched
 from softfx.pipeline.softened import harden
 from softfx.report import Report
 from softfx.rules.register import register_rule, registered_rule, unregister_rule
+from softfx.training.best import KeepBest
 from softfx.training.remeasure import remeasure
 from softfx.training.schedules import (
     CosineSoftness,
     EntropySoftness,
     ExponentialSoftness,
+    GeometricSoftness,
     LinearSoftness,
     SequentialSoftness,
     SoftnessSchedule,
@@ -40,9 +43,12 @@ __all__ = [
     "AuditReport",
     "BlockedError",
     "CaptureError",
+    "ControlError",
     "CosineSoftness",
     "EntropySoftness",
     "ExponentialSoftness",
+    "GeometricSoftness",
+    "KeepBest",
     "LinearSoftness",
     "MissingPackageError",
     "Patch",

@@ -13,6 +13,7 @@ from softfx.capture.example import function_of, name_of
 from softfx.capture.lazy import initialized, is_uninitialized
 from softfx.capture.program import Program
 from softfx.code import diff as diffing
+from softfx.control.draws import Draws
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.policy import Policy, PolicyLike
 from softfx.decisions.sites import Sites
@@ -54,6 +55,7 @@ def soften(  # type: ignore[overload-overlap]  # a Module is callable, too, and 
     capture: Capture = "auto",
     executor: Executor = "auto",
     allow_unused: bool = False,
+    generator: torch.Generator | None = None,
 ) -> M: ...
 @overload
 def soften(
@@ -65,6 +67,7 @@ def soften(
     capture: Capture = "auto",
     executor: Executor = "auto",
     allow_unused: bool = False,
+    generator: torch.Generator | None = None,
 ) -> SoftFunction[P, R]: ...
 def soften(
     target: Any,
@@ -75,6 +78,7 @@ def soften(
     capture: str = "auto",
     executor: str = "auto",
     allow_unused: bool = False,
+    generator: torch.Generator | None = None,
 ) -> Any:
     """A softened copy of `target` that shares its parameters, buffers and submodules.
 
@@ -89,6 +93,8 @@ def soften(
             reads, and gives compilers and exporters a graph; "graph" replays that graph in plain calls, too, where
             all that the call depends on is as it was; "eager" makes no graph.
         allow_unused: accept policy entries that match no site.
+        generator: what paths of control flow are drawn by (see softfx/docs/control.md); None for a sequence that begins
+            with torch's own seed. The program's random state is not touched in either case.
 
     Returns:
         A Module of the same class for a Module, a function of the same signature for a function; both with `.report`,
@@ -97,6 +103,7 @@ def soften(
     Raises:
         PolicyError: a policy with mistakes; all of them at once.
         CaptureError: a call that fails on its example inputs, or a graph asked for where none holds the call.
+        TargetError: a generator that is none.
         BlockedError: a blocked site under `on_blocked = "error"`.
 
     >>> soft = soften(torch.round, {"default": {"action": "straight_through"}}, example_inputs=(torch.ones(2),))
@@ -109,12 +116,17 @@ def soften(
     place = caller()
     if executor not in _EXECUTORS:
         raise TargetError(f"soften: unknown executor {executor!r}. Legal: {', '.join(_EXECUTORS)}. Take 'auto'.")
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TargetError(
+            f"soften: generator is a {type(generator).__name__}. Legal is a torch.Generator, or None. "
+            "Write generator=torch.Generator().manual_seed(0)."
+        )
     args, kwargs = _example(target, policy, example_inputs, example_kwargs)
     subject = subject_of(_initialized(target, args, kwargs, in_place=True))
     program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, place)
     rewritten = _rewritten(subject.runs, program, sites, evidence, args, kwargs, executor)
     subject = subject.keeping(program.written)
-    eager, planned = Eager(sites, evidence, place), {subject.entry}
+    eager, planned = Eager(sites, evidence, place, draws=Draws(generator)), {subject.entry}
     state = Softened(
         subject.original, subject.runs, subject.entry, sites, evidence, eager, None, program.seen, subject.name, planned
     )

@@ -16,6 +16,7 @@ from softfx.visible import visible
 __all__ = [
     "BlockedError",
     "CaptureError",
+    "ControlError",
     "MissingPackageError",
     "PolicyError",
     "ScheduleError",
@@ -81,6 +82,10 @@ class UnseenError(CaptureError):
 
 class BlockedError(SoftfxError, RuntimeError):
     """A site cannot be softened as the policy asks, and may not be kept either (`on_blocked = "error"`)."""
+
+
+class ControlError(SoftfxError, RuntimeError):
+    """A call with control sites is made where it cannot be run again, or is asked for what its runs do not give."""
 
 
 class SpecError(SoftfxError, RuntimeError):

@@ -1,9 +1,11 @@
 """The public name of the softness schedules, which are in `softfx.training.schedules`."""
 
+from softfx.training.best import KeepBest
 from softfx.training.schedules import (
     CosineSoftness,
     EntropySoftness,
     ExponentialSoftness,
+    GeometricSoftness,
     LinearSoftness,
     SequentialSoftness,
     SoftnessSchedule,
@@ -14,6 +16,8 @@ __all__ = [
     "CosineSoftness",
     "EntropySoftness",
     "ExponentialSoftness",
+    "GeometricSoftness",
+    "KeepBest",
     "LinearSoftness",
     "SequentialSoftness",
     "SoftnessSchedule",

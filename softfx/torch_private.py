@@ -279,7 +279,7 @@ def _is_size(tree: object) -> bool:
 # -- modules -----------------------------------------------------------------------------------------------------
 
 
-def module_tables(module: nn.Module) -> dict[str, dict[str, Any]]:
+def module_tables(module: object) -> dict[str, dict[str, Any]]:
     """The dictionaries in which a module keeps its parameters, buffers, submodules and hooks, by attribute name.
 
     They are the module's own, not copies.

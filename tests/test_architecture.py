@@ -62,6 +62,7 @@ PRIVATE_TORCH = {
     "softtorch.torch_private",
     "softfx.torch_private",
     "softfx.interpreter.checkpoint_private",
+    "softfx.control.versions_private",
     "softfx.capture.cross_check.dynamo_private",
 }
 # Names with a leading underscore that are no secret, each with the reason.

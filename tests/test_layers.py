@@ -24,6 +24,8 @@ SOFTFX_ROOMS = (
     "softfx.decisions",
     "softfx.interpreter",
     "softfx.capture",
+    "softfx.control",
+    "softfx.report.build_control",
     "softfx.report.build",
     "softfx.pipeline",
     "softfx.code",

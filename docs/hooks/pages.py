@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 BROUGHT = {
     "reference/policy.md": "softfx/docs/policy.md",
     "reference/softness.md": "softfx/docs/softness.md",
+    "concepts/control.md": "softfx/docs/control.md",
     "reference/project.md": "softfx/docs/project.md",
     "reference/formulas.md": "softfx/docs/rules.md",
     "reference/zoo.md": "softfx/docs/zoo.md",

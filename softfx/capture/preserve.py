@@ -27,7 +27,7 @@ from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.trees import map_tensors
 from softfx.values import was_freed
 
-__all__ = ["Preserved", "copied"]
+__all__ = ["ModuleState", "Preserved", "RandomStates", "copied"]
 
 
 def copied(leaves: Sequence[object]) -> list[Any]:
@@ -41,7 +41,7 @@ def _copy(tensor: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _RandomStates:
+class RandomStates:
     """The states of the random number generators that any call may draw from."""
 
     torch: Tensor
@@ -50,12 +50,25 @@ class _RandomStates:
     numpy: Any  # numpy's own state; None where numpy is not loaded
 
     @staticmethod
-    def now() -> _RandomStates:
+    def now() -> RandomStates:
         numpy = sys.modules.get("numpy")
         cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
-        return _RandomStates(
-            torch.get_rng_state(), cuda, random.getstate(), numpy.random.get_state() if numpy else None
-        )
+        return RandomStates(torch.get_rng_state(), cuda, random.getstate(), numpy.random.get_state() if numpy else None)
+
+    def is_like(self, other: RandomStates) -> bool:
+        """Return True if nothing was drawn between the two."""
+        cuda = all(map(torch.equal, self.cuda, other.cuda)) and len(self.cuda) == len(other.cuda)
+        same = torch.equal(self.torch, other.torch) and cuda and self.python == other.python
+        return same and _same_numpy(self.numpy, other.numpy)
+
+    def put_back(self) -> None:
+        """Put the states back."""
+        torch.set_rng_state(self.torch)
+        if self.cuda:
+            torch.cuda.set_rng_state_all(self.cuda)
+        random.setstate(self.python)  # type: ignore[arg-type]  # it came from getstate
+        if self.numpy is not None:
+            sys.modules["numpy"].random.set_state(self.numpy)
 
     def restore(self) -> list[str]:
         """Put the states back and name the sources outside torch that were drawn from."""
@@ -74,25 +87,33 @@ class _RandomStates:
         return drawn
 
 
+def _same_numpy(left: Any, right: Any) -> bool:
+    if left is None or right is None:
+        return left is right
+    return all(bool((a == b).all()) if hasattr(a, "all") else a == b for a, b in zip(left, right, strict=True))
+
+
 class _Absent:
     """What stands for an attribute that is not there."""
 
 
 @dataclass(frozen=True)
-class _ModuleState:
+class ModuleState:
     """The attributes of one module: its `__dict__`, and the contents of its tables and of the containers it keeps.
+
+    So are those of any other object that has a `__dict__`.
 
     tables: those of parameters, buffers, submodules and hooks.
     containers: the lists, dictionaries, sets and deques among its attributes, nested ones too, each with its content.
     """
 
-    module: nn.Module
+    module: Any
     attributes: Kwargs
     tables: dict[str, Kwargs]
     containers: list[tuple[str, Any, Any]]
 
     @staticmethod
-    def of(module: nn.Module) -> _ModuleState:
+    def of(module: Any) -> ModuleState:
         tables = {key: dict(table) for key, table in private.module_tables(module).items()}
         containers = [
             (key, container, copy(container))
@@ -100,7 +121,7 @@ class _ModuleState:
             if key not in tables
             for container in _containers(value)
         ]
-        return _ModuleState(module, dict(module.__dict__), tables, containers)
+        return ModuleState(module, dict(module.__dict__), tables, containers)
 
     def changed(self) -> list[str]:
         """The attributes that were replaced since, or whose containers were written, as Class.attribute."""
@@ -217,7 +238,7 @@ class Preserved:
     drawn: list[str] = field(default_factory=list)
     _tensors: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     _generators: dict[int, tuple[torch.Generator, Tensor]] = field(default_factory=dict)
-    _modules: list[_ModuleState] = field(default_factory=list)
+    _modules: list[ModuleState] = field(default_factory=list)
     _gradients: list[tuple[Tensor, Tensor | None, Tensor | None]] = field(default_factory=list)
     _own_buffers: _OwnBuffers = field(default_factory=lambda: _OwnBuffers(()))
 
@@ -237,7 +258,7 @@ class Preserved:
         return [*tensors, *(generator for generator, _ in self._generators.values())]
 
     def __enter__(self) -> Preserved:
-        self._random = _RandomStates.now()
+        self._random = RandomStates.now()
         self._grad = torch.is_grad_enabled()
         found = self.root.modules() if isinstance(self.root, nn.Module) else ()
         modules = [module for module in found if id(module) not in self.without]
@@ -247,7 +268,7 @@ class Preserved:
         for buffer in buffers:
             self.save(buffer)
         for module in modules:
-            self._modules.append(_ModuleState.of(module))
+            self._modules.append(ModuleState.of(module))
             for parameter in module.parameters(recurse=False):
                 gradient = parameter.grad
                 self._gradients.append((parameter, gradient, None if gradient is None else gradient.clone()))

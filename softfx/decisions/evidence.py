@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
+from softfx.decisions.control_evidence import ControlEvidence
 from softfx.decisions.site import SiteKey
 from softfx.locations import Location, shown_place
 from softfx.values import Soft
@@ -79,6 +80,7 @@ class Evidence:
         self.custom_functions = False  # a custom autograd.Function was met, through which no derivative is followed
         self.follows_all = False  # the derivative of every site was followed to wherever it goes
         self.blocks_to_lift: set[Location] = set()  # the no_grad blocks in which a site was met that is to be lifted
+        self.control = ControlEvidence()  # of branches, and of numbers that Python reads
         # The blocks and detachments that must not be lifted, each with where it writes what outlives the call.
         self.to_leave: dict[tuple[str, Location], Location] = {}
 

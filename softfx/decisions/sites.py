@@ -17,9 +17,10 @@ from softfx.locations import Location
 from softfx.rules.comparison import as_written
 from softfx.rules.rule import Rule
 
-__all__ = ["DEFAULT_SOFTNESS", "Lift", "Sites"]
+__all__ = ["CONTROL_SOFTNESS", "DEFAULT_SOFTNESS", "Lift", "Sites"]
 
 DEFAULT_SOFTNESS = 0.1
+CONTROL_SOFTNESS = 0.05  # of a control site, in units of the spread of its margins
 _ADDING = threading.Lock()  # not of one object: sites are copied and pickled
 
 
@@ -67,6 +68,11 @@ class Sites:
             site = self._add(key, rule, location)
         return self._decisions[site]
 
+    def known(self, rule: Rule, location: Location) -> Decision | None:
+        """The decision about `rule`'s operation at a place, or None if it was not met yet."""
+        site = self._ids.get(SiteKey.of(as_written(rule, location.symbol), location))
+        return None if site is None else self._decisions[site]
+
     def _add(self, key: SiteKey, rule: Rule, location: Location) -> int:
         """The number of a new site; of several threads that meet it at once, one decides."""
         with _ADDING:
@@ -95,14 +101,15 @@ class Sites:
             file=location.file,
             line=location.line,
         )
-        softness = resolved.options.get("softness", DEFAULT_SOFTNESS)
-        number = DEFAULT_SOFTNESS if isinstance(softness, Mapping) else softness
+        usual = CONTROL_SOFTNESS if rule.family == "control" else DEFAULT_SOFTNESS
+        softness = resolved.options.get("softness", usual)
+        number = usual if isinstance(softness, Mapping) else softness
         decision = Decision(len(self._decisions), rule, location, resolved, resolved.action, number)
         if isinstance(softness, Mapping):
             decision = decision.with_relative(softness[RELATIVE])
         if decision.action == "keep":
             return decision.kept("the policy keeps it")
-        if rule.relax is None and rule.propagate is None:
+        if rule.relax is None and rule.propagate is None and rule.family != "control":
             return decision.blocked(f"{rule.name} has no relaxation")
         return decision
 
@@ -113,6 +120,13 @@ class Sites:
         """True if no decision changes a value, so that without gradients there is nothing to do."""
         changed = any(not decision.is_exact or decision.draws for decision in self)
         return not (self.policy.softens or changed or self.gives_distributions)
+
+    @property
+    def exact_but_for_control(self) -> bool:
+        """True if no decision about a call changes a value: a run without gradients is the program's own calls."""
+        decisions = (decision for decision in self if decision.rule.family != "control")
+        changed = any(not decision.is_exact or decision.draws for decision in decisions)
+        return not (self.policy.softens_calls or changed or self.gives_distributions)
 
     @property
     def acts(self) -> bool:

@@ -191,5 +191,6 @@ def _tell_loss(state: RunState, call: Call, outputs: list[Tensor], loss: str) ->
         ends = call.carried_sites.union(*(soft.sites for soft in call.softs))
         state.evidence.ended(ends, call.name, call.location)
     if lost and (outputs or call.written is not None or leaves_torch):
-        hopeless = bool(call.operation.effect & Effect.BRANCHES) or state.grad_mode.is_switched_off
+        turned = state.sites.policy.turns and call.operation.gives_python_value
+        hopeless = turned or bool(call.operation.effect & Effect.BRANCHES) or state.grad_mode.is_switched_off
         state.evidence.lost(lost, call.name, call.location, f"{call.name} {loss}", hopeless)

@@ -13,12 +13,13 @@ from types import FunctionType
 from typing import Any
 
 from softfx import ops
+from softfx.ops import control_flow
 from softfx.ops.calls import Args, Function, Result
 from softfx.ops.spelling import INDEX
 from softfx.rules import RULES, rule_of
 from softfx.torch_private import HigherOrderOperator
 
-__all__ = ["inlined"]
+__all__ = ["CONTROL_FLOW_CODES", "inlined"]
 
 _HOME = "torch.nn.functional"
 _GUARD = "has_torch_function"
@@ -69,6 +70,10 @@ def _while_loop(cond_fn: Function, body_fn: Function, carried: Args, additional:
 
 
 _CONTROL_FLOW: dict[str, Function] = {"cond": _cond, "while_loop": _while_loop}
+
+
+# The codes whose conditions are those of torch.cond and while_loop, with the name of the operation.
+CONTROL_FLOW_CODES = {_cond.__code__: control_flow.cond, _while_loop.__code__: control_flow.while_loop}
 
 
 def _no(*_: Any) -> bool:

@@ -151,7 +151,10 @@ class Interpreter:
         if rule is None:
             return self._without_rule(call)
         if rule.barrier is not None:
-            return self._made_integers(call, hard_call(state, call, _LOSSES[rule.barrier]))
+            loss = _LOSSES[rule.barrier]
+            turned = state.sites.policy.turns and rule.barrier != "shape"
+            state.evidence.control.reads = state.evidence.control.reads or rule.barrier != "shape"
+            return self._made_integers(call, hard_call(state, call, f"{loss}: a control site" if turned else loss))
         decision = self._decision(rule, call) if site else None
         if decision is not None and decision.acts:
             return self.act(call, decision)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from softfx.ops import table
 from softfx.ops.calls import Args, Function, Kwargs, Options
+from softfx.ops.control_flow import CONTROL_FLOW
 from softfx.ops.operation import Effect, Infix, Operation, PythonOperator, Rows
 from softfx.ops.verbs import computes, draws, metadata
 from softfx.torch_private import OpOverload, OpOverloadPacket, library_operator
@@ -102,7 +103,7 @@ class SpellingIndex:
 
     def named(self, name: str) -> Operation:
         """The record of a canonical name."""
-        return self._operations[name]
+        return self._operations.get(name) or CONTROL_FLOW[name]
 
     def of(self, function: Function) -> Spelled:
         """The operation that a call of `function` is, described by torch's dispatcher where the table has none."""

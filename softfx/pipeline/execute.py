@@ -18,6 +18,9 @@ from softfx.capture.example import function_of
 from softfx.capture.later import exhausted
 from softfx.capture.preserve import Preserved, copied
 from softfx.capture.unreached import sources_of, unreached_sources
+from softfx.control.draws import Draws
+from softfx.control.engine import Engine
+from softfx.control.settings import Settings
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.measures import Measures
 from softfx.decisions.sites import Sites
@@ -30,6 +33,7 @@ from softfx.interpreter.torch_mode import FastMode, FullMode
 from softfx.locations import Location, Place, locate, module_paths, resolve
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.pipeline import serialize
+from softfx.pipeline.control_runs import ControlRuns, SitePlaces, planning_mode
 from softfx.pipeline.reads import exact, same_reads, state_read
 from softfx.pipeline.rewrite import Rewritten
 from softfx.pipeline.session import BOUNDARY, Session
@@ -43,6 +47,8 @@ class Eager:
     """The original Python under the decisions about its sites.
 
     place: stands in for the line of calls that no user code makes.
+    places: where its control sites are read.
+    draws: the numbers that control sites are drawn by.
     fast: calls that the interpreter would make as they are may go past it.
     """
 
@@ -51,6 +57,8 @@ class Eager:
     place: Place
     fast: bool = True
     cache: FastPathCache = field(default_factory=FastPathCache, repr=False, compare=False)
+    draws: Draws = field(default_factory=Draws)
+    places: SitePlaces = field(default_factory=SitePlaces, repr=False, compare=False)
 
     @torch_private.uncompiled
     def __call__(
@@ -68,10 +76,20 @@ class Eager:
         owner: the softened thing whose run it is: what is called of it inside is a part of the run.
         measures: where the spreads that softness is relative to are noted, if they are measured.
         """
+        if self.sites.policy.turns:
+            return self._turning(root, function, args, kwargs, owner)
         environment = Environment(self.cache.store)
         state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False, environment=environment)
         state.measures = measures
         return self._session(state, root, owner, fast=self.fast).call(function, args, kwargs)
+
+    def _turning(self, root: object, function: Function, args: Args, kwargs: Kwargs, owner: object) -> Result:
+        """A call of a target whose control flow has a derivative, by several runs."""
+        runs = ControlRuns(self.sites, self.evidence, self.place, self.cache, root, owner, self.places)
+        settings = Settings.of(self.sites)
+        return Engine(runs, settings, self.evidence.control, self.draws.next(settings.seed)).call(
+            function, args, kwargs
+        )
 
     def planned(
         self, root: object, function: Function, args: Args, kwargs: Kwargs, owner: object
@@ -127,7 +145,9 @@ class Eager:
         def where() -> Location:
             return locate(BOUNDARY, paths(), self.place)
 
-        mode = FastMode(interpreter, self.cache, where) if fast else FullMode(interpreter, where)
+        mode: FullMode = FastMode(interpreter, self.cache, where) if fast else FullMode(interpreter, where)
+        if state.planning and self.sites.policy.turns:
+            mode = planning_mode(interpreter, where)
         mode.owner = owner
         if not state.planning:
             mode.resume = partial(self._resumed, root, owner)

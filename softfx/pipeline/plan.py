@@ -55,6 +55,7 @@ def settle(sites: Sites, evidence: Evidence, met: Iterable[int]) -> None:
     Blocks and detachments that the policy allows to lift are lifted from the next run on.
     """
     sites.lift(_lifts(sites, evidence), _to_leave(evidence))
+    evidence.control.spreads.settle()
     for site in met:
         sites.replace(_settled(sites[site], evidence))
     _raise_for_blocked(sites)
@@ -89,6 +90,8 @@ def _settled(decision: Decision, evidence: Evidence) -> Decision:
     """The decision about a site in the light of what a run saw of it."""
     if not decision.acts:
         return decision
+    if decision.rule.family == "control":
+        return _control(decision, evidence)
     seen = evidence.of(decision.id)
     if (kept := _kept_for_detachment(decision, seen, evidence)) is not None:
         return kept
@@ -109,6 +112,14 @@ def _settled(decision: Decision, evidence: Evidence) -> Decision:
         if written is not None:
             remedy = f"it writes in place what outlives the call (line {written.line}), and such a block is not lifted"
         return replace(decision, reason=f"a no_grad block of the program ({where}) cuts what it reaches; {remedy}")
+    return decision
+
+
+def _control(decision: Decision, evidence: Evidence) -> Decision:
+    """The decision about a control site: it acts unless nothing that it read has a probability."""
+    seen = evidence.control.of(decision.id)
+    if seen.unknown and not seen.known:
+        return decision.blocked("no rule gives what it reads a probability")
     return decision
 
 

@@ -12,6 +12,7 @@ from softfx.decisions.site import Decision
 from softfx.decisions.sites import Sites
 from softfx.locations import source_line
 from softfx.report import Report
+from softfx.report.build_control import control_lines, seen_of
 from softfx.report.record import Break, Consumer, Site
 
 __all__ = ["make_report"]
@@ -34,6 +35,7 @@ def make_report(name: str, seen: Seen, sites: Sites, evidence: Evidence, executo
         upstream={name: list(found) for name, found in seen.upstream.items()},
         gained=None if seen.gained is None else list(seen.gained),
         not_tried=seen.not_tried,
+        control=control_lines(sites, evidence),
     )
 
 
@@ -55,7 +57,7 @@ def _site(record: Decision, evidence: Evidence) -> Site:
         softness=_number(record.softness) if record.acts and "softness" in takes else None,
         region=evidence.region(record.id) if record.acts else None,
         decided_by=record.resolved.decided_by,
-        reason=_reason(record),
+        reason=seen_of(record, evidence) or _reason(record),
         consumers=[Consumer(*use) for use in evidence.of(record.id).uses],
         estimator=record.resolved.estimator if record.action == "straight_through" else None,
         unit=record.unit if record.acts else "",

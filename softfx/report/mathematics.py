@@ -33,6 +33,11 @@ def notation(text: str) -> str:
 
 def limit(rule: Rule) -> str:
     """The limit of the soft form as the softness falls, and the places where its derivative does not help."""
+    if rule.family == "control":
+        return (
+            "the smoothed program tends to the original as s -> 0, and its derivative to that of the path alone with a"
+            " variance that grows: most runs then meet no decision that is open"
+        )
     if rule.relax is None:
         return ""
     if rule.family == "unsafe":

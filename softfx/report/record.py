@@ -75,6 +75,7 @@ class ReportData:
     upstream: for each starved name the ids of the sites that cut it.
     gained: the starved names that a gradient reaches as decided; None where nothing acts, or it was not tried.
     not_tried: why it was not.
+    control: what is to be said of control flow: its cost, and what limits its derivative.
     """
 
     target: str
@@ -92,6 +93,7 @@ class ReportData:
     upstream: dict[str, list[int]] = field(default_factory=dict)
     gained: list[str] | None = None
     not_tried: str = ""
+    control: list[str] = field(default_factory=list)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -122,6 +124,7 @@ class ReportData:
             "upstream": {name: list(sites) for name, sites in self.upstream.items()},
             "gained": None if self.gained is None else list(self.gained),
             "not_tried": self.not_tried,
+            "control": list(self.control),
         }
 
     @classmethod
@@ -148,4 +151,5 @@ class ReportData:
             {name: list(found) for name, found in data.get("upstream", {}).items()},
             None if data.get("gained") is None else list(data["gained"]),
             data.get("not_tried", ""),
+            list(data.get("control", ())),
         )

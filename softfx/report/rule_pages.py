@@ -22,6 +22,7 @@ FAMILY_MEANINGS: dict[Family, str] = {
     "selection": "uses what a decision gave. Never a site: it follows what reaches it.",
     "random": "draws at random: no gradient with respect to what it draws by. Kept unless named.",
     "normalization": "smooth, and replaced only where a policy names it: softmax by softpick.",
+    "control": "Python goes by the value. Runs with the decision turned round give a derivative. Kept unless named.",
     "unsafe": "its gradient is infinite or NaN somewhere. Guarded by default, which changes no value.",
 }
 
@@ -59,12 +60,15 @@ def _derivatives(rule: Rule) -> str:
     """The estimators from which a straight-through site may take its derivative."""
     if rule.family in ("selection", "unsafe"):
         return ""
-    return "estimator = " + " or ".join(f'"{name}"' for name in ("soft", *rule.estimators))
+    usual = () if rule.family == "control" else ("soft",)
+    return "estimator = " + " or ".join(f'"{name}"' for name in (*usual, *rule.estimators))
 
 
 def _becomes(rule: Rule) -> str:
     if rule.family == "selection":
         return rule.soft or "its soft form when a soft value reaches it" if not rule.barrier else "always hard"
+    if rule.family == "control":
+        return f"{rule.soft} (the program's own value, with a derivative)"
     shape = "same shape and dtype" if rule.drop_in else "a soft value that is carried on to its consumers"
     return f"{rule.soft} ({shape})" if rule.soft else "stays hard"
 
@@ -72,7 +76,7 @@ def _becomes(rule: Rule) -> str:
 def _example(rule: Rule) -> str:
     if rule.family == "selection":
         return ""
-    action = "guard" if rule.family == "unsafe" else "soft"
+    action = {"unsafe": "guard", "control": "straight_through"}.get(rule.family, "soft")
     lines = ["[[rule]]", f'op = "{rule.name}"', f'action = "{action}"']
     lines += ["softness = 0.1"] if "softness" in rule.options and action == "soft" else []
     return "\n".join(lines)

@@ -67,6 +67,7 @@ _FAMILY_STYLES: dict[Family, str] = {
     "random": "magenta",
     "unsafe": "red",
     "normalization": "blue",
+    "control": "green",
     "selection": "dim",
 }
 _INDENT = (0, 0, 0, 2)

@@ -163,8 +163,8 @@ def _without_sites(report: ReportData) -> str:
 def hints(report: ReportData) -> list[str]:
     """The next steps that this report suggests."""
     if not report.sites:
-        return [_without_sites(report)]
-    lines = []
+        return [_without_sites(report), *report.control]
+    lines = list(report.control)
     if report.not_tried:
         lines.append(f"Whether a gradient reaches these now is not known: {report.not_tried}.")
     blocked = [site for site in report.sites if site.action == "blocked"]

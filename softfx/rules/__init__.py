@@ -17,6 +17,7 @@ from softfx.rules import (
     binning,
     casts,
     comparison,
+    control,
     corners,
     elementwise,
     indexing,
@@ -58,6 +59,7 @@ _TABLES = (
     unsafe,
     straight_through_idiom,
     barriers,
+    control,
     unruled,
 )
 

@@ -19,7 +19,7 @@ from softfx.rules.units import Unit
 
 __all__ = ["Barrier", "Estimate", "Family", "Rule"]
 
-Family = Literal["discrete", "kink", "selection", "random", "unsafe", "normalization"]
+Family = Literal["discrete", "kink", "selection", "random", "unsafe", "normalization", "control"]
 # Python gets a condition, a number, or a shape: no soft value passes.
 Barrier = Literal["branch", "number", "shape"]
 # estimate(context, function, *operands): called in place of a rule's function, and returns a shadow as that does.
@@ -56,7 +56,8 @@ class Rule:
     only_discrete: it is propagated only on tensors of integers or bools, or where two of its operands are soft: a
         product of matrices costs too much to be made twice if one factor alone is soft, and its derivative is right
         without that.
-    estimators: what else may give its straight-through form the derivative, by the name that a policy uses.
+    estimators: what else may give its straight-through form the derivative, by the name that a policy uses; None for
+        one that is no function of a call: it takes further runs (softfx.control).
     becomes(args, kwargs): the operation that a call with these arguments is instead: x / y rounded down is a floor
         division.
     stands_for: further operations that a policy means by this name: what an operation that is never a site becomes.
@@ -80,7 +81,7 @@ class Rule:
     moves: bool = False
     is_site: Callable[[Function, Args, Kwargs], bool] | None = None
     only_discrete: bool = False
-    estimators: Mapping[str, Estimate] = field(default_factory=dict)
+    estimators: Mapping[str, Estimate | None] = field(default_factory=dict)
     becomes: Callable[[Args, Kwargs], Operation | None] | None = None
     stands_for: tuple[Operation, ...] = ()
     unit: Unit | None = None

@@ -1,4 +1,4 @@
-"""Softness schedules in the training loops of other packages: `LightningSoftness`, `TransformersSoftness`.
+"""Softness schedules, and the best parameters, in the training loops of other packages: `LightningSoftness` and others.
 
 The packages are imported when a name is first used; softfx does not depend on them. `_Driver` is the part that both
 share; to add a loop, write one class of hooks and one line in `_BASES`.
@@ -10,14 +10,19 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from torch import Tensor
+
 from softfx.errors import MissingPackageError, ScheduleError
+from softfx.training.best import KeepBest
 from softfx.training.schedules import SoftnessSchedule
 
 if TYPE_CHECKING:  # made on demand by __getattr__
+    LightningKeepBest: Any
     LightningSoftness: Any
+    TransformersKeepBest: Any
     TransformersSoftness: Any
 
-__all__ = ["LightningSoftness", "TransformersSoftness"]
+__all__ = ["LightningKeepBest", "LightningSoftness", "TransformersKeepBest", "TransformersSoftness"]
 
 _INTERVALS = ("epoch", "step")
 
@@ -145,8 +150,77 @@ class _Transformers(_Driver):
         state.stateful_callbacks[self._key] = self.schedule.state_dict()
 
 
+class _KeepsBest:
+    """Keeps the parameters of the lowest loss, and puts them back when training ends.
+
+    Args:
+        best: made before training starts.
+        name: the name under which its state is saved, or of the metric that is read where losses are not handed out.
+
+    Raises:
+        ScheduleError: `best` is no KeepBest.
+    """
+
+    usual = "best"
+
+    def __init__(self, best: KeepBest, name: str = "") -> None:
+        if not isinstance(best, KeepBest):
+            raise ScheduleError(
+                f"{type(self).__name__}: a {type(best).__name__} keeps nothing. Legal is a softfx.KeepBest. "
+                "Write softfx.KeepBest(model)."
+            )
+        self.best, self.name = best, name or self.usual
+
+
+class _LightningBest(_KeepsBest):
+    """A Lightning callback that keeps the parameters of the training step with the lowest loss."""
+
+    @property
+    def state_key(self) -> str:
+        """The key of what is kept in a checkpoint."""
+        return f"softfx.{self.name}"
+
+    def on_before_backward(self, trainer: _Trainer, pl_module: _LightningModule, loss: Tensor) -> None:
+        """Note the loss of the present parameters."""
+        self.best.update(loss)
+
+    def on_train_end(self, trainer: _Trainer, pl_module: _LightningModule) -> None:
+        """Put the best parameters back."""
+        self.best.restore()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is kept."""
+        return self.best.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue where the checkpoint was written."""
+        self.best.load_state_dict(state_dict)
+
+
+class _TransformersBest(_KeepsBest):
+    """A callback of the transformers Trainer that keeps the parameters of the evaluation with the lowest metric."""
+
+    usual = "eval_loss"
+
+    def on_evaluate(self, args: object, state: _TrainerState, control: object, **kwargs: Any) -> None:
+        """Note the metric of the present parameters."""
+        metrics = kwargs.get("metrics") or {}
+        if self.name not in metrics:
+            raise ScheduleError(
+                f"softfx.callbacks.TransformersKeepBest: there is no metric {self.name!r}. "
+                f"Legal: {', '.join(map(str, metrics)) or 'none'}. Give the name of one."
+            )
+        self.best.update(float(metrics[self.name]))
+
+    def on_train_end(self, args: object, state: _TrainerState, control: object, **kwargs: object) -> None:
+        """Put the best parameters back."""
+        self.best.restore()
+
+
 # The hooks of each callback, the package to install, the modules that may have the base class, and its name.
-_BASES: dict[str, tuple[type[_Driver], str, tuple[str, ...], str]] = {
+_BASES: dict[str, tuple[type[_Driver] | type[_KeepsBest], str, tuple[str, ...], str]] = {
+    "LightningKeepBest": (_LightningBest, "lightning", ("lightning.pytorch", "pytorch_lightning"), "Callback"),
+    "TransformersKeepBest": (_TransformersBest, "transformers", ("transformers",), "TrainerCallback"),
     "LightningSoftness": (_Lightning, "lightning", ("lightning.pytorch", "pytorch_lightning"), "Callback"),
     "TransformersSoftness": (_Transformers, "transformers", ("transformers",), "TrainerCallback"),
 }
@@ -156,7 +230,7 @@ def __getattr__(name: str) -> type:
     if name not in _BASES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     hooks, package, modules, base = _BASES[name]
-    documented = {"__doc__": f"{hooks.__doc__}\n\n{_Driver.__doc__}", "__module__": __name__}
+    documented = {"__doc__": f"{hooks.__doc__}\n\n{hooks.__bases__[0].__doc__}", "__module__": __name__}
     made = type(name, (hooks, getattr(_first(name, package, modules), base)), documented)
     globals()[name] = made  # so that the next access, and a pickle's, finds the same class
     return made

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from softfx.decisions.policy.schema import OPTIONS, RELATIVE
 from softfx.decisions.site import Decision
-from softfx.decisions.sites import DEFAULT_SOFTNESS
+from softfx.decisions.sites import CONTROL_SOFTNESS, DEFAULT_SOFTNESS
 from softfx.errors import PolicyError, brief, did_you_mean
 from softfx.pipeline.softened import softened
 
-__all__ = ["Softness", "set_softness"]
+__all__ = ["Softness", "measure_again", "set_softness"]
 
 Softness = float | Tensor
 # Or in units of the data: {"relative": 0.2}, or "auto".
@@ -67,10 +67,20 @@ def _set(decision: Decision, value: Setting) -> Decision:
     if standardizes and decision.resolved.options.get("standardize") is not False:
         unit = None
     if isinstance(value, str):
-        return decision.with_softness(DEFAULT_SOFTNESS) if unit is None else decision.with_relative(unit.relative)
+        usual = CONTROL_SOFTNESS if decision.rule.family == "control" else DEFAULT_SOFTNESS
+        return decision.with_softness(usual) if unit is None else decision.with_relative(unit.relative)
     if isinstance(value, Mapping):
         return decision.with_softness(value[RELATIVE]) if unit is None else decision.with_relative(value[RELATIVE])
     return decision.with_softness(value)
+
+
+def measure_again(soft: object) -> None:
+    """Have the spreads of control sites measured again by the next call, unless the policy says remeasure = false."""
+    state = softened(soft, "measure_again")
+    control = (decision for decision in state.sites if decision.rule.family == "control" and decision.acts)
+    wanted = {decision.id for decision in control if decision.resolved.options.get("remeasure", True)}
+    if wanted:
+        state.evidence.control.spreads.measure_again(wanted)
 
 
 def _is_softness(value: object) -> bool:

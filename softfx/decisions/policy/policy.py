@@ -10,14 +10,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from softfx.decisions.policy.entry import Entry, Place
 from softfx.decisions.policy.presets import DEFAULT_PRESET, PRESETS
 from softfx.decisions.policy.reading import read_entries
 from softfx.decisions.policy.resolved import Resolved, SiteFacts, resolve
+from softfx.decisions.policy.schema import Settings
 from softfx.decisions.policy.toml import read, write_pairs
 from softfx.errors import PolicyError, brief, did_you_mean, listed
 from softfx.locations import shown_place
@@ -113,10 +115,33 @@ class Policy:
         """Return False for an operation that is smooth and that no entry names: it is left alone."""
         return rule.family != "normalization" or self.asks_for(rule)
 
+    @cached_property
+    def turns(self) -> bool:
+        """True if an entry acts on control flow: branches, and numbers that Python reads."""
+        default: dict[str, object] = {}
+        for entry in self._all():
+            default |= entry.fields if entry.is_default else {}
+        if default["action"] != "keep" and "control" in cast(Settings, default)["families"]:
+            return True
+        names = {rule.name for rule in self.known.values() if rule.family == "control"}
+        named = (entry for entry in self.entries if "control" in entry.families or names & entry.operations)
+        return any(entry.fields.get("action", default["action"]) != "keep" for entry in named)
+
     @property
     def softens(self) -> bool:
         """Return True if an entry can make a site soft, and so change values."""
         return any(entry.fields.get("action") == "soft" for entry in self._all())
+
+    @cached_property
+    def softens_calls(self) -> bool:
+        """True if an entry can make a site soft that is no control flow."""
+        known = {rule.name: rule.family for rule in self.known.values()}
+        for entry in self._all():
+            named = {known[name] for name in entry.operations} | entry.families
+            families = named or set(cast(Settings, entry.fields).get("families", ("discrete",)))
+            if entry.fields.get("action") == "soft" and families != {"control"}:
+                return True
+        return False
 
     # -- entries that match nothing --------------------------------------------------------------------------
 

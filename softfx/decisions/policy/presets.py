@@ -23,11 +23,12 @@ PRESETS: Mapping[str, Preset] = {
     "gradients": {"default": {"action": "straight_through", "families": ["discrete", "unsafe"]}},
     # The same, kinks included.
     "straight-through": {"default": {"action": "straight_through", "families": ["discrete", "kink", "unsafe"]}},
-    # The same for programs that were never meant to be differentiated: no_grad blocks and detachments are lifted.
+    # The same for programs that were never meant to be differentiated: no_grad blocks and detachments are lifted,
+    # and branches turned round along the path of the run.
     "lifted": {
         "default": {
             "action": "straight_through",
-            "families": ["discrete", "kink", "unsafe"],
+            "families": ["discrete", "kink", "unsafe", "control"],
             "lift_no_grad": True,
             "lift_detach": True,
         }

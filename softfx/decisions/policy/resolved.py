@@ -11,6 +11,7 @@ from softfx.decisions.policy.methods import NETWORK, NETWORK_METHOD, misfit
 from softfx.decisions.policy.schema import AUTO, RELATIVE, SETTINGS, Action, OnBlocked, Settings
 from softfx.errors import PolicyError, listed
 from softfx.locations import shown_place
+from softfx.rules.control import ESTIMATORS as CONTROL_ESTIMATORS
 from softfx.rules.rule import Rule
 from softfx.rules.soft_operator import default_of
 from softfx.rules.units import Unit
@@ -191,6 +192,9 @@ def _estimator(site: SiteFacts, action: Action, fields: _Fields) -> str | None:
     name = fields.settings.get("estimator")
     if name in (None, "soft") or action == "keep":
         return None
+    fitting = site.rule.estimators if site.rule is not None else {}
+    if site.family == "control" and name in CONTROL_ESTIMATORS:  # one entry serves branches and numbers alike
+        return name if name in fitting else None
     where = f"{fields.set_by['estimator']}: estimator = {name!r}"
     named = fields.named_by == fields.set_by["estimator"]
     if action != "straight_through":
@@ -198,7 +202,6 @@ def _estimator(site: SiteFacts, action: Action, fields: _Fields) -> str | None:
             return None
         text = f"needs action = 'straight_through'; {site} has {action!r}"
         raise PolicyError(f"{where} {text}. An estimator replaces a derivative. Give the entry that action.")
-    fitting = site.rule.estimators if site.rule is not None else {}
     if name not in fitting and named:
         legal = listed(["soft", *fitting])
         raise PolicyError(f"{where} does not fit {site.op}. Estimators for it: {legal}. Take one of these.")

@@ -104,6 +104,17 @@ _COUNT = Legal(
     lambda value: isinstance(value, int) and _between(1, _MOST_NEIGHBORS, value),
     f"a whole number above 0, up to {_MOST_NEIGHBORS}",
 )
+# A run takes as many forward passes; more than a million of them are a mistake.
+_MOST_RUNS = 10**6
+
+
+def _whole(least: int) -> Legal:
+    legal = "a whole number above 0" if least else "a whole number, 0 or more"
+    return Legal(
+        lambda value: isinstance(value, int) and _between(least, _MOST_RUNS, value), f"{legal}, up to {_MOST_RUNS}"
+    )
+
+
 _ANY = Legal(
     lambda value: isinstance(value, str | int | float | bool | dict),
     "a string, a number, true, false or a table",
@@ -123,7 +134,7 @@ SELECTORS: Mapping[str, Legal] = {
 SETTINGS: Mapping[str, Legal] = {
     "action": _one_of(*get_args(Action)),
     "scope": _one_of("operation", "region", "model"),
-    "estimator": _one_of("soft", "identity", "reinmax", "rotation", "gumbel"),
+    "estimator": _one_of("soft", "identity", "reinmax", "rotation", "gumbel", "turn", "difference"),
     "lift_no_grad": _BOOL,
     "lift_detach": _BOOL,
     "allow_partial": _BOOL,
@@ -146,6 +157,12 @@ OPTIONS: Mapping[str, Legal] = {
     "gaussian": _BOOL,
     "neighbor_radius": _COUNT,
     "epsilon": _NUMBER,
+    "samples": _whole(0),
+    "turns": _whole(1),
+    "exact": _whole(0),
+    "limit": Legal(lambda value: _between(1, _MOST, value), f"a number from 1 to {_MOST:g}"),
+    "seed": Legal(lambda value: type(value) is int and 0 <= value < 2**63, "a whole number from 0 to 2**63 - 1"),
+    "remeasure": _BOOL,
 }
 
 

@@ -8,12 +8,18 @@ module here, write `softness_at`, and name it below and in `softfx`.
 from softfx.training.schedules.base import SoftnessSchedule
 from softfx.training.schedules.entropy import EntropySoftness, normalized_entropy
 from softfx.training.schedules.sequential import SequentialSoftness
-from softfx.training.schedules.timed import CosineSoftness, ExponentialSoftness, LinearSoftness
+from softfx.training.schedules.timed import (
+    CosineSoftness,
+    ExponentialSoftness,
+    GeometricSoftness,
+    LinearSoftness,
+)
 
 __all__ = [
     "CosineSoftness",
     "EntropySoftness",
     "ExponentialSoftness",
+    "GeometricSoftness",
     "LinearSoftness",
     "SequentialSoftness",
     "SoftnessSchedule",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from softfx.errors import ScheduleError
 from softfx.pipeline.softened import Softened
-from softfx.training.softness import set_softness
+from softfx.training.softness import measure_again, set_softness
 
 __all__ = ["SoftnessSchedule", "check_positive"]
 
@@ -94,6 +94,7 @@ class SoftnessSchedule(ABC):
                 self.target.fill_(softness)
         else:
             set_softness(self.target, {self.pattern: {"relative": softness} if self.relative else softness})
+            measure_again(self.target)
         self._last_softness = softness
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from softfx.training.schedules.base import SoftnessSchedule, check_positive
 
-__all__ = ["CosineSoftness", "ExponentialSoftness", "LinearSoftness"]
+__all__ = ["CosineSoftness", "ExponentialSoftness", "GeometricSoftness", "LinearSoftness"]
 
 
 class _Timed(SoftnessSchedule):
@@ -70,6 +70,43 @@ class ExponentialSoftness(_Timed):
     def between(self, t: float) -> float:
         """Interpolate linearly in the logarithm."""
         return float(self.start * (self.end / self.start) ** t)
+
+
+class GeometricSoftness(ExponentialSoftness):
+    """The schedule of control flow: geometric, from 1 to .05 in units of the spread of each site's margins.
+
+    As for every schedule, the spreads are measured again after each step, unless the policy says remeasure = false.
+    Arguments as for `ExponentialSoftness`.
+
+    Raises:
+        PolicyError: the target has no control sites.
+
+    Source: softfx/docs/control.md, where it is measured beside constant softness.
+
+    Example:
+        >>> import torch, softfx
+        >>> def program(x):
+        ...     return x * 2 if x > 1 else x - 1
+        >>> policy = {"rule": [{"op": "@control", "action": "straight_through"}]}
+        >>> soft = softfx.soften(program, policy, example_inputs=(torch.ones((), requires_grad=True),))
+        >>> schedule = GeometricSoftness(soft, total_iters=2)
+        >>> for _ in range(3):
+        ...     print(f"{schedule.get_last_softness():.3f}")
+        ...     schedule.step()
+        1.000
+        0.224
+        0.050
+    """
+
+    def __init__(
+        self,
+        target: Tensor | Callable[..., object],
+        start: float = 1.0,
+        end: float = 0.05,
+        total_iters: int = 100,
+        pattern: str = "@control",
+    ) -> None:
+        super().__init__(target, start, end, total_iters, "*" if isinstance(target, Tensor) else pattern)
 
 
 class LinearSoftness(_Timed):

@@ -43,7 +43,7 @@ PROMISED: dict[str, dict[str, Any]] = {
     "explain": {"name": None, **DATA, **COMMON},
     "rules": {
         "--format": (None, ("rich", "text", "json", "markdown")),
-        "--family": (None, ("discrete", "kink", "selection", "random", "unsafe", "normalization")),
+        "--family": (None, ("discrete", "kink", "selection", "random", "unsafe", "normalization", "control")),
         **COMMON,
     },
     "policy init": TARGET | PLAIN | OUT,

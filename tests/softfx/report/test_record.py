@@ -23,7 +23,7 @@ def test_counts_sum_to_what_was_found() -> None:
 def test_the_dictionary_has_the_documented_keys_in_order() -> None:
     data = full_report().to_dict()
     outer = "version target capture executor static sites counts starved cuts known policy upstream gained not_tried"
-    assert list(data) == outer.split()
+    assert list(data) == [*outer.split(), "control"]
     assert list(data["capture"]) == ["frontend", "graphs", "breaks", "why"]
     assert list(data["capture"]["breaks"][0]) == ["reason", "file", "line"]
     keys = "id code op module file line source family action mode method softness region decided_by reason"

@@ -222,7 +222,7 @@ PROMISED = {
     "straight-through": {"action": "straight_through", "families": ["discrete", "kink", "unsafe"]},
     "lifted": {
         "action": "straight_through",
-        "families": ["discrete", "kink", "unsafe"],
+        "families": ["discrete", "kink", "unsafe", "control"],
         "lift_no_grad": True,
         "lift_detach": True,
     },
@@ -256,7 +256,7 @@ def test_the_values_of_each_setting_are_a_promise() -> None:
     assert {key: legal.names for key, legal in SETTINGS.items() if legal.names} == {
         "action": ("soft", "straight_through", "guard", "keep"),
         "scope": ("operation", "region", "model"),
-        "estimator": ("soft", "identity", "reinmax", "rotation", "gumbel"),
+        "estimator": ("soft", "identity", "reinmax", "rotation", "gumbel", "turn", "difference"),
         "on_blocked": ("keep", "error"),
         "outputs": ("distribution", "hard"),
     }

@@ -64,7 +64,7 @@ temperature = 3
         (
             {"default": {"families": ["discret"]}},
             "<dict> [default]: families = ['discret'] is not legal. "
-            "Use a list of discrete, kink, selection, random, unsafe, normalization. Did you mean 'discrete'?",
+            "Use a list of discrete, kink, selection, random, unsafe, normalization, control. Did you mean 'discrete'?",
         ),
         (
             {"rule": {"op": "argmax"}},

@@ -1,0 +1,218 @@
+"""Choices: what Python reads of a value, as one of several answers, each with a probability that has a derivative.
+
+A choice says what is drawn for a number u from [0, 1), and which turns its derivative takes: runs of the call with
+another answer, whose results are weighted and summed. Probabilities are computed as numbers first; a tensor that
+carries a derivative is made for those turns alone that are chosen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Answer", "Choice", "Count", "Distribution", "Real", "Turn", "Yes"]
+
+Answer = bool | int | float
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """One term of the derivative: that of a coefficient, times a weighted sum of results.
+
+    coefficient: makes the tensor whose derivative it is.  # -> (), or one element
+    weight: how much it is expected to matter, by which turns are chosen.
+    runs: the answers to run the call with, and the factor of each result.
+    own: the factor of the result of the run that the choice was met in.
+    """
+
+    coefficient: Callable[[], Tensor]
+    weight: float
+    runs: Sequence[tuple[Answer, float]]
+    own: float
+
+
+class Choice:
+    """What is read at one place of a run."""
+
+    @property
+    def is_certain(self) -> bool:
+        """True if nothing is to be chosen: the value is as it is, whatever the parameters."""
+        return False
+
+    def drawn(self, u: float) -> Answer:
+        """The answer for u from [0, 1)."""
+        raise NotImplementedError
+
+    def turns(self, answer: Answer, drawn: bool) -> list[Turn]:
+        """The turns of its derivative in a run that got `answer`: the drawn one, or the program's own."""
+        raise NotImplementedError
+
+    def probabilities(self) -> Sequence[float]:
+        """Those of its answers, as far as they say how open it is."""
+        return ()
+
+    def branches(self) -> list[tuple[Answer, Callable[[], Tensor]]]:
+        """Every answer, with its probability as a tensor; of a real number there are none."""
+        raise NotImplementedError
+
+
+def _between(other: Answer, answer: Answer, coefficient: Callable[[], Tensor], p: float, rises: bool) -> Turn:
+    """The turn of a choice between two answers; rises: the coefficient is the other one's probability."""
+    sign = 1.0 if rises else -1.0
+    return Turn(coefficient, p * (1.0 - p), ((other, sign),), -sign)
+
+
+@dataclass(frozen=True, eq=False)
+class Yes(Choice):
+    """A condition that holds with probability p.
+
+    number: p as a number; probability: p as a tensor.
+    """
+
+    number: Callable[[], float]
+    probability: Callable[[], Tensor]
+    has_derivative: bool
+
+    @property
+    def is_certain(self) -> bool:
+        return not math.isfinite(self.number())
+
+    def drawn(self, u: float) -> Answer:
+        return u < self.number()
+
+    def turns(self, answer: Answer, drawn: bool) -> list[Turn]:
+        p = self.number()
+        if not self.has_derivative or p * (1.0 - p) == 0.0:
+            return []
+        return [_between(not answer, answer, self.probability, p, rises=not answer)]
+
+    def probabilities(self) -> Sequence[float]:
+        return (self.number(),)
+
+    def branches(self) -> list[tuple[Answer, Callable[[], Tensor]]]:
+        return [(True, self.probability), (False, lambda: 1.0 - self.probability())]
+
+
+@dataclass(frozen=True, eq=False)
+class Distribution(Choice):
+    """A whole number with a probability each.
+
+    weights: the probabilities.  # ([n])
+    numbers: those that it may be, each once.
+    """
+
+    weights: Tensor
+    numbers: Sequence[int]
+    certainties: Sequence[float]
+
+    @classmethod
+    def of(cls, weights: Tensor, support: Tensor) -> Distribution:
+        """The distribution over a support that may name a number several times.  # ([n]), ([n])"""
+        numbers, places = torch.unique(support.detach().long(), return_inverse=True)
+        total = torch.zeros(numbers.shape, dtype=weights.dtype, device=weights.device).index_add(0, places, weights)
+        return cls(total, numbers.tolist(), total.tolist())
+
+    @property
+    def is_certain(self) -> bool:
+        return not all(map(math.isfinite, self.certainties))
+
+    def drawn(self, u: float) -> Answer:
+        left = u * sum(self.certainties)
+        for number, p in zip(self.numbers, self.certainties, strict=True):
+            left -= p
+            if left < 0.0:
+                return number
+        return next(n for n, p in zip(reversed(self.numbers), reversed(self.certainties), strict=True) if p > 0.0)
+
+    def turns(self, answer: Answer, drawn: bool) -> list[Turn]:
+        if not self.weights.requires_grad:
+            return []
+        return [
+            _between(number, answer, self._probability(place), p, rises=True)
+            for place, (number, p) in enumerate(zip(self.numbers, self.certainties, strict=True))
+            if number != answer and p * (1.0 - p) != 0.0
+        ]
+
+    def probabilities(self) -> Sequence[float]:
+        return self.certainties
+
+    def branches(self) -> list[tuple[Answer, Callable[[], Tensor]]]:
+        pairs = enumerate(zip(self.numbers, self.certainties, strict=True))
+        return [(number, self._probability(place)) for place, (number, p) in pairs if p > 0.0]
+
+    def _probability(self, place: int) -> Callable[[], Tensor]:
+        return lambda: self.weights[place]
+
+
+@dataclass(frozen=True, eq=False)
+class Count(Choice):
+    """A whole number that stands for a real one, between two neighbours.
+
+    value: the real number.  # ()
+    least, most: the bounds of what is valid.
+    """
+
+    value: Tensor
+    number: float
+    least: float = -math.inf
+    most: float = math.inf
+
+    @property
+    def is_certain(self) -> bool:
+        return not math.isfinite(self.number)
+
+    @property
+    def _floor(self) -> int:
+        return math.floor(self.number)
+
+    def drawn(self, u: float) -> Answer:
+        return self._floor + (u < self.number - self._floor)
+
+    def turns(self, answer: Answer, drawn: bool) -> list[Turn]:
+        if not self.value.requires_grad:
+            return []
+        if drawn:
+            p, above = self.number - self._floor, answer > self._floor
+            other = self._floor + (not above)
+            turn = _between(other, answer, lambda: self.value, p, rises=not above)
+            return [turn]
+        up, down = (answer + 1, answer + 1 <= self.most), (answer - 1, answer - 1 >= self.least)
+        sides = [(value, sign) for (value, valid), sign in ((up, 1.0), (down, -1.0)) if valid]
+        if len(sides) == 2:
+            return [Turn(lambda: self.value, 0.25, [(value, sign / 2) for value, sign in sides], 0.0)]
+        return [Turn(lambda: self.value, 0.25, sides, -sides[0][1])] if sides else []
+
+    def branches(self) -> list[tuple[Answer, Callable[[], Tensor]]]:
+        low = self._floor
+        pairs: list[tuple[Answer, Callable[[], Tensor]]] = [(low, lambda: 1.0 - (self.value - low))]
+        return [*pairs, (low + 1, lambda: self.value - low)] if low + 1 <= self.most else pairs
+
+
+@dataclass(frozen=True, eq=False)
+class Real(Choice):
+    """A real number, read as one from within `width` of it.
+
+    value: the number.  # ()
+    """
+
+    value: Tensor
+    number: float
+    width: Callable[[], float]
+
+    @property
+    def is_certain(self) -> bool:
+        return not math.isfinite(self.number)
+
+    def drawn(self, u: float) -> Answer:
+        return self.number + self.width() * (2.0 * u - 1.0)
+
+    def turns(self, answer: Answer, drawn: bool) -> list[Turn]:
+        if not self.value.requires_grad:
+            return []
+        h = self.width()
+        runs = ((self.number + h, 0.5 / h), (self.number - h, -0.5 / h))
+        return [Turn(lambda: self.value, 0.25, runs, 0.0)]

@@ -1,0 +1,231 @@
+"""Choices made of what is read: the probability of a condition, the distribution of a whole number.
+
+They are computed by the rules that softness follows anywhere (softfx.rules), from the real numbers behind the value:
+each real comparison in it is relaxed by the softness of the site that reads it, in units of that site's spread, and
+whatever was made of its result hands it on. Whether the comparison is a site that acts by itself makes no difference.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softfx.control.choices import Choice, Count, Distribution, Real, Yes
+from softfx.control.provenance import Made, Margin, Provenance, real_operands
+from softfx.decisions.control_evidence import ControlEvidence
+from softfx.decisions.evidence import Evidence
+from softfx.decisions.policy import Policy
+from softfx.decisions.site import Decision
+from softfx.decisions.sites import Sites
+from softfx.interpreter.backends import Direct
+from softfx.interpreter.call import Call
+from softfx.interpreter.soft_call import soft_call
+from softfx.interpreter.state import RunState
+from softfx.locations import Location
+from softfx.ops.spelling import INDEX
+from softfx.ops.trees import tensors_in
+from softfx.rules import rule_of_call
+from softfx.rules.refusals import is_discrete
+from softfx.values import Soft, SoftBool, SoftIndex, TensorTable, ValueFacts
+from softtorch.modes import MODES
+
+__all__ = ["Conditions"]
+
+_NOWHERE = Location("", 0)
+_MOST_NUMBERS = 64  # of an operand, whose spread is looked at
+_FAR = 88.0  # where the logistic function is 0 or 1 in float32
+
+
+class Conditions:
+    """Makes choices of the values of one run.
+
+    provenance: what its integers and bools were made of.
+    evidence: the observations of control sites, the units of their softness among them.
+    """
+
+    def __init__(self, provenance: Provenance, evidence: ControlEvidence) -> None:
+        self._provenance, self._evidence = provenance, evidence
+        self._spreads = evidence.spreads
+        self._known: dict[int, TensorTable[_Known]] = {}
+        self._sites: dict[str, Sites] = {}
+
+    def condition(self, tensor: Tensor, decision: Decision) -> Choice | None:
+        """The choice that a bool read of a tensor is; None if nothing real is behind it."""
+        made = self._provenance.get(tensor)
+        if made is None:
+            return None
+        if isinstance(made, Margin):
+            return self._yes(made.value, decision)
+        soft = self._soft(tensor, decision)
+        return None if soft is None else _of_probability(soft.truth(_made).reshape(()))
+
+    def whole(self, tensor: Tensor, decision: Decision) -> Choice | None:
+        """The choice that a whole number read of a tensor is; None if nothing real is behind it."""
+        if not is_discrete(tensor):
+            return _truncated(tensor)
+        soft = self._soft(tensor, decision) if self._provenance.get(tensor) is not None else None
+        if soft is None:
+            return None
+        if isinstance(soft, SoftBool | SoftIndex):
+            weights, support = soft.finite(_made)
+            size = weights.shape[-1]
+            return Distribution.of(weights.reshape(size), support.expand(*weights.shape).reshape(size))
+        value = soft.real(_made).reshape(())
+        return Count(value, value.item(), least=0.0 if tensor.item() >= 0 else -math.inf)
+
+    def known(self, decision: Decision) -> None:
+        """Note that what was read at a site has a probability."""
+        self._evidence.of(decision.id).known = True
+
+    def unknown(self, decision: Decision, has_none: bool) -> None:
+        """Note that what was read at a site has no probability: nothing real is behind it, or it is not finite."""
+        self._evidence.of(decision.id).unknown["nothing is known of" if has_none else "not finite is"] += 1
+
+    def measure(self, reading: str, tensor: Tensor, decision: Decision) -> None:
+        """Note what a value that is read was decided by, where the site's spread is not known."""
+        if self._spreads.wants(decision.id):
+            discrete = reading == "branch" or is_discrete(tensor)
+            self._spreads.met(decision.id, self._margins(tensor) if discrete else [float(tensor.detach())])
+
+    def _margins(self, tensor: Tensor) -> Iterator[float]:
+        """What a value that is read was decided by: the margins of comparisons behind it, or the numbers."""
+        waiting, seen = [tensor], set()
+        while waiting:
+            tensor = waiting.pop()
+            made = self._provenance.get(tensor)
+            if isinstance(made, Margin):
+                yield made.value.item()
+            elif made is None or id(made) in seen:
+                continue
+            elif len(reals := real_operands(made)) and len(reals) == len(made.tensors):
+                seen.add(id(made))
+                yield from _apart(made, reals)
+            else:
+                seen.add(id(made))
+                waiting.extend(made.tensors)
+
+    def real(self, tensor: Tensor, decision: Decision) -> Choice:
+        """The choice that a real number read of a tensor is."""
+        return Real(tensor, tensor.item(), lambda: self._spreads.scale(decision))
+
+    def _yes(self, margin: Tensor, decision: Decision) -> Choice:
+        number = margin.item()
+        if decision.resolved.options.get("mode", "smooth") == "smooth":
+            return Yes(
+                lambda: _logistic(number / self._spreads.scale(decision)),
+                lambda: self._step(margin, decision).reshape(()),
+                margin.requires_grad,
+            )
+        probability = self._step(margin, decision).reshape(())
+        return _of_probability(probability)
+
+    def _step(self, margin: Tensor, decision: Decision) -> Tensor:
+        """The probability that a margin is above 0.  # (...) -> (...)"""
+        mode = MODES[decision.resolved.options.get("mode", "smooth")]
+        return mode.step_of(margin, self._spreads.scale(decision))
+
+    # -- shadows -------------------------------------------------------------------------------------------------
+
+    def _soft(self, tensor: Tensor, decision: Decision) -> Soft | None:
+        """The shadow of a tensor that is read at a site: of what it was made of, from there on."""
+        known = self._known.setdefault(decision.id, TensorTable())
+        waiting = [tensor]
+        while waiting:  # a loop, not a recursion: a count may go on for as many calls as the program likes
+            last = waiting[-1]
+            if known.get(last) is not None:
+                waiting.pop()
+                continue
+            made = self._provenance.get(last)
+            ahead = [] if not isinstance(made, Made) else [t for t in made.tensors if self._is_open(t, known)]
+            waiting.extend(ahead)
+            if not ahead:
+                waiting.pop()
+                known.set(last, _Known(self._made_softly(made, known, decision)))
+        found = known.get(tensor)
+        return None if found is None else found.soft
+
+    def _is_open(self, tensor: Tensor, known: TensorTable[_Known]) -> bool:
+        return self._provenance.get(tensor) is not None and known.get(tensor) is None
+
+    def _made_softly(self, made: Margin | Made | None, known: TensorTable[_Known], decision: Decision) -> Soft | None:
+        if isinstance(made, Margin):
+            return SoftBool(self._step(made.value, decision))
+        if made is None or not made.is_current:
+            return None
+        facts = [_facts(tensor, known.get(tensor)) for tensor in made.tensors]
+        spelled = INDEX.of(made.func)
+        rule = rule_of_call(spelled, made.args, made.kwargs)
+        if rule is None or not any(item.depends_on_source for item in facts):
+            return None
+        state = RunState(self._sites_of(decision), Evidence(), Direct(), planning=True, tracks_gradients=False)
+        for tensor, item in zip(made.tensors, facts, strict=True):
+            state.environment.set(tensor, item)
+        call = Call(made.func, made.args, made.kwargs, list(made.tensors), facts, spelled, rule, lambda: _NOWHERE)
+        if not call.softs and rule.relax is None:
+            return None
+        own = None
+        if rule.decides:
+            own = state.sites.at(rule, _NOWHERE).with_softness(self._spreads.scale(decision))
+        outputs = tensors_in(soft_call(state, call, own))
+        return state.environment.facts(outputs[made.part]).soft
+
+    def _sites_of(self, decision: Decision) -> Sites:
+        """Decisions under which everything is relaxed in the mode of a site."""
+        mode = decision.resolved.options.get("mode", "smooth")
+        if mode not in self._sites:
+            default = {"action": "straight_through", "families": ["discrete", "kink"], "mode": mode}
+            self._sites[mode] = Sites(Policy.load({"default": default}))
+        return self._sites[mode]
+
+
+class _Known:
+    """That a shadow was asked for, and the answer, which may be that there is none."""
+
+    __slots__ = ("soft",)
+
+    def __init__(self, soft: Soft | None) -> None:
+        self.soft = soft
+
+
+def _facts(tensor: Tensor, known: _Known | None) -> ValueFacts:
+    if known is not None and known.soft is not None:
+        return ValueFacts(True, known.soft, integral=True)
+    return ValueFacts(tensor.is_floating_point())
+
+
+def _made(function: Any, *args: Any, **kwargs: Any) -> Any:
+    return function(*args, **kwargs)
+
+
+def _logistic(x: float) -> float:
+    if x < 0.0:
+        return 0.0 if x < -_FAR else math.exp(x) / (1.0 + math.exp(x))
+    return 1.0 if x > _FAR else 1.0 / (1.0 + math.exp(-x))
+
+
+def _of_probability(probability: Tensor) -> Choice:
+    number = float(probability.detach())
+    return Yes(lambda: number, lambda: probability, probability.requires_grad)
+
+
+def _truncated(tensor: Tensor) -> Choice:
+    """int(x) of a real x: a count, centred on the numbers that are truncated to it."""
+    number = float(tensor.detach())
+    if number >= 0.0:
+        value = (tensor - 0.5).clamp(min=0.0).reshape(())
+        return Count(value, value.item(), least=0.0)
+    value = (tensor + 0.5).clamp(max=0.0).reshape(())
+    return Count(value, value.item(), most=0.0)
+
+
+def _apart(made: Made, reals: list[Tensor]) -> Iterator[float]:
+    """The margins of a call on real numbers: of a comparison the differences, of others the numbers themselves."""
+    with torch.no_grad():
+        first = reals[0].detach()
+        if INDEX.of(made.func).operation.python is not None and len(made.args) > 1:
+            first = first - (made.args[1] if made.args[0] is reals[0] else made.args[0])
+        yield from first.reshape(-1)[:_MOST_NUMBERS].tolist()

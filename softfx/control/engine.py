@@ -1,0 +1,277 @@
+"""A call whose control flow has a derivative: its runs, one after the other, and what is made of their results.
+
+    grad F = E_u [ derivative along the drawn path + sum_i grad p_i (f(u; b_i := True) - f(u; b_i := False)) ]
+
+exactly, where later decisions go by the same numbers u in both runs. With samples = 0 there is no u: the path is the
+program's own, and later decisions are so, too, which is biased and takes no randomness.
+
+    Engine.call
+      _hard                 the program's own path: the value, bit for bit
+      _estimated            samples = 0: that path; samples = N: N drawn ones, each a run that leaves no trace
+        _turned             runs with one answer forced, without gradients; their differences become the derivative
+      enumerated            exact = N: all paths, where they are at most N (softfx.control.paths)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import softtorch
+from softfx import torch_private as private
+from softfx.control.choices import Answer, Turn
+from softfx.control.modes import TooManyCalls, Watch
+from softfx.control.path import Numbers, Path, Point, Start
+from softfx.control.paths import Found, all_paths
+from softfx.control.settings import Settings
+from softfx.control.turns import chosen, inclusion, with_turns
+from softfx.decisions.control_evidence import ControlEvidence
+from softfx.ops.calls import Args, Function, Kwargs, Result
+
+__all__ = ["Engine", "Run", "Runner"]
+
+
+@dataclass
+class Run:
+    """A run that has ended.
+
+    watch: the mode that it ran under.
+    """
+
+    result: Result
+    path: Path
+    watch: Watch
+
+
+class Runner:
+    """Makes the runs of a call. softfx.pipeline.execute has the one of softened targets."""
+
+    def first(self, function: Function, args: Args, kwargs: Kwargs, *, keeps: bool) -> Run:
+        """The program's own path: what the call does. keeps: its points are wanted, and gradients are on."""
+        raise NotImplementedError
+
+    def again(self, start: Start, numbers: Numbers | None, *, keeps: bool, most: float) -> Run:
+        """A run that leaves no trace. keeps: it is with gradients, and its points are wanted."""
+        raise NotImplementedError
+
+
+@dataclass(eq=False)
+class _Dropped(Exception):
+    """A run that gave no result that can be compared."""
+
+    reason: str
+
+
+class Engine:
+    """Makes one call by its runs."""
+
+    def __init__(self, runner: Runner, settings: Settings, evidence: ControlEvidence, random: Random) -> None:
+        self._runner, self._settings, self._evidence, self._random = runner, settings, evidence, random
+        self._most = float("inf")
+
+    def call(self, function: Function, args: Args, kwargs: Kwargs) -> Result:
+        """The result of the call, with the derivative of its control flow."""
+        settings = self._settings
+        samples = settings.samples if torch.is_grad_enabled() or settings.soft else 0
+        if settings.soft:
+            samples = max(1, samples)
+        own_path = samples == 0 and not settings.exact
+        first = self._runner.first(function, args, kwargs, keeps=own_path and torch.is_grad_enabled())
+        self._most = settings.limit * max(first.watch.calls, 1)
+        if settings.exact and (mean := self._enumerated(first)) is not None:
+            return mean
+        if samples == 0:
+            if not torch.is_grad_enabled():
+                return first.result
+            return self._turned(
+                first if own_path else self._runner.again(Start(), None, keeps=True, most=self._most), None
+            )
+        drawn = [self._drawn(first) for _ in range(samples)]
+        return self._mean(first.result, drawn)
+
+    # -- all paths -----------------------------------------------------------------------------------------------
+
+    def _enumerated(self, first: Run) -> Result | None:
+        """The mean over all paths, where they are few and each has a result; None otherwise."""
+        if not torch.is_grad_enabled() and not self._settings.soft:
+            return first.result
+
+        def run(start: Start) -> Found:
+            ended = self._again(start, None, keeps=True)
+            _alike(first.result, ended.result)
+            return Found(ended.result, ended.path.answers, ended.path.points)
+
+        try:
+            found = all_paths(run, self._settings.exact)
+        except _Dropped as dropped:
+            self._evidence.notes[f"exact: a path has no result ({dropped.reason}); paths are drawn"] = None
+            return None
+        if found is None:
+            self._evidence.notes[f"exact: there are more than {self._settings.exact} paths; paths are drawn"] = None
+            return None
+        return self._mean(first.result, [path.result for path in found], [path.probability for path in found])
+
+    # -- drawn paths ---------------------------------------------------------------------------------------------
+
+    def _drawn(self, first: Run) -> Result:
+        """The result of one drawn path, with its derivative; of the program's own where that path has no result."""
+        numbers: Numbers | None = Numbers(self._random.getrandbits(62))
+        self._evidence.drawn += 1
+        try:
+            run = self._again(Start(), numbers, keeps=torch.is_grad_enabled())
+            _alike(first.result, run.result)
+        except _Dropped as dropped:
+            self._evidence.replaced[dropped.reason] += 1
+            numbers = None
+            run = self._again(Start(), None, keeps=torch.is_grad_enabled())
+        return self._turned(run, numbers)
+
+    def _mean(self, own: Result, results: Sequence[Result], weights: Sequence[Tensor | None] = ()) -> Result:
+        """The mean of results, and with it the value of the program's own, unless the policy asks for softness."""
+        leaves, structure = private.flatten(own)
+        columns = zip(*(private.leaves(result) for result in results), strict=True)
+        made = [self._mean_leaf(leaf, column, weights) for leaf, column in zip(leaves, columns, strict=True)]
+        return own if all(map(_is, made, leaves)) else private.unflatten(made, structure)
+
+    def _mean_leaf(self, own: Any, column: Sequence[Any], weights: Sequence[Tensor | None]) -> Any:
+        if not _carries(own):
+            self._tell(own)
+            return own
+        if any(weight is not None for weight in weights):
+            mean = sum(leaf * weight for leaf, weight in zip(column, weights, strict=True)).to(own.dtype)
+        else:
+            mean = column[0] if len(column) == 1 else torch.stack(list(column)).mean(0)
+        if self._settings.soft:
+            return mean
+        return softtorch.straight_through(own.detach(), mean) if mean.requires_grad else own
+
+    def _tell(self, leaf: Any) -> None:
+        """Say once that a result of another kind carries no derivative of control flow."""
+        if isinstance(leaf, Tensor):
+            kind = str(leaf.dtype).removeprefix("torch.")
+        elif isinstance(leaf, bool | int | float):
+            kind = f"Python {type(leaf).__name__}"
+        else:
+            return
+        self._evidence.notes[f"a result of type {kind} carries no derivative of control flow"] = None
+
+    # -- turns ---------------------------------------------------------------------------------------------------
+
+    def _turned(self, run: Run, numbers: Numbers | None) -> Result:
+        """The result of a run, with the derivative of the points on its path."""
+        pairs = [
+            (point, turn) for point in run.path.points for turn in point.choice.turns(point.answer, numbers is not None)
+        ]
+        for point in run.path.points:
+            self._note(point)
+        if not pairs or not torch.is_grad_enabled():
+            return run.result
+        probabilities = inclusion([turn for _, turn in pairs], self._settings.turns)
+        leaves, structure = private.flatten(run.result)
+        terms: list[tuple[Point, Turn, list[Tensor | None]]] = []
+        for number in chosen(probabilities, self._random):
+            point, turn = pairs[number]
+            found = self._difference(run, point, turn, leaves, numbers)
+            if found is not None:
+                scale = 1.0 / probabilities[number]
+                terms.append((point, turn, [None if item is None else item * scale for item in found]))
+        return self._attached(run.result, leaves, structure, terms)
+
+    def _note(self, point: Point) -> None:
+        seen = self._evidence.of(point.decision.id)
+        seen.met += 1
+        for p in point.choice.probabilities():
+            seen.least, seen.most = min(seen.least, p), max(seen.most, p)
+
+    def _difference(
+        self, run: Run, point: Point, turn: Turn, leaves: Sequence[Any], numbers: Numbers | None
+    ) -> list[Tensor | None] | None:
+        """The weighted sum of results of one turn, leaf by leaf; None where it is dropped."""
+        seen = self._evidence.of(point.decision.id)
+        total = [leaf.detach() * turn.own if _carries(leaf) else None for leaf in leaves]
+        if turn.own == 0.0:
+            total = [None if item is None else torch.zeros_like(item) for item in total]
+        try:
+            for answer, factor in turn.runs:
+                seen.made += 1
+                other = self._other(run, point, answer, numbers)
+                total = [_plus(item, leaf, factor) for item, leaf in zip(total, other, strict=True)]
+            if not all(item is None or bool(item.isfinite().all()) for item in total):
+                raise _Dropped("the results differ by a number that is not finite")
+        except _Dropped as dropped:
+            seen.dropped[dropped.reason] += 1
+            return None
+        return total
+
+    def _other(self, run: Run, point: Point, answer: Answer, numbers: Numbers | None) -> list[Any]:
+        """The leaves of the result of a run with another answer at one point."""
+        start = Start((*run.path.answers[: point.number], answer), point.place + 1)
+        other = self._again(start, numbers, keeps=False)
+        _alike(run.result, other.result)
+        return private.leaves(other.result)
+
+    def _attached(self, result: Result, leaves: list[Any], structure: Any, terms: Sequence[Any]) -> Result:
+        """The result with the derivative of terms; what they do not change is as it was."""
+        if not terms:
+            return result
+        coefficients = [turn.coefficient() for _, turn, _ in terms]
+        made = []
+        for place, leaf in enumerate(leaves):
+            if not _carries(leaf):
+                self._tell(leaf)
+                made.append(leaf)
+                continue
+            mine = [i for i, (_, _, items) in enumerate(terms) if bool((items[place] != 0).any())]
+            heard = self._hearer([terms[i] for i in mine])
+            picked = [terms[i][2][place] for i in mine]
+            made.append(with_turns(leaf, [coefficients[i] for i in mine], picked, heard) if mine else leaf)
+        return result if all(map(_is, made, leaves)) else private.unflatten(made, structure)
+
+    def _hearer(self, terms: Sequence[Any]) -> Callable[[list[float]], None]:
+        """Notes by how much each site counts in a gradient."""
+        sites = [(point.decision.id, turn.weight) for point, turn, _ in terms]
+
+        def heard(each: list[float]) -> None:
+            for (site, weight), size in zip(sites, each, strict=True):
+                self._evidence.of(site).share += abs(size) * weight
+
+        return heard
+
+    def _again(self, start: Start, numbers: Numbers | None, *, keeps: bool) -> Run:
+        try:
+            return self._runner.again(start, numbers, keeps=keeps, most=self._most)
+        except TooManyCalls:
+            raise _Dropped(f"more than {self._settings.limit:g} times the calls of the first run") from None
+        except Exception as error:
+            raise _Dropped(type(error).__name__) from error
+
+
+def _is(left: object, right: object) -> bool:
+    return left is right
+
+
+def _carries(leaf: object) -> bool:
+    """Return True for a leaf of a result that may carry a derivative."""
+    return isinstance(leaf, Tensor) and leaf.is_floating_point()
+
+
+def _plus(total: Tensor | None, leaf: Any, factor: float) -> Tensor | None:
+    return None if total is None else total + leaf.detach() * factor
+
+
+def _alike(own: Result, other: Result) -> None:
+    """Drop a run whose result has another structure, or tensors of another shape, than the program's own."""
+    leaves, structure = private.flatten(own)
+    others, found = private.flatten(other)
+    if structure != found:
+        raise _Dropped("a result of another structure")
+    for leaf, item in zip(leaves, others, strict=True):
+        if isinstance(leaf, Tensor) != isinstance(item, Tensor):
+            raise _Dropped("a result of another structure")
+        if isinstance(leaf, Tensor) and (leaf.shape != item.shape or leaf.dtype != item.dtype):
+            raise _Dropped("a result of another shape")

@@ -1,0 +1,137 @@
+"""A path: what one run reads of values, in order, and the answers that it gets.
+
+Every read has a number. The answers of a run that is made again are those of the run before, up to the one that is
+forced; after it they are drawn, by the same numbers u in the same order, or are the program's own. Of one tensor one
+answer is given, however often it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Literal
+
+from torch import Tensor
+
+from softfx.control.choices import Answer, Choice
+from softfx.control.conditions import Conditions
+from softfx.control.provenance import Provenance
+from softfx.decisions.site import Decision
+from softfx.torch_private import version_of
+from softfx.values import TensorTable
+
+__all__ = ["Numbers", "Path", "Point", "Reading", "Start"]
+
+Reading = Literal["branch", "read_integer", "read_real"]
+
+
+class Numbers:
+    """The numbers u from [0, 1) of one draw, made when they are asked for."""
+
+    def __init__(self, seed: int) -> None:
+        self._random, self._made = Random(seed), list[float]()
+
+    def __getitem__(self, place: int) -> float:
+        while len(self._made) <= place:
+            self._made.append(self._random.random())
+        return self._made[place]
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A choice that a run met.
+
+    number: of the read; place: of the number u.
+    """
+
+    number: int
+    place: int
+    decision: Decision
+    choice: Choice
+    answer: Answer
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """The answers that a run begins with.
+
+    answers: those of the first reads; the last of them may be another than the program's own.
+    place: of the number u that the next choice is drawn by.
+    """
+
+    answers: Sequence[Answer] = ()
+    place: int = 0
+
+
+@dataclass(eq=False)
+class Path:
+    """The reads of one run.
+
+    site: the decision about the site that reads now; None where it is kept.
+    numbers: what later choices are drawn by; None leaves the program its own values.
+    keeps: the points met are wanted.
+    measures: so are the margins of sites that are not measured yet.
+    """
+
+    provenance: Provenance
+    conditions: Conditions
+    site: Callable[[Reading, Tensor], Decision | None]
+    start: Start = field(default_factory=Start)
+    numbers: Numbers | None = None
+    keeps: bool = False
+    measures: bool = False
+    answers: list[Answer] = field(default_factory=list)
+    points: list[Point] = field(default_factory=list)
+    place: int = 0
+    _read: TensorTable[tuple[int, Answer]] = field(default_factory=TensorTable)
+
+    def begin(self, start: Start, numbers: Numbers | None, *, keeps: bool, measures: bool) -> None:
+        """Say how the run goes, before it starts."""
+        self.start, self.numbers, self.keeps, self.measures = start, numbers, keeps, measures
+        self.place = start.place
+
+    @property
+    def looks(self) -> bool:
+        """True if choices are made of what is read."""
+        return self.keeps or self.measures or self.numbers is not None
+
+    def read(self, reading: Reading, tensor: Tensor, own: Answer) -> Answer:
+        """The answer for a tensor of which the program reads `own`."""
+        known = self._read.get(tensor)
+        if known is not None and known[0] == version_of(tensor):
+            return type(own)(known[1])
+        number = len(self.answers)
+        if number < len(self.start.answers):
+            answer: Answer = self.start.answers[number]
+        else:
+            answer = self._chosen(reading, tensor, own, number) if self.looks else own
+        self.answers.append(answer)
+        self._read.set(tensor, (version_of(tensor), answer))
+        return answer
+
+    def _chosen(self, reading: Reading, tensor: Tensor, own: Answer, number: int) -> Answer:
+        if reading == "branch" and self.provenance.get(tensor) is None:
+            return own
+        decision = self.site(reading, tensor)
+        if decision is None:
+            return own
+        if self.measures:
+            self.conditions.measure(reading, tensor, decision)
+        choice = self._choice(reading, tensor, decision)
+        if choice is None or choice.is_certain:
+            self.conditions.unknown(decision, choice is None)
+            return own
+        self.conditions.known(decision)
+        place, self.place = self.place, self.place + 1
+        answer = own if self.numbers is None else type(own)(choice.drawn(self.numbers[place]))
+        if self.keeps:
+            self.points.append(Point(number, place, decision, choice, answer))
+        return answer
+
+    def _choice(self, reading: Reading, tensor: Tensor, decision: Decision) -> Choice | None:
+        if reading == "branch":
+            return self.conditions.condition(tensor, decision)
+        if reading == "read_integer":
+            return self.conditions.whole(tensor, decision)
+        return self.conditions.real(tensor, decision)

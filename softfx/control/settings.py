@@ -1,0 +1,58 @@
+"""The settings of a call's runs: those of the control sites that act, together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from softfx.decisions.site import Decision
+from softfx.decisions.sites import Sites
+
+__all__ = ["Settings"]
+
+TURNS = 8  # a path: with fewer the variance grows, with more the time (24 programs: 8 turns beside 4 and all)
+LIMIT = 10.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a call is run again.
+
+    samples: drawn paths; 0 for the program's own.
+    turns: further runs a path.
+    exact: the most paths that are enumerated; 0 for none.
+    limit: the calls that a run may make, in those of the first.
+    seed: what draws begin with; None for torch's own seed.
+    soft: the value is the mean over the paths.
+    """
+
+    samples: int = 0
+    turns: int = TURNS
+    exact: int = 0
+    limit: float = LIMIT
+    soft: bool = False
+    seed: int | None = None
+
+    @classmethod
+    def of(cls, sites: Sites) -> Settings:
+        """Those of the control sites known, the largest of each; of the policy where no site is known yet."""
+        acting = [decision for decision in sites if decision.rule.family == "control" and decision.acts]
+        return cls(
+            max(map(samples_of, acting), default=0),
+            max((decision.resolved.options.get("turns", TURNS) for decision in acting), default=TURNS),
+            max((decision.resolved.options.get("exact", 0) for decision in acting), default=0),
+            max((decision.resolved.options.get("limit", LIMIT) for decision in acting), default=LIMIT),
+            any(decision.action == "soft" for decision in acting),
+            next((d.resolved.options["seed"] for d in acting if "seed" in d.resolved.options), None),
+        )
+
+    @property
+    def passes(self) -> int:
+        """About how many forward passes a step takes."""
+        return 1 + self.turns if self.samples == 0 else 1 + self.samples * (1 + self.turns)
+
+
+def samples_of(decision: Decision) -> int:
+    """The drawn paths that a site asks for: one, unless it only acts because its family does."""
+    usual = 1 if decision.resolved.named else 0
+    found: int = decision.resolved.options.get("samples", usual)
+    return found

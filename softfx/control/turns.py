@@ -1,0 +1,105 @@
+"""The choice of turns within a budget, and the derivative that they give a result.
+
+Turns are drawn without replacement with probabilities that follow their weights, by systematic sampling, and each is
+divided by its probability, so that the sum is unbiased whatever the budget (Horvitz and Thompson 1952; Madow 1949).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softfx.control.choices import Turn
+from softfx.errors import ControlError
+
+__all__ = ["chosen", "inclusion", "with_turns"]
+
+# A choice that is nearly certain may still matter: what it decides is not known. Below .01 the variance of trees grows.
+_FLOOR = 0.01
+
+
+def inclusion(turns: Sequence[Turn], budget: int) -> list[float]:
+    """The probability with which each turn is made: min(1, c w), such that the runs are `budget` in the mean."""
+    costs = [len(turn.runs) for turn in turns]
+    if sum(costs) <= budget:
+        return [1.0] * len(turns)
+    weights = [max(turn.weight, _FLOOR) for turn in turns]
+    rest, left = list(range(len(turns))), float(budget)
+    while True:  # those whose probability would be above 1 are certain; each round finds some, or ends
+        c = left / sum(weights[i] * costs[i] for i in rest)
+        certain = {i for i in rest if c * weights[i] >= 1.0}
+        if not certain:
+            found = dict.fromkeys(rest, c)
+            return [found[i] * weights[i] if i in found else 1.0 for i in range(len(turns))]
+        rest = [i for i in rest if i not in certain]
+        left -= sum(costs[i] for i in certain)
+
+
+def chosen(probabilities: Sequence[float], random: Random) -> list[int]:
+    """The numbers of the turns that are made: systematic sampling, in one pass over the sums of the probabilities.
+
+    >>> chosen([1.0, 0.5, 0.5, 1.0], Random(0))
+    [0, 2, 3]
+    """
+    at, total, found = random.random(), 0.0, []
+    for number, p in enumerate(probabilities):
+        total += p
+        if p >= 1.0:
+            total -= 1.0
+            found.append(number)
+        elif at < total:
+            at += 1.0
+            found.append(number)
+    return found
+
+
+def with_turns(
+    result: Tensor, coefficients: Sequence[Tensor], terms: Sequence[Tensor], heard: Callable[[list[float]], None]
+) -> Tensor:
+    """`result` itself, with the derivative sum of grad coefficient times term.
+
+    terms: each of the shape of the result.
+    heard: is told in the backward pass by how much each term counts.
+    """
+    together = torch.stack([item.reshape(()).to(result.dtype) for item in coefficients])  # ([turns])
+    made: Tensor = _WithTurns.apply(result, together, torch.stack(list(terms)), heard)  # type: ignore[no-untyped-call]
+    return made
+
+
+class _WithTurns(torch.autograd.Function):
+    """The value of its first operand; of the coefficients the derivative in the backward pass. It has no second one."""
+
+    @staticmethod
+    def forward(ctx: Any, result: Tensor, coefficients: Tensor, terms: Tensor, heard: Any) -> Tensor:
+        ctx.save_for_backward(coefficients, terms)
+        ctx.heard = heard
+        return result.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        coefficients, terms = ctx.saved_tensors
+        each = (terms * gradient).reshape(terms.shape[0], -1).sum(1)
+        ctx.heard(each.tolist())
+        if torch.is_grad_enabled():  # the graph of this pass is wanted, for a derivative of the derivative
+            each = _Once.apply(each, coefficients)  # type: ignore[no-untyped-call]
+        return gradient, each, None, None
+
+
+class _Once(torch.autograd.Function):
+    """What a term is worth depends on the coefficients, and nobody knows how: its derivative raises."""
+
+    @staticmethod
+    def forward(ctx: Any, each: Tensor, coefficients: Tensor) -> Tensor:
+        return each.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        raise ControlError(
+            "softfx: a second derivative is taken through control flow, whose first one is made of differences of runs "
+            "and has none. Legal are first derivatives. Take these, or keep the sites: "
+            'op = "@control", action = "keep".'
+        )

@@ -1,0 +1,28 @@
+"""A write that takes another one back, so that autograd sees neither.
+
+- torch._C._autograd._unsafe_set_version_counter: a run that is made again leaves what it wrote as it was, and a
+  derivative that was recorded before must not take that for a write.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["put_values"]
+
+
+def put_values(tensor: Tensor, values: Tensor, version: int) -> None:
+    """Give a tensor these values and this count of writes, as if it had not been written since.
+
+    >>> x = torch.zeros(2)
+    >>> _ = x.add_(1)
+    >>> put_values(x, torch.zeros(2), 0)
+    >>> from softfx.torch_private import version_of
+    >>> x.tolist(), version_of(x)
+    ([0.0, 0.0], 0)
+    """
+    with torch.no_grad():
+        tensor.copy_(values)
+    if version >= 0:
+        torch._C._autograd._unsafe_set_version_counter((tensor,), (version,))
