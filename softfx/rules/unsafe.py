@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 import softtorch
@@ -71,6 +72,13 @@ def _norm(
     order = p if p is not None else ord
     order = 2 if order in (None, "fro") else order
     return context.call(guards.norm, input, order, dim, keepdim=keepdim, dtype=dtype)
+
+
+def _kl_div(context: RuleContext, *operands: object, **options: object) -> Tensor:
+    """Without a word on it F.kl_div averages, torch.kl_div does not reduce, and aten.kl_div averages."""
+    if len(operands) < 3 and context.func is not F.kl_div:
+        options.setdefault("reduction", 0 if context.func is torch.kl_div else 1)
+    return context.call(guards.kl_div, *operands, **options)
 
 
 # -- calls that are sites ----------------------------------------------------------------------------------------------
@@ -190,7 +198,7 @@ RULES = (
     _whole("SX926", ops.xlogy, "a logarithm of 0"),
     _whole("SX927", ops.xlog1py, "a logarithm of 0"),
     _whole("SX928", ops.entr, "0"),
-    _whole("SX929", ops.kl_div, "a target of 0"),
+    _rule("SX929", ops.kl_div, _kl_div, "a target of 0", keeps_value=True),
     _whole("SX930", ops.logit, "0 and 1"),
     _whole("SX931", ops.logaddexp, "minus infinity, of both operands"),
     _whole("SX932", ops.logaddexp2, "minus infinity, of both operands"),

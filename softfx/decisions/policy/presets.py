@@ -33,8 +33,9 @@ PRESETS: Mapping[str, Preset] = {
             "lift_detach": True,
         }
     },
-    # Values change: the model computes with relaxed decisions.
-    "smooth": {"default": {"action": "soft", "families": ["discrete", "kink"]}},
+    # Values change: the model computes with relaxed decisions. A relaxed choice gives weight to the branch that was not
+    # chosen, so that guards belong to it: without them sqrt(0) behind `where` would make a finite gradient infinite.
+    "smooth": {"default": {"action": "soft", "families": ["discrete", "kink", "unsafe"]}},
     # Nothing is touched; the report still lists every site.
     "keep": {"default": {"action": "keep", "families": []}},
 }

@@ -166,6 +166,33 @@ def test_a_guard_changes_no_value_and_only_derivatives_that_are_not_finite(name:
         torch.testing.assert_close(one, torch.where(kept, other, 0.0), rtol=0.0, atol=0.0)
 
 
+@pytest.mark.parametrize("function", [torch.kl_div, torch.nn.functional.kl_div, torch.ops.aten.kl_div])
+@pytest.mark.parametrize("options", [{}, {"log_target": True}])
+@pytest.mark.filterwarnings("ignore:reduction")
+def test_a_guard_keeps_the_defaults_of_each_spelling(function: Callable[..., Tensor], options: dict[str, bool]) -> None:
+    inputs = tuple(x.clone().requires_grad_() for x in (PROBABILITIES, PROBABILITIES.flip(0)))
+    soft = softfx.soften(lambda x, y: function(x, y, **options), example_inputs=inputs)
+    assert torch.equal(soft(*inputs), function(*inputs, **options))
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda x: torch.where(x > 0, x.sqrt(), 0.0),
+        lambda x: torch.where(x > 0, x.log(), torch.zeros_like(x)),
+        lambda x: (x.log() * (x > 0).float()).nan_to_num(0.0, 0.0, 0.0),
+        lambda x: x.pow(0.5).masked_fill(x <= 0, 0.0),
+    ],
+)
+def test_the_smooth_preset_makes_no_gradient_infinite_by_the_branch_not_chosen(
+    program: Callable[[Tensor], Tensor],
+) -> None:
+    x = torch.tensor([0.0, 4.0], dtype=torch.float64, requires_grad=True)
+    soft = softfx.soften(program, "smooth", example_inputs=(x,))
+    (gradient,) = torch.autograd.grad(soft(x).sum(), x)
+    assert gradient.isfinite().all()
+
+
 # -- draws -------------------------------------------------------------------------------------------------------------
 
 

@@ -226,7 +226,7 @@ PROMISED = {
         "lift_no_grad": True,
         "lift_detach": True,
     },
-    "smooth": {"action": "soft", "families": ["discrete", "kink"]},
+    "smooth": {"action": "soft", "families": ["discrete", "kink", "unsafe"]},
     "keep": {"action": "keep", "families": []},
 }
 

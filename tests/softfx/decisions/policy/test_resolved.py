@@ -20,7 +20,7 @@ from tests.softfx.decisions.policy.helpers import Where, resolve, write
         ("gradients", "straight_through", "keep", "guard", "keep"),
         ("straight-through", "straight_through", "straight_through", "guard", "keep"),
         ("lifted", "straight_through", "straight_through", "guard", "keep"),
-        ("smooth", "soft", "soft", "keep", "keep"),
+        ("smooth", "soft", "soft", "guard", "keep"),
         ("keep", "keep", "keep", "keep", "keep"),
     ],
 )
