@@ -7,6 +7,7 @@ To add a consumer that looks elements up, write its function by `look_up` and ap
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeGuard
@@ -33,15 +34,28 @@ from softfx.rules.readings import (
 )
 from softfx.rules.refusals import CannotSoften
 from softfx.rules.rule import Rule
-from softfx.runtime import distributions
-from softfx.values import Soft, SoftChoice, SoftCount, SoftIndex, SoftSum
+from softfx.runtime import distributions, infinities
+from softfx.values import Soft, SoftChoice, SoftCount, SoftIndex, SoftReal, SoftSum
 
-__all__ = ["MOST_POINTS", "RULES", "excluded", "excludes", "look_up", "masked_fill", "positions", "selecting", "spans"]
+__all__ = [
+    "MOST_POINTS",
+    "RULES",
+    "excluded",
+    "excludes",
+    "look_up",
+    "masked_fill",
+    "may_be_infinite",
+    "positions",
+    "selecting",
+    "spans",
+]
 
 # A mixture or a composition of indices has the points of all; beyond this many it costs more than it tells.
 MOST_POINTS = 4096
 # A number of this size that fills a mask means that what it fills is to be left out: -1e4 in half precision.
 _EXCLUDES = 1e4
+# What looks up in rows of the data, which a filter may have masked; tables and images are finite.
+_OF_ROWS = (torch.gather, torch.take_along_dim)
 
 
 # -- where -------------------------------------------------------------------------------------------------------------
@@ -136,6 +150,8 @@ def _found(
 ) -> Shadow:
     weights, values = context.call(distributions.look_up, func, arguments, p, places, block)
     if values.is_floating_point():
+        if func in _OF_ROWS and values.shape[:-1] == context.hard.shape:
+            return context.call(infinities.averaged, weights, values, context.hard)
         return context.call(distributions.weighted, weights, values)
     if values.dtype is torch.bool:
         return context.soft_bool(context.call(distributions.weighted, weights, values))
@@ -170,6 +186,16 @@ def positions(context: RuleContext, index: Soft, size: int) -> tuple[Tensor, Ten
     return weights, context.call(distributions.legal_points, support, size)
 
 
+def may_be_infinite(context: RuleContext, operand: Operand) -> bool:
+    """Return False for numbers that are known to be finite: those of a finite fill, and whole ones."""
+    fill = context.fill(operand) if isinstance(operand, Tensor) else operand
+    if isinstance(fill, int | float):
+        return not math.isfinite(fill)
+    if isinstance(operand, Tensor):
+        return operand.is_floating_point() and not context.is_integral(operand, by_elements=False)
+    return isinstance(operand, SoftReal)
+
+
 def spans(index: Operand, data: Operand, size: int) -> TypeGuard[SoftIndex]:
     """Return True if `index` ranges over exactly the rows of real `data`: a weighted sum then needs no points."""
     return (
@@ -189,6 +215,8 @@ def _gather(
         return input.moved(context.call, torch.gather, dim, index)
     size = shape_of(input)[dim]
     if spans(index, input, size):
+        if may_be_infinite(context, input):
+            return context.call(infinities.gathered, input, dim, index.weights, context.hard)
         return context.call(softtorch.gather, input, dim, index.weights)
     axis = dim % max(len(shape_of(input)), 1)  # counted from the front: slices of distributions have one axis less
     return look_up(context, torch.gather, (input, axis, "index"), index, 0, size)

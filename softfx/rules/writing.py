@@ -24,8 +24,8 @@ from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow, Ten
 from softfx.rules.readings import as_number, counted, shape_of, softs_in
 from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.rules.rule import Rule
-from softfx.rules.selection import MOST_POINTS, excludes, masked_fill, positions, selecting
-from softfx.runtime import distributions, places
+from softfx.rules.selection import MOST_POINTS, excludes, masked_fill, may_be_infinite, positions, selecting
+from softfx.runtime import distributions, infinities, places
 from softfx.values import Soft, SoftChoice, SoftIndex
 
 __all__ = ["RULES", "put", "reduced"]
@@ -124,6 +124,8 @@ def _scattered(
         return masked_fill(context, input, context.soft_bool(context.call(soft, zeros, dim, p, 1.0)), values)
     if not isinstance(values, Tensor):
         values = context.call(torch.full, p.shape[:-1], values, dtype=data.dtype, device=data.device)
+    if exact is torch.scatter and (may_be_infinite(context, input) or may_be_infinite(context, src)):
+        return in_form(context, context.call(infinities.scattered, data, dim, p, values, context.hard), input, src)
     return in_form(context, context.call(soft, data, dim, p, values), input, src)
 
 
