@@ -7,7 +7,6 @@ To add a consumer that looks elements up, write its function by `look_up` and ap
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeGuard
@@ -42,6 +41,7 @@ __all__ = [
     "RULES",
     "excluded",
     "excludes",
+    "far_from",
     "look_up",
     "masked_fill",
     "may_be_infinite",
@@ -54,8 +54,6 @@ __all__ = [
 MOST_POINTS = 4096
 # A number of this size that fills a mask means that what it fills is to be left out: -1e4 in half precision.
 _EXCLUDES = 1e4
-# What looks up in rows of the data, which a filter may have masked; tables and images are finite.
-_OF_ROWS = (torch.gather, torch.take_along_dim)
 
 
 # -- where -------------------------------------------------------------------------------------------------------------
@@ -150,7 +148,8 @@ def _found(
 ) -> Shadow:
     weights, values = context.call(distributions.look_up, func, arguments, p, places, block)
     if values.is_floating_point():
-        if func in _OF_ROWS and values.shape[:-1] == context.hard.shape:
+        data = any(may_be_infinite(context, operand) for operand in arguments if isinstance(operand, Tensor | Soft))
+        if data and values.shape[:-1] == context.hard.shape:
             return context.call(infinities.averaged, weights, values, context.hard)
         return context.call(distributions.weighted, weights, values)
     if values.dtype is torch.bool:
@@ -187,13 +186,21 @@ def positions(context: RuleContext, index: Soft, size: int) -> tuple[Tensor, Ten
 
 
 def may_be_infinite(context: RuleContext, operand: Operand) -> bool:
-    """Return False for numbers that are known to be finite: those of a finite fill, and whole ones."""
+    """Return False for what is known to be finite: parameters, numbers of a finite fill, and whole ones."""
     fill = context.fill(operand) if isinstance(operand, Tensor) else operand
     if isinstance(fill, int | float):
-        return not math.isfinite(fill)
+        return excludes(fill)
     if isinstance(operand, Tensor):
+        if isinstance(operand, torch.nn.Parameter):
+            return False
         return operand.is_floating_point() and not context.is_integral(operand, by_elements=False)
     return isinstance(operand, SoftReal)
+
+
+def far_from(context: RuleContext, *operands: Operand) -> float:
+    """The least size of a number that stands for an infinite one among these operands."""
+    fills = [context.fill(operand) if isinstance(operand, Tensor) else operand for operand in operands]
+    return _EXCLUDES if any(map(excludes, fills)) else torch.inf
 
 
 def spans(index: Operand, data: Operand, size: int) -> TypeGuard[SoftIndex]:

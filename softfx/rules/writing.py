@@ -24,7 +24,7 @@ from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow, Ten
 from softfx.rules.readings import as_number, counted, shape_of, softs_in
 from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.rules.rule import Rule
-from softfx.rules.selection import MOST_POINTS, excludes, masked_fill, may_be_infinite, positions, selecting
+from softfx.rules.selection import MOST_POINTS, excludes, far_from, masked_fill, may_be_infinite, positions, selecting
 from softfx.runtime import distributions, infinities, places
 from softfx.values import Soft, SoftChoice, SoftIndex
 
@@ -125,7 +125,8 @@ def _scattered(
     if not isinstance(values, Tensor):
         values = context.call(torch.full, p.shape[:-1], values, dtype=data.dtype, device=data.device)
     if exact is torch.scatter and (may_be_infinite(context, input) or may_be_infinite(context, src)):
-        return in_form(context, context.call(infinities.scattered, data, dim, p, values, context.hard), input, src)
+        operands = (data, dim, p, values, context.hard, far_from(context, input))
+        return in_form(context, context.call(infinities.scattered, *operands), input, src)
     return in_form(context, context.call(soft, data, dim, p, values), input, src)
 
 
@@ -171,7 +172,16 @@ def put(
     if not add and isinstance(index, SoftIndex) and index.is_permutation and index.size == size:
         weights = context.call(places.covering, weights, index.distinct)
     data, values = as_number(context, input, weights), as_number(context, value, weights)
-    result = context.call(distributions.put, data, key, weights, legal, values, block, add)
+    where = (key, weights, legal)
+    if not add and isinstance(value, int | float) and _leaves_out(context, input, value):
+        zeros = context.call(torch.zeros_like, data)
+        left_out = context.call(distributions.put, zeros, *where, 1.0, block, False)
+        return masked_fill(context, input, context.soft_bool(left_out), value)
+    if not add and isinstance(values, Tensor) and (may_be_infinite(context, input) or may_be_infinite(context, value)):
+        far = far_from(context, input)
+        result = context.call(infinities.put, data, *where, values, block, context.hard, far)
+    else:
+        result = context.call(distributions.put, data, *where, values, block, add)
     return in_form(context, result, input, value)
 
 

@@ -7,20 +7,25 @@ and has no derivative. Rows that are finite have the averages that softtorch giv
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import torch
 from torch import Tensor
 
 import softtorch
+from softfx.runtime import distributions
 from softfx.runtime.distributions import excluding
 
-__all__ = ["averaged", "gathered", "scattered"]
+__all__ = ["averaged", "gathered", "put", "scattered"]
 
 # The least weight that the finite elements of a row are taken to have in all.
 _LEAST = 1e-6
 
 
-def _settled(soft: Tensor, hard: Tensor) -> Tensor:
-    return torch.where(torch.isfinite(hard), soft, hard.detach().to(soft.dtype))
+def _settled(soft: Tensor, hard: Tensor, far: float = torch.inf) -> Tensor:
+    return torch.where(hard.detach().abs() < far, soft, hard.detach().to(soft.dtype))
 
 
 def averaged(p: Tensor, values: Tensor, hard: Tensor) -> Tensor:
@@ -47,8 +52,8 @@ def gathered(x: Tensor, dim: int, p: Tensor, hard: Tensor) -> Tensor:
     return _settled(found / softtorch.gather(finite.to(x.dtype), dim, p).clamp(min=_LEAST), hard)
 
 
-def scattered(x: Tensor, dim: int, p: Tensor, values: Tensor, hard: Tensor) -> Tensor:
-    """softtorch.scatter of finite values; into infinite places the writes are excluded the less they take.
+def scattered(x: Tensor, dim: int, p: Tensor, values: Tensor, hard: Tensor, far: float = torch.inf) -> Tensor:
+    """softtorch.scatter of finite values; `far`: the least size that stands for an infinite one.
 
     # (..., n, ...), (..., k, ..., [n]), (..., k, ...), (..., n, ...) -> (..., n, ...)
 
@@ -56,13 +61,30 @@ def scattered(x: Tensor, dim: int, p: Tensor, values: Tensor, hard: Tensor) -> T
     >>> scattered(x, 0, p, torch.tensor([4.0, -torch.inf]), torch.tensor([4.0, -torch.inf]))
     tensor([4., -inf])
     """
-    values = values[tuple(slice(size) for size in p.shape[:-1])]
-    finite, is_place = torch.isfinite(values), torch.isfinite(x)
-    left = p * finite.unsqueeze(-1)
-    taken, fits = p.sum(dim, keepdim=True), left.sum(dim, keepdim=True)
-    weights = torch.where(fits > _LEAST, left * (taken / fits.clamp(min=_LEAST)), left)
-    whole = softtorch.scatter(torch.where(is_place, x, 0.0), dim, weights, torch.where(finite, values, 0.0))
-    share = softtorch.scatter(torch.zeros_like(x), dim, p, 1.0)
-    alone = whole / share.clamp(min=_LEAST)
-    moved = torch.where(x > 0, excluding(alone, share, 1.0), excluding(alone, share, -1.0))
-    return _settled(torch.where(is_place, whole, softtorch.straight_through(hard, moved)), hard)
+    return _written(partial(softtorch.scatter_add, torch.zeros_like(x), dim, p), x, values, hard, far)
+
+
+def put(
+    x: Tensor, key: tuple[Any, ...], p: Tensor, points: Tensor, values: Tensor, block: int, hard: Tensor,
+    far: float = torch.inf,
+) -> Tensor:  # fmt: skip
+    """distributions.put of finite values, as `scattered` is softtorch.scatter of them.  # -> (...)"""
+
+    def added(values: Tensor) -> Tensor:
+        return distributions.put(torch.zeros_like(x), key, p, points, values, block, True)
+
+    return _written(added, x, values, hard, far)
+
+
+def _written(added: Callable[[Tensor], Tensor], x: Tensor, values: Tensor, hard: Tensor, far: float) -> Tensor:
+    """The mean of the finite values that writes bring to each place, and what they leave of a finite one.
+
+    A place that is infinite is left in by what is written there, the less likely the further from it.
+    added: the sum of given values that the writes bring to each place.
+    """
+    finite, is_place = values.abs() < far, x.abs() < far
+    mean = added(torch.where(finite, values, 0.0)) / added(finite.to(x.dtype)).clamp(min=_LEAST)
+    share = added(torch.ones_like(values)).clamp(max=1.0)
+    whole = torch.where(is_place, x, 0.0) * (1.0 - share) + mean * share
+    moved = torch.where(x > 0, excluding(mean, share, 1.0), excluding(mean, share, -1.0))
+    return _settled(torch.where(is_place, whole, softtorch.straight_through(hard.to(moved.dtype), moved)), hard, far)

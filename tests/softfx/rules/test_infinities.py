@@ -39,6 +39,30 @@ def best_alone(logits: Tensor) -> Tensor:
     return torch.full_like(logits, -INF).scatter(1, best, logits.gather(1, best)).logsumexp(-1, keepdim=True) * logits
 
 
+def best_left_out(logits: Tensor) -> Tensor:
+    rest = logits * 1
+    rest[torch.arange(3), logits.argmax(1)] = -INF
+    return rest
+
+
+def best_of_the_rest(logits: Tensor) -> Tensor:
+    rest, found = logits, []
+    for _ in range(3):
+        value, place = rest.max(1, keepdim=True)
+        rest = rest.scatter(1, place, -INF)
+        found.append(value)
+    return torch.cat(found, 1)
+
+
+def beams(logits: Tensor) -> Tensor:
+    values, places = logits.log_softmax(-1).topk(3)
+    return torch.full_like(logits, -1e9).scatter(1, places, values)
+
+
+def best_element(logits: Tensor) -> Tensor:
+    return torch.where(logits < -0.5, -INF, logits)[torch.arange(3), logits.argmax(1)].unsqueeze(1) * logits
+
+
 FILTERS: dict[str, Callable[[Tensor], Tensor]] = {
     "top-p": top_p,
     "top-p by gather": top_p_without_writes,
@@ -48,6 +72,12 @@ FILTERS: dict[str, Callable[[Tensor], Tensor]] = {
     "sorted top-k": lambda x: top_k(x).sort(descending=True).values,
     "take_along_dim": lambda x: torch.take_along_dim(top_k(x), x.argsort(1, descending=True), 1),
     "best alone": best_alone,
+    "best left out": best_left_out,
+    "best of the rest": best_of_the_rest,
+    "beams": beams,
+    "best element": best_element,
+    "one column left out": lambda x: x.index_fill(1, x[0].argmin().unsqueeze(0), -INF),
+    "one column": lambda x: torch.where(x < -0.5, -INF, x).index_select(1, x[0].argmax().unsqueeze(0)).clamp(min=-5.0) * x,
 }
 
 
@@ -56,12 +86,12 @@ FILTERS: dict[str, Callable[[Tensor], Tensor]] = {
 def test_filters_of_logits_keep_a_gradient(name: str, preset: str) -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(3, 10, generator=generator, dtype=torch.float64, requires_grad=True)
-    weight = torch.randn(3, 10, generator=generator, dtype=torch.float64)
 
     def program(x: Tensor) -> Tensor:
         return FILTERS[name](x).softmax(-1)
 
     expected = program(logits)
+    weight = torch.randn(expected.shape, generator=generator, dtype=torch.float64)
     (hard,) = torch.autograd.grad((expected * weight).sum(), logits)
     result = softfx.soften(program, preset, example_inputs=(logits,))(logits)
     (soft,) = torch.autograd.grad((result * weight).sum(), logits)
