@@ -2,77 +2,40 @@
 
 `soften` takes a third-party module or function and a policy, and returns the same with gradients where there were none.
 `check` finds and explains without changing anything; the command line does both. The operators are in `softtorch`.
+
+The names are gathered in `softfx.public`, and loaded when the first of them is asked for: so that `softfx --help` and
+`softfx explain` do not wait for torch.
 """
 
-from softfx import callbacks, schedules
-from softfx.api import check, diff, report_of, soften, source
-from softfx.auditing.audit import audit
-from softfx.auditing.report import AuditReport
-from softfx.decisions.policy import Policy
-from softfx.errors import (
-    BlockedError,
-    CaptureError,
-    ControlError,
-    MissingPackageError,
-    PolicyError,
-    ScheduleError,
-    SoftfxError,
-    TargetError,
-)
-from softfx.patching import Patch, patched
-from softfx.pipeline.softened import harden
-from softfx.report import Report
-from softfx.rules.register import register_rule, registered_rule, unregister_rule
-from softfx.training.best import KeepBest
-from softfx.training.remeasure import remeasure
-from softfx.training.schedules import (
-    CosineSoftness,
-    EntropySoftness,
-    ExponentialSoftness,
-    GeometricSoftness,
-    LinearSoftness,
-    SequentialSoftness,
-    SoftnessSchedule,
-)
-from softfx.training.softness import set_softness
-from softtorch.version import installed_version as _installed_version
+from __future__ import annotations
 
-__version__ = _installed_version() or "unknown"
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "AuditReport",
-    "BlockedError",
-    "CaptureError",
-    "ControlError",
-    "CosineSoftness",
-    "EntropySoftness",
-    "ExponentialSoftness",
-    "GeometricSoftness",
-    "KeepBest",
-    "LinearSoftness",
-    "MissingPackageError",
-    "Patch",
-    "Policy",
-    "PolicyError",
-    "Report",
-    "ScheduleError",
-    "SequentialSoftness",
-    "SoftfxError",
-    "SoftnessSchedule",
-    "TargetError",
-    "audit",
-    "callbacks",
-    "check",
-    "diff",
-    "harden",
-    "patched",
-    "register_rule",
-    "registered_rule",
-    "remeasure",
-    "report_of",
-    "schedules",
-    "set_softness",
-    "soften",
-    "source",
-    "unregister_rule",
-]
+if TYPE_CHECKING:
+    from softfx.public import *  # noqa: F403
+    from softfx.public import __all__ as __all__
+
+__version__: str
+
+
+def __getattr__(name: str) -> object:
+    """Load the public names when one of them, or a module of softfx, is first asked for."""
+    if name == "__version__":
+        return import_module("softfx.vocabulary").installed_version() or "unknown"
+    if name.startswith("__") and name != "__all__":
+        raise AttributeError(f"module 'softfx' has no attribute {name!r}")
+    import_module("softfx.operators").check_operators()
+    public = import_module("softfx.public")
+    found = {each: getattr(public, each) for each in public.__all__}
+    globals().update(found, __all__=public.__all__)
+    if name in globals():  # a public name, or a module that loading them has loaded
+        return globals()[name]
+    raise AttributeError(f"module 'softfx' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names, and those that every module has."""
+    return sorted(
+        {*import_module("softfx.public").__all__, *(name for name in globals() if name.startswith("__")), "__version__"}
+    )

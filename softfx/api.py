@@ -31,11 +31,13 @@ from softfx.pipeline.upstream import look_upstream
 from softfx.pipeline.verify import Example, check_spec, difference
 from softfx.report import Report
 from softfx.report.build import make_report
+from softfx.vocabulary import MethodName, ModeName
 
 __all__ = ["check", "diff", "diffed", "report_of", "soften", "source", "written"]
 
 Capture = Literal["auto", "eager", "dynamo", "fx"]
 Executor = Literal["auto", "graph", "eager"]
+SoftnessSetting = float | Literal["auto"] | Mapping[str, float]
 
 _EXECUTORS = ("auto", "graph", "eager")
 
@@ -52,6 +54,9 @@ def soften(  # type: ignore[overload-overlap]  # a Module is callable, too, and 
     *,
     example_inputs: Sequence[Any] | None = None,
     example_kwargs: Mapping[str, Any] | None = None,
+    softness: SoftnessSetting | None = None,
+    mode: ModeName | None = None,
+    method: MethodName | None = None,
     capture: Capture = "auto",
     executor: Executor = "auto",
     allow_unused: bool = False,
@@ -64,6 +69,9 @@ def soften(
     *,
     example_inputs: Sequence[Any] | None = None,
     example_kwargs: Mapping[str, Any] | None = None,
+    softness: SoftnessSetting | None = None,
+    mode: ModeName | None = None,
+    method: MethodName | None = None,
     capture: Capture = "auto",
     executor: Executor = "auto",
     allow_unused: bool = False,
@@ -75,6 +83,9 @@ def soften(
     *,
     example_inputs: Sequence[Any] | None = None,
     example_kwargs: Mapping[str, Any] | None = None,
+    softness: SoftnessSetting | None = None,
+    mode: str | None = None,
+    method: str | None = None,
     capture: str = "auto",
     executor: str = "auto",
     allow_unused: bool = False,
@@ -88,6 +99,8 @@ def soften(
             Policy; None is "gradients".
         example_inputs: positional arguments of one call. It is run once, leaving no trace.
         example_kwargs: keyword arguments of that call.
+        softness, mode, method: a shorthand for these fields of the policy's [default]; its [[rule]] entries override
+            them. `softfx.set_softness` takes tensors and Parameters, too.
         capture: "auto", "eager", "dynamo" or "fx": how the call is seen.
         executor: how the softened call is run. "auto" runs the original Python softly, which follows whatever it
             reads, and gives compilers and exporters a graph; "graph" replays that graph in plain calls, too, where
@@ -122,8 +135,9 @@ def soften(
             "Write generator=torch.Generator().manual_seed(0)."
         )
     args, kwargs = _example(target, policy, example_inputs, example_kwargs)
+    loaded = Policy.load(policy).with_defaults("soften", softness=softness, mode=mode, method=method)
     subject = subject_of(_initialized(target, args, kwargs, in_place=True))
-    program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, place)
+    program, sites, evidence = _plan(subject, loaded, args, kwargs, capture, allow_unused, place)
     rewritten = _rewritten(subject.runs, program, sites, evidence, args, kwargs, executor)
     subject = subject.keeping(program.written)
     eager, planned = Eager(sites, evidence, place, draws=Draws(generator)), {subject.entry}
@@ -144,6 +158,9 @@ def check(
     *,
     example_inputs: Sequence[Any] | None = None,
     example_kwargs: Mapping[str, Any] | None = None,
+    softness: SoftnessSetting | None = None,
+    mode: str | None = None,
+    method: str | None = None,
     capture: str = "auto",
     allow_unused: bool = False,
 ) -> Report:
@@ -154,8 +171,9 @@ def check(
     [('SX201', 'keep')]
     """
     args, kwargs = _example(target, policy, example_inputs, example_kwargs)
+    loaded = Policy.load(policy).with_defaults("check", softness=softness, mode=mode, method=method)
     subject = subject_of(_initialized(target, args, kwargs, in_place=False))
-    program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, caller())
+    program, sites, evidence = _plan(subject, loaded, args, kwargs, capture, allow_unused, caller())
     return make_report(subject.name, program.seen, sites, evidence, "eager")
 
 
@@ -165,13 +183,16 @@ def diff(
     *,
     example_inputs: Sequence[Any] | None = None,
     example_kwargs: Mapping[str, Any] | None = None,
+    softness: SoftnessSetting | None = None,
+    mode: str | None = None,
+    method: str | None = None,
     capture: str = "auto",
     allow_unused: bool = False,
 ) -> str:
     """The code before and after, site by site, as a unified diff. Arguments as `soften` takes them."""
     text, _ = diffed(
         target,
-        policy,
+        Policy.load(policy).with_defaults("diff", softness=softness, mode=mode, method=method),
         example_inputs=example_inputs,
         example_kwargs=example_kwargs,
         capture=capture,

@@ -110,10 +110,15 @@ def brief(value: object) -> str:
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """The sentence ' Did you mean ...?' with the nearest of the known names, or nothing."""
+    """The sentence ' Did you mean ...?' with the nearest of the known names, or nothing; capitals make no difference.
+
+    >>> did_you_mean("C1", ["c1", "smooth"]), did_you_mean("tailed", ["c1"])
+    (" Did you mean 'c1'?", '')
+    """
     if not isinstance(name, str) or len(name) > _LONGEST_NAME:
         return ""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    by_small = {each.lower(): each for each in known}
+    near = [by_small[each] for each in difflib.get_close_matches(name.lower(), by_small, n=1, cutoff=0.6)]
     return f" Did you mean {near[0]!r}?" if near else ""
 
 

@@ -4,8 +4,11 @@ Every name here has torch's name and argument order, plus `softness` and `mode`.
 this file only gathers them, and puts their errors into one form (boundary.py).
 """
 
+from pathlib import Path as _Path
+
 from softtorch.boundary import guard as _guard
 from softtorch.layers import *  # noqa: F403
+from softtorch.neighbours import notice as _notice
 from softtorch.operators.activations import *  # noqa: F403
 from softtorch.operators.aggregation import *  # noqa: F403
 from softtorch.operators.attention import *  # noqa: F403
@@ -33,7 +36,9 @@ from softtorch.straight_through.reinmax_and_rotation import *  # noqa: F403
 from softtorch.version import installed_version as _installed_version
 
 __version__ = _installed_version() or "unknown"
-del _installed_version
+__distribution__ = "softfx"
+_notice(_Path(__file__).parent)
+del _installed_version, _notice, _Path
 
 # Last, so that what these modules call of each other is not wrapped.
 _guard(globals())

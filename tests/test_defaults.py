@@ -39,7 +39,8 @@ def signature(function: Any) -> str:
 
 
 def functions(package: Any, name: str) -> Iterator[str]:
-    for public, value in sorted(vars(package).items()):
+    for public in dir(package):
+        value = getattr(package, public)
         if public.startswith("_"):
             continue
         if inspect.isfunction(value):

@@ -13,7 +13,8 @@ import pytest
 
 from softfx.decisions.policy import Policy
 from softfx.decisions.policy.schema import FAMILIES, OPTIONS, SELECTORS, SETTINGS
-from softfx.report.rule_pages import rules_page
+from softfx.handbook.entries import FILE, serialized
+from softfx.report.rule_pages import handbook, rules_page
 from softfx.rules import RULES
 from softtorch.straight_through.estimators import ESTIMATORS
 
@@ -58,6 +59,14 @@ def test_the_page_of_rules_is_the_table() -> None:
     if os.environ.get("UPDATE_DOCS"):
         path.write_text(text)
     assert path.read_text() == text
+
+
+def test_the_handbook_is_the_table() -> None:
+    """UPDATE_DOCS=1 writes it anew."""
+    text = serialized(handbook(RULES.values()))
+    if os.environ.get("UPDATE_DOCS"):
+        FILE.write_text(text)
+    assert FILE.read_text() == text
 
 
 def test_the_architecture_page_names_files_and_names_that_there_are() -> None:

@@ -18,9 +18,10 @@ import softtorch
 from softfx.cli.arguments import make_parser
 from softfx.errors import SoftfxError
 from softfx.plots.curves import operator_of
-from softfx.report.rule_pages import FAMILY_MEANINGS, rule_facts
+from softfx.report.rule_pages import rule_facts
 from softfx.rules import RULES
 from softfx.rules.rule import Rule
+from softfx.vocabulary import FAMILY_MEANINGS
 from softtorch.methods import METHODS
 
 __all__ = ["BROUGHT", "ROOT", "generated", "led"]

@@ -1,19 +1,24 @@
 """The command line: `softfx check|diff|soften|plot|audit|run|explain|rules|policy`.
 
-`arguments` holds the arguments and help texts, `target` and `inputs` turn words into a model and tensors, `commands`
-runs a command, and `output` prints its result. This module is the entry point; it turns every error into one message
-on stderr and status 2.
+`arguments` holds the arguments and help texts, `light` the commands that need no torch, `target` and `inputs` turn
+words into a model and tensors, `commands` runs a command, and `output` prints its result. This module is the entry
+point; it turns every error into one message on stderr and status 2.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from typing import TextIO
 
 from softfx.cli.arguments import make_parser
+from softfx.errors import SoftfxError
+from softfx.operators import check_operators
 from softfx.visible import visible
 
 __all__ = ["main"]
@@ -29,15 +34,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     arguments = make_parser().parse_args(argv)
     arguments.is_process = argv is None
-    from softfx.cli.commands import COMMANDS  # after parsing, so that --help does not wait for torch
-
     try:
-        status = COMMANDS[arguments.command](arguments)
-        sys.stdout.flush()
+        command = _command(arguments.command)
+        if arguments.command == "run":  # a script's own stdout is that of python
+            return command(arguments)
+        with redirect_stdout(_Patient(sys.stdout)):
+            status = command(arguments)
+            sys.stdout.flush()
         return status
-    except BrokenPipeError:  # as in `softfx rules | head`, whose reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except KeyboardInterrupt:
         print("softfx: interrupted", file=sys.stderr)
         return _INTERRUPTED
@@ -48,7 +52,59 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE_ERROR
 
 
-def _message(error: Exception, arguments: object) -> str:
+class _Patient(io.TextIOBase):
+    """stdout whose reader may leave early, as in `softfx check ... | head`: the rest goes nowhere, the status stays."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write on, or let go what nobody reads."""
+        try:
+            return self.stream.write(text)
+        except BrokenPipeError:
+            return self._let_go(len(text))
+
+    def flush(self) -> None:
+        """Flush on, or let go what nobody reads."""
+        try:
+            self.stream.flush()
+        except BrokenPipeError:
+            self._let_go()
+
+    def _let_go(self, count: int = 0) -> int:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+        return count
+
+    def isatty(self) -> bool:
+        """Return True in a terminal."""
+        return self.stream.isatty()
+
+    def fileno(self) -> int:
+        """The descriptor of the stream beneath."""
+        return self.stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # typeshed has it as an attribute
+        """The encoding of the stream beneath."""
+        return self.stream.encoding
+
+
+def _command(name: str) -> Callable[[argparse.Namespace], int]:
+    """The function of a command; only those that look at a model wait for torch."""
+    from softfx.cli import light
+
+    if name in light.COMMANDS:
+        return light.COMMANDS[name]
+    check_operators()
+    from softfx.cli.commands import COMMANDS
+
+    return COMMANDS[name]
+
+
+def _message(error: Exception, arguments: argparse.Namespace) -> str:
+    if isinstance(error, SoftfxError) and error.__cause__ is None:
+        return str(error)
     from softfx.cli.failures import message
 
     return message(error, getattr(arguments, "target", "softfx"), bool(getattr(arguments, "traceback", False)))

@@ -6,10 +6,8 @@ import argparse
 import math
 from typing import TYPE_CHECKING, NoReturn, TypedDict
 
-from softfx.decisions.policy import PRESETS
-from softfx.decisions.policy.schema import FAMILIES
 from softfx.visible import visible
-from softtorch.version import installed_version
+from softfx.vocabulary import FAMILIES, PRESET_NAMES, installed_version
 
 if TYPE_CHECKING:
     # argparse has no public names for what add_subparsers and add_argument_group return.
@@ -54,10 +52,18 @@ class _Parser(argparse.ArgumentParser):
         super().error(visible(message))
 
 
+class _Version(argparse.Action):
+    """Prints the version, which is looked up only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        print(f"softfx {installed_version() or '(not installed)'}")
+        parser.exit()
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     parser: argparse.ArgumentParser = _Parser(prog="softfx", description=_MAIN, epilog=_EXIT, **_style())
-    parser.add_argument("--version", action="version", version=f"softfx {installed_version() or '(not installed)'}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show program's version number and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     check = _add(
         commands,
@@ -216,7 +222,7 @@ def _policy_options(parser: argparse.ArgumentParser) -> _ArgumentGroup:
         "-p",
         "--policy",
         metavar="FILE|PRESET",
-        help=f"a TOML file or one of {', '.join(PRESETS)} (default gradients)",
+        help=f"a TOML file or one of {', '.join(PRESET_NAMES)} (default gradients)",
     )
     group.add_argument(
         "--set",

@@ -16,10 +16,10 @@ import torch
 
 from softfx import api
 from softfx.auditing.audit import audit
-from softfx.cli import failures, output
+from softfx.cli import failures, light, output
 from softfx.cli.arguments import DEFAULT_FAIL_ON, make_parser
-from softfx.cli.completions import completions
 from softfx.cli.files import check_out, write
+from softfx.cli.formats import note
 from softfx.cli.init import Candidate, append, candidates, has_table, table_text
 from softfx.cli.inputs import load_inputs, make_inputs, with_gradients
 from softfx.cli.policies import load_policy
@@ -29,7 +29,6 @@ from softfx.cli.project import Project, check_all, chosen, find_project
 from softfx.cli.project_report import status_of
 from softfx.cli.script import Run, run_script
 from softfx.cli.target import Target, check_call, load_target
-from softfx.decisions.policy.schema import FAMILIES
 from softfx.errors import TargetError, did_you_mean, listed
 from softfx.locations import Place, handed_over_at
 from softfx.patching import Patch
@@ -41,8 +40,6 @@ from softfx.report.baseline import read_baseline, read_baselines, since
 from softfx.report.shown import json_text
 from softfx.report.terminal import progress
 from softfx.report.words import counts_line, plural
-from softfx.rules import RULES, find
-from softfx.rules.rule import Rule
 
 __all__ = ["COMMANDS", "run"]
 
@@ -78,7 +75,7 @@ def _project_of(arguments: argparse.Namespace) -> Project | None:
     if project is None or (name is not None and name not in names):
         if project is not None and name is not None:
             near = did_you_mean(name, names)
-            output.note(arguments, f"[tool.softfx] has no target {name!r}.{near} It has: {listed(names)}.")
+            note(arguments, f"[tool.softfx] has no target {name!r}.{near} It has: {listed(names)}.")
         return None
     return project if name is None else chosen(project, [name])
 
@@ -104,7 +101,7 @@ def _check_project(arguments: argparse.Namespace, project: Project) -> int:
         fresh.append(outcome)
     left_out = sum(outcome.report.known for outcome in fresh if outcome.report is not None)
     if known:
-        output.note(arguments, f"{plural(left_out, 'site')} as in {arguments.baseline or project.baseline} left out")
+        note(arguments, f"{plural(left_out, 'site')} as in {arguments.baseline or project.baseline} left out")
     with chdir(project.folder):
         output.print_project(arguments, fresh)
     return max(status_of(outcome) for outcome in fresh)
@@ -128,20 +125,15 @@ def _init(arguments: argparse.Namespace) -> int:
         raise TargetError(f"init: {path} has a [tool.softfx] already. Edit it, or delete it first.")
     found: list[Candidate] = []
     if arguments.target is not None:
-        output.note(arguments, counts_line(run(arguments, api.check)))
+        note(arguments, counts_line(run(arguments, api.check)))
     else:
         found = candidates(Path.cwd())
     append(path, table_text(arguments, found))
     whole = sum(each.is_whole or not each.takes for each in found) + (arguments.target is not None)
-    output.note(arguments, f"wrote [tool.softfx] to {path} with {plural(whole, 'target')}")
+    note(arguments, f"wrote [tool.softfx] to {path} with {plural(whole, 'target')}")
     if whole < len(found):
-        output.note(arguments, f"{len(found) - whole} more as comments: write the shapes of their inputs")
-    output.note(arguments, "`softfx check` checks them all" if whole else "add a target, then `softfx check` checks it")
-    return 0
-
-
-def _completions(arguments: argparse.Namespace) -> int:
-    print(completions(make_parser(), arguments.shell), end="")
+        note(arguments, f"{len(found) - whole} more as comments: write the shapes of their inputs")
+    note(arguments, "`softfx check` checks them all" if whole else "add a target, then `softfx check` checks it")
     return 0
 
 
@@ -150,7 +142,7 @@ def _diff(arguments: argparse.Namespace) -> int:
     text, report = run(arguments, api.diffed)
     report.target = arguments.target
     if not text.strip():
-        output.note(arguments, "no code changes under this policy; `softfx check` says why")
+        note(arguments, "no code changes under this policy; `softfx check` says why")
         if arguments.out is None and arguments.format != "html":
             return 0
     with output.destination(arguments):
@@ -172,12 +164,12 @@ def _soften(arguments: argparse.Namespace) -> int:
     fresh = _fresh(arguments, report, baseline)
     if arguments.out is None:
         output.print_code(arguments, text)
-        output.note(arguments, counts_line(report))
+        note(arguments, counts_line(report))
         return _status(arguments, fresh)
     beside = _report_beside(arguments.out)
     write(arguments.out, text, arguments.force)
     write(beside, json_text(report.to_dict()) + "\n", arguments.force)
-    output.note(arguments, f"wrote {arguments.out} and {beside}")
+    note(arguments, f"wrote {arguments.out} and {beside}")
     output.print_report(arguments, fresh)
     return _status(arguments, fresh)
 
@@ -194,7 +186,7 @@ def _plot(arguments: argparse.Namespace) -> int:
     if ":" in arguments.target:
         _, passed = run(arguments, site_gradients)
         if not passed:
-            output.note(arguments, "no site found: there is nothing to draw")
+            note(arguments, "no site found: there is nothing to draw")
             return 0
         output.print_gradients(arguments, passed)
         figure = pictures.sites_figure(pictures.plain(arguments.target), passed)
@@ -203,41 +195,18 @@ def _plot(arguments: argparse.Namespace) -> int:
         drawn = curves(operator, arguments.modes, arguments.softness, arguments.range)
         figure = pictures.operator_figure(operator, drawn)
     pictures.save(figure, out)
-    output.note(arguments, f"wrote {out}")
+    note(arguments, f"wrote {out}")
     return 0
 
 
 def _audit(arguments: argparse.Namespace) -> int:
     _check_out(arguments)
-    output.note(arguments, f"measuring by {2 * arguments.samples} calls of the original")
+    note(arguments, f"measuring by {2 * arguments.samples} calls of the original")
     options = {"scale": arguments.scale, "samples": arguments.samples, "seed": arguments.seed}
     report = run(arguments, functools.partial(audit, **options))
     with output.destination(arguments):
         output.print_audit(arguments, report)
     return 0
-
-
-def _explain(arguments: argparse.Namespace) -> int:
-    name = arguments.name.removeprefix("@")
-    if name in FAMILIES:
-        output.print_rules(arguments, _rules_of(name))
-        return 0
-    try:
-        rule = find(name)
-    except KeyError as error:
-        raise TargetError(f"explain: {error.args[0]}") from error
-    output.print_page(arguments, rule)
-    return 0
-
-
-def _rules(arguments: argparse.Namespace) -> int:
-    output.print_rules(arguments, _rules_of(arguments.family))
-    return 0
-
-
-def _rules_of(family: str | None) -> list[Rule]:
-    rules = (rule for rule in RULES.values() if family in (None, rule.family))
-    return sorted(rules, key=lambda rule: rule.code)
 
 
 def _policy(arguments: argparse.Namespace) -> int:
@@ -250,7 +219,7 @@ def _policy(arguments: argparse.Namespace) -> int:
         print(policy_text(report), end="")
     else:
         write(arguments.out, policy_text(report), arguments.force)
-        output.note(arguments, f"wrote {arguments.out}, use it with --policy {arguments.out}")
+        note(arguments, f"wrote {arguments.out}, use it with --policy {arguments.out}")
     return 0
 
 
@@ -271,12 +240,12 @@ def _script(arguments: argparse.Namespace) -> int:
 
 def _note_softened(arguments: argparse.Namespace, name: str, patch: Patch, workers: int) -> None:
     for report in patch.reports:
-        output.note(arguments, f"{name}: {counts_line(report)}")
+        note(arguments, f"{name}: {counts_line(report)}")
     if not patch.reports:
         where = " in this process" if workers else ""
-        output.note(arguments, f"{name} was never called{where}: nothing was softened there")
+        note(arguments, f"{name} was never called{where}: nothing was softened there")
     if workers:
-        output.note(arguments, f"{name} is softened in the {plural(workers, 'spawned worker')}, too")
+        note(arguments, f"{name} is softened in the {plural(workers, 'spawned worker')}, too")
 
 
 COMMANDS = {
@@ -285,12 +254,10 @@ COMMANDS = {
     "soften": _soften,
     "plot": _plot,
     "audit": _audit,
-    "explain": _explain,
-    "rules": _rules,
     "policy": _policy,
     "run": _script,
     "init": _init,
-    "completions": _completions,
+    **light.COMMANDS,
 }
 
 
@@ -305,7 +272,7 @@ def run(arguments: argparse.Namespace, function: Callable[..., T]) -> T:
     policy = load_policy(arguments.policy, arguments.set)
     with redirect_stdout(sys.stderr), progress(f"loading {arguments.target}"):
         target = load_target(arguments.target, as_function=arguments.function, seed=arguments.seed)
-    output.note(arguments, f"taking {target.taken_as}")
+    note(arguments, f"taking {target.taken_as}")
     args, kwargs = _inputs(arguments, target)
     check_call(target, args, kwargs)
     if (arguments.train or arguments.eval) and isinstance(target.value, torch.nn.Module):
@@ -351,7 +318,7 @@ def _fresh(arguments: argparse.Namespace, report: Report, baseline: Report | Non
         return report
     fresh = since(report, baseline)
     left_out = len(report.sites) - len(fresh.sites)
-    output.note(arguments, f"{plural(left_out, 'site')} as in {arguments.baseline} left out")
+    note(arguments, f"{plural(left_out, 'site')} as in {arguments.baseline} left out")
     return fresh
 
 

@@ -1,4 +1,4 @@
-"""The printing of results to stdout, in the format asked for, and of notes to stderr.
+"""The printing of results to stdout, in the format asked for.
 
 To add a format of the report, write it under `softfx.report` and name it in `_REPORTS` and in `arguments`.
 """
@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from pathlib import Path
 
 from softfx.auditing.report import AuditReport
 from softfx.cli.files import write
+from softfx.cli.formats import format_of, note, text_width
 from softfx.cli.project import Outcome
 from softfx.cli.project_report import project_text, summary_lines
 from softfx.locations import shown_place
@@ -24,46 +22,29 @@ from softfx.report import Report, terminal
 from softfx.report.markdown import report_markdown
 from softfx.report.page import page
 from softfx.report.record import Site
-from softfx.report.rule_pages import page_text, rule_data, rule_facts, rules_markdown, rules_text
 from softfx.report.sarif import report_sarif
 from softfx.report.shown import json_text, shown
 from softfx.report.text import report_text
 from softfx.report.words import ACTION_WORDS, settings
-from softfx.rules.rule import Rule
 from softfx.visible import visible
 
 __all__ = [
     "destination",
-    "note",
     "print_code",
     "print_decisions",
     "print_diff",
     "print_gradients",
-    "print_page",
     "print_project",
     "print_report",
-    "print_rules",
 ]
 
-_PIPE_WIDTH = 100
-
 _REPORTS: dict[str, Callable[[Report], str]] = {
-    "text": lambda report: report_text(report, _text_width()),
+    "text": lambda report: report_text(report, text_width()),
     "json": lambda report: json_text(report.to_dict()),
     "markdown": report_markdown,
     "sarif": report_sarif,
     "html": lambda report: page(report.to_dict()),
 }
-
-
-def note(arguments: argparse.Namespace, text: str) -> None:
-    """Print a note beside the result, unless --quiet is given."""
-    if not arguments.quiet:
-        print(f"softfx: {visible(text)}", file=sys.stderr)
-
-
-# The format that the name of the file behind --out asks for.
-_BY_NAME = {".html": "html", ".htm": "html", ".json": "json", ".md": "markdown", ".sarif": "sarif", ".txt": "text"}
 
 
 @contextmanager
@@ -78,32 +59,9 @@ def destination(arguments: argparse.Namespace) -> Iterator[None]:
     note(arguments, f"wrote {arguments.out}")
 
 
-def _format(arguments: argparse.Namespace, *formats: str) -> str:
-    """The format asked for; by default that of the file's name, rich in a terminal that shows it, or else text.
-
-    formats: those that the command has.
-    """
-    if arguments.format:
-        return str(arguments.format)
-    named = _BY_NAME.get(Path(getattr(arguments, "out", None) or "").suffix.lower())
-    if named in formats:
-        return named
-    return "rich" if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else "text"
-
-
-def _text_width() -> int:
-    """The width for prose: that of the terminal, in a pipe COLUMNS or a width that reads well."""
-    return max(shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns if sys.stdout.isatty() else _from_columns(), 40)
-
-
-def _from_columns() -> int:
-    columns = os.environ.get("COLUMNS", "")
-    return int(columns) if columns.isdigit() and int(columns) > 0 else _PIPE_WIDTH
-
-
 def print_report(arguments: argparse.Namespace, report: Report) -> None:
     """Print a report."""
-    kind = _format(arguments, *_REPORTS)
+    kind = format_of(arguments, *_REPORTS)
     if kind == "rich":
         terminal.show(terminal.report_view(report))
     else:
@@ -112,7 +70,7 @@ def print_report(arguments: argparse.Namespace, report: Report) -> None:
 
 def print_project(arguments: argparse.Namespace, outcomes: Sequence[Outcome]) -> None:
     """Print the reports of a project's targets and, for people, a summary."""
-    kind = _format(arguments, *_REPORTS)
+    kind = format_of(arguments, *_REPORTS)
     with destination(arguments):
         if kind not in ("rich", "text"):
             print(project_text(outcomes, kind))
@@ -120,38 +78,16 @@ def print_project(arguments: argparse.Namespace, outcomes: Sequence[Outcome]) ->
         for outcome in outcomes:
             if outcome.report is not None:
                 terminal.show(terminal.report_view(outcome.report)) if kind == "rich" else print(
-                    report_text(outcome.report, _text_width())
+                    report_text(outcome.report, text_width())
                 )
                 print()
         print("\n".join(summary_lines(outcomes)))
 
 
-def print_rules(arguments: argparse.Namespace, rules: Sequence[Rule]) -> None:
-    """Print the table of rules."""
-    kind = _format(arguments)
-    if kind == "rich":
-        terminal.show(terminal.rules_view(rules))
-    elif kind == "json":
-        print(json_text([rule_data(rule) for rule in rules]))
-    else:
-        print(rules_markdown(rules) if kind == "markdown" else rules_text(rules))
-
-
-def print_page(arguments: argparse.Namespace, rule: Rule) -> None:
-    """Print the page of one rule."""
-    kind = _format(arguments)
-    if kind == "rich":
-        terminal.show(terminal.rule_view(rule, rule_facts(rule)))
-    elif kind == "json":
-        print(json_text(rule_data(rule)))
-    else:
-        print(page_text(f"{rule.code} {rule.name}", rule_facts(rule), _text_width()))
-
-
 def print_decisions(arguments: argparse.Namespace, report: Report) -> None:
     """Print the decision for each site."""
     sites = report.sites
-    kind = _format(arguments, "json", "html")
+    kind = format_of(arguments, "json", "html")
     keys = (
         "id",
         "code",
@@ -198,23 +134,23 @@ def print_gradients(arguments: argparse.Namespace, passed: Sequence[Passed]) -> 
 
 def print_audit(arguments: argparse.Namespace, report: AuditReport) -> None:
     """Print the verdict on the gradient of each parameter."""
-    print(json_text(report.to_dict()) if _format(arguments, "json") == "json" else visible(str(report), keep="\n"))
+    print(json_text(report.to_dict()) if format_of(arguments, "json") == "json" else visible(str(report), keep="\n"))
 
 
 def print_diff(arguments: argparse.Namespace, text: str, report: Report) -> None:
     """Print a unified diff; a page of it has the report, too."""
-    kind = _format(arguments, "html")
+    kind = format_of(arguments, "html")
     if kind == "html":
         print(page(report.to_dict(), diff=text, kind="diff"))
     elif kind == "rich":
-        terminal.show(terminal.diff_view(text))
+        terminal.show_diff(text)
     else:
         print(text.rstrip("\n"))
 
 
 def print_code(arguments: argparse.Namespace, text: str) -> None:
     """Print Python code, in colour only on a terminal."""
-    if not sys.stdout.isatty() or _format(arguments) != "rich":
+    if not sys.stdout.isatty() or format_of(arguments) != "rich":
         print(text.rstrip("\n"))
     else:
-        terminal.show(terminal.code_view(text))
+        terminal.show_code(text)

@@ -1,30 +1,29 @@
-"""Pages about the rule table: one operation, or all of them, as facts (name, text), as text, markdown or JSON.
+"""Pages about the rule table: one operation as facts (name, text) and as data, all of them as a page of documentation.
 
-Everything on a page is read from the rule's record and from the signature of its soft operator.
+Everything on a page is read from the rule's record and from the signature of its soft operator. `handbook` makes of
+them the entries that `softfx explain` and `softfx rules` show.
 """
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Sequence
 
+from softfx.handbook.entries import Entry, Value
 from softfx.report.mathematics import NOTATION, limit, notation
-from softfx.rules.rule import Family, Rule
+from softfx.rules.rule import Rule
 from softfx.rules.soft_operator import default_of
+from softfx.vocabulary import FAMILY_MEANINGS
 
-__all__ = ["FAMILY_MEANINGS", "page_text", "rule_data", "rule_facts", "rules_markdown", "rules_page", "rules_text"]
+__all__ = ["handbook", "rule_data", "rule_facts", "rules_page"]
 
-_COLUMN = 12  # the longest name of a fact, and two spaces
 
-FAMILY_MEANINGS: dict[Family, str] = {
-    "discrete": "chooses, counts or rounds: the gradient is zero or does not exist. Acted on by default.",
-    "kink": "differentiable almost everywhere; the derivative jumps at single points. Kept unless named.",
-    "selection": "uses what a decision gave. Never a site: it follows what reaches it.",
-    "random": "draws at random: no gradient with respect to what it draws by. Kept unless named.",
-    "normalization": "smooth, and replaced only where a policy names it: softmax by softpick.",
-    "control": "Python goes by the value. Runs with the decision turned round give a derivative. Kept unless named.",
-    "unsafe": "its gradient is infinite or NaN somewhere. Guarded by default, which changes no value.",
-}
+def handbook(rules: Iterable[Rule]) -> list[Entry]:
+    """The entries of these rules, by code."""
+    in_order = sorted(rules, key=lambda rule: rule.code)
+    return [
+        Entry(rule.code, rule.name, rule.family, _becomes(rule), tuple(rule_facts(rule)), rule_data(rule))
+        for rule in in_order
+    ]
 
 
 def rule_facts(rule: Rule) -> list[tuple[str, str]]:
@@ -82,7 +81,7 @@ def _example(rule: Rule) -> str:
     return "\n".join(lines)
 
 
-def rule_data(rule: Rule) -> dict[str, str | bool | list[str]]:
+def rule_data(rule: Rule) -> dict[str, Value]:
     """One operation as JSON-ready data."""
     return {
         "code": rule.code,
@@ -99,33 +98,6 @@ def rule_data(rule: Rule) -> dict[str, str | bool | list[str]]:
         "source": rule.reference,
         "drop_in": rule.drop_in,
     }
-
-
-def page_text(title: str, facts: Iterable[tuple[str, str]], width: int) -> str:
-    """A page of facts as plain text."""
-    lines = [title, ""]
-    indent = " " * _COLUMN
-    for name, text in facts:
-        parts = [textwrap.wrap(part, width - _COLUMN, break_long_words=False) for part in text.splitlines()]
-        block = textwrap.indent("\n".join(line for part in parts for line in part), indent)
-        lines.append(name.ljust(_COLUMN) + block.removeprefix(indent))
-    return "\n".join(lines)
-
-
-def rules_text(rules: Sequence[Rule]) -> str:
-    """All operations in columns, one a line."""
-    width = max((len(rule.name) for rule in rules), default=0)
-    lines = (f"{rule.code}  {rule.name:<{width}}  {rule.family:<9}  {_becomes(rule)}" for rule in rules)
-    return "\n".join(lines)
-
-
-def rules_markdown(rules: Sequence[Rule]) -> str:
-    """All operations as a markdown table."""
-    lines = ["| code | operation | family | becomes | options |", "|---|---|---|---|---|"]
-    for rule in rules:
-        cells = (rule.code, f"`{rule.name}`", rule.family, _becomes(rule), ", ".join(rule.options))
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 def rules_page(rules: Sequence[Rule]) -> str:

@@ -1,4 +1,4 @@
-"""The views of softfx in a terminal. This is the only module that knows rich.
+"""The views of softfx in a terminal. Only this module and `softfx.handbook.terminal` know rich.
 
 Each `*_view` turns plain data into a renderable of rich; `show` prints one, and `progress` reports long work. Nothing
 is decided here: the words come from `softfx.report.words`, the facts from the report and the rule table.
@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.console import Group as Lines
 from rich.padding import Padding
 from rich.rule import Rule as Ruler
 from rich.style import Style
-from rich.syntax import Syntax
-from rich.table import Table
+from rich.syntax import ANSISyntaxTheme, Syntax
 from rich.text import Text
 
+from softfx.handbook.terminal import show
 from softfx.locations import short_path, shown_place
 from softfx.report.record import ReportData, Site, SiteAction
 from softfx.report.shown import shown
@@ -39,45 +38,41 @@ from softfx.report.words import (
     hints,
     starved_lines,
 )
-from softfx.rules.rule import Family, Rule
 from softfx.visible import visible
 
 __all__ = [
-    "code_view",
     "decisions_view",
-    "diff_view",
     "progress",
     "report_view",
-    "rule_view",
-    "rules_view",
     "show",
+    "show_code",
+    "show_diff",
 ]
 
-_THEME = "ansi_dark"  # the terminal's own sixteen colours
+# Of the terminal's own colours those that are read on a dark and on a light background.
+_THEME = ANSISyntaxTheme(
+    {
+        ("Comment",): Style(dim=True),
+        ("Keyword",): Style(color="magenta"),
+        ("Operator", "Word"): Style(color="magenta"),
+        ("Literal", "String"): Style(color="green"),
+        ("Literal", "Number"): Style(color="cyan"),
+        ("Generic", "Deleted"): Style(color="red"),
+        ("Generic", "Inserted"): Style(color="green"),
+        ("Generic", "Heading"): Style(bold=True),
+        ("Generic", "Subheading"): Style(color="cyan"),
+    }
+)
 _STYLES: dict[SiteAction, str] = {
     "soft": "bold green",
     "straight_through": "bold cyan",
     "guard": "bold blue",
-    "keep": "yellow",
+    "keep": "magenta",
     "blocked": "bold red",
-}
-_FAMILY_STYLES: dict[Family, str] = {
-    "discrete": "cyan",
-    "kink": "yellow",
-    "random": "magenta",
-    "unsafe": "red",
-    "normalization": "blue",
-    "control": "green",
-    "selection": "dim",
 }
 _INDENT = (0, 0, 0, 2)
 _GUTTER = 6  # five digits of a line number and a space
 _PATIENCE = 1.0  # seconds before work counts as long
-
-
-def show(view: RenderableType, file: IO[str] | None = None, width: int | None = None) -> None:
-    """Print a view to a file, stdout by default, in so many columns or the width of the terminal."""
-    Console(file=file or sys.stdout, width=width, highlight=False).print(view)
 
 
 # -- the report ----------------------------------------------------------------------------------------------
@@ -169,32 +164,6 @@ def _python(source: str) -> Text:
     return text
 
 
-# -- rules ---------------------------------------------------------------------------------------------------
-
-
-def rules_view(rules: Sequence[Rule]) -> RenderableType:
-    """The table of all operations."""
-    table = _table("code", "operation", "family", "becomes", "options")
-    for rule in rules:
-        family = Text(rule.family, style=_FAMILY_STYLES.get(rule.family, ""))
-        becomes, options = Text(rule.soft or "stays hard"), Text(", ".join(rule.options))
-        table.add_row(Text(rule.code, style="bold"), Text(rule.name), family, becomes, options)
-    return table
-
-
-def rule_view(rule: Rule, lines: Iterable[tuple[str, str]]) -> RenderableType:
-    """The page of one operation; `lines` are its facts as (name, text)."""
-    title = Text.assemble(
-        (rule.code, "bold"), " ", (rule.name, "bold"), "  ", (rule.family, _FAMILY_STYLES[rule.family])
-    )
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, text in lines:
-        table.add_row(Text(name), Text(text))
-    return Lines(title, Text(), table)
-
-
 # -- policies ------------------------------------------------------------------------------------------------
 
 
@@ -213,21 +182,21 @@ def decisions_view(rows: Iterable[tuple[Site, str, str]]) -> RenderableType:
 # -- code ----------------------------------------------------------------------------------------------------
 
 
-def diff_view(text: str) -> RenderableType:
-    """A unified diff."""
-    return Syntax(text, "diff", theme=_THEME, background_color="default", word_wrap=True)
+def show_diff(text: str, file: IO[str] | None = None, width: int | None = None) -> None:
+    """Print a unified diff in colour, no line of it wrapped, for a line that is copied has to be whole."""
+    _show_code(text, "diff", file, width)
 
 
-def code_view(text: str) -> RenderableType:
-    """Python code."""
-    return Syntax(text, "python", theme=_THEME, background_color="default", word_wrap=True)
+def show_code(text: str, file: IO[str] | None = None, width: int | None = None) -> None:
+    """Print Python code in colour, no line of it wrapped."""
+    _show_code(text, "python", file, width)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column in ("code", "family"))
-    return table
+def _show_code(text: str, language: str, file: IO[str] | None, width: int | None) -> None:
+    console = Console(file=file or sys.stdout, width=width, highlight=False)
+    code = Syntax("", language, theme=_THEME, background_color="default").highlight(text)
+    code.rstrip()
+    console.print(code, soft_wrap=True)
 
 
 # -- progress ------------------------------------------------------------------------------------------------

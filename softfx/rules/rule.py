@@ -16,10 +16,10 @@ from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.operation import Effect, Operation
 from softfx.rules.context import RuleFunction
 from softfx.rules.units import Unit
+from softfx.vocabulary import Family
 
 __all__ = ["Barrier", "Estimate", "Family", "Rule"]
 
-Family = Literal["discrete", "kink", "selection", "random", "unsafe", "normalization", "control"]
 # Python gets a condition, a number, or a shape: no soft value passes.
 Barrier = Literal["branch", "number", "shape"]
 # estimate(context, function, *operands): called in place of a rule's function, and returns a shadow as that does.

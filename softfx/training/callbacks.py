@@ -15,6 +15,7 @@ from torch import Tensor
 from softfx.errors import MissingPackageError, ScheduleError
 from softfx.training.best import KeepBest
 from softfx.training.schedules import SoftnessSchedule
+from softfx.training.softness_state import load_softness_state, softness_state
 
 if TYPE_CHECKING:  # made on demand by __getattr__
     LightningKeepBest: Any
@@ -85,6 +86,21 @@ class _Driver:
             self.schedule.step()
         return True
 
+    def saved(self) -> dict[str, Any]:
+        """The state of the schedule, and the softness of every site of its target, as plain data."""
+        target = self.schedule.target
+        return {
+            "schedule": self.schedule.state_dict(),
+            "softness": None if isinstance(target, Tensor) else softness_state(target),
+        }
+
+    def resume(self, saved: dict[str, Any]) -> None:
+        """Continue where `saved` was made: learned softnesses, too, and those that the schedule's pattern leaves."""
+        self.schedule.load_state_dict(saved["schedule"])
+        if saved["softness"] is not None and not isinstance(self.schedule.target, Tensor):
+            # Sites that calls had met by then and the new target has not met yet get theirs from the next step.
+            load_softness_state(self.schedule.target, saved["softness"], strict=False)
+
 
 class _Lightning(_Driver):
     """A Lightning callback that drives a softness schedule, logs the softness and saves it in checkpoints."""
@@ -107,12 +123,12 @@ class _Lightning(_Driver):
             pl_module.log(self.name, self.schedule.get_last_softness())
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of the schedule."""
-        return self.schedule.state_dict()
+        """The state of the schedule, and the softness of every site."""
+        return self.saved()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue where the checkpoint was written."""
-        self.schedule.load_state_dict(state_dict)
+        self.resume(state_dict)
 
 
 class _Transformers(_Driver):
@@ -121,7 +137,7 @@ class _Transformers(_Driver):
     def on_train_begin(self, args: object, state: _TrainerState, control: object, **kwargs: object) -> None:
         """Continue where the checkpoint was written, if training is resumed from one."""
         if saved := state.stateful_callbacks.get(self._key):
-            self.schedule.load_state_dict(saved)
+            self.resume(saved)
 
     def on_epoch_begin(self, args: object, state: _TrainerState, control: object, **kwargs: object) -> None:
         """Step up to the epoch of the loop."""
@@ -147,7 +163,7 @@ class _Transformers(_Driver):
 
     def _save(self, state: _TrainerState) -> None:
         """Put the schedule's state into the trainer's own, which is written into every checkpoint."""
-        state.stateful_callbacks[self._key] = self.schedule.state_dict()
+        state.stateful_callbacks[self._key] = self.saved()
 
 
 class _KeepsBest:

@@ -13,7 +13,7 @@ from softfx.decisions.sites import CONTROL_SOFTNESS, DEFAULT_SOFTNESS
 from softfx.errors import PolicyError, brief, did_you_mean
 from softfx.pipeline.softened import softened
 
-__all__ = ["Softness", "measure_again", "set_softness"]
+__all__ = ["Softness", "is_softness", "measure_again", "set_softness"]
 
 Softness = float | Tensor
 # Or in units of the data: {"relative": 0.2}, or "auto".
@@ -43,7 +43,7 @@ def set_softness(soft: object, softness: Setting | Mapping[str, Setting]) -> Non
     state = softened(soft, "set_softness")
     patterns = softness if isinstance(softness, Mapping) else {"*": softness}
     for pattern, value in patterns.items():
-        if not _is_softness(value):
+        if not is_softness(value):
             raise PolicyError(
                 f"set_softness: {brief(value)} for {pattern!r}. A softness is a number above 0, or a tensor without "
                 'axes; in units of the data {"relative": number} or "auto". Give one; a number lies between '
@@ -83,7 +83,7 @@ def measure_again(soft: object) -> None:
         state.evidence.control.spreads.measure_again(wanted)
 
 
-def _is_softness(value: object) -> bool:
+def is_softness(value: object) -> bool:
     """Return True for a number above 0, and for a 0-dim tensor of floating point, whose value may be learned."""
     if isinstance(value, Tensor):
         return value.dim() == 0 and value.is_floating_point()

@@ -26,11 +26,12 @@ from softfx.locations import shown_place
 from softfx.rules import RULES
 from softfx.rules.rule import Rule
 from softfx.visible import visible
+from softfx.vocabulary import PresetName
 
 __all__ = ["Policy", "PolicyLike"]
 
 # A preset's name or the path of a TOML file, a dict of the same shape, a Policy, or None for the preset "gradients".
-PolicyLike: TypeAlias = "str | os.PathLike[str] | Mapping[str, object] | Policy | None"
+PolicyLike: TypeAlias = "PresetName | str | os.PathLike[str] | Mapping[str, object] | Policy | None"
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,20 @@ class Policy:
         """This policy with further entries behind its own; `data` is shaped like a policy."""
         _, entries = read_entries(data, label, None, self.known, titled=False)
         return Policy(self.name, self.preset, (*self.entries, *entries), self.known)
+
+    def with_defaults(self, where: str, **fields: object) -> Policy:
+        """This policy with these fields in its [default], those that are None left out; [[rule]] entries override them.
+
+        where: the function that was given them, for messages and reports.
+        """
+        given = {key: value for key, value in fields.items() if value is not None}
+        if not given:
+            return self
+        label = f"{where}({', '.join(f'{key}={brief(value)}' for key, value in given.items())})"
+        _, added = read_entries({"default": given}, label, None, self.known, titled=False)
+        before = [entry for entry in self.entries if entry.is_default]
+        rules = [entry for entry in self.entries if not entry.is_default]
+        return Policy(self.name, self.preset, (*before, *added, *rules), self.known)
 
     # -- resolving -------------------------------------------------------------------------------------------
 

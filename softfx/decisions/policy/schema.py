@@ -13,7 +13,7 @@ from typing import Literal, TypedDict, get_args
 
 from softfx.decisions.policy.methods import METHOD_NAMES
 from softfx.errors import brief, did_you_mean
-from softfx.rules.rule import Family
+from softfx.vocabulary import FAMILIES
 from softtorch.methods.sorting_network import NETWORKS, SWAPS
 from softtorch.modes import MODES
 
@@ -119,8 +119,6 @@ _ANY = Legal(
     lambda value: isinstance(value, str | int | float | bool | dict),
     "a string, a number, true, false or a table",
 )
-
-FAMILIES: tuple[Family, ...] = get_args(Family)
 
 SELECTORS: Mapping[str, Legal] = {
     "op": Legal(

@@ -8,7 +8,9 @@ import json
 import pytest
 
 import softtorch
-from softfx.report.rule_pages import page_text, rule_data, rule_facts, rules_text
+from softfx.handbook.entries import entries, find
+from softfx.handbook.text import page_text, rules_markdown, rules_text
+from softfx.report.rule_pages import rule_data, rule_facts
 from softfx.rules import RULES
 
 
@@ -44,7 +46,20 @@ def test_a_page_of_text_has_two_columns_inside_of_the_width(width: int) -> None:
 
 
 def test_the_list_of_rules_has_a_line_for_each() -> None:
-    rules = [RULES["relu"], RULES["where"]]
+    rules = [entry for entry in entries() if entry.name in ("relu", "where")]
     code, name, family, *becomes = rules_text(rules).splitlines()[0].split()
     assert (code, name, family, becomes[0]) == (RULES["relu"].code, "relu", "kink", "softtorch.relu")
     assert len(rules_text(rules).splitlines()) == 2
+    assert len(rules_markdown(rules).splitlines()) == 4
+
+
+@pytest.mark.parametrize("name", ["SX206", "sx206", "topk", "TOPK"])
+def test_an_entry_is_found_by_code_and_name_in_capitals_or_not(name: str) -> None:
+    entry = find(name)
+    assert entry is not None and entry.name == "topk" and dict(entry.facts) == dict(rule_facts(RULES["topk"]))
+
+
+def test_an_entry_is_found_by_its_other_names() -> None:
+    for rule in RULES.values():
+        for alias in rule.aliases:
+            assert find(alias) is not None

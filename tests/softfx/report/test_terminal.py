@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 
 from softfx.decisions.policy import Policy
+from softfx.handbook.entries import entries
+from softfx.handbook.terminal import rule_view, rules_view, show
 from softfx.report import terminal as render
-from softfx.report.rule_pages import rule_facts
 from softfx.rules import RULES
 from tests.softfx.fakes import empty_report, full_report
 
@@ -20,18 +21,17 @@ WIDTHS = pytest.mark.parametrize("width", [80, 120])
 
 def shown(view: Any, width: int) -> str:
     file = io.StringIO()
-    render.show(view, file=file, width=width)
+    show(view, file=file, width=width)
     return file.getvalue()
 
 
 @WIDTHS
 def test_nothing_is_wider_than_the_terminal(width: int) -> None:
-    rules = sorted(RULES.values(), key=lambda rule: rule.code)
     views = [
         render.report_view(full_report()),
         render.report_view(empty_report()),
-        render.rules_view(rules),
-        *(render.rule_view(rule, rule_facts(rule)) for rule in rules),
+        rules_view(entries()),
+        *(rule_view(entry) for entry in entries()),
         render.decisions_view([(site, "router.py:1", "mode smooth") for site in full_report().sites]),
     ]
     for view in views:
@@ -83,12 +83,27 @@ def test_square_brackets_of_the_source_are_not_taken_for_markup() -> None:
 
 
 def test_the_page_of_a_rule_shows_a_policy_entry_that_loads() -> None:
-    for rule in RULES.values():
-        facts = dict(rule_facts(rule))
-        shown_page = shown(render.rule_view(rule, facts.items()), 80)
-        assert ("[[rule]]" in shown_page) == (rule.family != "selection")
+    for entry in entries():
+        facts = dict(entry.facts)
+        assert ("[[rule]]" in shown(rule_view(entry), 80)) == (entry.family != "selection")
         if "policy" in facts:
-            assert Policy.load(tomllib.loads(facts["policy"])).entries[0].operations == {rule.name}
+            assert Policy.load(tomllib.loads(facts["policy"])).entries[0].operations == {entry.name}
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+def test_the_table_of_rules_cuts_no_name_of_an_operation_a_function_or_an_option(width: int) -> None:
+    text = shown(rules_view(entries()), width)
+    words = set(text.replace(",", " ").split())
+    for entry in entries():
+        assert {entry.code, entry.name, entry.family, *entry.texts("options")} <= words, entry
+
+
+@pytest.mark.parametrize("show_it", [render.show_code, render.show_diff])
+def test_code_is_never_wrapped(show_it: Any) -> None:
+    file = io.StringIO()
+    lines = [f"+    value = function({'argument, ' * 30})", "", "    return value"]
+    show_it("\n".join(lines), file=file, width=40)
+    assert file.getvalue().splitlines() == lines
 
 
 def test_colour_is_for_terminals_only() -> None:
