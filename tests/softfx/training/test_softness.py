@@ -105,7 +105,7 @@ def test_the_state_of_another_target_is_refused_and_changes_nothing() -> None:
     "state", [None, {}, {"version": 2, "sites": []}, {"version": 1, "sites": [{}]}, {"version": 1, "sites": 3}]
 )
 def test_what_is_no_state_is_refused(state: Any) -> None:
-    with pytest.raises(softfx.PolicyError, match=r"is no state of softness\. Legal is what softfx\.softness_state gave"):
+    with pytest.raises(softfx.PolicyError, match=r"is no state of softness\. Legal is what softfx"):
         softfx.load_softness_state(steps(), state)
 
 
