@@ -12,7 +12,7 @@ import pytest
 
 from softfx import api
 from softfx.cli.arguments import make_parser
-from softfx.cli.commands import run
+from softfx.cli.on_target import run
 from softfx.decisions.policy import PRESETS, Policy
 from softfx.report import terminal as render
 from softtorch.methods import METHODS, Method

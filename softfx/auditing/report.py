@@ -1,41 +1,34 @@
-"""What an audit found: a verdict for each parameter, with its numbers and one thing to do."""
+"""What an audit found: a verdict for each site and each parameter, with its numbers and one thing to do."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from softfx.auditing.agreement import Agreement
+import torch
+from torch import Tensor
 
-__all__ = ["AuditReport", "Audited", "Verdict", "verdict_of"]
+from softfx.auditing.agreement import Agreement, agreement
+from softfx.auditing.verdicts import Verdict, suggestion_of, verdict_of
+from softfx.locations import shown_place
+from softfx.report import Report
+from softfx.report.record import Site
 
-Verdict = Literal["good", "dead", "saturated", "noisy", "opposed", "cannot_tell"]
+__all__ = ["AuditReport", "Audited", "AuditedSite", "measured"]
 
-_SIGNAL = 3.0  # standard errors from which the reference is told from noise
-_WIDEST = 0.3  # half of an interval that still tells
-_GOOD = 0.5  # the least cosine of a good gradient
-_SATURATED = 0.02  # of the reference's length: below it a gradient is nearly nothing
-_NOISY = 3.0  # lengths of the mean gradient that one draw is off
-
-SUGGESTIONS: dict[Verdict, str] = {
-    "good": "nothing to do",
-    "dead": "softer, or lift what the report keeps: the program responds here, the gradient does not",
-    "saturated": "softer: the decisions are far from their thresholds in units of the softness",
-    "noisy": "another estimator or more draws for sites that draw, another softness for the others",
-    "opposed": "keep hard, or use another method or scope: this gradient leads the wrong way",
-}
-_UNMOVED = "a larger scale, or data near the thresholds: no perturbation changed the loss"
-_FEW = "more samples"
+VERSION = 2  # of the format: that of `Report.to_dict`, with what was measured
 
 
 @dataclass(frozen=True)
 class Audited:
     """One parameter, or one example input: `name` (or `input 0`), its gradients and their agreement.
 
-    before, after: the length of the original's gradient and of the softened one. zeros: the share of exact zeros in
-    the latter. noise: how far one draw of it is off the mean, in lengths of the mean, None where
+    before, after: the length of the original's gradient and of the softened one. zeros_before, zeros: the shares of
+    exact zeros in them. noise: how far one draw of it is off the mean, in lengths of the mean, None where
     no mean can be told from it. sigma: the standard deviation of
-    the perturbations. cosine, low, high, ratio, signal: as in `Agreement`.
+    the perturbations. cosine, low, high, ratio, signal, sign: as in `Agreement`.
     """
 
     name: str
@@ -43,6 +36,7 @@ class Audited:
     suggestion: str
     before: float
     after: float
+    zeros_before: float
     zeros: float
     noise: float | None
     sigma: float
@@ -51,14 +45,43 @@ class Audited:
     high: float | None
     ratio: float | None
     signal: float | None
+    sign: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, without infinities."""
+        data = {key: value for key, value in vars(self).items() if key not in ("cosine", "low", "high")}
+        interval = None if self.cosine is None else [self.low, self.high]
+        return {key: _finite(value) for key, value in data.items()} | {"agreement": self.cosine, "interval": interval}
+
+
+@dataclass(frozen=True)
+class AuditedSite(Audited):
+    """One site: the gradient that its operands get. `name` is its operation and place.
+
+    site: its line of the report. margins: how far its numbers are from where the decision changes, in softnesses, as
+    quantiles. gap: the part of the gap between the softened and the original's loss that goes where this site is
+    hard; None where softening changes no value. tried: the cosine by the factor of the softness, where others were
+    tried.
+    """
+
+    site: Site
+    margins: tuple[float, ...]
+    gap: float | None
+    tried: tuple[tuple[float, float], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: what stands as "measured" in the site of the report."""
+        data = super().to_dict()
+        return {key: value for key, value in data.items() if key not in ("name", "site")}
 
 
 @dataclass(frozen=True)
 class AuditReport:
-    """The findings of `softfx.audit`: `.parameters`, and what they were measured with.
+    """The findings of `softfx.audit`: `.sites` and `.parameters`, and what they were measured with.
 
-    scale: the perturbations' standard deviation in spreads of each parameter. samples: the antithetic pairs. runs:
-    the calls of the original that they took.
+    report: the decisions, as `softfx.check` tells them. scale: the perturbations' standard deviation in spreads.
+    samples: the antithetic pairs for each verdict. runs: the calls of the original that they took. hard_loss,
+    soft_loss: of the original and of the softened program.
     """
 
     parameters: tuple[Audited, ...]
@@ -66,14 +89,40 @@ class AuditReport:
     samples: int
     runs: int
     seed: int
+    sites: tuple[AuditedSite, ...]
+    report: Report
+    hard_loss: float
+    soft_loss: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, without infinities."""
-        return {"version": 1, **asdict(self), "parameters": [asdict(each) for each in self.parameters]}
+        """Plain data for JSON, without infinities: the report's, with "measured" in sites, and the parameters."""
+        data = self.report.to_dict()
+        found = {each.site.id: each.to_dict() for each in self.sites}
+        sites = [{**site, "measured": found[site["id"]]} if site["id"] in found else site for site in data["sites"]]
+        numbers = {"scale": self.scale, "samples": self.samples, "runs": self.runs, "seed": self.seed}
+        losses = {"hard_loss": _finite(self.hard_loss), "soft_loss": _finite(self.soft_loss)}
+        parameters = [each.to_dict() for each in self.parameters]
+        return {**data, "version": VERSION, "sites": sites, "parameters": parameters, **numbers, **losses}
+
+    def to_html(self) -> str:
+        """The report as one HTML file."""
+        from softfx.report.page import page  # Jinja2 is for those who look at a page
+
+        return page(self.to_dict(), kind="audit")
+
+    def _repr_html_(self) -> str:
+        from softfx.report.page import notebook
+
+        return notebook(self.to_dict())
 
     def __str__(self) -> str:
-        width = max((len(each.name) for each in self.parameters), default=0)
-        lines = [_line(each, width) for each in self.parameters]
+        lines = []
+        for title, found in (("sites", self.sites), ("parameters", self.parameters)):
+            if found:
+                width = max(len(each.name) for each in found)
+                lines += [title, *(_line(each, width) for each in found)]
+        if self.hard_loss != self.soft_loss:
+            lines.append(f"loss {self.hard_loss:.4g} of the original, {self.soft_loss:.4g} softened")
         lines.append(f"reference: {self.samples} pairs at {self.scale:g} of each spread, seed {self.seed}")
         return "\n".join(lines)
 
@@ -82,34 +131,76 @@ def _line(each: Audited, width: int) -> str:
     numbers = f"|gradient| {each.before:.3g} -> {each.after:.3g}"
     if each.cosine is not None:
         numbers += f", cosine {each.cosine:.2f} ({each.low:.2f} to {each.high:.2f})"
+    if isinstance(each, AuditedSite):
+        numbers += _within(each.margins)
+        numbers += "" if each.gap is None else f", gap {each.gap:+.3g}"
     return f"{each.verdict:11} {each.name:{width}}  {numbers}; {each.suggestion}"
 
 
-def verdict_of(found: Agreement, length: float, noise: float | None) -> tuple[Verdict, str]:
-    """The verdict on a gradient of that length, and what to do.
+def _within(margins: Sequence[float]) -> str:
+    if not margins:
+        return ""
+    share = sum(abs(margin) <= 1 for margin in margins) / len(margins)
+    return (
+        f", {share:.0%} within one softness" if share else f", the nearest at {min(map(abs, margins)):.3g} softnesses"
+    )
 
-    >>> verdict_of(Agreement(None, None, None, 0.0, 9.0, True), 0.0, 0.0)[0]
-    'dead'
+
+def named(site: Site) -> str:
+    """The operation and the place of a site."""
+    return f"{site.op} at {shown_place(site.file, site.line)}" + (f" in {site.module}" if site.module else "")
+
+
+def measured(
+    name: str, before: Tensor, draws: Tensor, units: Tensor | float, blocks: Tensor, margins: Iterable[float] = ()
+) -> Audited:
+    """The verdict on one gradient.
+
+    before: that of the original, (n,).
+    draws: of the softened gradient, (draws, n).
+    units: the standard deviations of the perturbations, () or (n,): gradients are compared in these units.
+    blocks: of the reference, (blocks, n), in the same units.
     """
-    verdict = _verdict(found, length, noise)
-    if verdict == "cannot_tell":
-        return verdict, _FEW if found.responds else _UNMOVED
-    return verdict, SUGGESTIONS[verdict]
+    after = draws.mean(0)
+    found = agreement(after * units, blocks)
+    length, noise = float(after.norm()), noise_of(draws * units)
+    verdict = verdict_of(found, length, noise)
+    sigma = torch.as_tensor(units).double()
+    return Audited(
+        name,
+        verdict,
+        suggestion_of(verdict, found, length, list(margins)),
+        float(before.norm()),
+        length,
+        _zeros(before),
+        _zeros(after),
+        noise,
+        float(sigma.mean()) if sigma.numel() else 0.0,
+        *_numbers(found),
+    )
 
 
-def _verdict(found: Agreement, length: float, noise: float | None) -> Verdict:
-    if not found.responds or found.signal < _SIGNAL:
-        return "cannot_tell"
-    if length == 0:
-        return "dead"
-    if noise is None or noise > _NOISY:
-        return "noisy"
-    if found.ratio is not None and found.ratio < _SATURATED:
-        return "saturated"
-    if found.cosine is None or found.low is None or found.high is None:
-        return "cannot_tell"
-    if found.high < 0:
-        return "opposed"
-    if found.high - found.low > 2 * _WIDEST:
-        return "cannot_tell"
-    return "good" if found.cosine >= _GOOD else "noisy"
+def _numbers(found: Agreement) -> tuple[float | None, ...]:
+    signal = found.signal if math.isfinite(found.signal) else None
+    return (found.cosine, found.low, found.high, found.ratio, signal, found.sign)
+
+
+def _zeros(gradient: Tensor) -> float:
+    return float((gradient == 0).double().mean()) if gradient.numel() else 1.0
+
+
+def noise_of(draws: Tensor) -> float | None:
+    """How far one draw (draws, n) is off the mean, in lengths of the mean; None where no mean is told from noise.
+
+    The mean of a few draws has noise of its own, which would make it look longer than it is: its share is taken off.
+    """
+    count, mean = len(draws), draws.mean(0)
+    if count == 1:
+        return 0.0
+    variance = float((draws - mean).square().sum()) / (count - 1)
+    square = float(mean.square().sum()) - variance / count
+    return math.sqrt(variance / square) if square > 0 else (0.0 if variance == 0 else None)
+
+
+def _finite(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

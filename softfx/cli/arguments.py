@@ -137,13 +137,24 @@ def _plot(commands: Commands) -> None:
 
 
 def _audit(commands: Commands) -> None:
-    text = "compare the softened gradient of each parameter with one measured by perturbation"
-    parser = _add(commands, "audit", text, _target(), _format("text", "json"))
+    text = "compare softened gradients of sites and parameters with those measured by perturbation"
+    parser = _add(commands, "audit", text, _target(), _format("text", "json", "html"))
+    _measures(parser)
     parser.add_argument(
-        "--scale", type=_number, default=0.3, help="the perturbations, in spreads of each parameter (default 0.3)"
+        "--sites", choices=("every", "acting", "none"), default="every", help="those measured (default every)"
     )
-    parser.add_argument("--samples", type=_samples, default=512, help="pairs of calls, at least 64 (default 512)")
-    _out(parser, "FILE", "where to write it. Default: stdout")
+    _out(parser, "FILE", "where to write it, such as audit.html. Default: stdout")
+
+
+def _measures(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the commands that measure gradients."""
+    group = parser.add_argument_group("measuring")
+    group.add_argument("--loader", metavar="NAME", help="module:name of batches, or of a function that gives them")
+    group.add_argument("--loss", metavar="NAME", help="module:name of a function of the result that gives one number")
+    group.add_argument("--scale", type=_number, default=0.3, help="the perturbations, in spreads (default 0.3)")
+    group.add_argument(
+        "--samples", type=_samples, default=512, help="pairs of calls for each verdict, at least 64 (default 512)"
+    )
 
 
 def _policy(commands: Commands) -> None:

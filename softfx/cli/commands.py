@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import argparse
 import atexit
-import functools
-import sys
-from collections.abc import Callable
-from contextlib import ExitStack, chdir, redirect_stdout
+from contextlib import ExitStack, chdir
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar, cast
-
-import torch
 
 from softfx import api
-from softfx.auditing.audit import audit
-from softfx.cli import failures, light, output
+from softfx.cli import failures, light, measuring, output
 from softfx.cli.arguments import DEFAULT_FAIL_ON, make_parser
 from softfx.cli.files import check_out, write
 from softfx.cli.formats import note
 from softfx.cli.init import Candidate, append, candidates, has_table, table_text
-from softfx.cli.inputs import load_inputs, make_inputs, with_gradients
-from softfx.cli.policies import load_policy
+from softfx.cli.on_target import check_out_of, run
 from softfx.cli.policy_file import policy_text
 from softfx.cli.project import FILE as PROJECT_FILE
 from softfx.cli.project import Project, check_all, chosen, find_project
 from softfx.cli.project_report import status_of
 from softfx.cli.script import Run, run_script
-from softfx.cli.target import Target, check_call, load_target
 from softfx.errors import TargetError, did_you_mean, listed
-from softfx.locations import Place, handed_over_at
 from softfx.patching import Patch
 from softfx.plots import pictures
 from softfx.plots.curves import curves, operator_of
@@ -38,18 +28,15 @@ from softfx.plots.metering import site_gradients
 from softfx.report import Report
 from softfx.report.baseline import read_baseline, read_baselines, since
 from softfx.report.shown import json_text
-from softfx.report.terminal import progress
 from softfx.report.words import counts_line, plural
 
-__all__ = ["COMMANDS", "run"]
+__all__ = ["COMMANDS"]
 
 FINDINGS = 1
 
-T = TypeVar("T")
-
 
 def _check(arguments: argparse.Namespace) -> int:
-    _check_out(arguments)
+    check_out_of(arguments)
     project = _project_of(arguments)
     if project is not None:
         return _check_project(arguments, project)
@@ -138,7 +125,7 @@ def _init(arguments: argparse.Namespace) -> int:
 
 
 def _diff(arguments: argparse.Namespace) -> int:
-    _check_out(arguments)
+    check_out_of(arguments)
     text, report = run(arguments, api.diffed)
     report.target = arguments.target
     if not text.strip():
@@ -148,11 +135,6 @@ def _diff(arguments: argparse.Namespace) -> int:
     with output.destination(arguments):
         output.print_diff(arguments, text, report)
     return 0
-
-
-def _check_out(arguments: argparse.Namespace) -> None:
-    if arguments.out is not None:
-        check_out(arguments.out, force=arguments.force)
 
 
 def _soften(arguments: argparse.Namespace) -> int:
@@ -199,18 +181,8 @@ def _plot(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _audit(arguments: argparse.Namespace) -> int:
-    _check_out(arguments)
-    note(arguments, f"measuring by {2 * arguments.samples} calls of the original")
-    options = {"scale": arguments.scale, "samples": arguments.samples, "seed": arguments.seed}
-    report = run(arguments, functools.partial(audit, **options))
-    with output.destination(arguments):
-        output.print_audit(arguments, report)
-    return 0
-
-
 def _policy(arguments: argparse.Namespace) -> int:
-    _check_out(arguments)
+    check_out_of(arguments)
     report = run(arguments, api.check)
     if arguments.action == "show":
         with output.destination(arguments):
@@ -253,7 +225,7 @@ COMMANDS = {
     "diff": _diff,
     "soften": _soften,
     "plot": _plot,
-    "audit": _audit,
+    "audit": measuring.audit_command,
     "policy": _policy,
     "run": _script,
     "init": _init,
@@ -262,49 +234,6 @@ COMMANDS = {
 
 
 # -- shared by the commands ---------------------------------------------------------------------------------
-
-
-def run(arguments: argparse.Namespace, function: Callable[..., T]) -> T:
-    """Load the target and its inputs and hand them to one of the functions of the api.
-
-    A model that prints while it is built and run prints to stderr, for stdout is for the result.
-    """
-    policy = load_policy(arguments.policy, arguments.set)
-    with redirect_stdout(sys.stderr), progress(f"loading {arguments.target}"):
-        target = load_target(arguments.target, as_function=arguments.function, seed=arguments.seed)
-    note(arguments, f"taking {target.taken_as}")
-    args, kwargs = _inputs(arguments, target)
-    check_call(target, args, kwargs)
-    if (arguments.train or arguments.eval) and isinstance(target.value, torch.nn.Module):
-        target.value.train(arguments.train)
-    torch.manual_seed(arguments.seed)
-    place = handed_over_at(Place(*target.definition) if target.definition else None)
-    with redirect_stdout(sys.stderr), progress(f"capturing {arguments.target}"), place:
-        result = function(
-            target.value,
-            policy,
-            example_inputs=args,
-            example_kwargs=kwargs,
-            capture=arguments.capture,
-            allow_unused=arguments.allow_unused,
-        )
-    if isinstance(result, Report):
-        result.target = arguments.target
-    return result
-
-
-def _inputs(arguments: argparse.Namespace, target: Target) -> tuple[tuple[object, ...], dict[str, object]]:
-    args, kwargs = make_inputs(arguments.input, arguments.value, arguments.seed)
-    if arguments.load is not None:
-        loaded, named = load_inputs(arguments.load)
-        if loaded and args:
-            raise TargetError(
-                "inputs: --load and --input both give inputs by position. Use one, or --input NAME=SHAPE."
-            )
-        args, kwargs = loaded or args, named | kwargs
-    if not args and not kwargs and (target.args or target.kwargs):
-        return target.args, dict(target.kwargs)
-    return cast("tuple[tuple[object, ...], dict[str, object]]", with_gradients((args, kwargs)))
 
 
 def _baseline(arguments: argparse.Namespace) -> Report | None:

@@ -133,8 +133,12 @@ def print_gradients(arguments: argparse.Namespace, passed: Sequence[Passed]) -> 
 
 
 def print_audit(arguments: argparse.Namespace, report: AuditReport) -> None:
-    """Print the verdict on the gradient of each parameter."""
-    print(json_text(report.to_dict()) if format_of(arguments, "json") == "json" else visible(str(report), keep="\n"))
+    """Print the verdict on the gradient of each site and parameter."""
+    kind = format_of(arguments, "json", "html")
+    if kind == "json":
+        print(json_text(report.to_dict()))
+    else:
+        print(report.to_html() if kind == "html" else visible(str(report), keep="\n"))
 
 
 def print_diff(arguments: argparse.Namespace, text: str, report: Report) -> None:

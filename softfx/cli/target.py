@@ -23,7 +23,7 @@ import torch
 from softfx.cli.inputs import NOT_LITERAL
 from softfx.errors import TargetError, brief, did_you_mean, listed
 
-__all__ = ["Target", "check_call", "load_target", "raised_at", "summary"]
+__all__ = ["Target", "check_call", "load_object", "load_target", "raised_at", "summary"]
 
 _FORM = "Write package.module:name or path/to/file.py:name."
 
@@ -81,6 +81,23 @@ def load_target(spec: str, *, as_function: bool = False, seed: int = 0) -> Targe
         raise TargetError(f"{spec}: {name}() gives a {kind}, not a model or a function. {hint}")
     what = "an instance of" if inspect.isclass(found) else f"what {name}() returns, a"
     return Target(spec, value, f"{what} {type(value).__name__}", args, kwargs, definition)
+
+
+def load_object(spec: str) -> object:
+    """What `package.module:name` or `path/to/file.py:name` names, as it is; with brackets behind it, what a call gives.
+
+    Raises:
+        TargetError: there is no such module, file or name, or the call fails.
+    """
+    place, name, call = _split(spec)
+    found = _attribute(_module(place, name), name, place)
+    if call is None:
+        return found
+    if not callable(found):
+        raise TargetError(
+            f"{spec}: {name} is a {type(found).__name__}, which cannot be called. Leave out the brackets."
+        )
+    return _build(spec, name, found, call)
 
 
 # -- reading the text ----------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ first met while a softened model runs is decided in the same way and joins the r
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from typing import Literal, NamedTuple
 
 from softfx.decisions.policy import Policy
@@ -87,6 +88,14 @@ class Sites:
         """Put a decision in the place of the one about the same site."""
         self._decisions[decision.id] = decision
         return decision
+
+    def copied(self, changed: Iterable[Decision] = ()) -> Sites:
+        """Sites of their own with the same decisions but for these."""
+        own = copy(self)
+        own._ids, own._decisions, own._scopes = dict(self._ids), list(self._decisions), {}
+        for decision in changed:
+            own.replace(decision)
+        return own
 
     def by_id(self, sites: frozenset[int]) -> list[Decision]:
         """The decisions about these sites, in order."""

@@ -22,7 +22,7 @@ from softfx.ops.spelling import arguments
 from softfx.rules import spread
 from softfx.rules.units import Operands
 
-__all__ = ["for_call"]
+__all__ = ["for_call", "operands_of"]
 
 _NO_OPERANDS = ("out", "inplace")
 
@@ -39,7 +39,7 @@ def for_call(state: RunState, call: Call, decision: Decision) -> Decision:
 
 def _measured(state: RunState, call: Call, decision: Decision) -> Decision:
     unit = decision.rule.unit
-    operands = _operands(call) if unit is not None and unit.measure is not None else None
+    operands = operands_of(call) if unit is not None and unit.measure is not None else None
     if unit is None or unit.measure is None or operands is None or not isinstance(state.backend, Direct):
         return decision
     if not all(map(_is_readable, call.tensors)) or torch_private.in_transform() or torch.compiler.is_compiling():
@@ -56,7 +56,7 @@ def _measured(state: RunState, call: Call, decision: Decision) -> Decision:
     return state.sites.replace(decision.measured(found))
 
 
-def _operands(call: Call) -> Operands | None:
+def operands_of(call: Call) -> Operands | None:
     """The call's own arguments by the names of its rule's parameters; None where they do not fit."""
     function = call.rule.relax if call.rule is not None else None
     if function is None:

@@ -19,16 +19,16 @@ from softfx.capture.later import computes_later
 from softfx.interpreter.interpreter import Interpreter
 from softfx.ops.calls import Args, Function, Kwargs, Result
 
-__all__ = ["BOUNDARY", "Session"]
+__all__ = ["BOUNDARY", "Session", "run_under"]
 
 
-def _run(mode: TorchFunctionMode, function: Function, args: Args, kwargs: Kwargs) -> Result:
+def run_under(mode: TorchFunctionMode, function: Function, args: Args, kwargs: Kwargs) -> Result:
     """The boundary: frames further out than this one are not the target's."""
     with private.PythonOnly(), mode:
         return function(*args, **kwargs)
 
 
-BOUNDARY = _run.__code__
+BOUNDARY = run_under.__code__
 
 
 class Session:
@@ -44,11 +44,11 @@ class Session:
         for leaf in private.leaves((args, kwargs)):
             if isinstance(leaf, Tensor):
                 self._interpreter.source(leaf)
-        return self.given(_run(self._mode, function, args, kwargs))
+        return self.given(run_under(self._mode, function, args, kwargs))
 
     def step(self, function: Function, *args: Any) -> Result:
         """`function(*args)` in this run, where what it returns is no result of the program yet."""
-        return _run(self._mode, function, args, {})
+        return run_under(self._mode, function, args, {})
 
     def given(self, result: Result) -> Result:
         """A result as the caller gets it; a container in which nothing changes is itself."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,22 +17,18 @@ from torch import Tensor, nn
 
 from softfx import torch_private
 from softfx.api import Capture, soften
+from softfx.auditing.watching import Watch
 from softfx.capture.example import function_of
 from softfx.capture.preserve import Preserved
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.policy import Policy
 from softfx.decisions.site import SiteKey
 from softfx.decisions.sites import Sites
-from softfx.interpreter.call import Call
-from softfx.interpreter.observer import Observer
-from softfx.interpreter.state import RunState
 from softfx.ops.calls import Args, Kwargs, Options
-from softfx.ops.trees import map_tensors, tensors_in
 from softfx.pipeline.execute import Eager
 from softfx.pipeline.softened import softened
 from softfx.report import Report
 from softfx.report.record import Site
-from softfx.torch_private import version_of
 
 __all__ = ["Passed", "site_gradients"]
 
@@ -46,45 +42,6 @@ class Passed:
     site: Site
     before: float
     after: float
-
-
-class _Meter(Observer):
-    """Notes the gradient of the operands of every site."""
-
-    def __init__(self) -> None:
-        self.squares: dict[SiteKey, float] = {}
-
-    def before_site(self, state: RunState, call: Call) -> Call:
-        assert call.rule is not None  # a site has one
-        key = SiteKey.of(call.rule, call.location)
-        self.squares.setdefault(key, 0.0)
-        if call.written is not None:  # it must write this very tensor: all of its gradient counts
-            self._watch(call.written, key)
-            return call
-        args, kwargs = map_tensors(lambda tensor: self._watched_copy(state, tensor, key), (call.args, call.kwargs))
-        tensors = tensors_in((args, kwargs))
-        return replace(call, args=args, kwargs=kwargs, tensors=tensors)
-
-    def _watched_copy(self, state: RunState, tensor: Tensor, key: SiteKey) -> Tensor:
-        """A copy that stands for the same, and is watched."""
-        facts = state.environment.facts(tensor)
-        copy = tensor.clone()
-        self._watch(copy, key)
-        soft = facts.soft
-        if soft is not None:
-            value = soft.tensor.clone()
-            self._watch(value, key)
-            soft = soft.with_tensor(value)
-        hard = facts.hard if facts.version == version_of(tensor) else None
-        state.environment.set(copy, replace(facts, soft=soft, hard=hard, version=version_of(copy)))
-        return copy
-
-    def _watch(self, tensor: Tensor, key: SiteKey) -> None:
-        if tensor.requires_grad:
-            tensor.register_hook(lambda gradient: self._note(key, gradient))  # type: ignore[no-untyped-call]
-
-    def _note(self, key: SiteKey, gradient: Tensor) -> None:
-        self.squares[key] += float(gradient.detach().abs().double().square().sum())
 
 
 def site_gradients(
@@ -125,18 +82,18 @@ def site_gradients(
 def _measured(target: Any, eager: Eager, args: Args, kwargs: Kwargs) -> dict[SiteKey, float]:
     """The norm for each site of one run, which leaves no trace."""
     function = function_of(target)
-    meter = _Meter()
+    watch = Watch()
     with Preserved(target), torch.enable_grad():
         leaves, structure = torch_private.flatten((args, kwargs))
         copies = [_leaf(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         own_args, own_kwargs = torch_private.unflatten(copies, structure)
-        result = eager.observed(meter, target, function, own_args, own_kwargs)
+        result = eager.observed(watch, target, function, own_args, own_kwargs)
         parameters = list(target.parameters()) if isinstance(target, nn.Module) else []
         sources = [leaf for leaf in (*copies, *parameters) if isinstance(leaf, Tensor) and leaf.requires_grad]
         loss = _loss(result)
         if loss is not None and sources:
             torch.autograd.grad(loss, sources, allow_unused=True)
-    return {key: math.sqrt(square) for key, square in meter.squares.items()}
+    return {key: math.sqrt(square) for key, square in watch.squares.items()}
 
 
 def _leaf(tensor: Tensor) -> Tensor:

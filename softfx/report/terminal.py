@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -16,6 +16,7 @@ from typing import IO
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.console import Group as Lines
 from rich.padding import Padding
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.rule import Rule as Ruler
 from rich.style import Style
 from rich.syntax import ANSISyntaxTheme, Syntax
@@ -41,6 +42,7 @@ from softfx.report.words import (
 from softfx.visible import visible
 
 __all__ = [
+    "counting",
     "decisions_view",
     "progress",
     "report_view",
@@ -219,3 +221,16 @@ def progress(message: str) -> Iterator[None]:
         timer.cancel()
         timer.join()
         status.stop()
+
+
+@contextmanager
+def counting(message: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr while the block runs, if stderr is a terminal: what is yielded takes how many of how many."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield lambda done, total: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(visible(message).replace("[", "\\["), total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

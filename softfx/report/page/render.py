@@ -44,7 +44,7 @@ def page(data: Mapping[str, Any], *, diff: str | None = None, kind: str = "check
     Args:
         data: what `Report.to_dict` returned; a site may have the key "measured" (see `softfx.report.page.view`).
         diff: the code before and after, as a unified diff, to show above the sites.
-        kind: the command whose page it is: "check", "diff" or "policy show".
+        kind: the command whose page it is: "check", "audit", "diff" or "policy show".
 
     >>> from softfx.report import Report
     >>> print(page(Report("m:f", "eager").to_dict())[:15])

@@ -2,7 +2,8 @@
 
 Texts are made visible here and escaped as HTML by the templates; nothing here is markup. A site may have the key
 "measured", an object with any of before, after (norms of the gradient that it passes), agreement, interval (two
-numbers), margins (numbers in softnesses), verdict and suggestion; what is not there is not shown.
+numbers), margins (numbers in softnesses), gap, verdict and suggestion; what is not there is not shown. The same is
+shown of the objects in "parameters", which have a name.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one site."""
+    """What was measured of one site, or of a parameter by its name."""
 
     module: str
     before: float | None
@@ -65,6 +66,7 @@ class Measured:
     margins: Histogram | None
     verdict: str
     suggestion: str
+    gap: float | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ class View:
     entries: tuple[Entry, ...]
     starved: tuple[tuple[str, str, tuple[Entry, ...]], ...]
     measures: bool = False
+    parameters: tuple[Measured, ...] = ()
     capture: tuple[str, ...] = ()
     counts: str = ""
     hints: tuple[str, ...] = ()
@@ -209,6 +212,7 @@ def view(data: Mapping[str, Any]) -> View:
         found,
         tuple(_starved(raw, found)),
         bool(measured),
+        tuple(_measured(visible(str(each["name"])), each) for each in data.get("parameters", ())),
         tuple(capture_lines(report)),
         counts_line(report),
         tuple(hints(report)),
@@ -310,6 +314,7 @@ def _measured(module: str, data: Mapping[str, Any]) -> Measured:
         _histogram(data.get("margins") or ()),
         visible(str(data.get("verdict") or "")),
         visible(str(data.get("suggestion") or "")),
+        _number(data.get("gap")),
     )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import softfx
 from softfx.auditing.agreement import agreement
-from softfx.auditing.audit import _noise
+from softfx.auditing.report import noise_of
 from softfx.errors import TargetError
 
 
@@ -61,8 +61,10 @@ def test_a_planted_program_gets_its_verdict(verdict: str, seed: int) -> None:
     program, unit = PLANTED[verdict]
     generator = torch.Generator().manual_seed(seed)
     x = unit * (torch.linspace(-1.05, 1.15, 8) + 0.01 * torch.randn(8, generator=generator))
-    (found,) = softfx.audit(program, example_inputs=(x,), samples=192, seed=seed).parameters
-    assert found.verdict == verdict and found.suggestion
+    report = softfx.audit(program, example_inputs=(x,), samples=192, seed=seed)
+    (found,), (site,) = report.parameters, report.sites
+    assert found.verdict == site.verdict == verdict
+    assert found.suggestion and site.suggestion
 
 
 @pytest.mark.parametrize("noise", [0.5, 2.0, 5.0, None])
@@ -71,7 +73,7 @@ def test_the_noise_of_a_draw_is_not_hidden_by_that_of_the_mean(noise: float | No
     trials = []
     for _ in range(200):
         draws = torch.randn(32, 50, generator=generator, dtype=torch.float64)
-        trials.append(_noise(draws if noise is None else draws * noise + 1))
+        trials.append(noise_of(draws if noise is None else draws * noise + 1))
     if noise is None:  # no direction at all: nothing, or far above the bound of a noisy gradient, 3
         assert all(each is None or each > 3 for each in trials)
     else:

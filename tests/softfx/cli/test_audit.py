@@ -14,12 +14,26 @@ def test_the_verdict_as_text_and_json(softfx: Run, models: Path) -> None:
     models.with_name("share.py").write_text(PROGRAM)
     command = ("audit", "share.py:share", "--input", "8", "--samples", "128")
     answer = softfx(*command)
-    assert answer.status == 0 and answer.out.startswith("good")
-    assert "256 calls of the original" in answer.err
-    written = softfx(*command, "--out", "audit.json", "-q")
+    assert answer.status == 0 and answer.out.startswith("sites\ngood        gt at share.py:2")
+    assert "parameters\ngood        input 0" in answer.out
+    assert "measuring by 512 calls of the original, about " in answer.err
+    written = softfx(*command, "--sites", "none", "--out", "audit.json", "-q")
     assert written.status == 0
     data = json.loads(models.with_name("audit.json").read_text())
-    assert data["samples"] == 128 and data["parameters"][0]["verdict"] == "good"
+    assert data["version"] == 2 and data["samples"] == 128 and data["parameters"][0]["verdict"] == "good"
+    assert data["target"] == "share.py:share" and "measured" not in data["sites"][0]
+
+
+def test_batches_and_a_loss_in_the_place_of_inputs(softfx: Run, models: Path) -> None:
+    text = PROGRAM + "def batches():\n    import torch\n    return [(torch.linspace(-1, 1, n),) for n in (8, 12)]\n"
+    models.with_name("share.py").write_text(text + "def tripled(result):\n    return 3 * result\n")
+    options = ("--loader", "share.py:batches", "--loss", "share.py:tripled", "--samples", "64")
+    answer = softfx("audit", "share.py:share", *options, "--out", "audit.html")
+    assert answer.status == 0 and "calls of the original" in answer.err
+    page = models.with_name("audit.html").read_text()
+    assert "batch 1, input 0" in page and "margins in softnesses" in page and "agreement" in page
+    both = softfx("audit", "share.py:share", *options, "--input", "8")
+    assert both.status == 2 and "both give inputs" in both.err
 
 
 def test_mistakes_are_told(softfx: Run) -> None:

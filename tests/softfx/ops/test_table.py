@@ -52,10 +52,10 @@ OTHER_MEANINGS = (
     ("a style for rich", "dim", "report.terminal"),
     ("a scale, or the end of a line, for matplotlib", "log round", "plots.pictures"),
     ("a verb of softfx", "diff", "cli.output report.page.render"),
-    ("an argument", "dim", "rules.units"),
+    ("an argument", "dim", "rules.units auditing.margins"),
     ("a call that reads a value into Python", "item tolist numpy equal allclose", "report.words"),
     ("a call whose shape depends on data", "nonzero argwhere masked_select unique_consecutive", "report.words"),
-    ("a type variable", "T", "cli.commands report.shown"),
+    ("a type variable", "T", "cli.on_target report.shown"),
 )
 
 

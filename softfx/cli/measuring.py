@@ -1,0 +1,76 @@
+"""The commands that measure gradients: each says what it will cost before it runs, and shows how far it is."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from softfx.auditing.audit import Progress, audit
+from softfx.cli import output
+from softfx.cli.formats import note
+from softfx.cli.on_target import check_out_of, run
+from softfx.cli.target import load_object
+from softfx.errors import TargetError
+from softfx.report.terminal import counting
+
+__all__ = ["audit_command"]
+
+
+def audit_command(arguments: argparse.Namespace) -> int:
+    """`softfx audit`."""
+    check_out_of(arguments)
+    with _counted(arguments) as progress:
+        options = _options(arguments) | {"sites": arguments.sites, "progress": progress}
+        report = _run(arguments, functools.partial(audit, **options))
+    report.report.target = arguments.target
+    with output.destination(arguments):
+        output.print_audit(arguments, report)
+    return 0
+
+
+def _run(arguments: argparse.Namespace, function: Any) -> Any:
+    return run(arguments, function, takes_inputs=arguments.loader is None, shows=False)
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The arguments that all measures have in common."""
+    options: dict[str, Any] = {"scale": arguments.scale, "samples": arguments.samples, "seed": arguments.seed}
+    if arguments.loader is not None:
+        options["loader"] = _loader(arguments)
+    if arguments.loss is not None:
+        loss = load_object(arguments.loss)
+        if not callable(loss):
+            raise TargetError(f"--loss {arguments.loss}: a {type(loss).__name__} is no function. Name a function.")
+        options["loss"] = loss
+    return options
+
+
+def _loader(arguments: argparse.Namespace) -> object:
+    given = [name for name in ("input", "value", "load") if getattr(arguments, name)]
+    if given:
+        raise TargetError(f"--loader and --{given[0]} both give inputs. Use one of them.")
+    loader = load_object(arguments.loader)
+    return loader() if callable(loader) and not hasattr(loader, "__iter__") else loader
+
+
+@contextmanager
+def _counted(arguments: argparse.Namespace) -> Iterator[Progress]:
+    """Shows how far the calls are; the first time they are counted, what they will cost is said."""
+    with counting(f"measuring {arguments.target}") as count:
+
+        def progress(done: int, total: int, seconds: float) -> None:
+            if not done:
+                note(arguments, f"measuring by {total} calls of the original, about {_shown(seconds)}")
+            if not arguments.quiet:
+                count(done, total)
+
+        yield progress
+
+
+def _shown(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
