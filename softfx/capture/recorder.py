@@ -78,6 +78,8 @@ class Recorder(HostMode):
         if form is not None and result is written and _form(result) != form:
             node = self.builder.last_call()  # x.unsqueeze_(0): it has another form from here on
             self.builder.bind(result, node)
+            if "out" in kwargs and 0 not in form[0]:
+                self.obstacles["out= gives a tensor another shape"] = None
         return result
 
     def _preserve(self, spelled: Spelled, args: Any, kwargs: Kwargs) -> None:

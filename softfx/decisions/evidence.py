@@ -75,6 +75,8 @@ class Evidence:
         self._joined: set[frozenset[int]] = set()
         self.static: set[SiteKey] = set()  # operations on constants, integers or shapes
         self.writes = False  # the program writes tensors in place
+        # Calls whose operands or results, which their softened derivative keeps, the program writes later.
+        self.overwritten: set[tuple[str, Location]] = set()
         self.refused: set[tuple[str, Location]] = set()  # calls whose soft form failed when it was tried
         self.cuts: dict[Cut, None] = {}  # where the program itself ends a gradient, in order
         self.custom_functions = False  # a custom autograd.Function was met, through which no derivative is followed

@@ -41,6 +41,9 @@ class Backend(Protocol):
     def blockage(self, func: Function, spelled: Spelled, args: Args, kwargs: Kwargs) -> Blockage | None:
         """Why no derivative comes back from a call of the program that no rule knows, if that is so."""
 
+    def lying(self, result: Result) -> Result:
+        """Tensors in the memory that those of the result of the program's present call lie in."""
+
     def is_whole(self, constant: Tensor) -> bool:
         """Return True if the elements of a constant in a floating type are known, and are whole numbers."""
 
@@ -72,6 +75,9 @@ class Direct:
 
     def blockage(self, func: Function, spelled: Spelled, args: Args, kwargs: Kwargs) -> Blockage | None:
         return judged(func, spelled, args, kwargs)
+
+    def lying(self, result: Result) -> Result:
+        return result
 
     def is_whole(self, constant: Tensor) -> bool:
         return has_whole_elements(constant)

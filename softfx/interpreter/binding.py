@@ -89,13 +89,18 @@ def bind_leaves(context: CallContext, hard: Result, shadow: Any) -> Result:
     return rebuilt(hard, [bind_leaves(context, h, s) for h, s in zip(hard, shadow, strict=True)])
 
 
-def settled_leaves(context: CallContext, hard: Result, shadow: Result) -> Result:
-    """`shadow` with the hard value where a shadow of integers or bools is not finite: a NaN is asked and compared."""
+def settled_leaves(context: CallContext, hard: Result, shadow: Result, reals: bool) -> Result:
+    """`shadow` with the hard value where it is not finite: the sign of a NaN is 0, and a comparison with one False.
+
+    reals: so are shadows that are real numbers.
+    """
     if isinstance(shadow, tuple | list) and not isinstance(hard, Tensor) and len(shadow) == len(hard):
-        return [settled_leaves(context, h, s) for h, s in zip(hard, shadow, strict=True)]
-    if not isinstance(hard, Tensor) or not is_discrete(hard) or not isinstance(shadow, Soft):
+        return [settled_leaves(context, h, s, reals) for h, s in zip(hard, shadow, strict=True)]
+    if not isinstance(hard, Tensor) or not (reals or is_discrete(hard)):
         return shadow
-    if isinstance(shadow, SoftSum):  # of finite terms
+    if isinstance(shadow, Tensor):
+        return context.call(distributions.settled, shadow, hard)
+    if not isinstance(shadow, Soft) or isinstance(shadow, SoftSum):  # the terms of a sum are finite
         return shadow
     value = shadow.hardened(context.call, hard)
     return shadow.with_tensor(context.call(distributions.settled, shadow.tensor, value))
@@ -204,6 +209,9 @@ def result_for_caller(state: RunState, value: Result) -> Result:
     if wanted is None and soft.exact:
         wanted = "hard"
     state.evidence.returned(soft.sites, value.dtype)
+    if isinstance(soft, SelectedRows):  # of a shape that the caller does not expect
+        state.evidence.returned_rows(soft.sites)
+        return value
     if wanted == "hard":
         return value
     state.evidence.delivered(soft.sites | facts.gradient_sites)

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from softfx import ops, torch_private
 from softfx.decisions.site import Decision, SiteKey
-from softfx.interpreter import indexed_update, lifting, shared_storage, straight_through_idiom
+from softfx.interpreter import indexed_update, lifting, overwritten, shared_storage, straight_through_idiom
 from softfx.interpreter.binding import attach, bind, operand, result_for_caller
 from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext
@@ -112,6 +112,7 @@ class Interpreter:
             shared_storage.note_write(self.state, call)
         if self.state.planning:
             lifting.note_made(self.state, result)
+            overwritten.note_reads(self.state, call, result)
         if self.state.storages.entries:
             shared_storage.note_results(self.state, result)
         if self.state.observer is not None:
@@ -263,6 +264,9 @@ class Interpreter:
     def _lifted_detachment(self, call: Call) -> Result:
         """A detachment that the policy lifts: another tensor of the same storage, known as the first is."""
         state, (tensor,), (facts,) = self.state, call.tensors, call.facts
+        if call.written is not None:
+            lifting.note_detachment(state, call, tensor)
+            return tensor
         result = state.backend.emit(torch.Tensor.view_as, (tensor, tensor), {})
         state.environment.set(result, replace(facts, version=version_of(result)))
         lifting.note_detachment(state, call, result)

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softfx import ops
+from softfx import ops, torch_private
 from softfx.interpreter.call import Call
+from softfx.interpreter.overwritten import is_overwritten, kept_operands, kept_results
 from softfx.interpreter.state import RunState
 from softfx.ops.calls import Args, Kwargs, Result
 from softfx.ops.operation import Effect, Operation
@@ -38,7 +39,13 @@ def run(state: RunState, call: Call) -> Result:
             return _written_beside(state, call)
     if call.operation is ops.requires_grad_ and _is_softened(call):
         return call.args[0]
-    result = state.backend.run(call.func, *_without_refused_gradients(state, call))
+    arguments = _without_refused_gradients(state, call)
+    overwritten = is_overwritten(state, call)
+    if overwritten and call.written is not None:
+        return _written_beside(state, call)
+    result = state.backend.run(call.func, *(kept_operands(state, arguments) if overwritten else arguments))
+    if overwritten:
+        result = kept_results(state, call, result)
     if state.evidence.writes and call.operation in MANY_VIEWS:
         return _one_by_one(state, call, result)
     return result
@@ -103,6 +110,11 @@ def write_hard(state: RunState, call: Call, arguments: tuple[Args, Kwargs]) -> R
 
     out = map_tensors(without_derivative, call.kwargs["out"])
     result = state.backend.run(call.func, args, {**kwargs, "out": out})
+    for target, written in zip(tensors_in(call.kwargs["out"]), tensors_in(out), strict=True):
+        if written.shape != target.shape:  # torch gives what is written by out= the shape of the result
+            if torch_private.base_of(target) is None:
+                target.detach_()  # the derivative of what it was has another shape, too
+            target.data = written
     return call.kwargs["out"] if aliased else result
 
 

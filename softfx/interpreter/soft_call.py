@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import lru_cache, partial
 
 import torch
+from torch import Tensor
 
 from softfx import ops
 from softfx.decisions.site import Decision
@@ -22,6 +23,7 @@ from softfx.interpreter.hard_call import hard_call, remember
 from softfx.interpreter.hard_values import hard_value, with_hard_operands
 from softfx.interpreter.indexed_update import addend
 from softfx.interpreter.native import detached, repeat, run, write_hard
+from softfx.interpreter.overwritten import is_overwritten, kept_results
 from softfx.interpreter.state import RunState
 from softfx.ops import integrality
 from softfx.ops.calls import Args, Function, Kwargs, Result
@@ -114,12 +116,19 @@ def _computed(context: CallContext, call: Call, rows: RowRule | None) -> Result:
     unsoftened = with_hard_operands(state, call)
     keeps_value = call.rule is not None and call.rule.keeps_value and rows is None
     if keeps_value and unsoftened is call and not call.softs and not call.has_real_shadow:
-        return bind_kept_value(context, _shadow(context, call, call.args, rows))
+        return bind_kept_value(context, _kept_value(context, call, rows))
     context.hard = run(state, call) if unsoftened is call else repeat(state, unsoftened)
     shadow = _shadow(context, call, call.args, rows)  # an estimator that draws changes the hard result
     if not context.exact and call.is_site:
-        shadow = settled_leaves(context, context.hard, shadow)
+        assert call.rule is not None  # a site has one
+        shadow = settled_leaves(context, context.hard, shadow, call.rule.family == "discrete")
     return bind_leaves(context, context.hard, shadow)
+
+
+def _kept_value(context: CallContext, call: Call, rows: RowRule | None) -> Tensor:
+    """The soft form in the place of the call, as native.run would make the call."""
+    value: Tensor = _shadow(context, call, call.args, rows)
+    return kept_results(context.state, call, value) if is_overwritten(context.state, call) else value
 
 
 def _moves_real_elements(call: Call) -> bool:
@@ -139,7 +148,10 @@ def _moved(context: CallContext, call: Call) -> Result:
     context.hard, context.moved = hard_call(state, call), True
     if call.written is not None:  # x.unsqueeze_(0): the shadow to be moved is the one that it had before
         state.environment.set(call.written, replace(state.environment.facts(call.written), soft=call.facts[0].soft))
-    return attach_leaves(context, context.hard, _shadow(context, call, call.args, None))
+    result = attach_leaves(context, context.hard, _shadow(context, call, call.args, None))
+    if call.written is not None and isinstance(result, Tensor) and result is not call.written:  # in a written graph
+        state.environment.set(call.written, state.environment.facts(result))
+    return result
 
 
 def _written(context: CallContext, call: Call, rows: RowRule | None) -> Result:

@@ -51,6 +51,7 @@ class RunState:
     storages: those that several tensors share and that were written softly.
     seen: the number of the last write to such a storage that the facts of a tensor on it follow.
     writes: how many calls have written in place so far; tensors that are planned on count none of their own.
+    reads: for each storage the calls whose derivative may keep it, by operation and place, as planning meets them.
     foreign: the storages of tensors that the call has not made itself, as planning meets them.
     observer: sees calls as they are made.
     measures: the spreads of what sites decide about, while these are measured.
@@ -69,6 +70,7 @@ class RunState:
     storages: Storages = field(default_factory=Storages)
     seen: TensorTable[int] = field(default_factory=TensorTable)
     writes: int = 0
+    reads: dict[int, set[tuple[str, Location]]] = field(default_factory=dict)
     foreign: Foreign = field(default_factory=Foreign)
     observer: Observer | None = None
     measures: Measures | None = None

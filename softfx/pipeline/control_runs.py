@@ -85,7 +85,7 @@ class ControlRuns(Runner):
         state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False, environment=environment)
         interpreter = Interpreter(state)
         bare = not keeps and self.sites.exact_but_for_control
-        mode: Any = Bare() if bare else WatchedFast(interpreter, self.cache, self._where)
+        mode: Any = Bare() if bare else self._mode(interpreter)
         mode.owner = self.owner
         where = self._where
         path = _path(mode, state, where, bare, self.places if not self._paths() else None)
@@ -97,6 +97,11 @@ class ControlRuns(Runner):
         else:
             result = session.call(self.function, args, kwargs)
         return Run(result, path, mode)
+
+    def _mode(self, interpreter: Interpreter) -> Watch:
+        if self.evidence.overwritten:  # which calls are concerned only their places tell
+            return WatchedFull(interpreter, self._where)
+        return WatchedFast(interpreter, self.cache, self._where)
 
     def _where(self) -> Location:
         return locate(BOUNDARY, self._paths(), self.place)

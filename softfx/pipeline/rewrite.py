@@ -45,7 +45,7 @@ class Rewritten:
     attributes: dotted names of the module's parameters and buffers.
     softness: the sites whose softness it takes.
     result: the structure that its flat outputs unflatten to.
-    lifted_blocks: the program's grad mode switches that were left out.
+    lifted_blocks: the program's grad mode switches, and detachments in place, that were left out.
     """
 
     module: fx.GraphModule
@@ -134,6 +134,10 @@ class _GraphWriter:
             self.softness_nodes[decision.id] = (value, node)
         return self.softness_nodes[decision.id][0]
 
+    def lying(self, result: Result) -> Result:
+        assert self.node is not None
+        return self.node.meta["val"]  # on which the result is laid when the call is through
+
     def is_whole(self, constant: Tensor) -> bool:
         node = self.builder.node_of(constant)  # of constants that the program holds the facts say so
         return node is not None and node.meta.get("whole", False)
@@ -201,7 +205,8 @@ class _Walk:
         with self.writer.fake:
             result = self.interpreter.call(func, args, kwargs, lambda: location)
             self._lay(result, node.meta["val"])
-        if func is torch_private.set_grad_enabled and not self.writer.carried_out(node):
+        switches = func is torch_private.set_grad_enabled or INDEX.of(func).operation is ops.detach
+        if switches and not self.writer.carried_out(node):
             self.lifted_blocks.append(node.name)
         self._note_meanings(result)
         return result

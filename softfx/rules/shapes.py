@@ -147,8 +147,8 @@ def _without_empty(context: RuleContext, operands: Sequence[Operand]) -> list[Op
 # -- records -----------------------------------------------------------------------------------------------------------
 
 
-def _rule(code: str, operation: Operation, propagate: RuleFunction) -> Rule:
-    """The record of an operation that moves elements."""
+def _rule(code: str, operation: Operation, propagate: RuleFunction, moves: bool = True) -> Rule:
+    """The record of an operation that moves elements. moves: and does nothing else; in place it writes none."""
     return Rule(
         code,
         operation,
@@ -159,7 +159,7 @@ def _rule(code: str, operation: Operation, propagate: RuleFunction) -> Rule:
         soft=f"torch.{operation.name}",
         propagate=propagate,
         options=(),
-        moves=True,
+        moves=moves,
     )
 
 
@@ -226,6 +226,6 @@ RULES = (
     _rule("SX792", ops.stack, _stack),
     _rule("SX793", ops.hstack, _hstack),
     _rule("SX794", ops.vstack, _vstack),
-    _rule("SX795", ops.tril, _triangle),
-    _rule("SX796", ops.triu, _triangle),
+    _rule("SX795", ops.tril, _triangle, moves=False),
+    _rule("SX796", ops.triu, _triangle, moves=False),
 )

@@ -223,8 +223,8 @@ def _copy(context: RuleContext, input: TensorOrSoft, src: Operand, non_blocking:
     if not isinstance(src, Soft):
         if is_discrete(context.hard):  # nothing soft is left
             return None
-        if not isinstance(src, Tensor):
-            return counted(context, context.call(torch.full_like, context.hard, src), src)
+        if context.exact or not isinstance(src, Tensor):  # of a constant the target requires a gradient if it did
+            return counted(context, context.hard, src)
         return counted(context, context.call(Tensor.expand, as_number(context, src, context.hard), shape), src)
     if context.hard.dtype is torch.bool:
         return context.soft_bool(context.call(Tensor.expand, src.truth(context.call), shape))

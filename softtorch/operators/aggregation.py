@@ -69,7 +69,9 @@ def scatter_reduce(
     def soft(curve: Mode, s: Any, input: Tensor, src: Tensor) -> Tensor:
         if curve.tailless is not SMOOTH:
             raise MethodError(message("scatter_reduce", f"it is not defined in {curve!r}", "Modes: smooth, hard"))
-        return _extremum(hard(input.detach(), src.detach()), _SIGNS[reduce] / s, input, dim, index, src, include_self)
+        largest, scale = hard(input.detach(), src.detach()), _SIGNS[reduce] / s
+        members = _members(index, src)
+        return _extremum(_row(largest), scale, _row(input), dim, *members, include_self).reshape(input.shape)
 
     return relaxed("scatter_reduce", softness, mode, hard, soft, input, src)
 
@@ -85,6 +87,17 @@ def _extremum(
     own = torch.exp(scale * own_gap) if include_self else empty
     total = own.scatter_add(dim, index, near)
     return largest + _weighted(own, own_gap).scatter_add(dim, index, _weighted(near, gap)) / total
+
+
+def _members(index: Tensor, src: Tensor) -> tuple[Tensor, Tensor]:
+    """The index, and the leading entries of src that it has one for: torch takes no others.  # (..., k, ...)"""
+    index = _row(index)
+    return index, _row(src)[tuple(map(slice, index.shape))]
+
+
+def _row(x: Tensor) -> Tensor:
+    """A number without axes as one with one. (...)"""
+    return x if x.dim() else x.reshape(1)
 
 
 def _gap(x: Tensor, largest: Tensor) -> Tensor:

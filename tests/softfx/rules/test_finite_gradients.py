@@ -130,3 +130,19 @@ def test_every_spelling_is_guarded(name: str) -> None:
     soft = softfx.soften(program, example_inputs=(x,))
     assert "guard" in [site.action for site in soft.report.sites]
     assert identical(soft(x), program(x)) and gradient(soft, x).isfinite().all()
+
+
+IN_SPITE_OF_A_NAN: dict[str, Callable[[Tensor], Tensor]] = {
+    "sign": torch.sign,
+    "step": lambda x: torch.heaviside(x, torch.ones_like(x)),
+    "draw by a sign": lambda x: torch.bernoulli(x.sign().sigmoid() * 0),
+}
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("name", IN_SPITE_OF_A_NAN)
+def test_a_decision_about_a_nan_is_as_finite_softly_as_it_is_hard(name: str, executor: str) -> None:
+    function = IN_SPITE_OF_A_NAN[name]
+    assert function(SPOILT).isfinite().all()
+    soft = softfx.soften(function, "smooth", example_inputs=(SPOILT,), executor=executor)
+    assert soft(SPOILT).isfinite().all()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import softfx
 import softtorch
 from tests.softfx.by_hand import SOFTNESS, Pair, agree
 
@@ -235,3 +238,15 @@ def test_a_selection_that_something_else_takes_keeps_its_rows_and_says_what_was_
     assert torch.equal(torch.autograd.grad(soft(leaf).sum(), leaf)[0], torch.tensor([2.0, 0.0, 1.0]))
     (site,) = soft.report.sites
     assert site.action == "blocked" and "cumsum" in site.reason and "depends on data" in site.reason
+
+
+@pytest.mark.parametrize("test", [torch.isnan, torch.isfinite, torch.signbit, lambda rows: rows > 0.5, Tensor.round])
+def test_what_is_asked_of_selected_rows_leaves_the_model_in_the_shape_of_the_original(
+    test: Callable[[Tensor], Tensor],
+) -> None:
+    def program(x: Tensor) -> Tensor:
+        return test(x[x > 0])
+
+    x = torch.tensor([0.7, -0.4, 1.9, -2.0])
+    soft = softfx.soften(program, "smooth", example_inputs=(x,))
+    assert soft(x).shape == program(x).shape and soft(x).dtype == program(x).dtype

@@ -59,6 +59,26 @@ def test_infinite_members_are_largest_or_have_no_part() -> None:
     assert gradient.tolist() == [0.0, 1.0, 0.0, 0.0, 0.0]
 
 
+@REDUCE
+@pytest.mark.parametrize("shape", [(), (1,), (3,)])
+def test_an_index_shorter_than_what_it_scatters_takes_the_first_entries(shape: tuple[int, ...], reduce: str) -> None:
+    index, input, src = (
+        torch.zeros(shape, dtype=torch.int64),
+        torch.zeros(2),
+        torch.tensor([0.5, -1.0, 2.0, 4.0]).requires_grad_(),
+    )
+    wanted = input.scatter_reduce(0, index, src.detach(), reduce)
+    found = softtorch.scatter_reduce(input, 0, index, src, reduce, softness=1e-4)
+    assert torch.allclose(found, wanted, atol=1e-6)  # the next entry is at least 1e-2 away: e^-100
+    (gradient,) = torch.autograd.grad(found.sum(), src)
+    assert gradient.shape == src.shape and not gradient[max(1, index.numel()) :].any()
+
+
+def test_numbers_without_axes_are_one_group() -> None:
+    found = softtorch.scatter_reduce(torch.tensor(1.0), 0, torch.tensor(0), torch.tensor(3.0), "amax", softness=0.01)
+    assert found.shape == () and torch.allclose(found, torch.tensor(3.0))
+
+
 def test_it_maps_over_a_batch() -> None:
     batch = torch.stack([SRC, 2 * SRC])
     mapped = torch.func.vmap(lambda src: softtorch.scatter_reduce(INPUT, 0, INDEX, src, "amax"))(batch)
