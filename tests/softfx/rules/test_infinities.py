@@ -77,7 +77,7 @@ FILTERS: dict[str, Callable[[Tensor], Tensor]] = {
     "beams": beams,
     "best element": best_element,
     "one column left out": lambda x: x.index_fill(1, x[0].argmin().unsqueeze(0), -INF),
-    "one column": lambda x: torch.where(x < -0.5, -INF, x).index_select(1, x[0].argmax().unsqueeze(0)).clamp(min=-5.0) * x,
+    "one column": lambda x: top_k(x).index_select(1, x[0].argmax().unsqueeze(0)).clamp(min=-5.0) * x,
 }
 
 
