@@ -3,6 +3,8 @@
 from softfx import callbacks, schedules
 from softfx.api import check, diff, report_of, soften, source
 from softfx.auditing.audit import audit
+from softfx.auditing.calibrate import calibrate
+from softfx.auditing.calibration import Calibration
 from softfx.auditing.report import AuditReport
 from softfx.decisions.policy import Policy
 from softfx.errors import (
@@ -36,6 +38,7 @@ from softfx.training.softness_state import load_softness_state, softness_paramet
 __all__ = [
     "AuditReport",
     "BlockedError",
+    "Calibration",
     "CaptureError",
     "ControlError",
     "CosineSoftness",
@@ -55,6 +58,7 @@ __all__ = [
     "SoftnessSchedule",
     "TargetError",
     "audit",
+    "calibrate",
     "callbacks",
     "check",
     "diff",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-__all__ = ["Agreement", "agreement", "better", "cosines"]
+__all__ = ["Agreement", "agreement", "better", "cosines", "predicted"]
 
 _WIDTH = 2.05  # 97.5 % point of Student's distribution for the 31 degrees of freedom of 32 blocks
 _TOLD = 3.0  # standard errors from which the sign of an entry is told from noise: 1 of 700 wrong
@@ -89,6 +89,22 @@ def cosines(gradient: Tensor, blocks: Tensor) -> Tensor | None:
         return None
     along = blocks @ gradient / length
     return (along.sum() - along) / (count - 1) / left_out.sqrt()
+
+
+def predicted(gradient: Tensor, blocks: Tensor, size: float) -> Tensor | None:
+    """The correlation of the answers with what the gradient predicts, each block left out in turn, (blocks,).
+
+    It is the cosine times a number below 1 that is the same for all gradients: the reference's length over the size of
+    the answers. So it compares gradients, and bounds the cosine, where the reference's own length is lost in noise.
+
+    size: the root mean square of the answers.
+    """
+    gradient, blocks = gradient.double(), blocks.double()
+    length = float(gradient.norm())
+    if not 0 < length < math.inf or not 0 < size < math.inf:
+        return None
+    along = blocks @ gradient / length
+    return (along.sum() - along) / (len(blocks) - 1) / size
 
 
 def better(one: Tensor, other: Tensor) -> float:

@@ -32,7 +32,7 @@ from softfx.pipeline.execute import Eager
 
 _Name = TypeVar("_Name")
 
-__all__ = ["BLOCKS", "DRAWS", "Met", "SiteBench", "drawn"]
+__all__ = ["BLOCKS", "DRAWS", "Met", "Reference", "SiteBench", "drawn"]
 
 BLOCKS = 32  # of a reference, each a noisy copy of it
 DRAWS = 32  # of a softened gradient that draws: with fewer, pure noise seems to have a mean
@@ -60,6 +60,19 @@ class Met:
     def flat(self) -> Tensor:
         """The standard deviations of all operands as one vector, (n,)."""
         return _flat([sigma for place in range(len(self.sigmas)) for sigma in self.of(place)])
+
+
+@dataclass
+class Reference:
+    """What the original answers where the operands of a site are moved.
+
+    blocks: noisy copies of the gradient of the smoothed original, (blocks, n), in units of the noise.
+    size: the root mean square of its answers, half the difference of the losses at both sides of a step. It is at
+        least the gradient's length, and known well however many operands there are.
+    """
+
+    blocks: Tensor
+    size: float
 
 
 class SiteBench:
@@ -140,14 +153,14 @@ class SiteBench:
                 squares[key] += watch.squares[key]
         return {key: _flat(own) for key, own in parts.items()}, {key: squares[key] ** 0.5 for key in met}
 
-    def reference(self, key: SiteKey, met: Met, pairs: int, seed: int, tick: Callable[[], None]) -> Tensor:
-        """The gradient of the smoothed original with respect to one site's operands, (blocks, n), in units of noise.
+    def reference(self, key: SiteKey, met: Met, pairs: int, seed: int, tick: Callable[[], None]) -> Reference:
+        """The gradient of the smoothed original with respect to one site's operands.
 
         pairs: of calls in each block.
         tick: is called after each pair.
         """
         size, functions = len(met.flat), frozenset(met.functions)
-        blocks = []
+        blocks, squares = [], 0.0
         for block in range(BLOCKS):
             generator = torch.Generator().manual_seed(seed * BLOCKS + block)
             total = torch.zeros(size, dtype=torch.float64)
@@ -156,11 +169,13 @@ class SiteBench:
                 for place in self._places:
                     noise, steps = _steps(met.sigmas[place], generator)
                     ends = [self._end(key, functions, steps, sign, place, seed + block) for sign in (1.0, -1.0)]
-                    answers += [z * ((ends[0] - ends[1]) / (2 * len(self._places))) for z in noise]
+                    answer = (ends[0] - ends[1]) / (2 * len(self._places))
+                    answers += [z * answer for z in noise]
+                    squares += answer * answer
                 total += _flat(answers)
                 tick()
             blocks.append(total / pairs)
-        return torch.stack(blocks)
+        return Reference(torch.stack(blocks), (squares / (pairs * BLOCKS)) ** 0.5)
 
     def _end(
         self, key: SiteKey, functions: frozenset[Function], steps: Steps, sign: float, place: int, seed: int

@@ -48,7 +48,7 @@ def audited_sites(
             if decision.key in met:
                 found.append(_unmeasured(site, _WHOLE_NUMBERS))
             continue
-        blocks = bench.reference(decision.key, own, pairs, seed, tick)
+        blocks = bench.reference(decision.key, own, pairs, seed, tick).blocks
         draws = after[decision.key]
         each = measured(named(site), before[decision.key], draws, own.flat, blocks, own.margins)
         tried: dict[float, float] = {}

@@ -84,6 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
     _run(commands)
     _plot(commands)
     _audit(commands)
+    _calibrate(commands)
     explain = _add(commands, "explain", "explain one operation or family", _format("rich", "text", "json"))
     explain.add_argument("name", metavar="CODE|NAME", help="a code (SX206), an operation (topk) or a family (@kink)")
     rules = _add(commands, "rules", "list the operations softfx knows", _format("rich", "text", "json", "markdown"))
@@ -146,7 +147,18 @@ def _audit(commands: Commands) -> None:
     _out(parser, "FILE", "where to write it, such as audit.html. Default: stdout")
 
 
-def _measures(parser: argparse.ArgumentParser) -> None:
+def _calibrate(commands: Commands) -> None:
+    text = "choose the softness of each site by measuring gradients; needs no labels"
+    parser = _add(commands, "calibrate", text, _target(), _format("text", "json"))
+    group = _measures(parser)
+    group.add_argument(
+        "--budget", type=_calls, default=100_000, metavar="N", help="at most so many calls (default 100000)"
+    )
+    group.add_argument("--scores", metavar="FILE.json", help="earlier scores, used and written again")
+    _out(parser, "FILE.toml", "where to write the policy. Default: stdout")
+
+
+def _measures(parser: argparse.ArgumentParser) -> _ArgumentGroup:
     """The arguments of the commands that measure gradients."""
     group = parser.add_argument_group("measuring")
     group.add_argument("--loader", metavar="NAME", help="module:name of batches, or of a function that gives them")
@@ -155,6 +167,7 @@ def _measures(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--samples", type=_samples, default=512, help="pairs of calls for each verdict, at least 64 (default 512)"
     )
+    return group
 
 
 def _policy(commands: Commands) -> None:
@@ -291,6 +304,12 @@ def _kinds(text: str) -> tuple[str, ...]:
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError("a number of processes is a whole number from 1 on")
+    return int(text)
+
+
+def _calls(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a number of calls is a whole number from 1 on")
     return int(text)
 
 

@@ -226,6 +226,7 @@ COMMANDS = {
     "soften": _soften,
     "plot": _plot,
     "audit": measuring.audit_command,
+    "calibrate": measuring.calibrate_command,
     "policy": _policy,
     "run": _script,
     "init": _init,

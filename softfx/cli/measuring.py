@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import argparse
 import functools
+import inspect
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from softfx.auditing.audit import Progress, audit
+from softfx.auditing.calibrate import calibrate
+from softfx.auditing.calibration import Calibration
+from softfx.capture.example import function_of
 from softfx.cli import output
+from softfx.cli.files import write
 from softfx.cli.formats import note
 from softfx.cli.on_target import check_out_of, run
 from softfx.cli.target import load_object
 from softfx.errors import TargetError
+from softfx.report.shown import json_text
 from softfx.report.terminal import counting
+from softfx.visible import visible
 
-__all__ = ["audit_command"]
+__all__ = ["audit_command", "calibrate_command"]
 
 
 def audit_command(arguments: argparse.Namespace) -> int:
@@ -29,6 +38,54 @@ def audit_command(arguments: argparse.Namespace) -> int:
     with output.destination(arguments):
         output.print_audit(arguments, report)
     return 0
+
+
+def calibrate_command(arguments: argparse.Namespace) -> int:
+    """`softfx calibrate`."""
+    check_out_of(arguments)
+    known = _read_scores(arguments.scores)
+    with _counted(arguments) as progress:
+        options = _options(arguments) | {"budget": arguments.budget, "scores": known, "progress": progress}
+        found: Calibration = _run(arguments, functools.partial(_calibrated, **options))
+    if arguments.scores is not None:
+        Path(arguments.scores).write_text(json_text(found.to_dict()) + "\n", encoding="utf-8")
+        note(arguments, f"wrote {arguments.scores}")
+    if arguments.out is None:
+        output.print_calibration(arguments, found)
+    else:
+        write(arguments.out, found.text, arguments.force)
+        note(arguments, f"wrote {arguments.out}, use it with --policy {arguments.out}")
+        print(visible(found.table, keep="\n"))
+    return 0
+
+
+def _calibrated(
+    target: Any,
+    policy: Any,
+    *,
+    example_inputs: Any = None,
+    example_kwargs: Any = None,
+    loader: Any = None,
+    **options: Any,
+) -> Calibration:
+    """A calibration on a loader, or on one batch of example inputs."""
+    if loader is None and example_kwargs:
+        named = inspect.signature(function_of(target)).bind(*example_inputs, **example_kwargs).arguments
+        loader = [dict(named)]
+    return calibrate(target, policy, [example_inputs] if loader is None else loader, **options)
+
+
+def _read_scores(path: str | None) -> Any:
+    """The scores of an earlier calibration, if there are any yet."""
+    if path is None or not Path(path).exists():
+        return None
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TargetError(f"--scores {path}: it cannot be read as JSON: {error}. Name another file.") from error
+    if not isinstance(data, dict) or not isinstance(data.get("scores"), dict):
+        raise TargetError(f"--scores {path}: it holds no scores of softfx calibrate. Name another file.")
+    return data["scores"]
 
 
 def _run(arguments: argparse.Namespace, function: Any) -> Any:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 
+from softfx.auditing.calibration import Calibration
 from softfx.auditing.report import AuditReport
 from softfx.cli.files import write
 from softfx.cli.formats import format_of, note, text_width
@@ -30,6 +31,8 @@ from softfx.visible import visible
 
 __all__ = [
     "destination",
+    "print_audit",
+    "print_calibration",
     "print_code",
     "print_decisions",
     "print_diff",
@@ -139,6 +142,12 @@ def print_audit(arguments: argparse.Namespace, report: AuditReport) -> None:
         print(json_text(report.to_dict()))
     else:
         print(report.to_html() if kind == "html" else visible(str(report), keep="\n"))
+
+
+def print_calibration(arguments: argparse.Namespace, found: Calibration) -> None:
+    """Print the table of a calibration and the policy that follows."""
+    as_json = format_of(arguments, "json") == "json"
+    print(json_text(found.to_dict()) if as_json else visible(str(found), keep="\n").rstrip("\n"))
 
 
 def print_diff(arguments: argparse.Namespace, text: str, report: Report) -> None:

@@ -39,3 +39,17 @@ def test_batches_and_a_loss_in_the_place_of_inputs(softfx: Run, models: Path) ->
 def test_mistakes_are_told(softfx: Run) -> None:
     assert "from 64 on" in softfx("audit", "share.py:share", "--samples", "9").err
     assert "not a number above 0" in softfx("audit", "share.py:share", "--scale", "0.1,0.2").err
+
+
+def test_a_calibration_writes_a_policy_and_scores(softfx: Run, models: Path) -> None:
+    models.with_name("share.py").write_text(PROGRAM)
+    command = ("calibrate", "share.py:share", "--input", "16", "--samples", "64", "--scores", "scores.json")
+    first = softfx(*command, "--set", "softness=0.001", "--out", "tuned.toml")
+    assert first.status == 0 and first.out.startswith("gt at share.py:2")
+    assert "calls of the original" in first.err and "wrote tuned.toml" in first.err
+    assert models.with_name("tuned.toml").read_text().startswith("# by softfx calibrate: 64 pairs")
+    assert softfx("check", "share.py:share", "--input", "16", "--policy", "tuned.toml", "--allow-unused").status == 0
+    again = softfx(*command, "--set", "softness=0.001", "--format", "json")
+    assert "measuring by 0 calls" in again.err and json.loads(again.out)["runs"] == 0
+    models.with_name("scores.json").write_text("[]")
+    assert "no scores of softfx calibrate" in softfx(*command).err

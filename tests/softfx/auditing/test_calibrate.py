@@ -1,0 +1,141 @@
+"""Calibration: a site leaves its start on evidence alone, and the policy it writes decides as the table says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import softfx
+from softfx.auditing.settings import other_ways, softnesses
+from softfx.decisions.policy import Policy
+from softfx.errors import TargetError
+
+
+def count(x: Tensor, t: Tensor) -> Tensor:
+    return (x > t).float().sum()
+
+
+def batch(seed: int, size: int = 24) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(size, generator=generator), torch.tensor(0.1)
+
+
+LOADER = [batch(0), batch(1)]
+
+
+def calibrated(target: Any, policy: Any, loader: Any = LOADER, **options: Any) -> softfx.Calibration:
+    return softfx.calibrate(target, policy, loader, samples=options.pop("samples", 128), **options)
+
+
+def test_the_rule_of_thumb_stays_where_it_is_right() -> None:
+    found = calibrated(count, None)
+    (row,) = found.rows
+    assert row.outcome == "as it is" and row.before is not None and row.before > 0.8
+    assert row.ties and 'softness = "auto"' in found.text and "[[rule]]" not in found.text
+
+
+@pytest.mark.parametrize("softness", [0.01, 1e-5])
+def test_a_softness_that_is_far_off_is_left_and_the_policy_says_so(softness: float) -> None:
+    """Far too sharp, and so sharp that there is no gradient at all."""
+    found = calibrated(count, {"default": {"softness": softness}})
+    (row,) = found.rows
+    assert row.outcome == "moved" and row.evidence is not None and min(row.evidence) > 2
+    assert row.after is not None and row.after > (row.before or 0.0) + 0.05
+    before, after = (
+        softfx.check(count, policy, example_inputs=LOADER[0]).sites[0]
+        for policy in ({"default": {"softness": softness}}, found.policy)
+    )
+    assert before.action == after.action == "straight_through" and before.softness != after.softness
+
+
+def test_the_written_policy_decides_as_the_calibration_does(tmp_path: Path) -> None:
+    policy = {"default": {"softness": 0.01}, "rule": [{"op": "round", "softness": 0.2}]}
+
+    def program(x: Tensor, t: Tensor) -> Tensor:
+        return (x > t).float().sum() + torch.round(2 * x).sum()
+
+    found = calibrated(program, policy, samples=256)
+    path = tmp_path / "policy.toml"
+    path.write_text(found.text)
+    decided = [
+        [(site.op, site.softness, site.mode) for site in softfx.check(program, each, example_inputs=LOADER[0]).sites]
+        for each in (found.policy, path)
+    ]
+    assert decided[0] == decided[1]
+    assert found.text.count("# gt at ") == 1 and "standard errors on two measures" in found.text
+
+
+def test_scores_are_used_again_for_the_same_place_and_inputs() -> None:
+    first = calibrated(count, {"default": {"softness": 0.01}})
+    scores = json.loads(json.dumps(first.to_dict(), allow_nan=False))["scores"]
+    again = calibrated(count, {"default": {"softness": 0.01}}, scores=scores)
+    assert first.runs == 2 * 2 * 128 and again.runs == 0 and again.rows == first.rows
+    assert calibrated(count, {"default": {"softness": 0.01}}, [batch(3)], scores=scores).runs > 0
+
+
+def test_places_beyond_the_budget_are_named() -> None:
+    def program(x: Tensor, t: Tensor) -> Tensor:
+        little = 0.01 * torch.sign(x).sum()
+        return (x > t).float().sum() + little
+
+    found = calibrated(program, None, budget=2 * 2 * 64, samples=64)
+    assert [row.outcome == "not measured" for row in found.rows] == [True, False]
+    assert "beyond the budget of 256 calls" in found.table
+
+
+class Turned(torch.autograd.Function):
+    """Nothing at all, with a derivative of the wrong sign."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return -gradient
+
+
+def test_a_site_that_leads_the_wrong_way_whatever_is_set_is_best_hard() -> None:
+    def program(x: Tensor, t: Tensor) -> Tensor:
+        y: Tensor = Turned.apply((x > t).float())  # type: ignore[no-untyped-call]
+        return y.sum()
+
+    found = calibrated(program, None)
+    assert found.rows[0].outcome == "best hard" and found.rows[0].fields == {"action": "keep"}
+    assert softfx.check(program, found.policy, example_inputs=LOADER[0]).sites[0].action == "keep"
+
+
+def test_what_draws_is_no_setting_and_a_tail_is_of_thresholds() -> None:
+    soft = softfx.soften(lambda x: x.argmax(), "straight-through", example_inputs=(torch.rand(4),))
+    (decision,) = soft._softfx.sites
+    names = [name for name, _ in other_ways(decision)]
+    assert "estimator gumbel" not in names and "mode tailed" not in names and "method neuralsort" in names
+    assert len(list(softnesses(decision))) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loader": None}, "no loader is given"),
+        ({"budget": 0}, "budget = 0"),
+        ({"policy": "smooth"}, "changes values"),
+        ({"policy": "keep"}, "no site acts"),
+        ({"samples": 3}, "samples = 3"),
+    ],
+)
+def test_a_mistake_is_told(options: dict[str, Any], message: str) -> None:
+    arguments = {"policy": None, "loader": LOADER, **options}
+    with pytest.raises(TargetError, match=message):
+        softfx.calibrate(count, arguments.pop("policy"), arguments.pop("loader"), **arguments)
+
+
+def test_a_policy_is_written_as_the_data_of_its_file() -> None:
+    data = {"default": {"softness": 0.2}, "rule": [{"op": "gt", "module": "a.*", "softness": 0.3}, {"mode": "c1"}]}
+    found = softfx.auditing.calibration.data_of(Policy.load(data))
+    assert found["default"] == {"softness": 0.2} and found["rule"][0] == {"op": "gt", "module": "a.*", "softness": 0.3}
+    assert found["rule"][1] == {"op": "*", "mode": "c1"}
