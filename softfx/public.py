@@ -22,7 +22,7 @@ from softfx.pipeline.softened import harden
 from softfx.report import Report
 from softfx.rules.register import register_rule, registered_rule, unregister_rule
 from softfx.training.best import KeepBest
-from softfx.training.remeasure import remeasure
+from softfx.training.remeasure import Remeasure, remeasure
 from softfx.training.schedules import (
     CosineSoftness,
     EntropySoftness,
@@ -51,6 +51,7 @@ __all__ = [
     "Patch",
     "Policy",
     "PolicyError",
+    "Remeasure",
     "Report",
     "ScheduleError",
     "SequentialSoftness",

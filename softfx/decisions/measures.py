@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from softfx.rules.spread import Spread, pooled
+from softfx.rules.spread import Spread, blended, pooled
 
 __all__ = ["Measures"]
 
 
 class Measures:
-    """The spreads of what each site decides about, as the run has met them so far."""
+    """The spreads of what each site decides about, as the run has met them so far.
 
-    def __init__(self) -> None:
+    Args:
+        momentum: the part that a site keeps of the spread that it had before the run, for a moving average.
+    """
+
+    def __init__(self, momentum: float = 0.0) -> None:
+        self._momentum = momentum
         self._of: defaultdict[int, list[Spread]] = defaultdict(list)
+        self._before: dict[int, Spread | None] = {}
 
-    def add(self, site: int, spread: Spread) -> Spread:
-        """Note one more spread of a site, and return the mean of all that it had."""
+    def add(self, site: int, spread: Spread, before: Spread | None) -> Spread:
+        """Note one more spread of a site that had another before, and return what it has now."""
+        first = self._before.setdefault(site, before)
         self._of[site].append(spread)
-        return pooled(self._of[site])
+        return blended(first, pooled(self._of[site]), self._momentum)

@@ -52,7 +52,7 @@ def _measured(state: RunState, call: Call, decision: Decision) -> Decision:
     if found is None:  # nothing that differs from anything: the next call may tell
         return decision
     if state.measures is not None:
-        found = state.measures.add(decision.id, found)
+        found = state.measures.add(decision.id, found, decision.spread)
     return state.sites.replace(decision.measured(found))
 
 
@@ -73,7 +73,7 @@ def operands_of(call: Call) -> Operands | None:
 
 
 def _is_readable(tensor: Tensor) -> bool:
-    return torch_private.fake_mode_of(tensor) is None and not tensor.is_meta
+    return torch_private.fake_mode_of(tensor) is None and not tensor.is_meta and not tensor.is_complex()
 
 
 def _has_numbers(tensor: Tensor) -> bool:

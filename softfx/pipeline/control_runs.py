@@ -18,6 +18,7 @@ from softfx.control.path import Numbers, Path, Reading, Start
 from softfx.control.provenance import Margin, Provenance
 from softfx.control.traceless import Traceless, Writes
 from softfx.decisions.evidence import Evidence
+from softfx.decisions.measures import Measures
 from softfx.decisions.site import Decision
 from softfx.decisions.sites import Sites
 from softfx.errors import ControlError
@@ -40,7 +41,7 @@ __all__ = ["ControlRuns", "SitePlaces", "planning_mode"]
 class ControlRuns(Runner):
     """The runs of one call of a softened target.
 
-    root, owner, function: as softfx.pipeline.execute.Eager is given them.
+    root, owner, function, measures: as softfx.pipeline.execute.Eager is given them.
     """
 
     sites: Sites
@@ -50,6 +51,7 @@ class ControlRuns(Runner):
     root: object
     owner: object
     places: SitePlaces
+    measures: Measures | None = None
     function: Function = field(init=False)
     traceless: Traceless = field(init=False)
 
@@ -83,6 +85,7 @@ class ControlRuns(Runner):
     ) -> Run:  # fmt: skip
         environment = Environment(self.cache.store)
         state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False, environment=environment)
+        state.measures = self.measures
         interpreter = Interpreter(state)
         bare = not keeps and self.sites.exact_but_for_control
         mode: Any = Bare() if bare else self._mode(interpreter)

@@ -77,15 +77,17 @@ class Eager:
         measures: where the spreads that softness is relative to are noted, if they are measured.
         """
         if self.sites.policy.turns:
-            return self._turning(root, function, args, kwargs, owner)
+            return self._turning(root, function, args, kwargs, owner, measures)
         environment = Environment(self.cache.store)
         state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False, environment=environment)
         state.measures = measures
         return self._session(state, root, owner, fast=self.fast).call(function, args, kwargs)
 
-    def _turning(self, root: object, function: Function, args: Args, kwargs: Kwargs, owner: object) -> Result:
+    def _turning(
+        self, root: object, function: Function, args: Args, kwargs: Kwargs, owner: object, measures: Measures | None
+    ) -> Result:
         """A call of a target whose control flow has a derivative, by several runs."""
-        runs = ControlRuns(self.sites, self.evidence, self.place, self.cache, root, owner, self.places)
+        runs = ControlRuns(self.sites, self.evidence, self.place, self.cache, root, owner, self.places, measures)
         settings = Settings.of(self.sites)
         return Engine(runs, settings, self.evidence.control, self.draws.next(settings.seed)).call(
             function, args, kwargs

@@ -40,7 +40,7 @@ class Softened:
     entry: the name of the method that was captured: "forward", or "__call__" where a call runs more than that.
     graph: runs that method where it holds the call, under a compiler; plain calls only where `replays`.
     replays: executor="graph" was asked for.
-    measures: the spreads that softness is relative to, while a call measures them.
+    measures: where the next call notes the spreads that softness is relative to, if it is to measure them.
     planned: the names of the methods that were planned.
     """
 
@@ -85,8 +85,9 @@ class Softened:
             return function(*args, **kwargs)
         if not torch.is_grad_enabled() and self.sites.exact:
             return function(*args, **kwargs)
-        if self.measures is not None and name in self.planned:
-            return self.eager(root, function, args, kwargs, owner, self.measures)
+        if self.measures is not None and name in self.planned and not torch.compiler.is_compiling():
+            measures, self.measures = self.measures, None
+            return self.eager(root, function, args, kwargs, owner, measures)
         wanted = self.replays or torch.compiler.is_compiling()
         if wanted and self.graph is not None and name == self.entry and self.graph.holds(root, args, kwargs):
             return self.graph(root, args, kwargs)
@@ -94,11 +95,14 @@ class Softened:
             return self._first(owner, root, name, function, args, kwargs)
         return self.eager(root, function, args, kwargs, owner)
 
-    def measure(self, soft: Any, args: Args, kwargs: Kwargs) -> None:
-        """Measure the spreads that softness is relative to, by a call of what was softened that leaves no trace."""
+    def measure(self, soft: Any, args: Args, kwargs: Kwargs, momentum: float = 0.0) -> None:
+        """Measure the spreads that softness is relative to, by a call of what was softened that leaves no trace.
+
+        momentum: the part that each site keeps of the spread that it had.
+        """
         leaves, structure = torch_private.flatten((args, kwargs))
         own_args, own_kwargs = torch_private.unflatten(copied(leaves), structure)
-        self.measures = Measures()
+        self.measures = Measures(momentum)
         try:
             with Preserved(soft), torch.enable_grad():
                 exhausted(soft(*own_args, **own_kwargs))

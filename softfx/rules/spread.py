@@ -14,7 +14,7 @@ from torch import Tensor
 
 from softfx.torch_private import base_of
 
-__all__ = ["Spread", "between", "live", "of_entries", "of_rows", "pooled"]
+__all__ = ["Spread", "between", "blended", "live", "of_entries", "of_rows", "pooled"]
 
 # sqrt(pi) / 2: Gini's mean difference of normal numbers is 2 / sqrt(pi) of their standard deviation.
 _NORMAL = math.sqrt(math.pi) / 2.0
@@ -116,10 +116,20 @@ def pooled(spreads: list[Spread]) -> Spread:
     return Spread(mean.float() if mean.dim() else float(mean), spreads[-1].of)
 
 
+def blended(before: Spread | None, found: Spread, momentum: float) -> Spread:
+    """A moving average of spreads: the part `momentum` is of the one before; numbers of other thresholds end there."""
+    if before is None or not momentum:
+        return found
+    shapes = [value.shape if isinstance(value, Tensor) else () for value in (before.value, found.value)]
+    if shapes[0] != shapes[1]:
+        return found
+    return Spread(momentum * before.value + (1.0 - momentum) * found.value, found.of)
+
+
 def _margins(x: Tensor | float, y: Tensor | float) -> Tensor:
-    x, y = (value.detach() if isinstance(value, Tensor) else value for value in (x, y))
-    margins = torch.as_tensor(x).double() - y if not isinstance(y, Tensor) else torch.as_tensor(x) - y.double()
-    return margins
+    """The margins in float64, of operands of any dtype: (...), (...), broadcast."""
+    x, y = (value.detach().double() if isinstance(value, Tensor) else float(value) for value in (x, y))
+    return torch.as_tensor(x - y, dtype=torch.float64)
 
 
 def _shared(x: Tensor | float, y: Tensor | float, margins: Tensor) -> torch.Size | None:

@@ -79,7 +79,7 @@ def _of_margins(operands: Operands) -> Spread | None:
 
 
 def _difference(operands: Operands) -> Tensor:
-    x, y = _pair(operands)
+    x, y = (value * 1 for value in _pair(operands))  # of bools there is no difference
     return torch.as_tensor(x - y)
 
 

@@ -6,24 +6,36 @@ share; to add a loop, write one class of hooks and one line in `_BASES`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
 from torch import Tensor
 
 from softfx.errors import MissingPackageError, ScheduleError
 from softfx.training.best import KeepBest
+from softfx.training.remeasure import Remeasure
 from softfx.training.schedules import SoftnessSchedule
 from softfx.training.softness_state import load_softness_state, softness_state
 
 if TYPE_CHECKING:  # made on demand by __getattr__
     LightningKeepBest: Any
+    LightningRemeasure: Any
     LightningSoftness: Any
     TransformersKeepBest: Any
+    TransformersRemeasure: Any
     TransformersSoftness: Any
 
-__all__ = ["LightningKeepBest", "LightningSoftness", "TransformersKeepBest", "TransformersSoftness"]
+__all__ = [
+    "LightningKeepBest",
+    "LightningRemeasure",
+    "LightningSoftness",
+    "TransformersKeepBest",
+    "TransformersRemeasure",
+    "TransformersSoftness",
+]
 
 _INTERVALS = ("epoch", "step")
 
@@ -233,10 +245,96 @@ class _TransformersBest(_KeepsBest):
         self.best.restore()
 
 
+class _Remeasures:
+    """Has the spreads of the data measured again every few optimizer steps, in the loop's own calls.
+
+    Args:
+        remeasure: made before training starts.
+        inputs: gives the arguments of a call of the softened model for a batch, as a tuple; it measures by a call of
+            its own then, as a compiled model needs it.
+        name: the name under which the spreads are saved.
+
+    Raises:
+        ScheduleError: `remeasure` is no Remeasure.
+    """
+
+    def __init__(
+        self, remeasure: Remeasure, inputs: Callable[[Any], tuple[Any, ...]] | None = None, name: str = "spreads"
+    ) -> None:
+        if not isinstance(remeasure, Remeasure):
+            raise ScheduleError(
+                f"{type(self).__name__}: a {type(remeasure).__name__} measures nothing. Legal is a softfx.Remeasure. "
+                "Write softfx.Remeasure(soft, every=10)."
+            )
+        self.remeasure, self.inputs, self.name = remeasure, inputs, name
+
+
+class _LightningRemeasure(_Remeasures):
+    """A Lightning callback that has spreads measured again and saves them in checkpoints."""
+
+    @property
+    def state_key(self) -> str:
+        """The key of the spreads in a checkpoint."""
+        return f"softfx.{self.name}"
+
+    def on_train_batch_start(
+        self, trainer: _Trainer, pl_module: _LightningModule, batch: object, batch_idx: int
+    ) -> None:
+        """Measure on this batch, if it is time."""
+        self.remeasure.reach(trainer.global_step, () if self.inputs is None else self.inputs(batch))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The spreads."""
+        return self.remeasure.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue with the spreads of the checkpoint."""
+        self.remeasure.load_state_dict(state_dict)
+
+
+class _TransformersRemeasure(_Remeasures):
+    """A callback of the transformers Trainer that has spreads measured again; it hands out no batches."""
+
+    def __init__(self, remeasure: Remeasure, name: str = "spreads") -> None:
+        super().__init__(remeasure, None, name)
+
+    def on_train_begin(self, args: object, state: _TrainerState, control: object, **kwargs: object) -> None:
+        """Continue with the spreads of the checkpoint, if training is resumed from one."""
+        if saved := state.stateful_callbacks.get(f"softfx.{self.name}"):
+            self.remeasure.load_state_dict(_unpacked(saved))
+
+    def on_step_begin(self, args: object, state: _TrainerState, control: object, **kwargs: object) -> None:
+        """Measure in the loop's next call, if it is time."""
+        self.remeasure.reach(state.global_step)
+
+    def on_step_end(self, args: object, state: _TrainerState, control: object, **kwargs: object) -> None:
+        """Put the spreads into the trainer's state, which is written into every checkpoint as JSON."""
+        state.stateful_callbacks[f"softfx.{self.name}"] = _packed(self.remeasure.state_dict())
+
+
+def _packed(state: dict[str, Any]) -> dict[str, Any]:
+    """A state of spreads as JSON: a list for each threshold's numbers, and text for the numbers of sites."""
+    spreads = {
+        str(site): [value.tolist() if isinstance(value, Tensor) else value, of]
+        for site, (value, of) in state["spreads"].items()
+    }
+    return {**state, "spreads": spreads}
+
+
+def _unpacked(state: dict[str, Any]) -> dict[str, Any]:
+    spreads = {
+        int(site): (torch.tensor(value) if isinstance(value, list) else value, of)
+        for site, (value, of) in state["spreads"].items()
+    }
+    return {**state, "spreads": spreads}
+
+
 # The hooks of each callback, the package to install, the modules that may have the base class, and its name.
-_BASES: dict[str, tuple[type[_Driver] | type[_KeepsBest], str, tuple[str, ...], str]] = {
+_BASES: dict[str, tuple[type[_Driver] | type[_KeepsBest] | type[_Remeasures], str, tuple[str, ...], str]] = {
     "LightningKeepBest": (_LightningBest, "lightning", ("lightning.pytorch", "pytorch_lightning"), "Callback"),
     "TransformersKeepBest": (_TransformersBest, "transformers", ("transformers",), "TrainerCallback"),
+    "LightningRemeasure": (_LightningRemeasure, "lightning", ("lightning.pytorch", "pytorch_lightning"), "Callback"),
+    "TransformersRemeasure": (_TransformersRemeasure, "transformers", ("transformers",), "TrainerCallback"),
     "LightningSoftness": (_Lightning, "lightning", ("lightning.pytorch", "pytorch_lightning"), "Callback"),
     "TransformersSoftness": (_Transformers, "transformers", ("transformers",), "TrainerCallback"),
 }

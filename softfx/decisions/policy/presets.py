@@ -1,11 +1,14 @@
-"""The named policies, as the same data that a file holds. `policy=None` means `gradients`."""
+"""The named policies, as the same data that a file holds. `policy=None` means `gradients`.
+
+Those that keep values take their softness from the data: its width changes nothing but the derivative.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TypedDict
 
-from softfx.decisions.policy.schema import Settings
+from softfx.decisions.policy.schema import AUTO, Settings
 
 __all__ = ["DEFAULT_PRESET", "PRESETS"]
 
@@ -20,15 +23,18 @@ DEFAULT_PRESET = "gradients"
 
 PRESETS: Mapping[str, Preset] = {
     # Values never change: straight-through for what decides, guards for what gives infinite or NaN gradients.
-    "gradients": {"default": {"action": "straight_through", "families": ["discrete", "unsafe"]}},
+    "gradients": {"default": {"action": "straight_through", "families": ["discrete", "unsafe"], "softness": AUTO}},
     # The same, kinks included.
-    "straight-through": {"default": {"action": "straight_through", "families": ["discrete", "kink", "unsafe"]}},
+    "straight-through": {
+        "default": {"action": "straight_through", "families": ["discrete", "kink", "unsafe"], "softness": AUTO}
+    },
     # The same for programs that were never meant to be differentiated: no_grad blocks and detachments are lifted,
     # and branches turned round along the path of the run.
     "lifted": {
         "default": {
             "action": "straight_through",
             "families": ["discrete", "kink", "unsafe", "control"],
+            "softness": AUTO,
             "lift_no_grad": True,
             "lift_detach": True,
         }

@@ -68,12 +68,14 @@ class _Fields:
     values: dict[str, object] = field(default_factory=dict)
     set_by: dict[str, str] = field(default_factory=dict)
     named_by: str = ""  # the last entry that names the operation or its family
+    preset: str = ""  # the label of the first entry, the preset
 
     @classmethod
     def of(cls, site: SiteFacts, entries: Iterable[Entry]) -> _Fields:
         """The fields of all entries that match the site."""
         fields = cls()
         for entry in entries:
+            fields.preset = fields.preset or entry.label
             if entry.matches(site):
                 fields.values |= entry.fields
                 fields.set_by |= dict.fromkeys(entry.fields, entry.label)
@@ -105,7 +107,7 @@ def resolve(site: SiteFacts, entries: Iterable[Entry]) -> Resolved:
     settings, named = fields.settings, fields.named_by != ""
     action = _action(site, fields)
     if action != "keep":
-        _in_units(site, fields)
+        _in_units(site, fields, action)
     options = _options(site, fields) if action != "keep" else {}
     relevant = ("action", *options) if named or site.family in settings["families"] else ("families",)
     return Resolved(
@@ -123,12 +125,16 @@ def resolve(site: SiteFacts, entries: Iterable[Entry]) -> Resolved:
     )
 
 
-def _in_units(site: SiteFacts, fields: _Fields) -> None:
-    """Put in what a softness relative to the data, or "auto", stands for, where the policy does not say it itself."""
+def _in_units(site: SiteFacts, fields: _Fields, action: Action) -> None:
+    """Put in what a softness relative to the data, or "auto", stands for, where the policy does not say it itself.
+
+    A preset's "auto" is for derivatives alone: a soft form changes values, and has its number unless it is asked.
+    """
     softness, unit = fields.values.get("softness"), site.rule.unit if site.rule is not None else None
     if softness == AUTO:
+        asked = action != "soft" or fields.set_by["softness"] != fields.preset
         del fields.values["softness"]
-        chosen = _rule_of_thumb(site.rule, unit, fields) if unit is not None else {}
+        chosen = _rule_of_thumb(site.rule, unit, fields) if unit is not None and asked else {}
     elif isinstance(softness, Mapping) and unit is not None and "standardize" in unit.auto:
         if fields.values.get("standardize"):
             text = f"a softness relative to the rows needs rows as they are, and {site} has standardize = true."

@@ -36,10 +36,11 @@ OnBlocked = Literal["keep", "error"]
 
 
 class Settings(TypedDict, total=False):
-    """The settings of an entry, and the families that a [default] table acts on, once their values are checked."""
+    """The settings of an entry, and of a [default] table its families and softness, once their values are checked."""
 
     action: Action
     families: Sequence[str]
+    softness: float | str | Mapping[str, float]
     scope: str
     estimator: str
     lift_no_grad: bool

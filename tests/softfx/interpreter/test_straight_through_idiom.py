@@ -80,7 +80,7 @@ def test_a_choice_with_the_derivative_of_its_probabilities_keeps_that_derivative
 @EXECUTOR
 def test_named_it_takes_the_derivative_of_what_made_the_value(executor: str) -> None:
     scores, values = torch.randn(4, 5).requires_grad_(), torch.randn(5)
-    named = {"rule": [{"op": ["argmax", OP], "action": "straight_through"}]}
+    named = {"rule": [{"op": ["argmax", OP], "action": "straight_through", "softness": 0.1}]}
     soft = softfx.soften(one_hot_by, named, example_inputs=(scores, values), executor=executor)
     assert torch.equal(soft(scores, values), one_hot_by(scores, values))
     (gradient,) = torch.autograd.grad(soft(scores, values).sum(), scores)

@@ -89,7 +89,8 @@ def test_vmap_grad_and_jvp_see_the_soft_function(policy: str, executor: str) -> 
 @EXECUTOR
 def test_functional_call_uses_the_parameters_it_is_given(executor: str) -> None:
     target, inputs = CASES["router"]()
-    soft = softfx.soften(target, "straight-through", example_inputs=inputs, executor=executor)
+    policy = {"preset": "straight-through", "default": {"softness": 0.1}}  # whatever the parameters are
+    soft = softfx.soften(target, policy, example_inputs=inputs, executor=executor)
     parameters = {name: value.detach() * 2 for name, value in soft.named_parameters()}
 
     def loss(values: dict[str, Tensor]) -> Tensor:
@@ -98,7 +99,7 @@ def test_functional_call_uses_the_parameters_it_is_given(executor: str) -> None:
     grads = torch.func.grad(loss)(parameters)
     doubled = Router()
     doubled.load_state_dict(parameters)
-    _, reference = gradients(softfx.soften(doubled, "straight-through", example_inputs=inputs), inputs)
+    _, reference = gradients(softfx.soften(doubled, policy, example_inputs=inputs), inputs)
     assert all(
         torch.allclose(grads[name], g, rtol=1e-4, atol=1e-5)
         for (name, _), g in zip(doubled.named_parameters(), reference, strict=True)

@@ -144,7 +144,7 @@ def test_an_index_may_leave_as_its_distribution(action: str, executor: str) -> N
     x = torch.randn(4, 5).requires_grad_()
     soft = softfx.soften(
         lambda x: x.argmax(-1),
-        {"default": {"action": action, "outputs": "distribution"}},
+        {"default": {"action": action, "outputs": "distribution", "softness": 0.1}},
         example_inputs=(x,),
         executor=executor,
     )

@@ -22,6 +22,7 @@ from tests.meters import peak_bytes
 ROWS, KEYS, K, WIDTH = 3, 12, 4, 2
 
 Program = Callable[[Tensor], Tensor]
+NUMBER = {"default": {"softness": 0.1}}  # the default of what tests write by hand
 
 
 def drawn(*shape: int, seed: int) -> Tensor:
@@ -146,7 +147,7 @@ PROGRAMS: dict[str, tuple[Program, Program]] = {
 def test_sums_over_chosen_places_have_the_derivative_of_the_mask(name: str, executor: str) -> None:
     program, by_hand = PROGRAMS[name]
     x = SCORES.clone().requires_grad_()
-    soft = softfx.soften(program, example_inputs=(x,), executor=executor)
+    soft = softfx.soften(program, NUMBER, example_inputs=(x,), executor=executor)
     result = soft(x)
     assert torch.equal(result.detach(), program(SCORES))
     weights = drawn(*result.shape, seed=7)
@@ -187,7 +188,7 @@ def test_a_mask_of_infinities_lets_a_softmax_learn_what_it_leaves_out(
 @pytest.mark.parametrize("mode", ["smooth", "tailed", "c0", "c1", "c2"])
 def test_every_mode_has_its_mask(mode: str) -> None:
     x = SCORES.clone().requires_grad_()
-    policy = {"preset": "gradients", "default": {"mode": mode}}
+    policy = {"preset": "gradients", "default": {"mode": mode, "softness": 0.1}}
     result = softfx.soften(PROGRAMS["x[index]"][0], policy, example_inputs=(x,))(x)
     (found,) = torch.autograd.grad(result.sum(), x)
     method = "lapsum" if mode in ("smooth", "tailed") else "sparse_topk"

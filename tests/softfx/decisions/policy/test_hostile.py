@@ -218,11 +218,12 @@ def test_a_pattern_of_any_form_matches_or_does_not(pattern: str) -> None:
 # -- defaults ----------------------------------------------------------------------------------------------------------
 
 PROMISED = {
-    "gradients": {"action": "straight_through", "families": ["discrete", "unsafe"]},
-    "straight-through": {"action": "straight_through", "families": ["discrete", "kink", "unsafe"]},
+    "gradients": {"action": "straight_through", "families": ["discrete", "unsafe"], "softness": "auto"},
+    "straight-through": {"action": "straight_through", "families": ["discrete", "kink", "unsafe"], "softness": "auto"},
     "lifted": {
         "action": "straight_through",
         "families": ["discrete", "kink", "unsafe", "control"],
+        "softness": "auto",
         "lift_no_grad": True,
         "lift_detach": True,
     },
@@ -238,7 +239,7 @@ def test_the_presets_and_what_a_policy_does_not_say_are_a_promise() -> None:
     resolved = Policy.load({}).resolve(op="round", code="", family="discrete", module="", file="", line=1)
     expected = Resolved(
         action="straight_through",
-        options={},
+        options={"softness": {"relative": 0.3}, "mode": "smooth"},
         scope="region",
         estimator=None,
         lift_no_grad=False,

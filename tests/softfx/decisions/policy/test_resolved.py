@@ -112,7 +112,7 @@ def test_settings_reach_the_decision() -> None:
     }
     resolved = resolve({"rule": [{"op": "argmin"} | settings]}, "argmin")
     assert {key: getattr(resolved, key) for key in settings} == settings
-    assert resolved.options == {}
+    assert resolved.options == {"softness": {"relative": 0.2}, "method": "softsort", "standardize": False}
 
 
 @pytest.mark.parametrize(
@@ -179,4 +179,4 @@ def test_an_option_of_networks_is_refused_by_the_name_of_the_operators_own_defau
 
 
 def test_every_setting_has_a_type() -> None:
-    assert set(Settings.__annotations__) == {*SETTINGS, "families"}
+    assert set(Settings.__annotations__) == {*SETTINGS, "families", "softness"}
