@@ -11,7 +11,6 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
 from torch import Tensor
 
 from softfx.errors import MissingPackageError, ScheduleError
@@ -301,32 +300,15 @@ class _TransformersRemeasure(_Remeasures):
     def on_train_begin(self, args: object, state: _TrainerState, control: object, **kwargs: object) -> None:
         """Continue with the spreads of the checkpoint, if training is resumed from one."""
         if saved := state.stateful_callbacks.get(f"softfx.{self.name}"):
-            self.remeasure.load_state_dict(_unpacked(saved))
+            self.remeasure.load_state_dict(saved)
 
     def on_step_begin(self, args: object, state: _TrainerState, control: object, **kwargs: object) -> None:
         """Measure in the loop's next call, if it is time."""
         self.remeasure.reach(state.global_step)
 
     def on_step_end(self, args: object, state: _TrainerState, control: object, **kwargs: object) -> None:
-        """Put the spreads into the trainer's state, which is written into every checkpoint as JSON."""
-        state.stateful_callbacks[f"softfx.{self.name}"] = _packed(self.remeasure.state_dict())
-
-
-def _packed(state: dict[str, Any]) -> dict[str, Any]:
-    """A state of spreads as JSON: a list for each threshold's numbers, and text for the numbers of sites."""
-    spreads = {
-        str(site): [value.tolist() if isinstance(value, Tensor) else value, of]
-        for site, (value, of) in state["spreads"].items()
-    }
-    return {**state, "spreads": spreads}
-
-
-def _unpacked(state: dict[str, Any]) -> dict[str, Any]:
-    spreads = {
-        int(site): (torch.tensor(value) if isinstance(value, list) else value, of)
-        for site, (value, of) in state["spreads"].items()
-    }
-    return {**state, "spreads": spreads}
+        """Put the spreads into the trainer's state, which is written into every checkpoint."""
+        state.stateful_callbacks[f"softfx.{self.name}"] = self.remeasure.state_dict()
 
 
 # The hooks of each callback, the package to install, the modules that may have the base class, and its name.

@@ -7,7 +7,7 @@ from typing import Any
 from softfx.decisions.measures import Measures
 from softfx.errors import PolicyError, ScheduleError
 from softfx.pipeline.softened import Softened, softened
-from softfx.rules.spread import Spread
+from softfx.training.softness_state import load_softness_state, softness_state
 
 __all__ = ["Remeasure", "remeasure"]
 
@@ -97,22 +97,13 @@ class Remeasure:
             state.measures = Measures(self.momentum)
 
     def state_dict(self) -> dict[str, Any]:
-        """The step, and the spread of each site by its number: with a number for each threshold, as a tensor."""
-        sites = softened(self.target, "Remeasure").sites
-        spreads = {site.id: (site.spread.value, site.spread.of) for site in sites if site.spread is not None}
-        return {"last_step": self.last_step, "spreads": spreads}
+        """The step, and the softness of each site as `softfx.softness_state` gives it: plain data."""
+        return {"last_step": self.last_step, "softness": softness_state(self.target)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue with the spreads of `state_dict`; each softness is as many of them as before."""
-        sites = softened(self.target, "Remeasure").sites
-        if strange := [site for site in state_dict["spreads"] if not 0 <= site < len(sites)]:
-            raise ScheduleError(
-                f"Remeasure: load_state_dict was given spreads of sites {strange}, and the model has {len(sites)}. "
-                "Load the state of the same model, softened by the same policy."
-            )
+        """Continue at the step, and with the spreads, of `state_dict`."""
+        load_softness_state(self.target, state_dict["softness"], strict=False)
         self.last_step = state_dict["last_step"]
-        for site, (value, of) in state_dict["spreads"].items():
-            sites.replace(sites[site].measured(Spread(value, of)))
 
 
 def _relative(soft: Any, where: str) -> Softened:

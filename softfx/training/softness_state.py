@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softfx.decisions.site import Decision
+from softfx.decisions.site import Decision, Softness
 from softfx.errors import PolicyError, brief, listed
 from softfx.pipeline.softened import softened
+from softfx.rules.spread import Spread
 from softfx.training.softness import is_softness
 
 __all__ = ["load_softness_state", "softness_parameters", "softness_state"]
@@ -79,7 +80,16 @@ def load_softness_state(soft: object, state: Mapping[str, Any], strict: bool = T
             with torch.no_grad():
                 decision.softness.copy_(torch.as_tensor(value))
         else:
-            sites.replace(replace(decision, softness=value, relative=relative))
+            sites.replace(_restored(decision, value, relative))
+
+
+def _restored(decision: Decision, softness: Softness, relative: float | None) -> Decision:
+    """The decision with a softness that was saved, and the spread behind it where that was relative to the data."""
+    decision = replace(decision, softness=softness, relative=relative)
+    if relative is None or not decision.is_measured:
+        return decision
+    of = decision.spread.of if decision.spread is not None else f"the data, of {decision.rule.name}"
+    return decision.measured(Spread(softness / relative, of))
 
 
 def softness_parameters(soft: object) -> list[Tensor]:
@@ -133,7 +143,7 @@ def _read(state: object) -> list[dict[str, Any]]:
             f"load_softness_state: {brief(state)} is no state of softness. Legal is what softfx.softness_state gave."
         )
     for site in sites:
-        numbers = site["softness"] if isinstance(site["softness"], list) else [site["softness"]]
+        numbers = list(_numbers(site["softness"]))
         relative = [] if site["relative"] is None else [site["relative"]]
         if wrong := [number for number in (*numbers, *relative) if not is_softness(number)]:
             raise PolicyError(
@@ -141,6 +151,13 @@ def _read(state: object) -> list[dict[str, Any]]:
                 "Load what softfx.softness_state returned."
             )
     return sites
+
+
+def _numbers(softness: object) -> Iterable[object]:
+    """The numbers of a softness: itself, or one for each threshold in nested lists."""
+    if not isinstance(softness, list):
+        return [softness]
+    return [number for part in softness for number in _numbers(part)]
 
 
 def _paired(
