@@ -199,7 +199,8 @@ def _wrong_dims(name: str, function: Callable[..., Any], given: Arguments) -> It
 def _too_small(name: str, function: Callable[..., Any], given: Arguments) -> Iterator[SoftTorchError]:
     """For functions that need an axis with something on it; asked last."""
     for parameter, value in given.items():
-        if isinstance(value, Tensor) and (value.ndim == 0 or value.numel() == 0):
+        single = isinstance(value, Tensor) and value.ndim == 0 and parameter != "softness"  # which may be a number
+        if isinstance(value, Tensor) and (single or value.numel() == 0):
             wrong = f"{parameter} of shape {tuple(value.shape)} is too small"
             yield ShapeError(message(name, wrong, "Use a tensor with an axis and with elements"))
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from softtorch.kernels.numeric.constants import listed
 from softtorch.methods.positions import Median, Neighbours, Positions
 
 
@@ -66,10 +67,10 @@ def columns_for(positions: Positions, n: int, device: torch.device) -> Columns:
         end = place + 1
     spans += [(end, n)] if end < n else []
     starts = [start for start, _ in spans]
-    bounds = torch.tensor(spans, dtype=torch.long, device=device)
+    from_, upto = (listed(bound, torch.long, device) for bound in zip(*spans, strict=True))
     # `index` compares, where a dictionary's hash would fix a symbolic size.
-    slot = torch.tensor([starts.index(place) for place in places], dtype=torch.long, device=device)
-    return Columns(bounds[:, 0], bounds[:, 1], slot, _no(device))
+    slot = listed([starts.index(place) for place in places], torch.long, device)
+    return Columns(from_, upto, slot, _no(device))
 
 
 def _around(positions: Neighbours, n: int, device: torch.device) -> Columns:
@@ -77,7 +78,7 @@ def _around(positions: Neighbours, n: int, device: torch.device) -> Columns:
 
     Gaps keep their anchors when they are empty, but for q = 0 and 1, which are the minimum and the maximum.
     """
-    lower, ends = _tensor(positions.lower, device), _tensor(positions.ends, device)
+    lower, ends = _tensor(positions.lower, torch.long, device), _tensor(positions.ends, torch.bool, device)
     next_one = lower + 1
     bounds = [torch.zeros_like(lower), lower, next_one, torch.full_like(lower, n)]
     if positions.paired:
@@ -87,9 +88,9 @@ def _around(positions: Neighbours, n: int, device: torch.device) -> Columns:
     return Columns(border[:, :-1], border[:, 1:], slot, ~ends.unsqueeze(-1), True)
 
 
-def _tensor(part: tuple[int, ...] | Tensor, device: torch.device) -> Tensor:
+def _tensor(part: tuple[int, ...] | Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
     """One number for each quantile, (Q,)."""
-    return part if isinstance(part, Tensor) else torch.tensor(part, device=device)
+    return part if isinstance(part, Tensor) else listed(part, dtype, device)
 
 
 def _rising(places: Iterable[int]) -> list[int]:

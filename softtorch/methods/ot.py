@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from softtorch.kernels import transport
+from softtorch.kernels.numeric.promotion import as_tensor
 from softtorch.kernels.sorted_line.scan import accumulated
 from softtorch.methods.base import Method, settled
 from softtorch.methods.columns import columns_for
@@ -83,7 +84,7 @@ class OptimalTransport(Method):
         x = x.expand(*mass.shape[:-1], x.shape[-1])
         place = there.cumsum(dim=-1) - 1
         anchors = place.clamp(min=0).to(x.dtype) / (there.sum(dim=-1, keepdim=True) - 1).clamp(min=1)
-        softness = torch.as_tensor(wide_softness(keys), dtype=x.dtype, device=x.device)
+        softness = as_tensor(wide_softness(keys), x.dtype, x.device)
         present = (keys.level == 0).to(x.dtype).expand(x.shape)
         columns = transport.Columns(anchors, mass)
         return transport.plan(x, present, columns, softness, keys.mode.power, self.max_steps, self.tolerance)

@@ -11,6 +11,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from softtorch.kernels.numeric.constants import listed
+
 
 class Positions(ABC):
     """k places in the ascending order of n entries, the same for every row."""
@@ -41,7 +43,7 @@ class Positions(ABC):
     def index(self, n: int, device: torch.device) -> Tensor:
         """The places as a tensor of integers, (k,)."""
         places = self.places(n)
-        return places if isinstance(places, Tensor) else torch.tensor(places, dtype=torch.long, device=device)
+        return places if isinstance(places, Tensor) else listed(places, torch.long, device)
 
     def count(self, n: int) -> int:
         """k, how many places there are."""

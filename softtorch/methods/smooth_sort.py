@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from softtorch.kernels.barrier import smooth_bounds, smooth_permutahedron
+from softtorch.kernels.numeric.promotion import as_tensor
 from softtorch.kernels.sorted_line.scan import accumulated
 from softtorch.methods.base import middle_rank, with_extremes
 from softtorch.methods.contract import YES, Contract, Cost
@@ -78,5 +79,5 @@ def _projected(keys: Keys, z: Tensor, w: Tensor, counted: Tensor, present: Tenso
 
     Its bounds are smoothed by min(softness, 1).
     """
-    softness = torch.as_tensor(wide_softness(keys), dtype=z.dtype, device=z.device)
+    softness = as_tensor(wide_softness(keys), z.dtype, z.device)
     return smooth_permutahedron(z, smooth_bounds(w, counted, softness.clamp(max=1.0)), present)

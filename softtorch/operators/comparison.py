@@ -277,7 +277,7 @@ def _window(curve: Mode, s: Softness, difference: Tensor, tolerance: Tensor | fl
     if isinstance(tolerance, Tensor) or isinstance(s, Tensor):
         width = torch.maximum(torch.as_tensor(tolerance).to(difference), torch.as_tensor(s).to(difference) / 8.0)
     else:
-        width = difference.new_tensor(max(tolerance, s / 8.0))
+        width = difference.new_full((), max(tolerance, s / 8.0))
     left = torch.where(difference > 0.0, -difference, difference)  # even in d; far to the left steps keep their digits
     top = curve.step_of(width, s) - curve.step_of(-width, s)
     return (curve.step_of(left + width, s) - curve.step_of(left - width, s)) / top

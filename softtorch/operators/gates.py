@@ -109,10 +109,17 @@ def mixed_gates(x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
         raise ShapeError(message("mixed_gates", wrong, f"Their last dim has {len(GATES)} entries"))
     dtype = promoted(x, y)
     computed = computing_dtype(dtype)
-    table = torch.tensor(list(GATES.values()), dtype=computed, device=weights.device)  # (16, 4)
-    constant, of_x, of_y, of_both = (weights.to(computed) @ table).unbind(-1)  # (...) each
+    constant, of_x, of_y, of_both = (weights.to(computed) @ _table(computed, weights.device)).unbind(-1)  # (...) each
     x, y = x.to(computed), y.to(computed)
     return narrowed(constant + of_x * x + (of_y + of_both * x) * y, dtype)
+
+
+def _table(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The coefficients of `GATES`, (16, 4): the number of a gate is its truth table in binary."""
+    places = torch.arange(4, device=device)
+    truth = torch.arange(len(GATES), device=device).unsqueeze(-1).bitwise_right_shift(3 - places) & 1  # (16, 4)
+    neither, y, x, both = truth.unbind(-1)
+    return torch.stack([neither, x - neither, y - neither, both - x - y + neither], dim=-1).to(dtype)
 
 
 def smooth_step(x: Tensor, width: Softness = 1.0) -> Tensor:

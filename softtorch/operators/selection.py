@@ -76,7 +76,7 @@ def masked_fill(x: Tensor, mask: Tensor, value: Tensor | float) -> Tensor:
     """
     if mask.dtype == torch.bool:
         return torch.masked_fill(x, mask, value)
-    return where(mask, torch.as_tensor(value, dtype=x.dtype, device=x.device), x)
+    return where(mask, as_tensor(value, x.dtype, x.device), x)
 
 
 def masked_sum(x: Tensor, mask: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:

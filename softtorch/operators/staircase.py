@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from softtorch.kernels.numeric import host
+from softtorch.kernels.numeric.constants import listed
 from softtorch.kernels.pointwise.fused import Fused, Outs, run
 from softtorch.modes import Mode
 
@@ -68,7 +69,7 @@ def _plain(curve: Mode, s: Softness, x: Tensor, radius: int, from_floor: bool) -
     base = torch.zeros_like(base) if from_floor else base
     total = _begin(unbounded, base, ones, radius)
     if {-radius, radius + 1}.isdisjoint(places):  # all steps count alike
-        offsets = torch.tensor([0.5 - place for place in places], dtype=x.dtype, device=x.device)
+        offsets = listed([0.5 - place for place in places], x.dtype, x.device)
         return total + curve.sigmoidal((inside.unsqueeze(-1) + offsets) / s).sum(dim=-1)  # over (..., places)
     for place in places:
         step = curve.sigmoidal((inside + (0.5 - place)) / s)

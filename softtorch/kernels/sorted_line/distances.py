@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from softtorch.kernels.numeric.constants import listed
 from softtorch.kernels.numeric.tracing import plain_operators_needed
 from softtorch.kernels.sorted_line.scan import Decay
 from softtorch.kernels.sorted_line.sweep import is_narrow
@@ -50,7 +51,7 @@ def _sums(y: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     upto, moments = v.cumsum(dim=-1), (y * v).cumsum(dim=-1)
     rest, moments_rest = upto[..., -1:] - upto, moments[..., -1:] - moments
     sums, slopes = y * (upto - rest) - (moments - moments_rest), upto - v - rest
-    terms = torch.tensor(TERMS, dtype=y.dtype, device=y.device)
+    terms = torch.stack([listed(column, y.dtype, y.device) for column in zip(*TERMS, strict=True)], dim=-1)
     for some in torch.split(terms, max(1, TOGETHER // max(1, y.numel()))):
         near, near_slopes = _near(y, v, *some.T.reshape(4, -1, *[1] * y.dim()).unbind(0))
         sums, slopes = sums - near, slopes - near_slopes

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from softtorch.kernels.numeric.constants import listed
 from softtorch.kernels.numeric.host import readable
 from softtorch.torch_private import Function
 
@@ -102,7 +103,7 @@ def _groups(a: Tensor, y: Tensor, offset: Tensor) -> Iterator[Group]:
                 break
             width, last = wider, last + 1
         tile = torch.arange(first, last, device=y.device)
-        start = torch.tensor(begin[first:last], device=y.device).clamp(max=n - width)
+        start = listed(begin[first:last], torch.long, y.device).clamp(max=n - width)
         yield Group(tile // parts, tile % parts, start, width)
 
 

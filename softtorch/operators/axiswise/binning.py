@@ -154,8 +154,8 @@ def _soft_histogram(x: Tensor, bins: int, low: float, high: float, softness: Ten
         # The bins span the data: nothing is outside, so the first and last of them are open.
         gaps = _gaps(_edges(*_span(points, low), bins)[1:-1], points, softness, mode)
     else:
-        bounds = points.new_tensor([low, high])
-        gaps = _gaps(_edges(bounds[0], bounds[1], bins), points, softness, mode)[:, 1:-1]
+        first, last = points.new_full((), low), points.new_full((), high)
+        gaps = _gaps(_edges(first, last, bins), points, softness, mode)[:, 1:-1]
     return narrowed(gaps.sum(dim=0), x.dtype)
 
 

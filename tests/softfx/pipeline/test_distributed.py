@@ -1,6 +1,7 @@
 """Parallel training of a softened module on gloo processes gives the single process's gradient.
 
-Data parallel and sharded, by fully_shard before and after softening, and with layers split over the processes.
+Data parallel and sharded, by fully_shard before and after softening, with layers split over the processes, and in
+stages of a pipeline.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.pipelining import PipelineStage, ScheduleGPipe
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 from torch.nn.parallel import DistributedDataParallel
 
@@ -162,3 +164,29 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory) -> None:
 )
 def test_processes_give_the_single_processs_gradient(way: str, count: int, tmp_path: Path) -> None:
     _on_processes(count, _train, str(tmp_path / "store"), way, count, seconds=WAIT)
+
+
+def _stages() -> list[nn.Module]:
+    torch.manual_seed(0)
+    return [nn.Sequential(nn.Linear(6, 6), nn.ReLU6()), nn.Sequential(Gated(6))]
+
+
+def _run_stage(rank: int, store: str, count: int) -> None:
+    _join_group(rank, store, WAIT, count)
+    x = torch.randn(8, 6, generator=torch.Generator().manual_seed(1))
+    y = torch.randn(8, 6, generator=torch.Generator().manual_seed(2))
+    whole = softfx.soften(nn.Sequential(*_stages()), "smooth", example_inputs=(x[:1],))
+    nn.functional.mse_loss(whole(x), y).backward()
+    reference = [p.grad for p in whole[rank].parameters() if p.grad is not None]
+    example = x[:1] if rank == 0 else torch.zeros(1, 6)
+    own = softfx.soften(_stages()[rank], "smooth", example_inputs=(example,))
+    stage = PipelineStage(own, rank, count, torch.device("cpu"))
+    schedule = ScheduleGPipe(stage, n_microbatches=4, loss_fn=nn.functional.mse_loss)
+    schedule.step(*[x] if rank == 0 else [], target=y if rank == count - 1 else None)
+    assert len(reference) == len(list(own.parameters())) and _agree(own, reference)
+    _leave()
+
+
+@pytest.mark.usefixtures("two_processes")
+def test_stages_of_a_pipeline_have_the_single_processs_gradient(tmp_path: Path) -> None:
+    _on_processes(2, _run_stage, str(tmp_path / "store"), 2, seconds=WAIT)
