@@ -10,6 +10,7 @@ The names are gathered in `softfx.public`, and loaded when the first of them is 
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,16 +21,18 @@ __version__: str
 
 
 def __getattr__(name: str) -> object:
-    """Load the public names when one of them, or a module of softfx, is first asked for."""
+    """Load a module of softfx, or the public names, when one of them is first asked for."""
     if name == "__version__":
         return import_module("softfx.vocabulary").installed_version() or "unknown"
     if name.startswith("__") and name != "__all__":
         raise AttributeError(f"module 'softfx' has no attribute {name!r}")
+    if find_spec(f"softfx.{name}") is not None:  # a module that another one imports is loaded alone, not in a circle
+        return import_module(f"softfx.{name}")
     import_module("softfx.operators").check_operators()
     public = import_module("softfx.public")
     found = {each: getattr(public, each) for each in public.__all__}
     globals().update(found, __all__=public.__all__)
-    if name in globals():  # a public name, or a module that loading them has loaded
+    if name in globals():
         return globals()[name]
     raise AttributeError(f"module 'softfx' has no attribute {name!r}")
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -98,3 +101,9 @@ def test_every_room_is_used_and_every_module_is_in_one() -> None:
 
 def test_only_the_face_imports_the_names_kept_for_users() -> None:
     assert not [pair for pair in IMPORTS if pair[1] in SHIMS]
+
+
+@pytest.mark.parametrize("module", ["softfx.locations", "softfx.auditing.report"])
+def test_a_module_may_be_the_first_that_is_imported(module: str) -> None:
+    """The public names load on demand, which must not lead back to the module that is being imported."""
+    subprocess.run([sys.executable, "-c", f"import {module}"], check=True, cwd=Path(__file__).parents[1])
