@@ -28,6 +28,7 @@ __all__ = [
     "Place",
     "caller",
     "handed_over_at",
+    "instruction",
     "is_user_file",
     "locate",
     "module_paths",
@@ -163,7 +164,7 @@ def locate(boundary: CodeType, paths: Mapping[int, str], default: Place) -> Loca
         if (kind := _kinds.get(code.co_filename)) is None:
             kind = _kind(code.co_filename)
         if not inner and kind != _OWN:
-            inner = (code.co_firstlineno, frame.f_lasti)
+            inner = (code.co_firstlineno, instruction(frame))
         if kind == _USERS:
             user = user or frame
         elif kind == _MODULES and module is None and _is_call(frame):
@@ -175,9 +176,45 @@ def locate(boundary: CodeType, paths: Mapping[int, str], default: Place) -> Loca
         frame = frame.f_back
     if user is None:
         return Location(default.file, default.line, module or "", inner, function, "", within)
-    symbol = "" if within else _comparison(user.f_code, user.f_lasti)
-    position = (user.f_lasti, *inner)
+    offset = instruction(user)
+    symbol = "" if within else _comparison(user.f_code, offset)
+    position = (offset, *inner)
     return Location(user.f_code.co_filename, user.f_lineno, module or "", position, function, symbol, within)
+
+
+_calls: dict[int, tuple[CodeType, dict[int, int]]] = {}
+
+
+def instruction(frame: FrameType) -> int:
+    """Where a frame stands, as an offset in its code.
+
+    Python 3.11 has two instructions for one call, and which of them it stands at depends on whether Python or C is
+    called; the first of them is given.
+    """
+    offset = frame.f_lasti
+    if not _HAS_PRECALL:
+        return offset
+    code = frame.f_code
+    if (known := _calls.get(id(code))) is None:
+        known = _calls[id(code)] = code, _within_calls(code)
+    return known[1].get(offset, offset)
+
+
+_HAS_PRECALL = "PRECALL" in dis.opmap
+
+
+def _within_calls(code: CodeType) -> dict[int, int]:
+    """The offsets that belong to a call, each with that of its first instruction."""
+    found: dict[int, int] = {}
+    first: int | None = None
+    for step in dis.get_instructions(code, show_caches=True):
+        if step.opname == "PRECALL":
+            first = step.offset
+        elif step.opname not in ("CALL", "CACHE"):
+            first = None
+        if first is not None:
+            found[step.offset] = first
+    return found
 
 
 def _own_derivative(cls: Any) -> str:

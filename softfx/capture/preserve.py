@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from operator import is_
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.trees import map_tensors
 from softfx.values import was_freed
 
-__all__ = ["ModuleState", "Preserved", "RandomStates", "copied"]
+__all__ = ["ModuleState", "Preserved", "RandomStates", "containers_in", "copied", "differs", "refill"]
 
 
 def copied(leaves: Sequence[object]) -> list[Any]:
@@ -119,7 +120,7 @@ class ModuleState:
             (key, container, copy(container))
             for key, value in module.__dict__.items()
             if key not in tables
-            for container in _containers(value)
+            for container in containers_in(value)
         ]
         return ModuleState(module, dict(module.__dict__), tables, containers)
 
@@ -127,59 +128,63 @@ class ModuleState:
         """The attributes that were replaced since, or whose containers were written, as Class.attribute."""
         now = self.module.__dict__
         keys = [key for key in dict.fromkeys((*self.attributes, *now)) if self._is_changed(key)]
-        keys += [key for key, container, content in self.containers if _differs(container, content)]
+        keys += [key for key, container, content in self.containers if differs(container, content)]
         return [f"{type(self.module).__name__}.{key}" for key in dict.fromkeys(keys)]
 
     def written(self) -> list[object]:
         """The containers that were written since."""
-        return [container for _, container, content in self.containers if _differs(container, content)]
+        return [container for _, container, content in self.containers if differs(container, content)]
 
     def _is_changed(self, key: str) -> bool:
         now = self.module.__dict__.get(key, _Absent)
         if key not in self.tables or not isinstance(now, dict):
             return self.attributes.get(key, _Absent) is not now
-        return _differs(now, self.tables[key])
+        return differs(now, self.tables[key])
 
     def restore(self) -> None:
         """Put back what was changed, into the very containers that held it."""
         now = self.module.__dict__
-        for key in [key for key in now if key not in self.attributes]:
-            del now[key]
-        for key, value in self.attributes.items():
-            if now.get(key, _Absent) is not value:
-                now[key] = value
+        if differs(now, self.attributes):
+            for key in [key for key in now if key not in self.attributes]:
+                del now[key]
+            now.update(self.attributes)
         for key, content in self.tables.items():
-            if _differs(self.attributes[key], content):
-                _refill(self.attributes[key], content)
+            if differs(self.attributes[key], content):
+                refill(self.attributes[key], content)
         for _, container, content in self.containers:
-            if _differs(container, content):
-                _refill(container, content)
+            if differs(container, content):
+                refill(container, content)
 
 
-def _containers(value: object) -> Iterator[Any]:
+def containers_in(value: object) -> Iterator[Any]:
     """The mutable containers that `value` is, or is nested of."""
     if isinstance(value, list | dict | set | deque):
         yield value
     if isinstance(value, list | tuple | deque):
         for item in value:
-            yield from _containers(item)
+            yield from containers_in(item)
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _containers(item)
+            yield from containers_in(item)
 
 
-def _differs(container: Any, content: Any) -> bool:
+def differs(container: Any, content: Any) -> bool:
     """Return True if a container holds other objects than it did."""
     if len(container) != len(content):
         return True
+    if not content:
+        return False
     if isinstance(container, set):
         return bool(container != content)
     if isinstance(container, dict):
+        if all(map(is_, container, content)) and all(map(is_, container.values(), content.values())):
+            return False
         return any(content.get(key, _Absent) is not value for key, value in container.items())
-    return any(new is not old for new, old in zip(container, content, strict=True))
+    return not all(map(is_, container, content))
 
 
-def _refill(container: Any, content: Any) -> None:
+def refill(container: Any, content: Any) -> None:
+    """Give a container this content, in place."""
     container.clear()
     container.extend(content) if isinstance(container, list | deque) else container.update(content)
 

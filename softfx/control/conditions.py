@@ -59,9 +59,17 @@ class Conditions:
         if made is None:
             return None
         if isinstance(made, Margin):
-            return self._yes(made.value, decision)
+            return self._yes(made, decision)
         soft = self._soft(tensor, decision)
         return None if soft is None else _of_probability(soft.truth(_made).reshape(()))
+
+    def probability(self, tensor: Tensor, decision: Decision) -> float | None:
+        """That of a comparison of two real numbers, without a choice being made of it; None for another condition."""
+        made = self._provenance.get(tensor)
+        if not isinstance(made, Margin) or decision.resolved.options.get("mode", "smooth") != "smooth":
+            return None
+        number = made.number
+        return _logistic(number / self._spreads.scale(decision)) if math.isfinite(number) else None
 
     def whole(self, tensor: Tensor, decision: Decision) -> Choice | None:
         """The choice that a whole number read of a tensor is; None if nothing real is behind it."""
@@ -98,7 +106,7 @@ class Conditions:
             tensor = waiting.pop()
             made = self._provenance.get(tensor)
             if isinstance(made, Margin):
-                yield made.value.item()
+                yield made.number
             elif made is None or id(made) in seen:
                 continue
             elif len(reals := real_operands(made)) and len(reals) == len(made.tensors):
@@ -112,15 +120,15 @@ class Conditions:
         """The choice that a real number read of a tensor is."""
         return Real(tensor, tensor.item(), lambda: self._spreads.scale(decision))
 
-    def _yes(self, margin: Tensor, decision: Decision) -> Choice:
-        number = margin.item()
+    def _yes(self, margin: Margin, decision: Decision) -> Choice:
+        number = margin.number
         if decision.resolved.options.get("mode", "smooth") == "smooth":
             return Yes(
                 lambda: _logistic(number / self._spreads.scale(decision)),
-                lambda: self._step(margin, decision).reshape(()),
-                margin.requires_grad,
+                lambda: self._step(margin.value, decision).reshape(()),
+                margin.has_derivative,
             )
-        probability = self._step(margin, decision).reshape(())
+        probability = self._step(margin.value, decision).reshape(())
         return _of_probability(probability)
 
     def _step(self, margin: Tensor, decision: Decision) -> Tensor:

@@ -14,7 +14,9 @@ program's own, and later decisions are so, too, which is biased and takes no ran
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -25,10 +27,11 @@ from torch import Tensor
 import softtorch
 from softfx import torch_private as private
 from softfx.control.choices import Answer, Turn
-from softfx.control.modes import TooManyCalls, Watch
+from softfx.control.modes import TooManyCalls
 from softfx.control.path import Numbers, Path, Point, Start
 from softfx.control.paths import Found, all_paths
 from softfx.control.settings import Settings
+from softfx.control.traceless import Drew
 from softfx.control.turns import chosen, inclusion, with_turns
 from softfx.decisions.control_evidence import ControlEvidence
 from softfx.ops.calls import Args, Function, Kwargs, Result
@@ -40,12 +43,12 @@ __all__ = ["Engine", "Run", "Runner"]
 class Run:
     """A run that has ended.
 
-    watch: the mode that it ran under.
+    calls: how many calls of torch it made.
     """
 
     result: Result
     path: Path
-    watch: Watch
+    calls: int
 
 
 class Runner:
@@ -53,6 +56,14 @@ class Runner:
 
     def first(self, function: Function, args: Args, kwargs: Kwargs, *, keeps: bool) -> Run:
         """The program's own path: what the call does. keeps: its points are wanted, and gradients are on."""
+        raise NotImplementedError
+
+    def further(self) -> AbstractContextManager[None]:
+        """A block in which the call is run again.
+
+        Raises:
+            softfx.control.traceless.Drew: these runs have to be made again.
+        """
         raise NotImplementedError
 
     def again(self, start: Start, numbers: Numbers | None, *, keeps: bool, most: float) -> Run:
@@ -73,6 +84,7 @@ class Engine:
     def __init__(self, runner: Runner, settings: Settings, evidence: ControlEvidence, random: Random) -> None:
         self._runner, self._settings, self._evidence, self._random = runner, settings, evidence, random
         self._most = float("inf")
+        self._own: tuple[list[Any], Any] = [], None  # the leaves and the structure of the program's own result
 
     def call(self, function: Function, args: Args, kwargs: Kwargs) -> Result:
         """The result of the call, with the derivative of its control flow."""
@@ -82,28 +94,36 @@ class Engine:
             samples = max(1, samples)
         own_path = samples == 0 and not settings.exact
         first = self._runner.first(function, args, kwargs, keeps=own_path and torch.is_grad_enabled())
-        self._most = settings.limit * max(first.watch.calls, 1)
-        if settings.exact and (mean := self._enumerated(first)) is not None:
+        self._most = settings.limit * max(first.calls, 1)
+        if samples == 0 and not torch.is_grad_enabled():
+            return first.result
+        begun = self._random.getstate()
+        try:
+            with self._runner.further():
+                return self._estimated(first, samples, own_path)
+        except Drew:
+            self._random.setstate(begun)
+            with self._runner.further():
+                return self._estimated(first, samples, own_path)
+
+    def _estimated(self, first: Run, samples: int, own_path: bool) -> Result:
+        """The result with the derivative that further runs give it."""
+        self._own = private.flatten(first.result)
+        if self._settings.exact and (mean := self._enumerated(first)) is not None:
             return mean
         if samples == 0:
-            if not torch.is_grad_enabled():
-                return first.result
-            return self._turned(
-                first if own_path else self._runner.again(Start(), None, keeps=True, most=self._most), None
-            )
-        drawn = [self._drawn(first) for _ in range(samples)]
-        return self._mean(first.result, drawn)
+            run = first if own_path else self._runner.again(Start(), None, keeps=True, most=self._most)
+            return self._turned(run, None)
+        return self._mean(first.result, [self._drawn() for _ in range(samples)])
 
     # -- all paths -----------------------------------------------------------------------------------------------
 
     def _enumerated(self, first: Run) -> Result | None:
         """The mean over all paths, where they are few and each has a result; None otherwise."""
-        if not torch.is_grad_enabled() and not self._settings.soft:
-            return first.result
 
         def run(start: Start) -> Found:
             ended = self._again(start, None, keeps=True)
-            _alike(first.result, ended.result)
+            self._alike(ended.result)
             return Found(ended.result, ended.path.answers, ended.path.points)
 
         try:
@@ -118,13 +138,13 @@ class Engine:
 
     # -- drawn paths ---------------------------------------------------------------------------------------------
 
-    def _drawn(self, first: Run) -> Result:
+    def _drawn(self) -> Result:
         """The result of one drawn path, with its derivative; of the program's own where that path has no result."""
         numbers: Numbers | None = Numbers(self._random.getrandbits(62))
         self._evidence.drawn += 1
         try:
             run = self._again(Start(), numbers, keeps=torch.is_grad_enabled())
-            _alike(first.result, run.result)
+            self._alike(run.result)
         except _Dropped as dropped:
             self._evidence.replaced[dropped.reason] += 1
             numbers = None
@@ -193,15 +213,18 @@ class Engine:
     ) -> list[Tensor | None] | None:
         """The weighted sum of results of one turn, leaf by leaf; None where it is dropped."""
         seen = self._evidence.of(point.decision.id)
-        total = [leaf.detach() * turn.own if _carries(leaf) else None for leaf in leaves]
-        if turn.own == 0.0:
+        total: list[Tensor | None] = [leaf.detach() * turn.own if _carries(leaf) else None for leaf in leaves]
+        if turn.own == 0.0:  # the result may not be finite, and does not count
             total = [None if item is None else torch.zeros_like(item) for item in total]
         try:
             for answer, factor in turn.runs:
                 seen.made += 1
                 other = self._other(run, point, answer, numbers)
-                total = [_plus(item, leaf, factor) for item, leaf in zip(total, other, strict=True)]
-            if not all(item is None or bool(item.isfinite().all()) for item in total):
+                total = [
+                    None if item is None else torch.add(item, leaf.detach(), alpha=factor)
+                    for item, leaf in zip(total, other, strict=True)
+                ]
+            if not all(item is None or _is_finite(item) for item in total):
                 raise _Dropped("the results differ by a number that is not finite")
         except _Dropped as dropped:
             seen.dropped[dropped.reason] += 1
@@ -212,8 +235,7 @@ class Engine:
         """The leaves of the result of a run with another answer at one point."""
         start = Start((*run.path.answers[: point.number], answer), point.place + 1)
         other = self._again(start, numbers, keeps=False)
-        _alike(run.result, other.result)
-        return private.leaves(other.result)
+        return self._alike(other.result)
 
     def _attached(self, result: Result, leaves: list[Any], structure: Any, terms: Sequence[Any]) -> Result:
         """The result with the derivative of terms; what they do not change is as it was."""
@@ -226,7 +248,7 @@ class Engine:
                 self._tell(leaf)
                 made.append(leaf)
                 continue
-            mine = [i for i, (_, _, items) in enumerate(terms) if bool((items[place] != 0).any())]
+            mine = [i for i, (_, _, items) in enumerate(terms) if _counts(items[place])]
             heard = self._hearer([terms[i] for i in mine])
             picked = [terms[i][2][place] for i in mine]
             made.append(with_turns(leaf, [coefficients[i] for i in mine], picked, heard) if mine else leaf)
@@ -241,6 +263,19 @@ class Engine:
                 self._evidence.of(site).share += abs(size) * weight
 
         return heard
+
+    def _alike(self, other: Result) -> list[Any]:
+        """The leaves of a run's result; it is dropped if its structure or shapes are not those of the program's own."""
+        own, structure = self._own
+        others, found = private.flatten(other)
+        if structure != found:
+            raise _Dropped("a result of another structure")
+        for leaf, item in zip(own, others, strict=True):
+            if isinstance(leaf, Tensor) != isinstance(item, Tensor):
+                raise _Dropped("a result of another structure")
+            if isinstance(leaf, Tensor) and (leaf.shape != item.shape or leaf.dtype != item.dtype):
+                raise _Dropped("a result of another shape")
+        return others
 
     def _again(self, start: Start, numbers: Numbers | None, *, keeps: bool) -> Run:
         try:
@@ -260,18 +295,12 @@ def _carries(leaf: object) -> bool:
     return isinstance(leaf, Tensor) and leaf.is_floating_point()
 
 
-def _plus(total: Tensor | None, leaf: Any, factor: float) -> Tensor | None:
-    return None if total is None else total + leaf.detach() * factor
+def _is_finite(tensor: Tensor) -> bool:
+    if tensor.numel() == 1:
+        return math.isfinite(tensor.item())
+    return bool(tensor.isfinite().all())
 
 
-def _alike(own: Result, other: Result) -> None:
-    """Drop a run whose result has another structure, or tensors of another shape, than the program's own."""
-    leaves, structure = private.flatten(own)
-    others, found = private.flatten(other)
-    if structure != found:
-        raise _Dropped("a result of another structure")
-    for leaf, item in zip(leaves, others, strict=True):
-        if isinstance(leaf, Tensor) != isinstance(item, Tensor):
-            raise _Dropped("a result of another structure")
-        if isinstance(leaf, Tensor) and (leaf.shape != item.shape or leaf.dtype != item.dtype):
-            raise _Dropped("a result of another shape")
+def _counts(term: Tensor) -> bool:
+    """Return True for a difference that is not 0 everywhere."""
+    return bool(term) if term.numel() == 1 else bool(term.any())

@@ -9,25 +9,29 @@ from __future__ import annotations
 
 import enum
 import sys
+from types import CodeType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from softfx import ops
-from softfx.control.path import Path, Reading
+from softfx.control.path import Answer, Path, Reader, Reading
+from softfx.control.slots import READ_CODE, READERS, original_of
 from softfx.control.traceless import Writes
 from softfx.interpreter.host import HostMode
 from softfx.interpreter.inline import CONTROL_FLOW_CODES, inlined
 from softfx.interpreter.torch_mode import FastMode, FullMode
+from softfx.locations import instruction
 from softfx.ops import control_flow
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.operation import Effect
 from softfx.ops.spelling import INDEX
 from softfx.ops.trees import tensors_in
 from softfx.rules.refusals import is_discrete
+from softfx.torch_private import HigherOrderOperator, base_of
 
-__all__ = ["Bare", "TooManyCalls", "Watch", "WatchedFast", "WatchedFull"]
+__all__ = ["READINGS", "Bare", "TooManyCalls", "Watch", "WatchedFast", "WatchedFull"]
 
 
 class TooManyCalls(BaseException):
@@ -44,7 +48,7 @@ class _Kind(enum.Enum):
 _KINDS: dict[Any, _Kind] = {}
 _READS = Effect.BRANCHES | Effect.READS_NUMBER
 _WRITES = Effect.WRITES_FIRST | Effect.WRITES_OTHERS
-_READINGS: dict[type, Reading] = {bool: "branch", int: "read_integer", float: "read_real"}
+READINGS: dict[type, Reading] = {bool: "branch", int: "read_integer", float: "read_real"}
 
 
 def _kind(func: Function) -> _Kind:
@@ -62,8 +66,10 @@ class Watch:
     path: answers what is read.
     writes: keeps what is written.
     calls, most: how many calls were made, and how many may be.
-    reader: the code and the instruction that read last.
+    reader: the instruction that read last.
     notes: what integers and bools are made of is noted.
+    readers, codes, followed, alien: what it shows to light runs (softfx.control.light): alien is what these cannot
+        follow. made: the numbers of tensors that its calls returned.
     """
 
     path: Path
@@ -71,10 +77,20 @@ class Watch:
     calls: int = 0
     most: float = float("inf")
     notes: bool = True
-    reader: tuple[Any, ...] = ()
+    reader: Reader = (0, 0)
+    alien: bool = False
     _operation = control_flow.branch
 
+    def begin(self, path: Path, writes: Writes, most: float) -> None:
+        """Say what the run is for, before it starts."""
+        self.path, self.writes, self.most, self.notes = path, writes, most, path.looks
+        self.readers: dict[Reader, bool] = {}
+        self.codes: dict[int, CodeType] = {}
+        self.followed: set[tuple[Reader, Answer]] = set()
+        self.made: set[int] = set()
+
     def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Result:
+        func = original_of(func)
         kind = _KINDS.get(func)
         if kind is None:
             kind = _KINDS[func] = _kind(func)
@@ -88,31 +104,51 @@ class Watch:
             result = make(func, types, args)
             if self.notes:
                 self.path.provenance.note(func, args, {}, result)
+            self._made(result, args)
             return result
         if kind is _Kind.READS:
             frame = sys._getframe(1)
-            if frame.f_code is Bare.__torch_function__.__code__:
+            while frame.f_code in _BETWEEN:
                 frame = frame.f_back or frame
-            self.reader = frame.f_code, frame.f_lasti
+            code = frame.f_code
+            self.codes[id(code)] = code
+            self.reader = id(code), instruction(frame)
             self._operation = CONTROL_FLOW_CODES.get(frame.f_code, control_flow.branch)
             return self._read(func, types, args, kwargs or {}, make)
         if kind is _Kind.INSIDE:
+            self.alien = self.alien or isinstance(func, HigherOrderOperator)
             return make(func, types, args, kwargs)
-        return self._written(kind, func, types, args, kwargs or {}, make)
+        result = self._written(kind, func, types, args, kwargs or {}, make)
+        self._made(result, args)
+        return result
+
+    def _made(self, result: Result, args: Args) -> None:
+        """Note the tensors that a call has made: what is written of others was there before."""
+        for tensor in (result,) if type(result) is Tensor else tensors_in(result):
+            if not any(tensor is argument for argument in args):
+                self.made.add(id(tensor))
+
+    def _saved(self, tensor: Tensor) -> None:
+        """A tensor is about to be written."""
+        base = base_of(tensor)
+        self.alien = self.alien or id(tensor if base is None else base) not in self.made
+        self.writes.save(tensor)
 
     def _written(self, kind: _Kind, func: Function, types: Any, args: Args, kwargs: Kwargs, make: Function) -> Result:
         """A call that may write its operands, or a tensor given as out=, or draw from a generator of its own."""
         out = kwargs.get("out")
         if isinstance(generator := kwargs.get("generator"), torch.Generator):
             self.writes.save_generator(generator)
+            self.alien = True
         if kind is _Kind.WRITES or kwargs.get("inplace"):
             others = INDEX.of(func).operation.effect & Effect.WRITES_OTHERS
             for tensor in tensors_in((args, kwargs) if others else args[:1]):
-                self.writes.save(tensor)
+                self._saved(tensor)
         for tensor in tensors_in(out):
-            self.writes.save(tensor)
+            self._saved(tensor)
         noted = self.notes and kind is _Kind.WRITES and args and is_discrete(args[0])
         target = args[0] if noted else None
+        self.alien = self.alien or target is not None
         before = None if target is None else self.path.provenance.before_write(target)
         result = make(func, types, args, kwargs)
         if not self.notes:
@@ -127,12 +163,24 @@ class Watch:
         """A value that Python reads: the program's own, or what the path answers."""
         operation = INDEX.of(func).operation
         own = make(func, types, args, kwargs)
+        self.alien = self.alien or func not in READERS
         if operation is ops.equal or operation is ops.allclose:
             return self._compared(operation is ops.equal, args, kwargs, own)
         if operation is ops.tolist and isinstance(own, list):
             return self._listed(args[0], own)
-        reading = _READINGS.get(type(own))
-        return own if reading is None else self.path.read(reading, args[0], own)
+        reading = READINGS.get(type(own))
+        if reading is None:
+            self.alien = True
+            return own
+        answer = self.path.read(reading, args[0], own)
+        informed = not args[0].is_floating_point() and self.path.provenance.get(args[0]) is not None
+        self.readers[self.reader] = informed or self.readers.get(self.reader, False)
+        if type(answer) is not float:
+            self.followed.add((self.reader, answer))
+        return answer
+
+    def leaves(self) -> None:
+        self.alien = True
 
     def _compared(self, exactly: bool, args: Args, kwargs: Kwargs, own: bool) -> Result:
         """torch.equal and allclose: what all entries together say."""
@@ -156,7 +204,7 @@ class Watch:
             if isinstance(item, list):
                 found.append(self._listed(entry, item))
             else:
-                reading = _READINGS.get(type(item))
+                reading = READINGS.get(type(item))
                 answer: Any = item if reading is None else self.path.read(reading, entry, item)
                 found.append(answer)
         return found
@@ -205,9 +253,11 @@ class Bare(Watch, _Plain):
             result = func(*args)
         if self.notes and (type(result) is not Tensor or result.dtype not in _REALS):
             self.path.provenance.note(func, args, kwargs or {}, result)
+        self._made(result, args)
         return result
 
 
+_BETWEEN = (Bare.__torch_function__.__code__, READ_CODE)  # frames between a mode and the program
 # What is no read and no write, as far as calls have been met.
 _PLAIN: set[Any] = set()
 _REALS = frozenset({torch.float32, torch.float64, torch.float16, torch.bfloat16})

@@ -21,7 +21,9 @@ from softfx.decisions.site import Decision
 from softfx.torch_private import version_of
 from softfx.values import TensorTable
 
-__all__ = ["Numbers", "Path", "Point", "Reading", "Start"]
+__all__ = ["Answer", "Numbers", "Path", "Point", "Reader", "Reading", "Start"]
+
+Reader = tuple[int, int]  # an instruction that reads: the number of its code, and where it stands in it
 
 Reading = Literal["branch", "read_integer", "read_real"]
 
@@ -105,12 +107,13 @@ class Path:
         if number < len(self.start.answers):
             answer: Answer = self.start.answers[number]
         else:
-            answer = self._chosen(reading, tensor, own, number) if self.looks else own
+            answer = self.chosen(reading, tensor, own, number) if self.looks else own
         self.answers.append(answer)
         self._read.set(tensor, (version_of(tensor), answer))
         return answer
 
-    def _chosen(self, reading: Reading, tensor: Tensor, own: Answer, number: int) -> Answer:
+    def chosen(self, reading: Reading, tensor: Tensor, own: Answer, number: int) -> Answer:
+        """The answer that is drawn for read `number`, or the program's own."""
         if reading == "branch" and self.provenance.get(tensor) is None:
             return own
         decision = self.site(reading, tensor)
@@ -118,6 +121,11 @@ class Path:
             return own
         if self.measures:
             self.conditions.measure(reading, tensor, decision)
+        elif not self.keeps and self.numbers is not None and reading == "branch":
+            p = self.conditions.probability(tensor, decision)
+            if p is not None:
+                self.place += 1
+                return self.numbers[self.place - 1] < p
         choice = self._choice(reading, tensor, decision)
         if choice is None or choice.is_certain:
             self.conditions.unknown(decision, choice is None)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from softfx import ops
@@ -22,20 +23,42 @@ from softfx.rules.refusals import is_discrete
 from softfx.torch_private import version_of
 from softfx.values import TensorTable
 
-__all__ = ["Made", "Margin", "Provenance", "real_operands"]
+__all__ = ["Made", "Margin", "Provenance", "real_operands", "sign_of"]
 
 # The sign with which the first operand of a comparison speaks for it.
 SIGNS: dict[Operation, int] = {ops.gt: 1, ops.ge: 1, ops.lt: -1, ops.le: -1}
 
 
-@dataclass(eq=False, slots=True)
 class Margin:
-    """A comparison of two real numbers: by how much it holds.
+    """A comparison of two real numbers: by how much it holds, as a tensor with its derivative or as a number alone."""
 
-    value: positive where it holds; one element.
-    """
+    __slots__ = ("_number", "_value")
 
-    value: Tensor
+    def __init__(self, value: Tensor | None, number: float | None = None) -> None:
+        self._value, self._number = value, number
+
+    @classmethod
+    def of(cls, number: float) -> Margin:
+        """A margin without a derivative."""
+        return cls(None, number)
+
+    @property
+    def value(self) -> Tensor:
+        """Positive where it holds; one element."""
+        if self._value is None:
+            self._value = torch.tensor(self._number)
+        return self._value
+
+    @property
+    def number(self) -> float:
+        """The same as a number."""
+        if self._number is None:
+            self._number = self.value.item()
+        return self._number
+
+    @property
+    def has_derivative(self) -> bool:
+        return self._value is not None and self._value.requires_grad
 
 
 @dataclass(eq=False, slots=True)
@@ -60,7 +83,14 @@ class Made:
 
 
 class Provenance(TensorTable[Margin | Made]):
-    """What each tensor of integers or bools of a run was made of; constants are not listed."""
+    """What each tensor of integers or bools of a run was made of; constants are not listed.
+
+    functions: those that made them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.functions: set[Function] = set()
 
     def note(self, func: Function, args: Args, kwargs: Kwargs, result: Result) -> None:
         """Note a call that has been made, where its result holds integers or bools."""
@@ -74,14 +104,14 @@ class Provenance(TensorTable[Margin | Made]):
 
     def _note(self, func: Function, args: Args, kwargs: Kwargs, result: Tensor, part: int = 0) -> None:
         if len(args) == 2 and not kwargs and result.numel() == 1:
-            sign = _SIGN_OF.get(func)
-            if sign is None:
-                sign = _SIGN_OF[func] = _sign(func)
+            sign = sign_of(func)
             if sign and (value := _margin(sign, args)) is not None:
+                self.functions.add(func)
                 self.set(result, Margin(value))
                 return
         tensors = tensors_in((args, kwargs) if kwargs else args)
         if any(self.get(tensor) is not None or tensor.is_floating_point() for tensor in tensors):
+            self.functions.add(func)
             self.set(result, Made(func, args, kwargs, part, tensors, [version_of(tensor) for tensor in tensors]))
 
     def before_write(self, target: Tensor) -> Tensor | None:
@@ -109,10 +139,14 @@ _ELEMENTWISE = frozenset({
 })  # fmt: skip
 
 
-def _sign(func: Function) -> int:
-    spelled = INDEX.of(func)
-    sign = 0 if spelled.in_place else SIGNS.get(spelled.operation, 0)
-    return -sign if spelled.reflected else sign
+def sign_of(func: Function) -> int:
+    """The sign with which the first operand of a comparison speaks for it; 0 for another function."""
+    sign = _SIGN_OF.get(func)
+    if sign is None:
+        spelled = INDEX.of(func)
+        sign = 0 if spelled.in_place else SIGNS.get(spelled.operation, 0)
+        sign = _SIGN_OF[func] = -sign if spelled.reflected else sign
+    return sign
 
 
 def _margin(sign: int, operands: Args) -> Tensor | None:

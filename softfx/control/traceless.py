@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 import types
 import warnings
 from collections.abc import Iterator
@@ -19,11 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from softfx import torch_private as private
-from softfx.capture.preserve import ModuleState, RandomStates
+from softfx.capture.preserve import ModuleState, RandomStates, containers_in, differs, refill
 from softfx.control.versions_private import put_values
 from softfx.ops.calls import Args, Function, Kwargs
 
-__all__ = ["Traceless", "Writes"]
+__all__ = ["Drew", "Printed", "Traceless", "Writes"]
 
 _CONTAINERS = (list, dict, set)
 
@@ -65,38 +66,52 @@ class _State:
         for state in self.objects:
             state.restore()
         for container, content in self.containers:
-            container.clear()
-            container.extend(content) if isinstance(container, list) else container.update(content)
+            if differs(container, content):
+                refill(container, content)
+
+
+class Drew(Exception):
+    """Further runs drew random numbers where the first one drew none: they have to be made again, each from a start."""
 
 
 class Traceless:
-    """The state at the start of a call, and at the end of its first run."""
+    """The state at the start of a call, and at the end of its first run.
 
-    def __init__(self, root: object, function: Function, args: Args, kwargs: Kwargs) -> None:
+    draws: runs may draw random numbers, so that each has to begin with the states of the start.
+    """
+
+    def __init__(self, root: object, function: Function, args: Args, kwargs: Kwargs, draws: bool = False) -> None:
         self.writes = Writes()
         self._leaves, self._structure = private.flatten((args, kwargs))
         self._objects, self._containers = _reachable(root, function, self._leaves)
+        self._containers += list(containers_in((args, kwargs)))
         self._start = _State(self._objects, self._containers)
         self._end = self._start
-        self._draws = True
+        self.draws = draws
+
+    def undo(self) -> None:
+        """Put everything back to where the first run began."""
+        self._start.random.put_back()
+        self._start.put_back()
+        self._put_written_back()
 
     def first_run_ended(self) -> None:
         """Remember the present state as the one that the call leaves."""
         self._end = _State(self._objects, self._containers)
         self._written, self._drawn_from = self.writes.now()
-        self._draws = not self._start.random.is_like(self._end.random)
+        self.draws = self.draws or not self._start.random.is_like(self._end.random)
 
     @contextlib.contextmanager
-    def again(self) -> Iterator[tuple[Args, Kwargs]]:
-        """A block for one more run, from the start: its arguments, in containers of their own."""
-        if self._draws:
-            self._start.random.put_back()
-        self._start.put_back()
-        self._put_written_back()
+    def further(self) -> Iterator[None]:
+        """A block of further runs, after which everything is as the first one left it.
+
+        Raises:
+            Drew: the runs drew random numbers, and did not begin with the states of the start; now they would.
+        """
+        drew = False
         try:
             with _silent():
-                args, kwargs = private.unflatten(list(self._leaves), self._structure)
-                yield args, kwargs
+                yield
         finally:
             self._put_written_back()
             for owner, values, version in self._written:
@@ -104,8 +119,20 @@ class Traceless:
             for generator, state in self._drawn_from:
                 generator.set_state(state)
             self._end.put_back()
-            if self._draws or not RandomStates.now().is_like(self._end.random):
+            if self.draws or not RandomStates.now().is_like(self._end.random):
                 self._end.random.put_back()
+                drew, self.draws = not self.draws, True
+        if drew:
+            raise Drew
+
+    def from_the_start(self) -> tuple[Args, Kwargs]:
+        """Put everything back for one more run; its arguments, in containers of their own."""
+        if self.draws:
+            self._start.random.put_back()
+        self._start.put_back()
+        self._put_written_back()
+        args, kwargs = private.unflatten(list(self._leaves), self._structure)
+        return args, kwargs
 
     def _put_written_back(self) -> None:
         """Give what was written, in whatever run, the values that it had at the start."""
@@ -113,6 +140,43 @@ class Traceless:
             put_values(owner, values, version)
         for generator, state in self.writes.generators.values():
             generator.set_state(state)
+
+
+class Printed:
+    """A block in which what is printed is counted, so that, printed again, it is let through once."""
+
+    def __enter__(self) -> Printed:
+        self._streams = sys.stdout, sys.stderr
+        self._counted = [_Counted(stream) for stream in self._streams]
+        sys.stdout, sys.stderr = self._counted
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        sys.stdout, sys.stderr = self._streams
+
+    def again(self) -> None:
+        """From here on what was printed so far is printed again."""
+        for stream in self._counted:
+            stream.rest, stream.count = stream.count, 0
+
+
+class _Counted:
+    """A stream of text that counts what goes through, and holds back the first `rest` of it."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self.count, self.rest = stream, 0, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Let a text through, but for what was let through before."""
+        held = min(self.rest, len(text))
+        self.rest -= held
+        self.count += len(text)
+        if held < len(text):
+            self._stream.write(text[held:])
+        return len(text)
 
 
 @contextlib.contextmanager

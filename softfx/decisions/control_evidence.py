@@ -53,4 +53,5 @@ class ControlEvidence:
 
     def of(self, site: int) -> SiteControl:
         """The observations of one site."""
-        return self.sites.setdefault(site, SiteControl())
+        found = self.sites.get(site)
+        return self.sites.setdefault(site, SiteControl()) if found is None else found

@@ -115,6 +115,10 @@ class SpellingIndex:
         except TypeError:  # an unhashable callable
             return _derived(function)
 
+    def alias(self, function: Function, original: Function) -> None:
+        """Let a function stand for another one, which it calls: a mode may be told of it in the other's place."""
+        self._by_function[function] = self.of(original)
+
     def _index(self, operation: Operation) -> None:
         for name in (operation.name, *operation.spellings):
             if "." in name:

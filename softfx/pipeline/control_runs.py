@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
@@ -13,10 +14,13 @@ from torch import Tensor
 from softfx import torch_private
 from softfx.control.conditions import Conditions
 from softfx.control.engine import Run, Runner
+from softfx.control.light import Light, Shown, Unforeseen
 from softfx.control.modes import Bare, Watch, WatchedFast, WatchedFull
 from softfx.control.path import Numbers, Path, Reading, Start
 from softfx.control.provenance import Margin, Provenance
-from softfx.control.traceless import Traceless, Writes
+from softfx.control.settings import LIMIT
+from softfx.control.slots import put_in_place
+from softfx.control.traceless import Printed, Traceless, Writes
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.measures import Measures
 from softfx.decisions.site import Decision
@@ -28,13 +32,16 @@ from softfx.interpreter.interpreter import Interpreter
 from softfx.interpreter.state import RunState
 from softfx.locations import Location, Place, locate, module_paths
 from softfx.ops.calls import Args, Function, Kwargs
-from softfx.pipeline.session import BOUNDARY, Session
+from softfx.pipeline.session import BOUNDARY, Session, run_under
 from softfx.rules import RULES
 from softfx.rules.control import READ_REAL
 from softfx.rules.rule import Rule
 from softfx.values import Environment
 
-__all__ = ["ControlRuns", "SitePlaces", "planning_mode"]
+__all__ = ["ControlRuns", "planning_mode"]
+
+
+_LEAST_READS = 1000  # that a light run may make, whatever the longest one made
 
 
 @dataclass(eq=False)
@@ -42,6 +49,7 @@ class ControlRuns(Runner):
     """The runs of one call of a softened target.
 
     root, owner, function, measures: as softfx.pipeline.execute.Eager is given them.
+    shown: what runs of the target have shown so far.
     """
 
     sites: Sites
@@ -50,13 +58,25 @@ class ControlRuns(Runner):
     cache: FastPathCache
     root: object
     owner: object
-    places: SitePlaces
+    shown: Shown
     measures: Measures | None = None
     function: Function = field(init=False)
     traceless: Traceless = field(init=False)
 
     def __post_init__(self) -> None:
         self._paths = cache(lambda: module_paths(self.root))
+        self._may_be_bare = self.sites.exact_but_for_control
+        others = any(decision.acts for decision in self.sites if decision.rule.family != "control")
+        looked_at = self.measures is not None or bool(self.evidence.overwritten)
+        self._are_alone = self._may_be_bare and not (others or looked_at or self.sites.lifts_any)
+        self._light = False
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """A block for the call: runs in it may be light ones."""
+        self._light = self.shown.fits and bool(self.shown.readers) and self._may_be_bare
+        with put_in_place(self.shown.noted) if self._light else nullcontext():
+            yield
 
     def first(self, function: Function, args: Args, kwargs: Kwargs, *, keeps: bool) -> Run:
         if torch_private.in_transform():
@@ -65,41 +85,73 @@ class ControlRuns(Runner):
                 "by a tensor's value. Legal are ordinary calls and backward(). Call it outside of the transform, or "
                 'keep these sites: op = "@control", action = "keep".'
             )
-        self.function, self.traceless = function, Traceless(self.root, function, args, kwargs)
+        self.function, self.traceless = function, Traceless(self.root, function, args, kwargs, self.shown.draws)
+        wants = self.evidence.control.spreads.wants
+        measures = keeps or any(wants(site.id) for site in self.sites if site.rule.family == "control" and site.acts)
+        wanted = _Wanted(Start(), None, keeps, measures)
         with torch.set_grad_enabled(keeps):
-            run = self._run(args, kwargs, Start(), None, keeps=keeps, measures=True)
+            run = self._tried(wanted, args, kwargs) if self._lightens(wanted) else self._watched(wanted, args, kwargs)
         self.traceless.first_run_ended()
+        self.shown.draws = self.traceless.draws
         self.evidence.control.spreads.settle()
         return run
 
+    def _tried(self, wanted: _Wanted, args: Args, kwargs: Kwargs) -> Run:
+        """The first run, lightly; where that is left, what it did is undone, and it is made again under a mode."""
+        with Printed() as printed:
+            try:
+                return self._lightly(wanted, args, kwargs)
+            except Unforeseen:
+                self.traceless.undo()
+                printed.again()
+                return self._watched(wanted, args, kwargs)
+
+    def further(self) -> AbstractContextManager[None]:
+        return self.traceless.further()
+
     def again(self, start: Start, numbers: Numbers | None, *, keeps: bool, most: float) -> Run:
-        with self.traceless.again() as (args, kwargs), torch.set_grad_enabled(keeps and torch.is_grad_enabled()):
-            run = self._run(args, kwargs, start, numbers, keeps=keeps, measures=keeps, most=most)
+        wanted = _Wanted(start, numbers, keeps, keeps, most)
+        with torch.set_grad_enabled(keeps and torch.is_grad_enabled()):
+            run = None
+            if self._lightens(wanted):
+                with suppress(Unforeseen):
+                    run = self._lightly(wanted, *self.traceless.from_the_start())
+            if run is None:
+                run = self._watched(wanted, *self.traceless.from_the_start())
         if keeps:
             self.evidence.control.spreads.settle()
+        self.shown.draws = self.traceless.draws
         return run
 
-    def _run(
-        self, args: Args, kwargs: Kwargs, start: Start, numbers: Numbers | None, *, keeps: bool, measures: bool,
-        most: float = float("inf"),
-    ) -> Run:  # fmt: skip
+    def _lightens(self, wanted: _Wanted) -> bool:
+        return self._light and self.shown.fits and (self._are_alone or not wanted.keeps)
+
+    def _lightly(self, wanted: _Wanted, args: Args, kwargs: Kwargs) -> Run:
+        path = wanted.path(self.evidence)
+        most = _LEAST_READS + LIMIT * self.shown.reads
+        light = Light(path, self.shown, most=most, closeness=wanted.closeness)
+        light.owner = self.owner
+        path.site = _Sites(self.sites, light, path, self.shown, self._where, self._paths)
+        return Run(run_under(light, self.function, args, kwargs), path, light.calls)
+
+    def _watched(self, wanted: _Wanted, args: Args, kwargs: Kwargs) -> Run:
         environment = Environment(self.cache.store)
         state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False, environment=environment)
         state.measures = self.measures
         interpreter = Interpreter(state)
-        bare = not keeps and self.sites.exact_but_for_control
+        bare = not wanted.keeps and self._may_be_bare
         mode: Any = Bare() if bare else self._mode(interpreter)
         mode.owner = self.owner
-        where = self._where
-        path = _path(mode, state, where, bare, self.places if not self._paths() else None)
-        path.begin(start, numbers, keeps=keeps, measures=measures)
-        mode.writes, mode.most, mode.notes = self.traceless.writes, most, path.looks
+        path = wanted.path(self.evidence)
+        path.site = _Sites(self.sites, mode, path, self.shown, self._where, self._paths, None if bare else state)
+        mode.begin(path, self.traceless.writes, wanted.most)
         session = Session(mode, interpreter)
         if bare:
             result = session.step(partial(self.function, *args, **kwargs))
         else:
             result = session.call(self.function, args, kwargs)
-        return Run(result, path, mode)
+        self.shown.learn(mode, wanted.closeness)
+        return Run(result, path, mode.calls)
 
     def _mode(self, interpreter: Interpreter) -> Watch:
         if self.evidence.overwritten:  # which calls are concerned only their places tell
@@ -110,58 +162,74 @@ class ControlRuns(Runner):
         return locate(BOUNDARY, self._paths(), self.place)
 
 
+@dataclass(frozen=True, eq=False)
+class _Wanted:
+    """How a run is to go. The fields are those of a path; most: the calls that it may make."""
+
+    start: Start
+    numbers: Numbers | None
+    keeps: bool
+    measures: bool
+    most: float = float("inf")
+
+    @property
+    def closeness(self) -> int:
+        """How closely the run looks: 2 for its points, 1 for what conditions are made of, 0 for its reads alone."""
+        return 2 if self.keeps else int(self.measures or self.numbers is not None)
+
+    def path(self, evidence: Evidence) -> Path:
+        provenance = Provenance()
+        path = Path(provenance, Conditions(provenance, evidence.control), _nowhere)
+        path.begin(self.start, self.numbers, keeps=self.keeps, measures=self.measures)
+        return path
+
+
 def planning_mode(interpreter: Interpreter, where: Callable[[], Location]) -> WatchedFull:
     """The mode of a planning run, which finds the control sites and measures them."""
-    mode = WatchedFull(interpreter, where)
-    path = _path(mode, interpreter.state, where, bare=False)
-    path.begin(Start(), None, keeps=False, measures=True)
-    mode.writes = Writes()
+    mode, state = WatchedFull(interpreter, where), interpreter.state
+    path = _Wanted(Start(), None, False, True).path(state.evidence)
+    path.site = _Sites(state.sites, mode, path, Shown(), where, dict, state)
+    mode.begin(path, Writes(), float("inf"))
     return mode
 
 
-class SitePlaces:
-    """The numbers of control sites by the instruction that reads, in targets without modules; a copy finds its own.
+@dataclass(frozen=True, eq=False)
+class _Sites:
+    """Finds the site that reads now.
 
-    There the instruction alone says which site it is, and walking the stack for its location takes longer than the
-    call of a small program that it decides.
+    run: knows which instruction that is. paths: those of the target's modules, where a site may be one of several.
+    state: of the interpreter, by which new sites are met; without it there are none but the known.
     """
 
-    def __init__(self) -> None:
-        self.known: dict[Any, int] = {}
+    sites: Sites
+    run: Watch | Light
+    path: Path
+    shown: Shown
+    where: Callable[[], Location]
+    paths: Callable[[], Mapping[int, str]]
+    state: RunState | None = None
 
-    def __reduce__(self) -> tuple[type[SitePlaces], tuple[()]]:
-        return SitePlaces, ()
-
-
-def _path(
-    mode: Watch, state: RunState, where: Callable[[], Location], bare: bool, places: SitePlaces | None = None
-) -> Path:
-    """The path of a run under `mode`. bare: nothing but control sites is looked for, among those that are known."""
-    provenance = Provenance()
-    sites = state.sites
-
-    def found(rule: Rule) -> Decision | None:
-        if places is None:
-            return sites.known(rule, where())
-        key = (*mode.reader, rule.name)
-        if (site := places.known.get(key)) is None:
-            decision = sites.known(rule, where())
-            if decision is not None:
-                places.known[key] = decision.id
-            return decision
-        return sites[site]
-
-    def site(reading: Reading, tensor: Tensor) -> Decision | None:
-        rule = RULES[mode.operation_of(reading)]
-        if bare:
-            decision = found(rule)
-        else:
-            depends = _depends_on_source(state, provenance, tensor)
-            decision = _acting(state.sites, state.sites.at(rule, where())) if depends else None
+    def __call__(self, reading: Reading, tensor: Tensor) -> Decision | None:
+        rule = RULES[self.run.operation_of(reading)]
+        decision = self._known(rule)
+        if self.state is not None and (decision is None or not decision.acts):
+            depends = _depends_on_source(self.state, self.path.provenance, tensor)
+            decision = _acting(self.sites, self.sites.at(rule, self.where())) if depends else None
         return decision if decision is not None and decision.acts else None
 
-    mode.path = Path(provenance, Conditions(provenance, state.evidence.control), site)
-    return mode.path
+    def _known(self, rule: Rule) -> Decision | None:
+        """The site, if it is known; without modules the instruction alone says which it is."""
+        key = (*self.run.reader, rule.name)
+        if (site := self.shown.sites.get(key)) is not None:
+            return self.sites[site]
+        decision = self.sites.known(rule, self.where())
+        if decision is not None and not self.paths():
+            self.shown.sites[key] = decision.id
+        return decision
+
+
+def _nowhere(reading: Reading, tensor: Tensor) -> None:
+    return None
 
 
 def _acting(sites: Sites, decision: Decision) -> Decision:

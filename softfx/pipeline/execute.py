@@ -20,6 +20,7 @@ from softfx.capture.preserve import Preserved, copied
 from softfx.capture.unreached import sources_of, unreached_sources
 from softfx.control.draws import Draws
 from softfx.control.engine import Engine
+from softfx.control.light import Shown
 from softfx.control.settings import Settings
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.measures import Measures
@@ -33,7 +34,7 @@ from softfx.interpreter.torch_mode import FastMode, FullMode
 from softfx.locations import Location, Place, locate, module_paths, resolve
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.pipeline import serialize
-from softfx.pipeline.control_runs import ControlRuns, SitePlaces, planning_mode
+from softfx.pipeline.control_runs import ControlRuns, planning_mode
 from softfx.pipeline.reads import exact, same_reads, state_read
 from softfx.pipeline.rewrite import Rewritten
 from softfx.pipeline.session import BOUNDARY, Session
@@ -47,7 +48,7 @@ class Eager:
     """The original Python under the decisions about its sites.
 
     place: stands in for the line of calls that no user code makes.
-    places: where its control sites are read.
+    shown: what the runs of its control sites have shown.
     draws: the numbers that control sites are drawn by.
     fast: calls that the interpreter would make as they are may go past it.
     """
@@ -58,7 +59,7 @@ class Eager:
     fast: bool = True
     cache: FastPathCache = field(default_factory=FastPathCache, repr=False, compare=False)
     draws: Draws = field(default_factory=Draws)
-    places: SitePlaces = field(default_factory=SitePlaces, repr=False, compare=False)
+    shown: Shown = field(default_factory=Shown, repr=False, compare=False)
 
     @torch_private.uncompiled
     def __call__(
@@ -87,11 +88,11 @@ class Eager:
         self, root: object, function: Function, args: Args, kwargs: Kwargs, owner: object, measures: Measures | None
     ) -> Result:
         """A call of a target whose control flow has a derivative, by several runs."""
-        runs = ControlRuns(self.sites, self.evidence, self.place, self.cache, root, owner, self.places, measures)
+        runs = ControlRuns(self.sites, self.evidence, self.place, self.cache, root, owner, self.shown, measures)
         settings = Settings.of(self.sites)
-        return Engine(runs, settings, self.evidence.control, self.draws.next(settings.seed)).call(
-            function, args, kwargs
-        )
+        engine = Engine(runs, settings, self.evidence.control, self.draws.next(settings.seed))
+        with runs.opened():
+            return engine.call(function, args, kwargs)
 
     def planned(
         self, root: object, function: Function, args: Args, kwargs: Kwargs, owner: object

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from torch import Tensor
@@ -22,7 +23,7 @@ from softfx.ops.calls import Args, Function, Kwargs, Result
 __all__ = ["BOUNDARY", "Session", "run_under"]
 
 
-def run_under(mode: TorchFunctionMode, function: Function, args: Args, kwargs: Kwargs) -> Result:
+def run_under(mode: AbstractContextManager[Any], function: Function, args: Args, kwargs: Kwargs) -> Result:
     """The boundary: frames further out than this one are not the target's."""
     with private.PythonOnly(), mode:
         return function(*args, **kwargs)

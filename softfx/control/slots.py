@@ -1,0 +1,132 @@
+"""Methods of torch.Tensor that a run answers itself, without a function mode, for as long as a block lasts.
+
+A function mode is told of every call and takes about as long as a small call does. A run that is made again for its
+decisions alone needs no more than the few methods by which Python reads a value, and those by which a condition is
+made. They are put in place on the class, and lead to torch's own wherever this thread makes no such run.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softfx.interpreter.host import PLACE
+from softfx.ops.calls import Function
+from softfx.ops.spelling import INDEX
+
+__all__ = ["READERS", "READ_CODE", "item", "names_of", "original_of", "put_in_place"]
+
+_BASE: Any = Tensor.__base__
+READERS: frozenset[Function] = frozenset(
+    getattr(_BASE, name) for name in ("__bool__", "__int__", "__float__", "__index__", "item")
+)
+item: Callable[[Tensor], Any] = _BASE.item
+
+_Name = tuple[Any, str]
+_LOCK = threading.Lock()
+_in_place: Counter[_Name] = Counter()
+_before: dict[_Name, Any] = {}  # what the owner itself had by that name; nothing if it inherited it
+
+
+def names_of(function: Function) -> list[_Name] | None:
+    """Where Python finds a function that a function mode was told of; None if that is not known.
+
+    >>> [name for _, name in names_of(torch.Tensor.gt)]
+    ['gt', '__gt__']
+    """
+    name = getattr(function, "__name__", "")
+    if getattr(function, "__objclass__", None) is _BASE:
+        special = f"__{name}__"
+        spelled = (name, special) if not name.startswith("__") and special in _BASE.__dict__ else (name,)
+        return [(Tensor, each) for each in spelled]
+    return [(torch, name)] if name and getattr(torch, name, None) is function else None
+
+
+@contextmanager
+def put_in_place(noted: Iterable[Function]) -> Iterator[None]:
+    """A block in which reads, and calls of the functions `noted`, are told to the run of the thread that makes them."""
+    wanted = {(Tensor, reader.__name__): _reading(reader) for reader in READERS}
+    with _LOCK:
+        for function in noted:
+            for owner, name in names_of(function) or ():
+                wanted[owner, name] = _noting(function, original_of(getattr(owner, name)))
+        for owner, name in wanted:
+            if not _in_place[owner, name]:
+                own = vars(owner)
+                if name in own:
+                    _before[owner, name] = own[name]
+                setattr(owner, name, wanted[owner, name])
+            _in_place[owner, name] += 1
+    try:
+        yield
+    finally:
+        with _LOCK:
+            for owner, name in wanted:
+                _in_place[owner, name] -= 1
+                if _in_place[owner, name]:
+                    continue
+                if (owner, name) in _before:
+                    setattr(owner, name, _before.pop((owner, name)))
+                else:
+                    delattr(owner, name)
+
+
+def original_of(function: Function) -> Function:
+    """torch's own function, where a mode is told of one that stands in its place, which is so in every thread."""
+    return _ORIGINALS.get(function, function)
+
+
+_ORIGINALS: dict[Any, Function] = {}
+_readers: dict[Function, Function] = {}
+_noters: dict[Function, Function] = {}
+
+
+def _stands_for(function: Function, original: Function) -> Function:
+    _ORIGINALS[function] = original
+    INDEX.alias(function, original)
+    return function
+
+
+def _reading(original: Function) -> Function:
+    if (known := _readers.get(original)) is None:
+
+        def read(tensor: Tensor) -> Any:
+            run = PLACE.run
+            if run is None:
+                return original(tensor)
+            PLACE.run = None  # what softfx itself reads is not the program's
+            try:
+                return run.read(original, tensor, sys._getframe(1))
+            finally:
+                PLACE.run = run
+
+        known = _readers[original] = _stands_for(read, original)
+    return known
+
+
+def _noting(function: Function, original: Function) -> Function:
+    if (known := _noters.get(original)) is None:
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = original(*args, **kwargs)
+            run = PLACE.run
+            if run is not None and run.notes:
+                PLACE.run = None
+                try:
+                    run.note(function, args, kwargs, result)
+                finally:
+                    PLACE.run = run
+            return result
+
+        known = _noters[original] = _stands_for(call, function)
+    return known
+
+
+READ_CODE = _reading(item).__code__  # of what stands in the place of a read, whichever
