@@ -5,6 +5,8 @@ from softfx.api import check, diff, report_of, soften, source
 from softfx.auditing.audit import audit
 from softfx.auditing.calibrate import calibrate
 from softfx.auditing.calibration import Calibration
+from softfx.auditing.fingerprint import Lock
+from softfx.auditing.lock import lock
 from softfx.auditing.report import AuditReport
 from softfx.decisions.policy import Policy
 from softfx.errors import (
@@ -47,6 +49,7 @@ __all__ = [
     "GeometricSoftness",
     "KeepBest",
     "LinearSoftness",
+    "Lock",
     "MissingPackageError",
     "Patch",
     "Policy",
@@ -65,6 +68,7 @@ __all__ = [
     "diff",
     "harden",
     "load_softness_state",
+    "lock",
     "patched",
     "register_rule",
     "registered_rule",

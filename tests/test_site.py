@@ -181,7 +181,7 @@ def test_every_method_has_its_curves(made: dict[str, str]) -> None:
 
 def test_every_command_has_its_help(made: dict[str, str]) -> None:
     page = made["reference/cli.md"]
-    for command in ("check", "diff", "soften", "plot", "audit", "calibrate", "policy init", "policy show"):
+    for command in ("check", "diff", "soften", "plot", "audit", "calibrate", "lock", "policy init", "policy show"):
         assert f"## softfx {command}\n" in page and f"usage: softfx {command} " in page
     assert max(map(len, page.splitlines())) <= 90
 

@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from softfx import torch_private
 from softfx.auditing.agreement import better, predicted
 from softfx.auditing.audit import Progress, check_numbers, softened_program, ticker
 from softfx.auditing.bench import BLOCKS, Met, Reference, SiteBench
 from softfx.auditing.calibration import Calibration, Row, Scores
-from softfx.auditing.program import Loss, Program, batches_of
+from softfx.auditing.program import Loss, Program, batches_of, digest_of
 from softfx.auditing.settings import START, other_ways, softnesses, written
 from softfx.auditing.trials import with_decisions
 from softfx.capture.preserve import Preserved
@@ -105,7 +104,7 @@ def calibrate(
     state = softened(program.soft, "calibrate")
     second = Program("calibrate", target, program.soft, batches[-1:], loss, seed)
     benches = [SiteBench(own, state.eager, scale) for own in (program, second)]
-    work = _Work(benches, samples // BLOCKS, seed, dict(scores or {}), scale)
+    work = _Work(benches, samples // BLOCKS, seed, dict(scores or {}), scale, digest_of([program, second]))
     with Preserved(target):
         places = work.places({site.id: site for site in state.report.sites})
         if not places:
@@ -154,6 +153,7 @@ class _Work:
     """The measures of one calibration.
 
     benches: one for each measure.
+    digest: of the inputs, parameters and buffers.
     moved: the decisions that were changed so far: what is measured later is measured beside them.
     """
 
@@ -162,6 +162,7 @@ class _Work:
     seed: int
     scores: dict[str, Mapping[str, Any]]
     scale: float
+    digest: str
     tick: Callable[[], None] = lambda: None
     moved: dict[int, Decision] = field(default_factory=dict)
     runs: int = 0
@@ -190,12 +191,8 @@ class _Work:
 
     def _name(self, place: _Place) -> str:
         """The place with all that its scores depend on but for the settings of other places."""
-        parts: list[object] = [self.scale, self.pairs, self.seed, [str(written(each)) for each in place.decisions]]
-        digest = hashlib.sha256(repr(parts).encode())
-        module = self.benches[0].program.target
-        state = list(module.state_dict().values()) if isinstance(module, nn.Module) else []
-        for value in torch_private.leaves((state, [bench.program.batches for bench in self.benches])):
-            digest.update(_bytes(value))
+        parts = [self.scale, self.pairs, self.seed, [str(written(each)) for each in place.decisions]]
+        digest = hashlib.sha256(f"{parts!r} {self.digest}".encode())
         site = place.site
         return f"{site.op} {site.module} {site.source.strip()} {digest.hexdigest()[:16]}"
 
@@ -350,9 +347,3 @@ def _joined(name: str, way: str) -> str:
 
 def _unmeasured(place: _Place, budget: int) -> Row:
     return Row(place.site, "not measured", f"{START}: beyond the budget of {budget} calls", None, None, None, (), None)
-
-
-def _bytes(value: object) -> bytes:
-    if isinstance(value, Tensor):
-        return value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-    return repr(value).encode()

@@ -5,6 +5,7 @@ What is measured is the mean of the loss over the batches. A parameter is one in
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +22,7 @@ from softfx.capture.preserve import Preserved
 from softfx.errors import TargetError, brief
 from softfx.ops.calls import Args, Function, Kwargs, Options, Result
 
-__all__ = ["Batch", "Loss", "Program", "batches_of"]
+__all__ = ["Batch", "Loss", "Program", "batches_of", "digest_of"]
 
 Loss = Callable[[Any], Tensor]
 Batch = tuple[Args, Kwargs]
@@ -219,3 +220,21 @@ class Program:
 def _with_buffers(module: nn.Module, buffers: dict[str, Tensor], *args: Any, **kwargs: Any) -> Result:
     """A call of a module that leaves its own buffers as they are."""
     return functional_call(module, buffers, args, kwargs)
+
+
+def digest_of(programs: Sequence[Program]) -> str:
+    """A hash of the batches of programs with one target, and of its parameters and buffers."""
+    digest = hashlib.sha256()
+    target = programs[0].target
+    state = list(target.state_dict().values()) if isinstance(target, nn.Module) else []
+    for value in torch_private.leaves((state, [program.batches for program in programs])):
+        digest.update(_bytes(value))
+    return digest.hexdigest()[:16]
+
+
+def _bytes(value: object) -> bytes:
+    if not isinstance(value, Tensor):
+        return repr(value).encode()
+    if not value.numel():
+        return b""
+    return value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()

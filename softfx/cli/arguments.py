@@ -73,6 +73,16 @@ def make_parser() -> argparse.ArgumentParser:
         _format(*_REPORTS),
         _fail_on(),
     )
+    check.add_argument(
+        "--lock",
+        nargs="?",
+        const="softfx.lock.json",
+        metavar="FILE",
+        help="status 1 where gradients moved since softfx lock",
+    )
+    check.add_argument(
+        "--tolerance", type=_number, default=0.01, help="the change of a length that --lock allows (default 0.01)"
+    )
     check.add_argument("--jobs", type=_count, metavar="N", help="check so many targets of a project at once")
     _out(check, "FILE", "where to write the report, such as report.html. Default: stdout")
     diff = _add(
@@ -85,6 +95,7 @@ def make_parser() -> argparse.ArgumentParser:
     _plot(commands)
     _audit(commands)
     _calibrate(commands)
+    _lock(commands)
     explain = _add(commands, "explain", "explain one operation or family", _format("rich", "text", "json"))
     explain.add_argument("name", metavar="CODE|NAME", help="a code (SX206), an operation (topk) or a family (@kink)")
     rules = _add(commands, "rules", "list the operations softfx knows", _format("rich", "text", "json", "markdown"))
@@ -156,6 +167,15 @@ def _calibrate(commands: Commands) -> None:
     )
     group.add_argument("--scores", metavar="FILE.json", help="earlier scores, used and written again")
     _out(parser, "FILE.toml", "where to write the policy. Default: stdout")
+
+
+def _lock(commands: Commands) -> None:
+    text = "write a fingerprint of the softened gradients, for `softfx check --lock`"
+    parser = _add(commands, "lock", text, _target())
+    parser.add_argument(
+        "--samples", type=_samples, default=0, help="pairs of calls for the agreement, at least 64 (default: none)"
+    )
+    _out(parser, "FILE.json", "where to write it. Default: softfx.lock.json")
 
 
 def _measures(parser: argparse.ArgumentParser) -> _ArgumentGroup:

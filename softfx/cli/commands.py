@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import sys
 from contextlib import ExitStack, chdir
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from softfx.report import Report
 from softfx.report.baseline import read_baseline, read_baselines, since
 from softfx.report.shown import json_text
 from softfx.report.words import counts_line, plural
+from softfx.visible import visible
 
 __all__ = ["COMMANDS"]
 
@@ -42,9 +44,14 @@ def _check(arguments: argparse.Namespace) -> int:
         return _check_project(arguments, project)
     baseline = _baseline(arguments)
     report = _fresh(arguments, run(arguments, api.check), baseline)
+    moved = [] if arguments.lock is None else measuring.moved(arguments)
     with output.destination(arguments):
         output.print_report(arguments, report)
-    return _status(arguments, report)
+    for line in moved:
+        print(f"softfx: moved since {arguments.lock}: {visible(line)}", file=sys.stderr)
+    if arguments.lock is not None and not moved:
+        note(arguments, f"gradients as in {arguments.lock}")
+    return FINDINGS if moved else _status(arguments, report)
 
 
 def _project_of(arguments: argparse.Namespace) -> Project | None:
@@ -94,7 +101,7 @@ def _check_project(arguments: argparse.Namespace, project: Project) -> int:
     return max(status_of(outcome) for outcome in fresh)
 
 
-_OF_A_TARGET = ("input", "value", "load", "function", "train", "eval", "policy", "set", "allow_unused")
+_OF_A_TARGET = ("input", "value", "load", "function", "train", "eval", "policy", "set", "allow_unused", "lock")
 
 
 def _refuse_settings_of_a_target(arguments: argparse.Namespace) -> None:
@@ -227,6 +234,7 @@ COMMANDS = {
     "plot": _plot,
     "audit": measuring.audit_command,
     "calibrate": measuring.calibrate_command,
+    "lock": measuring.lock_command,
     "policy": _policy,
     "run": _script,
     "init": _init,

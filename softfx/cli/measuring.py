@@ -14,18 +14,23 @@ from typing import Any
 from softfx.auditing.audit import Progress, audit
 from softfx.auditing.calibrate import calibrate
 from softfx.auditing.calibration import Calibration
+from softfx.auditing.fingerprint import Lock
+from softfx.auditing.lock import lock
 from softfx.capture.example import function_of
 from softfx.cli import output
-from softfx.cli.files import write
+from softfx.cli.files import check_out, write
 from softfx.cli.formats import note
 from softfx.cli.on_target import check_out_of, run
 from softfx.cli.target import load_object
 from softfx.errors import TargetError
 from softfx.report.shown import json_text
 from softfx.report.terminal import counting
+from softfx.report.words import plural
 from softfx.visible import visible
 
-__all__ = ["audit_command", "calibrate_command"]
+__all__ = ["LOCK", "audit_command", "calibrate_command", "lock_command", "moved"]
+
+LOCK = "softfx.lock.json"
 
 
 def audit_command(arguments: argparse.Namespace) -> int:
@@ -57,6 +62,37 @@ def calibrate_command(arguments: argparse.Namespace) -> int:
         note(arguments, f"wrote {arguments.out}, use it with --policy {arguments.out}")
         print(visible(found.table, keep="\n"))
     return 0
+
+
+def lock_command(arguments: argparse.Namespace) -> int:
+    """`softfx lock`."""
+    out = arguments.out or LOCK
+    check_out(out, force=arguments.force)
+    options = {"samples": arguments.samples, "seed": arguments.seed}
+    found = run(arguments, functools.partial(lock, **options))
+    write(out, json_text(found.to_dict()) + "\n", arguments.force)
+    note(arguments, f"wrote {out}: {plural(len(found.parameters), 'gradient')}, {plural(len(found.sites), 'site')}")
+    note(arguments, f"`softfx check {arguments.target} --lock {out}` with the same inputs holds it against that")
+    return 0
+
+
+def moved(arguments: argparse.Namespace) -> list[str]:
+    """What is another way than the lock behind `softfx check --lock` has it."""
+    path = arguments.lock
+    try:
+        before = Lock.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        if isinstance(error, TargetError):
+            raise
+        raise TargetError(
+            f"--lock {path}: it cannot be read: {error}. `softfx lock {arguments.target} --out {path}` writes one."
+        ) from error
+    now = run(arguments, functools.partial(lock, seed=before.seed))
+    found = before.moved(now, arguments.tolerance)
+    if found and before.samples:  # the agreement takes thousands of calls: it is measured where something moved
+        now = run(arguments, functools.partial(lock, seed=before.seed, samples=before.samples))
+        found = before.moved(now, arguments.tolerance)
+    return found
 
 
 def _calibrated(

@@ -53,3 +53,24 @@ def test_a_calibration_writes_a_policy_and_scores(softfx: Run, models: Path) -> 
     assert "measuring by 0 calls" in again.err and json.loads(again.out)["runs"] == 0
     models.with_name("scores.json").write_text("[]")
     assert "no scores of softfx calibrate" in softfx(*command).err
+
+
+def test_a_lock_is_held_against_what_the_gradients_are_now(softfx: Run, models: Path) -> None:
+    models.with_name("share.py").write_text(PROGRAM)
+    command = ("share.py:share", "--input", "8")
+    written = softfx("lock", *command, "--samples", "64")
+    assert written.status == 0 and "wrote softfx.lock.json: 1 gradient, 1 site" in written.err
+    same = softfx("check", *command, "--lock")
+    assert same.status == 0 and "gradients as in softfx.lock.json" in same.err
+    moved = softfx("check", *command, "--lock", "softfx.lock.json", "--policy", "keep")
+    assert moved.status == 1
+    assert "moved since softfx.lock.json: input 0: |gradient| " in moved.err and "agreement" not in moved.err
+    assert "gt at share.py:2: passes on " in moved.err and "straight-through -> kept" in moved.err
+    sharper = ("--set", "softness=0.3")
+    assert softfx("check", *command, "--lock", *sharper, "--tolerance", "0.001").status == 1
+    models.with_name("share.py").write_text("import torch\n\n\n" + PROGRAM)  # another line is the same place
+    assert softfx("check", *command, "--lock").status == 0
+    other = softfx("check", "share.py:share", "--input", "9", "--lock")
+    assert other.status == 2 and "not those of the lock" in other.err
+    assert "cannot be read" in softfx("check", *command, "--lock", "none.json").err
+    assert softfx("lock", *command).status == 2  # it is there already
