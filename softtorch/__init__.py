@@ -5,6 +5,7 @@ this file only gathers them, and puts their errors into one form (boundary.py).
 """
 
 from pathlib import Path as _Path
+from types import ModuleType as _ModuleType
 
 from softtorch.boundary import guard as _guard
 from softtorch.layers import *  # noqa: F403
@@ -29,6 +30,12 @@ from softtorch.operators.sampling.categories import *  # noqa: F403
 from softtorch.operators.scatter import *  # noqa: F403
 from softtorch.operators.selection import *  # noqa: F403
 from softtorch.operators.shrinkage import *  # noqa: F403
+from softtorch.operators.torch_names import *  # noqa: F403
+from softtorch.scope import Supported as Supported
+from softtorch.scope import options as options
+from softtorch.scope import supported as supported
+from softtorch.soft_types import SoftBool as SoftBool
+from softtorch.soft_types import SoftIndex as SoftIndex
 from softtorch.straight_through.estimators import *  # noqa: F403
 from softtorch.straight_through.joining import *  # noqa: F403
 from softtorch.straight_through.operators_st import *  # noqa: F403
@@ -43,3 +50,9 @@ del _installed_version, _notice, _Path
 # Last, so that what these modules call of each other is not wrapped.
 _guard(globals())
 del _guard
+
+
+def __dir__() -> list[str]:
+    """The operators and the other public names, without the modules that they come from."""
+    modules = {name for name, value in globals().items() if isinstance(value, _ModuleType)} - {"methods", "modes"}
+    return sorted(set(globals()) - modules)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from softtorch.errors import DimensionError, OptionError, ShapeError, SoftTorchError, message
+from softtorch.scope import filled, in_scope
 from softtorch.sharded import holds_shards, on_shards
 from softtorch.shared import completed
 from softtorch.torch_arguments import Accepted, accepted, is_wrong_kind, misplaced, translated
@@ -43,6 +44,8 @@ def guarded(name: str, function: Callable[P, R], soft: Callable[..., Any] | None
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         if kwargs and any(known not in takes.parameters for known in kwargs):
             kwargs = translated(takes, kwargs)  # type: ignore[assignment]  # of the same parameters by other names
+        if in_scope():
+            kwargs = filled(takes.parameters, args, kwargs)  # type: ignore[assignment]  # likewise
         for parameter, value in (*zip(takes.parameters, args, strict=False), *kwargs.items()):
             if isinstance(value, Tensor | bool):
                 _check_kind(takes, name, function, parameter, value)
@@ -104,7 +107,7 @@ def guard(names: dict[str, Any]) -> None:
             names[name] = guarded(name, value, soft)
 
 
-_OF_FUNCTIONS = {"st", "grad_replace", "perturbed", "implicit_root"}
+_OF_FUNCTIONS = {"options", "supported", "st", "grad_replace", "perturbed", "implicit_root"}
 _COMPLEX = {"straight_through"}
 
 

@@ -2,7 +2,7 @@
 
 Every error is a ValueError whose text reads `where: what is wrong, with the value. What is legal. What to do.` Errors
 are raised once, at the public boundary, before anything is computed and without reading a tensor's contents. Checks
-that several operators share are in options.py. To add a kind of error, subclass SoftTorchError here.
+that several operators share are in checks.py. To add a kind of error, subclass SoftTorchError here.
 """
 
 from collections.abc import Iterable

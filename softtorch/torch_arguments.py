@@ -29,6 +29,7 @@ OF_ONE = {
     "where": {"input": "x", "self": "x", "other": "y"},
     "searchsorted": {"input": "values", "self": "values"},
     "narrow": {"start": "soft_start"},
+    "choice": {"shape": "size"},
 }
 """The same for single functions, which comes first."""
 

@@ -86,4 +86,7 @@ def test_a_changed_default_is_noticed() -> None:
     promised = TABLE.read_text()
     assert f"softtorch.ceil: {signature(softtorch.ceil)}\n" in promised
     assert f"softtorch.ceil: {signature(ceil)}" not in promised
-    assert "softtorch.bernoulli: p softness=0.1 mode='smooth' generator=None * straight_through=False\n" in promised
+    assert (
+        "softtorch.rademacher: p=0.5 softness=0.1 mode='smooth' generator=None * shape=None straight_through=False\n"
+        in promised
+    )

@@ -47,6 +47,7 @@ SOFTFX_ROOMS = (
 SOFTTORCH_ROOMS = (
     "softtorch.version",
     "softtorch.neighbours",
+    "softtorch.soft_types",
     "softtorch.errors",
     "softtorch.shared",
     "softtorch.torch_arguments",
@@ -58,13 +59,14 @@ SOFTTORCH_ROOMS = (
     "softtorch.kernels",
     "softtorch.modes",
     "softtorch.methods",
-    "softtorch.options",
+    "softtorch.checks",
     "softtorch.operators.axiswise",
     "softtorch.operators",
     "softtorch.operators.sampling",
     "softtorch.straight_through",
     "softtorch.layers",
     "softtorch.sharded",
+    "softtorch.scope",
     "softtorch.boundary",
 )
 PAIRS = [pair for rooms in (SOFTFX_ROOMS, SOFTTORCH_ROOMS) for pair in itertools.combinations(rooms, 2)]

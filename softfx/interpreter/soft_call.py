@@ -35,6 +35,7 @@ from softfx.rules.refusals import AS_NUMBER, CannotSoften, is_discrete
 from softfx.rules.rows import RowRule
 from softfx.torch_private import version_of
 from softfx.values import Soft
+from softtorch.scope import outside
 
 __all__ = ["FAILURES", "refusal_of", "soft_call"]
 
@@ -55,7 +56,7 @@ def soft_call(state: RunState, call: Call, decision: Decision | None, rows: RowR
     context = _context(state, call, decision)
     make = _written if call.written is not None else _computed
     try:
-        result = make(context, call, rows)
+        result = outside(make, context, call, rows)
     except FAILURES as failure:
         return _refused(context, call, decision, refusal_of(state, call, failure))
     if call.softs:

@@ -39,6 +39,7 @@ from softfx.pipeline.reads import exact, same_reads, state_read
 from softfx.pipeline.rewrite import Rewritten
 from softfx.pipeline.session import BOUNDARY, Session
 from softfx.values import Environment, ValueFacts
+from softtorch.scope import outside
 
 __all__ = ["Eager", "Graph", "signature"]
 
@@ -227,7 +228,7 @@ class Graph:
         softness = [self.sites[site].softness for site in self.rewritten.softness]
         gradients = torch.is_grad_enabled()
         try:
-            flat = self.rewritten.module(*tensors, *attributes, *softness)
+            flat = outside(self.rewritten.module, *tensors, *attributes, *softness)
         except BaseException:
             torch.set_grad_enabled(gradients)  # what raised may have been inside a block of the graph
             raise

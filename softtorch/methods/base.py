@@ -3,7 +3,7 @@
 An operator hands over `Keys` (the input, prepared) and `Positions` (the order statistics it wants) and gets back rows,
 values or ranks. No operator knows a method, no method knows an operator; shapes are (..., [n]) with the operator's dim
 last. To add a method: a file with a subclass of Method, its flags and its contract in it, and one line in
-methods/__init__.py. options.py turns the flags into error messages.
+methods/__init__.py. checks.py turns the flags into error messages.
 """
 
 import inspect

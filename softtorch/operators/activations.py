@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from softtorch.checks import check_softness
 from softtorch.kernels.numeric.weighted import mix, scale
 from softtorch.modes import Mode
 from softtorch.modes.base import SATURATION
 from softtorch.operators.ramps import RAMPS, bounded_by
 from softtorch.operators.relaxed import relaxed
-from softtorch.options import check_softness
 
 __all__ = ["gaussian_relu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "relu6", "threshold"]
 

@@ -7,13 +7,13 @@ a gate function: a line in the table, whose order is that of the truth tables 00
 import torch
 from torch import Tensor, nn
 
+from softtorch.checks import check_softness
 from softtorch.errors import OptionError, ShapeError, message, nearest
 from softtorch.kernels.numeric.noise import gumbel_like
 from softtorch.kernels.numeric.precision import computing_dtype, narrowed
 from softtorch.kernels.numeric.promotion import promoted
 from softtorch.kernels.numeric.tracing import differentiating
 from softtorch.operators.relaxed import straight
-from softtorch.options import check_softness
 
 __all__ = ["GATES", "LogicLayer", "gate", "gate_st", "mixed_gates", "selector", "smooth_step"]
 

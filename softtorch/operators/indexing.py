@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from softtorch.checks import resolve_dim
 from softtorch.errors import DimensionError, OptionError, ShapeError, message
 from softtorch.kernels.numeric.weighted import contract, dot
 from softtorch.operators.selection import check_floating, dtypes
-from softtorch.options import resolve_dim
 
 __all__ = ["choose", "dynamic_slice", "embedding", "gather", "index_select", "narrow", "take", "take_along_dim"]
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from softtorch.checks import resolve_dim
 from softtorch.kernels.numeric.precision import computing_dtype, narrowed
 from softtorch.kernels.numeric.promotion import promoted
-from softtorch.options import resolve_dim
 
 __all__ = ["all", "any", "logical_and", "logical_not", "logical_or", "logical_xor"]
 

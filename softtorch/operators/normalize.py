@@ -10,10 +10,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from softtorch.checks import resolve_dim
 from softtorch.errors import OptionError, message, nearest
 from softtorch.kernels import simplex
 from softtorch.kernels.numeric.precision import narrowed, widened
-from softtorch.options import resolve_dim
 
 __all__ = ["entmax", "softpick", "sparsemax"]
 

@@ -9,11 +9,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from softtorch.checks import check_softness
 from softtorch.errors import OptionError, ShapeError, message
 from softtorch.kernels.numeric.precision import widened
 from softtorch.kernels.numeric.tracing import differentiating
 from softtorch.operators.relaxed import straight
-from softtorch.options import check_softness
 
 __all__ = ["perturbed"]
 

@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from softtorch.checks import check_pair, check_softness, resolve_mode
 from softtorch.kernels.joined import joined
 from softtorch.kernels.numeric.finite import with_finite_gradient
-from softtorch.kernels.numeric.precision import computing_dtype, narrowed
+from softtorch.kernels.numeric.precision import computing_dtype, floating, narrowed
 from softtorch.kernels.numeric.promotion import as_tensor, promoted
 from softtorch.kernels.numeric.tracing import differentiating
 from softtorch.kernels.pointwise.fused import Fused, passes_possible, run_hard
 from softtorch.modes import HARD, Mode, StraightThrough
-from softtorch.options import check_pair, check_softness, resolve_mode
 
 Softness = Tensor | float
 Soft = Callable[..., Tensor]
@@ -47,13 +47,13 @@ def relaxed(
     curve = resolve_mode(where, mode)
     tensors, dtype = _operands(xs)
     if curve is HARD:
-        return hard(*tensors)
+        return floating(hard(*tensors))
     tensors = [with_finite_gradient(x) for x in tensors]
     if not isinstance(curve, StraightThrough):
         return _soft(soft, curve, softness, tensors, dtype)
     curve = curve.soft
     if curve is HARD or not (differentiating() and dtype.is_floating_point):
-        return hard(*tensors)
+        return floating(hard(*tensors))
     if fused is not None and curve.by_passes(softness, tensors[0]):
         function = fused(curve, softness)
         if function is not None and passes_possible(tensors[0]):

@@ -12,11 +12,11 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from torch import Tensor
 
+from softtorch.checks import check_pair
 from softtorch.errors import OptionError, message
 from softtorch.kernels.joined import joined
 from softtorch.kernels.numeric.tracing import differentiating
 from softtorch.modes import HARD
-from softtorch.options import check_pair
 from softtorch.straight_through.estimators import Estimator, resolve_estimator
 
 __all__ = ["grad_replace", "st", "straight_through"]

@@ -14,6 +14,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 import torch
 from torch import Tensor
 
+from softtorch.checks import resolve_mode
+from softtorch.kernels.numeric.precision import floating
 from softtorch.kernels.numeric.tracing import differentiating
 from softtorch.modes import HARD, Mode, StraightThrough
 from softtorch.operators import (
@@ -31,16 +33,19 @@ from softtorch.operators import (
     scatter,
     selection,
     shrinkage,
+    torch_names,
 )
-from softtorch.options import resolve_mode
 from softtorch.straight_through.joining import st, straight_through
 
 __all__ = [
     "abs_st",
+    "absolute_st",
     "adaptive_max_pool1d_st",
     "adaptive_max_pool2d_st",
     "adaptive_max_pool3d_st",
     "all_st",
+    "amax_st",
+    "amin_st",
     "any_st",
     "arccos_st",
     "arcsin_st",
@@ -55,6 +60,7 @@ __all__ = [
     "ceil_st",
     "choose_st",
     "clamp_st",
+    "clip_st",
     "cummax_st",
     "cummin_st",
     "div_st",
@@ -100,6 +106,7 @@ __all__ = [
     "median_st",
     "min_st",
     "minimum_st",
+    "msort_st",
     "narrow_st",
     "ne_st",
     "norm_st",
@@ -162,7 +169,7 @@ def _pointwise(fn: Callable[P, Tensor], hard: Callable[..., Tensor] | None = Non
     @functools.wraps(fn)
     def straight(*args: P.args, **kwargs: P.kwargs) -> Tensor:
         if hard is not None and len(args) == 1 and not kwargs and not differentiating():
-            return hard(*args)
+            return floating(hard(*args))
         if len(args) > place:
             mode = StraightThrough(resolve_mode(name, cast("str | Mode", args[place])))
             return call(*args[:place], mode, *args[place + 1 :], **kwargs)
@@ -265,6 +272,8 @@ ne_st = not_equal_st
 abs_st = _pointwise(elementwise.abs, torch.abs)
 clamp_st = _pointwise(elementwise.clamp)
 heaviside_st = _pointwise(elementwise.heaviside)
+absolute_st = _pointwise(torch_names.absolute, torch.abs)
+clip_st = _pointwise(torch_names.clip)
 maximum_st = _pointwise(elementwise.maximum)
 minimum_st = _pointwise(elementwise.minimum)
 relu_st = _pointwise(elementwise.relu, torch.relu)
@@ -280,6 +289,8 @@ remainder_st = _pointwise(rounding.remainder)
 round_st = _pointwise(rounding.round, torch.round)
 trunc_st = _pointwise(rounding.trunc, torch.trunc)
 
+amax_st = _st(torch_names.amax)
+amin_st = _st(torch_names.amin)
 argmax_st = _st(axiswise.argmax)
 argmedian_st = _st(axiswise.argmedian)
 argmin_st = _st(axiswise.argmin)
@@ -293,6 +304,7 @@ histc_st = _st(axiswise.histc)
 kthvalue_st = _st(axiswise.kthvalue)
 max_st = _st(axiswise.max)
 median_st = _st(axiswise.median)
+msort_st = _st(torch_names.msort)
 min_st = _st(axiswise.min)
 percentile_st = _st(axiswise.percentile)
 quantile_st = _st(axiswise.quantile)

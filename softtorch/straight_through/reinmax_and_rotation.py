@@ -7,11 +7,11 @@ kernel there, a function here and a class there.
 import torch
 from torch import Tensor
 
+from softtorch.checks import check_softness, resolve_dim
 from softtorch.errors import ShapeError, message
 from softtorch.kernels.numeric.noise import gumbel_like
 from softtorch.kernels.numeric.precision import narrowed, widened
 from softtorch.kernels.surrogate_gradients import rotated, second_order
-from softtorch.options import check_softness, resolve_dim
 from softtorch.straight_through.joining import straight_through
 
 __all__ = ["reinmax", "rotation"]

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 import softtorch
+from softtorch.checks import NEEDS
 from softtorch.errors import SoftTorchError
 from softtorch.methods import METHODS
 from softtorch.modes import MODES
-from softtorch.options import NEEDS
 
 KINDS = ("plain", "ties", "large", "small", "infinite")
 

@@ -17,7 +17,7 @@ from softtorch.errors import (
 )
 
 X = torch.zeros(2, 5)
-MODES = "Modes: hard, smooth, c0, c1, c2, tailed."
+MODES = "Modes: hard, smooth, c0, c1, c2, tailed, c1_pnorm, c2_pnorm."
 METHODS = f"Methods: {', '.join(softtorch.methods.METHODS)}."
 BATCH = "The batch shape is the input's without the operator's dim."
 
@@ -126,7 +126,7 @@ CASES: list[tuple[Callable[[], object], type[SoftTorchError], str]] = [
     (
         lambda: softtorch.argmax(X, 1, return_log_probs=True, log_prob_eps=2.0),
         OptionError,
-        "argmax: log_prob_eps=2.0 is no probability. Use 0 < eps < 1.",
+        "argmax: log_prob_eps=2.0 is no probability. Use 0 < eps <= 1.",
     ),
     (lambda: softtorch.quantile(X, 1.5), OptionError, "quantile: q=1.5 is out of range. Use 0 <= q <= 1."),
     (

@@ -38,6 +38,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "choice": {"x": X, "size": 2, "dim": 1},
     "choose": {"soft_index": index(5, 2), "choices": X},
     "clamp": {"x": X, "a": -1.0, "b": 1.0},
+    "clip": {"x": X, "a": -1.0, "b": 1.0},
     "dynamic_slice": {"x": X, "soft_starts": [index(2), index(5)], "sizes": [1, 2]},
     "embedding": {"soft_index": index(3, 2), "weight": X},
     "entmax": {"x": X, "dim": 1},
@@ -79,7 +80,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "topk_mask": {"x": X, "k": 2, "dim": 1},
     "where": {"condition": P, "x": X, "y": X},
 }
-TAKE_FUNCTIONS = {"st", "grad_replace", "perturbed", "implicit_root"}
+TAKE_FUNCTIONS = {"st", "grad_replace", "perturbed", "implicit_root", "options", "supported"}
 OPERATORS = sorted(
     name
     for name, value in vars(softtorch).items()
@@ -142,7 +143,8 @@ def tensors(name: str) -> Iterator[tuple[str, Tensor]]:
 
 def illegal(name: str) -> Iterator[tuple[str, Any]]:
     parameters = inspect.signature(getattr(softtorch, name)).parameters
-    yield from ((key, value) for key, values in ILLEGAL.items() if key in parameters for value in values)
+    known = ((key, value) for key, values in ILLEGAL.items() if key in parameters for value in values)
+    yield from ((key, value) for key, value in known if value is not parameters[key].default)
     for key, value in tensors(name):
         yield from ((key, wrong) for wrong in ("a", {1: 2}))
         if name != "straight_through":

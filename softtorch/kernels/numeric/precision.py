@@ -59,6 +59,11 @@ def narrowed(result: Tensor, dtype: torch.dtype) -> Tensor:
     return result.to(dtype) if dtype.is_floating_point and result.is_floating_point() else result
 
 
+def floating(result: Tensor) -> Tensor:
+    """`result` (any shape) of whole numbers in torch's default dtype, as it has in a soft mode; others as they are."""
+    return result if result.is_floating_point() or result.is_complex() else result.to(torch.get_default_dtype())
+
+
 def log_probability(p: Tensor) -> Tensor:
     """log(p) for probabilities (...): exactly -inf at 0, where the gradient is 0 instead of NaN.
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from softtorch.checks import check_softness, resolve_mode
 from softtorch.errors import OptionError, ShapeError, message
 from softtorch.kernels.numeric.precision import computing_dtype, narrowed
 from softtorch.modes import Mode
 from softtorch.operators.axiswise.results import IndexForm, index_form
-from softtorch.options import check_softness, resolve_mode
 
 
 def searchsorted(
@@ -22,9 +22,8 @@ def searchsorted(
     softness: Tensor | float = 0.1,
     mode: str | Mode = "smooth",
     right: bool = False,
-    *,
     return_log_probs: bool = False,
-    log_prob_eps: float | None = None,
+    log_prob_eps: Tensor | float | None = None,
 ) -> Tensor:
     """Soft torch.searchsorted: how likely each value is to belong before each entry of a sorted sequence.
 
@@ -62,9 +61,8 @@ def bucketize(
     softness: Tensor | float = 0.1,
     mode: str | Mode = "smooth",
     right: bool = False,
-    *,
     return_log_probs: bool = False,
-    log_prob_eps: float | None = None,
+    log_prob_eps: Tensor | float | None = None,
 ) -> Tensor:
     """Soft torch.bucketize: how likely each entry is to be in each of the n + 1 buckets between n boundaries.
 

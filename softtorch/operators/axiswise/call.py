@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from softtorch.checks import resolve_dim, resolve_method, resolve_mode, row_softness
 from softtorch.errors import OptionError, ShapeError, message
 from softtorch.kernels.numeric.finite import with_finite_gradient
-from softtorch.kernels.numeric.precision import narrowed
+from softtorch.kernels.numeric.precision import floating, narrowed
 from softtorch.methods import HARD, Keys, Method
 from softtorch.methods.positions import Positions
 from softtorch.modes import Mode
 from softtorch.operators.axiswise.results import IndexForm, ValuesAndIndices
-from softtorch.options import resolve_dim, resolve_method, resolve_mode, row_softness
 
 
 @dataclass(slots=True, eq=False)
@@ -33,7 +33,7 @@ class Call:
 
     def spread(self, values: Tensor) -> Tensor:
         """Values (..., k) with k back at the place of dim."""
-        values = narrowed(values, self.x.dtype)
+        values = floating(narrowed(values, self.x.dtype))
         alone = self.x.ndim == 0 and values.shape[-1] == 1
         return values.squeeze(-1) if alone else values.movedim(-1, self.dim or 0)
 
@@ -46,7 +46,7 @@ class Call:
 
     def reduced(self, values: Tensor, keepdim: bool) -> Tensor:
         """Values (..., 1) without dim, or with it as 1; axes in front of the batch stay in front."""
-        values = narrowed(values, self.x.dtype).squeeze(-1)
+        values = floating(narrowed(values, self.x.dtype)).squeeze(-1)
         if not keepdim:
             return values
         if self.dim is None or self.x.ndim == 0:
@@ -87,7 +87,7 @@ def open_call(where: str, x: Tensor, dim: int | None, needs: str, options: Optio
         where: the operator's name, for messages.
         x: input, any shape and real dtype.
         dim: the operator's dim; None flattens.
-        needs: what the operator asks of the method, a key of `softtorch.options.NEEDS`.
+        needs: what the operator asks of the method, a key of `softtorch.checks.NEEDS`.
         options: as the user gave them.
         reduces: whether an axis without entries is an error.
     """

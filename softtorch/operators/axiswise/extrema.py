@@ -24,9 +24,8 @@ def argmax(
     method: str | Method = "softsort",
     standardize: bool = True,
     ot_kwargs: dict[str, Any] | None = None,
-    *,
     return_log_probs: bool = False,
-    log_prob_eps: float | None = None,
+    log_prob_eps: Tensor | float | None = None,
 ) -> Tensor:
     """Soft torch.argmax: how likely each entry is to be the largest.
 
@@ -56,9 +55,8 @@ def argmin(
     method: str | Method = "softsort",
     standardize: bool = True,
     ot_kwargs: dict[str, Any] | None = None,
-    *,
     return_log_probs: bool = False,
-    log_prob_eps: float | None = None,
+    log_prob_eps: Tensor | float | None = None,
 ) -> Tensor:
     """Soft torch.argmin: how likely each entry is to be the smallest.
 
@@ -89,10 +87,10 @@ def max(
     standardize: bool = True,
     ot_kwargs: dict[str, Any] | None = None,
     gated_grad: bool = True,
+    return_log_probs: bool = False,
+    log_prob_eps: Tensor | float | None = None,
     *,
     return_indices: bool = True,
-    return_log_probs: bool = False,
-    log_prob_eps: float | None = None,
 ) -> Tensor | ValuesAndIndices:
     """Soft torch.max along a dim: an average of the entries, weighted towards the largest.
 
@@ -127,10 +125,10 @@ def min(
     standardize: bool = True,
     ot_kwargs: dict[str, Any] | None = None,
     gated_grad: bool = True,
+    return_log_probs: bool = False,
+    log_prob_eps: Tensor | float | None = None,
     *,
     return_indices: bool = True,
-    return_log_probs: bool = False,
-    log_prob_eps: float | None = None,
 ) -> Tensor | ValuesAndIndices:
     """Soft torch.min along a dim: an average of the entries, weighted towards the smallest.
 

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from softtorch.checks import per_row
 from softtorch.errors import OptionError, message
 from softtorch.methods.lapsum import LapSum
 from softtorch.operators.axiswise.call import Options, open_call
-from softtorch.options import per_row
 
 
 def laplace_quantile(

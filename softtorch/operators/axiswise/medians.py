@@ -21,9 +21,8 @@ def argmedian(
     method: str | Method = "neuralsort",
     standardize: bool = True,
     ot_kwargs: dict[str, Any] | None = None,
-    *,
     return_log_probs: bool = False,
-    log_prob_eps: float | None = None,
+    log_prob_eps: Tensor | float | None = None,
 ) -> Tensor:
     """Soft index of the median: how likely each entry is to be it, the lower one where n is even.
 
@@ -54,10 +53,10 @@ def median(
     standardize: bool = True,
     ot_kwargs: dict[str, Any] | None = None,
     gated_grad: bool = True,
+    return_log_probs: bool = False,
+    log_prob_eps: Tensor | float | None = None,
     *,
     return_indices: bool = True,
-    return_log_probs: bool = False,
-    log_prob_eps: float | None = None,
 ) -> Tensor | ValuesAndIndices:
     """Soft torch.median along a dim: the lower median where n is even.
 

@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from softtorch.checks import per_row
 from softtorch.errors import OptionError, ShapeError, message
 from softtorch.methods import Method
 from softtorch.modes import Mode
 from softtorch.operators.axiswise.call import Options, open_call
-from softtorch.options import per_row
 
 
 def topk_mask(

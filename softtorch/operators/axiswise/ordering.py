@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from softtorch.checks import resolve_dim
 from softtorch.errors import OptionError, ShapeError, message
 from softtorch.methods import Method
 from softtorch.methods.positions import Every, Highest, Kth, Lowest
@@ -15,7 +16,6 @@ from softtorch.modes import Mode
 from softtorch.operators.axiswise.call import Options, open_call
 from softtorch.operators.axiswise.results import ValuesAndIndices, index_form
 from softtorch.operators.axiswise.shapes import many_indices, many_values, one_value
-from softtorch.options import resolve_dim
 
 
 def argsort(
@@ -27,10 +27,10 @@ def argsort(
     method: str | Method = "neuralsort",
     standardize: bool = True,
     ot_kwargs: dict[str, Any] | None = None,
+    return_log_probs: bool = False,
+    log_prob_eps: Tensor | float | None = None,
     *,
     stable: bool = False,
-    return_log_probs: bool = False,
-    log_prob_eps: float | None = None,
 ) -> Tensor:
     """Soft torch.argsort: for each place of the sorted order, how likely each entry is to be there.
 
@@ -63,10 +63,10 @@ def sort(
     ot_kwargs: dict[str, Any] | None = None,
     gated_grad: bool = True,
     return_indices: bool = True,
+    return_log_probs: bool = False,
+    log_prob_eps: Tensor | float | None = None,
     *,
     stable: bool = False,
-    return_log_probs: bool = False,
-    log_prob_eps: float | None = None,
 ) -> ValuesAndIndices:
     """Soft torch.sort: sorted values as averages of the entries, and the weights of each average.
 
@@ -98,10 +98,10 @@ def topk(
     ot_kwargs: dict[str, Any] | None = None,
     gated_grad: bool = True,
     return_indices: bool = True,
+    return_log_probs: bool = False,
+    log_prob_eps: Tensor | float | None = None,
     *,
     largest: bool = True,
-    return_log_probs: bool = False,
-    log_prob_eps: float | None = None,
 ) -> ValuesAndIndices:
     """Soft torch.topk: the k largest values in falling order, and where each of them came from.
 
@@ -146,9 +146,8 @@ def kthvalue(
     ot_kwargs: dict[str, Any] | None = None,
     gated_grad: bool = True,
     return_indices: bool = True,
-    *,
     return_log_probs: bool = False,
-    log_prob_eps: float | None = None,
+    log_prob_eps: Tensor | float | None = None,
 ) -> ValuesAndIndices:
     """Soft torch.kthvalue: the k-th smallest value along a dim, and where it came from.
 

@@ -24,9 +24,8 @@ def argquantile(
     interpolation: str = "linear",
     standardize: bool = True,
     ot_kwargs: dict[str, Any] | None = None,
-    *,
     return_log_probs: bool = False,
-    log_prob_eps: float | None = None,
+    log_prob_eps: Tensor | float | None = None,
 ) -> Tensor:
     """Soft index of a quantile: the weight of each entry in torch.quantile.
 
@@ -65,9 +64,8 @@ def argpercentile(
     interpolation: str = "linear",
     standardize: bool = True,
     ot_kwargs: dict[str, Any] | None = None,
-    *,
     return_log_probs: bool = False,
-    log_prob_eps: float | None = None,
+    log_prob_eps: Tensor | float | None = None,
 ) -> Tensor:
     """`argquantile` with the quantile given in percent.
 
@@ -105,9 +103,8 @@ def quantile(
     ot_kwargs: dict[str, Any] | None = None,
     return_argquantile: bool = False,
     gated_grad: bool = True,
-    *,
     return_log_probs: bool = False,
-    log_prob_eps: float | None = None,
+    log_prob_eps: Tensor | float | None = None,
 ) -> Tensor | ValuesAndIndices:
     """Soft torch.quantile along a dim.
 
@@ -147,9 +144,8 @@ def percentile(
     ot_kwargs: dict[str, Any] | None = None,
     return_argpercentile: bool = False,
     gated_grad: bool = True,
-    *,
     return_log_probs: bool = False,
-    log_prob_eps: float | None = None,
+    log_prob_eps: Tensor | float | None = None,
 ) -> Tensor | ValuesAndIndices:
     """`quantile` with the quantile given in percent.
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from softtorch.checks import check_log_probs
 from softtorch.kernels.numeric.precision import log_probability
 from softtorch.methods.base import Method
 from softtorch.methods.keys import Keys
 from softtorch.methods.positions import Positions
-from softtorch.options import check_log_probs
 
 
 class ValuesAndIndices(NamedTuple):
@@ -28,7 +28,7 @@ class IndexForm:
     """The form of a returned soft index: probabilities or their logarithms, above a floor, or none at all."""
 
     log: bool
-    floor: float | None
+    floor: Tensor | float | None
     wanted: bool = True
 
     def rows(self, method: Method, keys: Keys, positions: Positions) -> Tensor:
@@ -45,12 +45,15 @@ class IndexForm:
         """Log-probabilities (..., [n]) with none below the floor, renormalized along [n]."""
         if self.floor is None:
             return logs
-        raised = logs.clamp(min=math.log(self.floor))
+        if isinstance(self.floor, Tensor):
+            raised = torch.maximum(logs, self.floor.to(logs).log())
+        else:
+            raised = logs.clamp(min=math.log(self.floor))
         return raised - torch.logsumexp(raised, dim=-1, keepdim=True)
 
 
 def index_form(
-    where: str, return_log_probs: bool, log_prob_eps: float | None, return_indices: bool = True
+    where: str, return_log_probs: bool, log_prob_eps: Tensor | float | None, return_indices: bool = True
 ) -> IndexForm:
     """The form that an operator's options ask for, checked."""
     check_log_probs(where, return_log_probs, log_prob_eps)

@@ -30,9 +30,8 @@ def cummax(
     ot_kwargs: dict[str, Any] | None = None,
     gated_grad: bool = True,
     return_indices: bool = True,
-    *,
     return_log_probs: bool = False,
-    log_prob_eps: float | None = None,
+    log_prob_eps: Tensor | float | None = None,
 ) -> ValuesAndIndices:
     """Soft torch.cummax: the maximum of the entries up to each place, and where it came from.
 
@@ -64,9 +63,8 @@ def cummin(
     ot_kwargs: dict[str, Any] | None = None,
     gated_grad: bool = True,
     return_indices: bool = True,
-    *,
     return_log_probs: bool = False,
-    log_prob_eps: float | None = None,
+    log_prob_eps: Tensor | float | None = None,
 ) -> ValuesAndIndices:
     """Soft torch.cummin: the minimum of the entries up to each place, and where it came from.
 

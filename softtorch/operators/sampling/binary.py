@@ -6,13 +6,13 @@ function of the mode given to `decided`, and its `straight_form`.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ParamSpec
 
 import torch
 from torch import Tensor
 
-from softtorch.errors import OptionError, message
+from softtorch.errors import OptionError, ShapeError, message
 from softtorch.kernels.joined import joined
 from softtorch.kernels.numeric.noise import logistic_like
 from softtorch.kernels.numeric.precision import narrowed, widened
@@ -28,11 +28,12 @@ Generator = torch.Generator | None
 
 
 def bernoulli(
-    p: Tensor,
+    p: Tensor | float = 0.5,
     softness: Softness = 0.1,
     mode: str | Mode = "smooth",
     generator: Generator = None,
     *,
+    shape: Sequence[int] | None = None,
     straight_through: bool = False,
 ) -> Tensor:
     """A draw that is 1 with probability p and 0 otherwise, as a SoftBool.
@@ -41,12 +42,17 @@ def bernoulli(
     concrete distribution. Exactly 0 and 1 for p = 0 and 1.
 
     Args:
-        p: probabilities. Shape (...).
+        p: probabilities. A number, or shape (...).
         softness: in units of logits; a number or a tensor that broadcasts against p.
+        shape: of the draws, which p broadcasts to; that of p by default.
         straight_through: 0 or 1 in the value, soft in the derivative.
 
     Returns:
         SoftBool. Shape (...).
+
+    Raises:
+        OptionError: unknown mode, or a softness that is not positive.
+        ShapeError: p does not broadcast to `shape`.
 
     Source: Maddison et al. 2017, arXiv 1611.00712, section 4.
 
@@ -55,6 +61,7 @@ def bernoulli(
         >>> softtorch.bernoulli(torch.tensor([0.0, 1.0]))
         tensor([0., 1.])
     """
+    p = _shaped("bernoulli", p, shape)
     wide = widened(p)
     keys = _logit(wide) + logistic_like(wide.detach(), generator)
     draw = decided(lambda mode: heaviside(keys, softness, mode, values=0.0), mode, straight_through)
@@ -62,11 +69,12 @@ def bernoulli(
 
 
 def rademacher(
-    p: Tensor,
+    p: Tensor | float = 0.5,
     softness: Softness = 0.1,
     mode: str | Mode = "smooth",
     generator: Generator = None,
     *,
+    shape: Sequence[int] | None = None,
     straight_through: bool = False,
 ) -> Tensor:
     """A draw that is 1 with probability p and -1 otherwise, softly.
@@ -74,12 +82,17 @@ def rademacher(
     Relaxes a random sign, which it tends to as softness -> 0.
 
     Args:
-        p: probabilities of 1; 1/2 for the Rademacher distribution. Shape (...).
+        p: probabilities of 1; 1/2 for the Rademacher distribution. A number, or shape (...).
         softness: in units of logits; a number or a tensor that broadcasts against p.
+        shape: of the draws, which p broadcasts to; that of p by default.
         straight_through: -1 or 1 in the value, soft in the derivative.
 
     Returns:
         2 bernoulli(p) - 1, in [-1, 1]. Shape (...).
+
+    Raises:
+        OptionError: unknown mode, or a softness that is not positive.
+        ShapeError: p does not broadcast to `shape`.
 
     Source: `bernoulli`.
 
@@ -88,6 +101,7 @@ def rademacher(
         >>> softtorch.rademacher(torch.tensor([0.0, 1.0]))
         tensor([-1.,  1.])
     """
+    p = _shaped("rademacher", p, shape)
     draw = bernoulli(widened(p), softness, mode, generator, straight_through=straight_through)
     return narrowed(2.0 * draw - 1.0, p.dtype)
 
@@ -164,6 +178,18 @@ def straight_form(fn: Callable[P, Tensor], name: str) -> Callable[P, Tensor]:
 bernoulli_st = straight_form(bernoulli, "bernoulli")
 binomial_st = straight_form(binomial, "binomial")
 rademacher_st = straight_form(rademacher, "rademacher")
+
+
+def _shaped(where: str, p: Tensor | float, shape: Sequence[int] | None) -> Tensor:
+    """p as a tensor, of this shape where one is given."""
+    p = p if isinstance(p, Tensor) else torch.tensor(p, dtype=torch.get_default_dtype())
+    if shape is None:
+        return p
+    try:
+        return p.expand(tuple(shape))
+    except RuntimeError as error:
+        wrong = f"p {tuple(p.shape)} does not broadcast to shape={tuple(shape)}"
+        raise ShapeError(message(where, wrong, "Leave shape out, or give one that p broadcasts to")) from error
 
 
 def _logit(p: Tensor) -> Tensor:

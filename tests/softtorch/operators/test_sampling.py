@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import softtorch
-from softtorch.errors import DimensionError, OptionError, ShapeError
+from softtorch.errors import DimensionError, MethodError, OptionError, ShapeError
 
 N = 20_000
 # 4.5 standard deviations, at most 1 / (2 sqrt N) each, of a frequency among N draws: 7 cases in a million are farther.
@@ -161,3 +161,90 @@ def test_errors():
         softtorch.binomial(torch.tensor([1]), w)
     with pytest.raises(OptionError, match="binomial: count=-1 is negative"):
         softtorch.binomial(-1, w)
+
+
+# -- shapes, methods and forms -----------------------------------------------------------------------------------------
+
+LOGITS = torch.tensor([[0.3, -1.0, 2.0], [0.0, 0.5, 0.1]])
+
+
+@pytest.mark.parametrize("shape", [(2,), (5, 2), (4, 5, 2), (0, 2)])
+def test_categorical_draws_as_many_as_its_shape_says(shape):
+    draws = softtorch.categorical_st(LOGITS, shape=shape)
+    assert draws.shape == (*shape, 3)
+    assert torch.equal(draws.sum(-1), torch.ones(shape))
+    assert softtorch.categorical(LOGITS[:, :1].expand(2, 3), 0, shape=(7, 3)).shape == (7, 3, 2)
+    assert softtorch.categorical(LOGITS[0], shape=(6,)).shape == (6, 3)
+
+
+def test_categorical_of_many_draws_has_the_frequencies_of_softmax():
+    torch.manual_seed(0)
+    draws = softtorch.categorical_st(LOGITS, shape=(20_000, 2))
+    torch.testing.assert_close(draws.mean(0), LOGITS.softmax(-1), atol=0.02, rtol=0)  # 4 standard errors are 0.014
+
+
+def test_draws_that_do_not_repeat_are_permutations_and_no_more_than_there_are():
+    draws = softtorch.categorical_st(LOGITS, shape=(3, 2), replace=False)
+    assert torch.equal(draws.sum(0), torch.ones(2, 3))
+    with pytest.raises(ShapeError, match="categorical: 4 draws without replacement from 3"):
+        softtorch.categorical(LOGITS, shape=(4, 2), replace=False)
+    for shape in ((3,), (5, 3), ()):
+        with pytest.raises(ShapeError, match="does not end in one that the batch"):
+            softtorch.categorical(LOGITS, shape=shape)
+
+
+def test_a_draw_as_log_probabilities():
+    soft = softtorch.categorical(LOGITS, mode="c0", return_log_probs=True, log_prob_eps=1e-3)
+    torch.testing.assert_close(soft.exp().sum(-1), torch.ones(2))
+    assert softtorch.categorical_st(LOGITS, return_log_probs=True).exp().sum(-1).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("method", ["softsort", "neuralsort", "ot", "sorting_network", "lapsum"])
+@pytest.mark.parametrize("standardize", [False, True])
+def test_draws_take_a_method(method, standardize):
+    options = {"method": method, "standardize": standardize}
+    row = torch.tensor([1.0, 2.0, 3.0])
+    assert softtorch.categorical(LOGITS, **options).shape == (2, 3)
+    assert softtorch.multinomial(LOGITS.exp(), 2, **options).shape == (2, 2, 3)
+    assert softtorch.choice_st(row, 2, replace=False, **options).unique().numel() == 2
+    assert softtorch.permutation_st(row, **options).sort().values.tolist() == [1, 2, 3]
+    with pytest.raises(MethodError, match="gives sorted values but no soft indices"):
+        softtorch.permutation(row, method="fast_soft_sort")
+
+
+def test_whole_numbers_stand_for_the_numbers_below_them():
+    assert softtorch.permutation_st(5).sort().values.tolist() == [0, 1, 2, 3, 4]
+    assert set(softtorch.choice_st(3, (4, 5)).unique().tolist()) <= {0, 1, 2}
+    for wrong in (0, -1, 2.5, True, "a"):
+        with pytest.raises(OptionError, match="permutation: x="):
+            softtorch.permutation(wrong)
+
+
+def test_choices_have_the_shape_asked_for_in_the_place_of_the_axis():
+    x = torch.arange(12.0).reshape(3, 4)
+    assert softtorch.choice(x, (2, 5), dim=1).shape == (3, 2, 5)
+    assert softtorch.choice(x, (), dim=0).shape == (4,)
+    assert softtorch.choice(x, shape=(2,), dim=-1).shape == (3, 2)
+
+
+def test_independent_permutations_move_each_row_by_itself():
+    torch.manual_seed(0)
+    x = torch.arange(200.0).reshape(50, 4)
+    together, apart = (softtorch.permutation_st(x, 1, independent=flag) % 4 for flag in (False, True))
+    assert (together == together[0]).all() and not (apart == apart[0]).all()
+    assert torch.equal(apart.sort(1).values, x % 4)
+    assert softtorch.permutation(x, 0, independent=True).shape == x.shape
+    y = x.clone().requires_grad_()
+    softtorch.permutation(y, 1, independent=True).square().sum().backward()
+    assert (y.grad != 0).any()
+
+
+@pytest.mark.parametrize("name", ["bernoulli", "rademacher"])
+def test_binary_draws_take_a_number_and_a_shape(name):
+    low = {"bernoulli": 0, "rademacher": -1}[name]
+    draws = getattr(softtorch, f"{name}_st")(shape=(50, 40))
+    assert draws.shape == (50, 40) and set(draws.unique().tolist()) == {low, 1}
+    assert getattr(softtorch, name)(torch.rand(3, 1), shape=(2, 3, 4)).shape == (2, 3, 4)
+    assert (getattr(softtorch, f"{name}_st")(1.0, shape=(5,)) == 1).all()
+    with pytest.raises(ShapeError, match=rf"{name}: p \(3,\) does not broadcast to shape=\(2,\)"):
+        getattr(softtorch, name)(torch.rand(3), shape=(2,))

@@ -1,4 +1,7 @@
-"""mode="hard" is torch's own function: values bit for bit, the soft index one-hot at torch's index."""
+"""mode="hard" is torch's own function: values bit for bit, the soft index one-hot at torch's index.
+
+Whole numbers come in torch's default floating dtype, as they do in the other modes.
+"""
 
 import itertools
 from collections.abc import Iterator
@@ -24,6 +27,7 @@ def along_every_dim() -> Iterator[tuple[Tensor, int, int]]:
 
 
 def same(got: Tensor, want: Tensor) -> None:
+    want = want.to(floating(want))
     assert got.dtype == want.dtype
     assert got.shape == want.shape
     torch.testing.assert_close(got, want, rtol=0, atol=0, equal_nan=True)

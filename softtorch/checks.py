@@ -15,7 +15,7 @@ from torch import Tensor
 from softtorch.errors import DimensionError, MethodError, OptionError, ShapeError, message, nearest
 from softtorch.methods import HARD, METHODS, Method
 from softtorch.methods.ot import OT_KWARGS
-from softtorch.modes import MODES, Mode
+from softtorch.modes import MODES, PUBLISHED, Mode
 
 
 def resolve_mode(where: str, mode: str | Mode) -> Mode:
@@ -26,10 +26,12 @@ def resolve_mode(where: str, mode: str | Mode) -> Mode:
     """
     if isinstance(mode, Mode):
         return mode
-    if mode not in MODES:
-        legal = f"Modes: {', '.join(MODES)}"
-        raise OptionError(message(where, f"unknown mode {mode!r}", legal, nearest(mode, MODES)))
-    return MODES[mode]
+    if mode in MODES:
+        return MODES[mode]
+    if mode not in PUBLISHED:
+        names = [*MODES, *(name for name in PUBLISHED if not name.startswith("_"))]
+        raise OptionError(message(where, f"unknown mode {mode!r}", f"Modes: {', '.join(names)}", nearest(mode, names)))
+    return PUBLISHED[mode]
 
 
 LEAST_SOFTNESS = torch.finfo(torch.float32).tiny
@@ -170,12 +172,18 @@ def resolve_dim(where: str, dim: int, x: Tensor) -> int:
     return place % count
 
 
-def check_log_probs(where: str, return_log_probs: bool, log_prob_eps: float | None) -> None:
-    """`log_prob_eps` belongs to `return_log_probs=True` and is a probability above 0."""
+def check_log_probs(where: str, return_log_probs: bool, log_prob_eps: Tensor | float | None) -> None:
+    """`log_prob_eps` belongs to `return_log_probs=True` and is a probability above 0, or a tensor of one."""
     if log_prob_eps is None:
         return
     if not return_log_probs:
-        wrong = f"log_prob_eps={log_prob_eps} is given without return_log_probs"
+        wrong = "log_prob_eps is given" if isinstance(log_prob_eps, Tensor) else f"log_prob_eps={log_prob_eps} is given"
+        wrong += " without return_log_probs"
         raise OptionError(message(where, wrong, "", "Set return_log_probs=True or leave log_prob_eps out"))
-    if not 0 < log_prob_eps < 1:
-        raise OptionError(message(where, f"log_prob_eps={log_prob_eps} is no probability", "Use 0 < eps < 1"))
+    if isinstance(log_prob_eps, Tensor):
+        if log_prob_eps.dim() != 0 or not log_prob_eps.is_floating_point():
+            wrong = f"log_prob_eps is a tensor of shape {tuple(log_prob_eps.shape)} and dtype {log_prob_eps.dtype}"
+            raise OptionError(message(where, wrong, "Use a number, or a floating tensor without dims"))
+        return
+    if not 0 < log_prob_eps <= 1:
+        raise OptionError(message(where, f"log_prob_eps={log_prob_eps} is no probability", "Use 0 < eps <= 1"))
