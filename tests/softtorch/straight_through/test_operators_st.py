@@ -255,7 +255,8 @@ def test_every_operator_has_its_form_with_its_signature_and_a_docstring():
     skipped |= {"gate", "mixed_gates", "smooth_step", "selector", "softpick", "softpick_attention", "entmax"}
     skipped |= {"sparsemax", "reinmax", "rotation", "laplace_quantile", "implicit_root"}
     skipped |= {"nan_to_num", "options", "supported"}
-    functions = {n: f for n, f in vars(softtorch).items() if inspect.isfunction(f) and not n.endswith("_st") and n[0] != "_"}
+    public = {n: f for n, f in vars(softtorch).items() if not n.startswith("_") and not n.endswith("_st")}
+    functions = {n: f for n, f in public.items() if inspect.isfunction(f)}
     for name, function in functions.items():
         if name in skipped or function.__module__.startswith("softtorch.errors"):
             continue
