@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -43,13 +44,19 @@ softfx.set_softness(soft, 0.2)
 policy = softfx.Policy.load({"default": {"action": "keep"}})
 checked: softfx.Report = softfx.check(pick, policy, example_inputs=(x, 2))
 text: str = softfx.__version__ + softtorch.__version__
-best = softtorch.argmax(x, softness=0.1)
+best: softtorch.SoftIndex = softtorch.argmax(x, softness=0.1)
+shorter = softfx.soften(Net(), "smooth", example_inputs=(x,), softness=0.2, mode="c1", method="lapsum")
+softfx.load_softness_state(shorter, softfx.softness_state(shorter))
+with softtorch.options(mode="c0", softness=0.2):
+    top = softtorch.topk(x, 2)
+methods = softtorch.supported("quantile").methods
 """
 WRONG = {
     "chosen.no_such": "attr-defined",
     'chosen(x, "two")': "arg-type",
     'softfx.soften(pick, executor="grahp")': "call-overload",
     'softfx.soften(Net(), capture="sight")': "call-overload",
+    'softfx.soften(pick, mode="C1")': "call-overload",
     "softfx.soften(3)": "call-overload",
 }
 
@@ -73,3 +80,26 @@ def test_a_users_file_is_clean(answer: str) -> None:
 def test_what_is_wrong_is_refused(answer: str, line: str) -> None:
     number = len(USER.splitlines()) + 1 + list(WRONG).index(line)
     assert any(f"user.py:{number}: error" in told and f"[{WRONG[line]}]" in told for told in answer.splitlines())
+
+
+@pytest.fixture(scope="module")
+def wrong_lines(tmp_path_factory: pytest.TempPathFactory) -> set[int]:
+    """The lines that pyright reports in the same file, in its strict mode."""
+    pyright = Path(sys.executable).with_name("pyright")
+    if not pyright.exists():
+        pytest.skip("pyright is not installed")
+    folder = tmp_path_factory.mktemp("pyright")
+    (folder / "user.py").write_text(USER + "".join(f"{line}\n" for line in WRONG))
+    settings = {"extraPaths": [str(ROOT)], "typeCheckingMode": "strict", "reportMissingTypeStubs": False}
+    (folder / "pyrightconfig.json").write_text(json.dumps(settings))
+    command = [str(pyright), "--outputjson", "--pythonpath", sys.executable, "user.py"]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if not run.stdout.startswith("{"):
+        pytest.skip(f"pyright cannot run here: {run.stderr.strip()[-200:]}")
+    found = json.loads(run.stdout)["generalDiagnostics"]
+    return {each["range"]["start"]["line"] + 1 for each in found if each["severity"] == "error"}
+
+
+def test_a_users_file_is_clean_to_pyright_and_what_is_wrong_is_refused(wrong_lines: set[int]) -> None:
+    last = len(USER.splitlines())
+    assert wrong_lines == set(range(last + 1, last + 1 + len(WRONG)))
