@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 Size = TypeVar("Size")
@@ -67,7 +68,7 @@ class Study:
         """Print a table and put it on the page, with a sentence below it."""
         shown = Table(*columns, title=title)
         for row in rows:
-            shown.add_row(*map(str, row))
+            shown.add_row(*(escape(str(cell)) for cell in row))
         self.console.print(shown)
         lines = [f"## {title}", "", _line(columns), _line(["---"] * len(columns)), *(_line(row) for row in rows), ""]
         self.found += [*lines, *([note, ""] if note else []), "```text", self.command, "```", ""]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import softtorch
 from softfx import ops
-from softfx.ops.calls import Args, Kwargs
+from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.operation import Operation
 from softfx.ops.spelling import INDEX
 from softfx.rules.context import RuleContext, RuleFunction, Shadow, TensorOrSoft
@@ -21,7 +21,7 @@ from softfx.rules.multiples import summed
 from softfx.rules.readings import as_real, counted
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Rule
-from softfx.rules.units import STEP
+from softfx.rules.units import OPERAND, STEP
 from softfx.values import Soft, SoftCount
 
 __all__ = ["RULES"]
@@ -48,8 +48,23 @@ def _reduce(exact: Callable[..., Tensor], counts: bool) -> RuleFunction:
 
 
 def _count_nonzero(context: RuleContext, input: Soft, dim: int | Sequence[int] | None = None) -> Shadow:
-    value = as_real(context, input)
-    return context.call(torch.sum, value) if dim is None else context.call(torch.sum, value, dim)
+    """The propagation: the sum of the probabilities that what the shadows stand for is not 0."""
+    value = input.truth(context.call)
+    return context.call(torch.sum, value, *(() if dim is None else (dim,)))
+
+
+def _count_of_reals(context: RuleContext, input: Tensor, dim: int | Sequence[int] | None = None) -> SoftCount:
+    """The relaxation: the sum of the probabilities that numbers are not 0."""
+    refuse_discrete(input)
+    zero = context.call(torch.zeros, (), dtype=input.dtype, device=input.device)
+    apart = context.call(softtorch.not_equal, input, zero, **context.options)
+    return context.soft_count(context.call(torch.sum, apart, *(() if dim is None else (dim,))))
+
+
+def _of_reals(func: Function, args: Args, kwargs: Kwargs) -> bool:
+    """Return True if real numbers are counted."""
+    input = args[0] if args else kwargs.get("input")
+    return isinstance(input, Tensor) and input.is_floating_point()
 
 
 # -- reductions of real numbers in an integer type ---------------------------------------------------------------------
@@ -124,5 +139,18 @@ RULES = (
         unit=STEP,
         propagate=_of_integers,
     ),
-    _following("SX625", ops.count_nonzero, _count_nonzero),
+    Rule(
+        "SX625",
+        ops.count_nonzero,
+        "discrete",
+        "How many numbers are 0 is an integer: none of them learns that it was close.",
+        "Keep it where the count is only looked at.",
+        "SoftTorch 0.1.1 documentation",
+        formula="sum_j ne(x_j, 0), ne soft",
+        soft="softtorch.not_equal",
+        relax=_count_of_reals,
+        unit=OPERAND,
+        propagate=_count_nonzero,
+        is_site=_of_reals,
+    ),
 )

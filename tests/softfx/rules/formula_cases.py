@@ -169,6 +169,7 @@ CALLS: dict[str, list[Call]] = {
     "logical_not": [elementwise(torch.logical_not, X)],
     "any": [of_row(torch.any, x=ROW / 10)],
     "all": [of_row(torch.all)],
+    "count_nonzero": [of_row(torch.count_nonzero)],
     "cast": [
         Call(lambda x: x.long(), (X,), {"x": on_axis(X, 0)}, indices={"k": GRID}, case="to integers"),
         Call(lambda x: x.bool(), (X,), {"x": on_axis(X, 0)}, indices={"k": GRID}, case="to bools"),

@@ -1,0 +1,68 @@
+"""Idioms: one line of torch each, of 24 numbers and of thresholds, bins or values in the same unit.
+
+Each takes x, (24,), and the unit of the data: what is decided about is multiplied by it, and so are thresholds, edges
+and codes. What an idiom returns is weighted unevenly and summed, for the sum of ranks is a constant.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["COUNT", "IDIOMS", "Idiom"]
+
+Idiom = Callable[[Tensor, float], Tensor]
+COUNT = 24
+WEIGHTS = torch.linspace(-1.0, 1.5, COUNT).roll(7)
+ROWS = WEIGHTS[:4]
+TABLE = torch.tensor([0.3, -1.0, 0.8, 1.4, -0.2, 0.5])
+
+
+def own_place(x: Tensor) -> Tensor:
+    return torch.zeros(COUNT, dtype=torch.long).scatter(0, x.argsort(), torch.arange(COUNT))
+
+
+def suppressed(x: Tensor) -> Tensor:
+    """Greedy suppression: of neighbours the best one stays, rows (4, 6)."""
+    kept = torch.ones_like(x)
+    for _ in range(2):
+        best = (x * kept + (1.0 - kept) * x.min().detach()).argmax(-1, keepdim=True)
+        near = ((torch.arange(x.shape[-1]) - best).abs() == 1).float()
+        kept = kept * (1.0 - near)
+    return kept
+
+
+IDIOMS: dict[str, Idiom] = {
+    "(x > t).sum()": lambda x, u: (x > 0.4 * u).float() @ WEIGHTS,
+    "where(x > t, a, b)": lambda x, u: torch.where(x > 0.4 * u, WEIGHTS, 0.3).sum(),
+    "x[x > t].mean()": lambda x, u: x[x > 0.1 * u].mean() / u,
+    "(rows > t).any(-1)": lambda x, u: (x.view(4, 6) > u).any(-1).float() @ ROWS,
+    "(rows > t).all(-1)": lambda x, u: (x.view(4, 6) > -u).all(-1).float() @ ROWS,
+    "sign(x)": lambda x, u: torch.sign(x) @ WEIGHTS,
+    "bucketize": lambda x, u: torch.bucketize(x, u * torch.tensor([-1.0, 0.0, 0.7])).float() @ WEIGHTS,
+    "histc": lambda x, u: torch.histc(x, 4, -2.0 * u, 2.0 * u) @ ROWS,
+    "isclose": lambda x, u: torch.isclose(x, torch.tensor(0.3 * u), rtol=0.0, atol=0.5 * u).float() @ WEIGHTS,
+    "two layers of sign": lambda x, u: torch.sign(torch.sign(x).view(4, 6) @ TABLE) @ ROWS,
+    "a threshold far away": lambda x, u: (x > 12.0 * u).float() @ WEIGHTS.abs(),
+    "argsort().argsort()": lambda x, u: x.argsort().argsort().float() @ WEIGHTS,
+    "scatter of arange by argsort": lambda x, u: own_place(x).float() @ WEIGHTS,
+    "searchsorted in its own sort": lambda x, u: torch.searchsorted(x.sort().values, x).float() @ WEIGHTS,
+    "(x > x[:, None]).sum()": lambda x, u: (x > x.unsqueeze(-1)).float().sum(0) @ WEIGHTS,
+    "gather by argsort": lambda x, u: WEIGHTS[x.argsort()] @ torch.linspace(0.0, 1.0, COUNT),
+    "top-k mask": lambda x, u: torch.zeros(COUNT).scatter(0, x.topk(6).indices, 1.0) @ WEIGHTS,
+    "threshold by the k-th value": lambda x, u: (x >= x.kthvalue(COUNT - 5).values).float() @ WEIGHTS,
+    "rows.argmax(-1)": lambda x, u: x.view(4, 6).argmax(-1).float() @ ROWS,
+    "table[rows.argmax(-1)]": lambda x, u: TABLE[x.view(4, 6).argmax(-1)] @ ROWS,
+    "one_hot(argmax) * values": lambda x, u: (F.one_hot(x.view(4, 6).argmax(-1), 6) * TABLE).sum(-1) @ ROWS,
+    "rows == rows.max()": lambda x, u: ((x.view(4, 6) == x.view(4, 6).amax(-1, keepdim=True)) * TABLE).sum(-1) @ ROWS,
+    "running maximum": lambda x, u: (x.view(4, 6) >= x.view(4, 6).cummax(-1).values).float().sum(-1) @ ROWS,
+    "first true": lambda x, u: (x.view(4, 6) > 0.5 * u).int().argmax(-1).float() @ ROWS,
+    "count by an arange": lambda x, u: (
+        (torch.arange(12) < (x.view(4, 6) > 0.0).sum(-1, keepdim=True)).float().sum(-1) @ ROWS
+    ),
+    "bits of a code": lambda x, u: ((x.view(6, 4) > 0.0).long() * 2 ** torch.arange(4)).sum(-1).float() @ TABLE,
+    "masked twice": lambda x, u: ((x > 0.2 * u) & (x < 1.2 * u)).float() @ WEIGHTS,
+    "greedy suppression": lambda x, u: (suppressed(x.view(4, 6)) * TABLE).sum(-1) @ ROWS,
+    "round(x / unit)": lambda x, u: torch.round(2.0 * x / u) @ WEIGHTS,
+}
