@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-__all__ = ["Agreement", "agreement", "better", "cosines", "predicted"]
+__all__ = ["Agreement", "agreement", "better", "cosines", "interval_of", "predicted"]
 
 _WIDTH = 2.05  # 97.5 % point of Student's distribution for the 31 degrees of freedom of 32 blocks
 _TOLD = 3.0  # standard errors from which the sign of an entry is told from noise: 1 of 700 wrong
@@ -105,6 +105,12 @@ def predicted(gradient: Tensor, blocks: Tensor, size: float) -> Tensor | None:
         return None
     along = blocks @ gradient / length
     return (along.sum() - along) / (len(blocks) - 1) / size
+
+
+def interval_of(each: Tensor) -> tuple[float, float]:
+    """The 95 % interval of an estimate, from its values with each block left out in turn, (blocks,)."""
+    mean, half = float(each.mean()), _WIDTH * _error(each)
+    return mean - half, mean + half
 
 
 def better(one: Tensor, other: Tensor) -> float:

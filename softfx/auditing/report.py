@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softfx.auditing.agreement import Agreement, agreement
+from softfx.auditing.agreement import Agreement, agreement, interval_of, predicted
 from softfx.auditing.verdicts import Verdict, suggestion_of, verdict_of
 from softfx.locations import shown_place
 from softfx.report import Report
@@ -28,7 +28,9 @@ class Audited:
     before, after: the length of the original's gradient and of the softened one. zeros_before, zeros: the shares of
     exact zeros in them. noise: how far one draw of it is off the mean, in lengths of the mean, None where
     no mean can be told from it. sigma: the standard deviation of
-    the perturbations. cosine, low, high, ratio, signal, sign: as in `Agreement`.
+    the perturbations. cosine, low, high, ratio, signal, sign: as in `Agreement`. predicts: of sites, the correlation of
+    the original's answers with what the gradient predicts, which the cosine is at least; it is known well for sites of
+    any size.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Audited:
     ratio: float | None
     signal: float | None
     sign: float | None
+    predicts: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, without infinities."""
@@ -131,6 +134,8 @@ def _line(each: Audited, width: int) -> str:
     numbers = f"|gradient| {each.before:.3g} -> {each.after:.3g}"
     if each.cosine is not None:
         numbers += f", cosine {each.cosine:.2f} ({each.low:.2f} to {each.high:.2f})"
+    elif each.predicts is not None:
+        numbers += f", cosine at least {each.predicts:.2f}" if each.predicts > 0 else ""
     if isinstance(each, AuditedSite):
         numbers += _within(each.margins)
         numbers += "" if each.gap is None else f", gap {each.gap:+.3g}"
@@ -152,7 +157,13 @@ def named(site: Site) -> str:
 
 
 def measured(
-    name: str, before: Tensor, draws: Tensor, units: Tensor | float, blocks: Tensor, margins: Iterable[float] = ()
+    name: str,
+    before: Tensor,
+    draws: Tensor,
+    units: Tensor | float,
+    blocks: Tensor,
+    margins: Iterable[float] = (),
+    size: float | None = None,
 ) -> Audited:
     """The verdict on one gradient.
 
@@ -160,11 +171,13 @@ def measured(
     draws: of the softened gradient, (draws, n).
     units: the standard deviations of the perturbations, () or (n,): gradients are compared in these units.
     blocks: of the reference, (blocks, n), in the same units.
+    size: the root mean square of the answers that the reference is made of, where it is known.
     """
     after = draws.mean(0)
     found = agreement(after * units, blocks)
     length, noise = float(after.norm()), noise_of(draws * units)
-    verdict = verdict_of(found, length, noise)
+    each = None if size is None else predicted(after * units, blocks, size)
+    verdict = verdict_of(found, length, noise, None if each is None else interval_of(each))
     sigma = torch.as_tensor(units).double()
     return Audited(
         name,
@@ -176,13 +189,13 @@ def measured(
         _zeros(after),
         noise,
         float(sigma.mean()) if sigma.numel() else 0.0,
-        *_numbers(found),
+        *_numbers(found, None if each is None else float(each.mean())),
     )
 
 
-def _numbers(found: Agreement) -> tuple[float | None, ...]:
+def _numbers(found: Agreement, predicts: float | None) -> tuple[float | None, ...]:
     signal = found.signal if math.isfinite(found.signal) else None
-    return (found.cosine, found.low, found.high, found.ratio, signal, found.sign)
+    return (found.cosine, found.low, found.high, found.ratio, signal, found.sign, predicts)
 
 
 def _zeros(gradient: Tensor) -> float:

@@ -48,9 +48,10 @@ def audited_sites(
             if decision.key in met:
                 found.append(_unmeasured(site, _WHOLE_NUMBERS))
             continue
-        blocks = bench.reference(decision.key, own, pairs, seed, tick).blocks
+        reference = bench.reference(decision.key, own, pairs, seed, tick)
+        blocks = reference.blocks
         draws = after[decision.key]
-        each = measured(named(site), before[decision.key], draws, own.flat, blocks, own.margins)
+        each = measured(named(site), before[decision.key], draws, own.flat, blocks, own.margins, reference.size)
         tried: dict[float, float] = {}
         if bench.eager.sites.policy.turns and each.verdict != "good":
             each = replace(each, verdict="cannot_tell", suggestion=_TURNED)
@@ -70,7 +71,7 @@ def _of_site(each: Audited, site: Site, met: Met, gap: float | None, tried: Mapp
 
 
 def _unmeasured(site: Site, suggestion: str) -> AuditedSite:
-    nothing = (0.0, 0.0, 1.0, 1.0, None, 0.0, None, None, None, None, None, None)
+    nothing = (0.0, 0.0, 1.0, 1.0, None, 0.0, None, None, None, None, None, None, None)
     return AuditedSite(named(site), "cannot_tell", suggestion, *nothing, site, (), None, ())
 
 

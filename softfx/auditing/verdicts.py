@@ -31,14 +31,21 @@ _FEW = "more samples"
 _NO_NUMBER = "guard it: the gradient or the loss is not a number here"
 
 
-def verdict_of(found: Agreement, length: float, noise: float | None) -> Verdict:
+def verdict_of(
+    found: Agreement, length: float, noise: float | None, bounds: tuple[float, float] | None = None
+) -> Verdict:
     """The verdict on a gradient of that length whose draws are that far off.
+
+    bounds: the 95 % interval of a number that has the cosine's sign and is at most as large. It tells of gradients of
+        so many numbers that the reference's length is lost in its noise.
 
     >>> verdict_of(Agreement(None, None, None, 0.0, 9.0, True), 0.0, 0.0)
     'dead'
     """
-    if not found.responds or not found.signal >= _SIGNAL or not math.isfinite(length):
+    if not found.responds or not math.isfinite(length):
         return "cannot_tell"
+    if not found.signal >= _SIGNAL:
+        return "cannot_tell" if bounds is None or not (noise is not None and noise <= _NOISY) else _by_bounds(*bounds)
     if length == 0:
         return "dead"
     if noise is None or noise > _NOISY:
@@ -52,6 +59,12 @@ def verdict_of(found: Agreement, length: float, noise: float | None) -> Verdict:
     if found.high - found.low > 2 * _WIDEST:
         return "cannot_tell"
     return "good" if found.cosine >= _GOOD else "noisy"
+
+
+def _by_bounds(low: float, high: float) -> Verdict:
+    if low >= _GOOD:
+        return "good"
+    return "opposed" if high < 0 else "cannot_tell"
 
 
 def suggestion_of(verdict: Verdict, found: Agreement, length: float, margins: Sequence[float] = ()) -> str:

@@ -97,6 +97,24 @@ def test_the_operand_is_moved_where_the_program_meets_it() -> None:
     assert site.sigma == pytest.approx(0.3 * 5 * 0.65, rel=0.1)
 
 
+@pytest.mark.parametrize(("sign", "verdict"), [(1.0, "good"), (-1.0, "opposed")])
+def test_a_site_of_many_numbers_is_told_by_what_its_gradient_predicts(sign: float, verdict: str) -> None:
+    class Signed(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+            return sign * gradient
+
+    x = torch.randn(2000, generator=torch.Generator().manual_seed(0))
+    program = lambda x: Signed.apply((x > 0.1).float()).mean()  # type: ignore[no-untyped-call]  # noqa: E731
+    site = only(audited(program, x, policy={"default": {"softness": "auto"}}), "gt")
+    assert site.signal is not None and site.signal < 3 and site.verdict == verdict  # the length is lost in noise
+    assert site.predicts is not None and sign * site.predicts > 0.5
+
+
 def test_a_write_in_place_and_a_loop_are_sites_too() -> None:
     def program(x: Tensor) -> Tensor:
         y = 2.0 * x
