@@ -16,24 +16,20 @@ torch lacks without it.
 - torch._C._disabled_torch_function_impl: for a tensor subclass whose calls a mode sees anyway.
 - torch._C._set_grad_enabled: what `with torch.no_grad()` calls; a capture sees this function.
 - torch._C._has_storage: whether a tensor has memory of its own to share; wrapper subclasses have none.
-- torch._C._functorch.maybe_current_level, get_interpreter_stack, TransformType (Grad, Jvp): which transforms run.
-- torch.Tensor._version: how often a tensor was written in place. Autograd reads it; there is no public name.
 - torch.autograd._unsafe_preserve_version_counter: a write that is none, for a tensor that gets another memory.
-- torch.Tensor._base: the tensor that a view looks into. Autograd reads it; there is no public name.
+- torch.Tensor._version, _base: how often a tensor was written in place, and what a view looks into.
+- torch._C._functorch: which transforms run (vmap, grad, jvp), and what a tensor of theirs stands for outside of it.
 - torch.multiprocessing.reductions.StorageWeakRef, torch.UntypedStorage._cdata, torch._C._storage_Use_Count: which
   tensors share memory, without keeping it. data_ptr() is 0 for fake tensors, and used again for other memory.
-- torch.Tensor._make_wrapper_subclass: a tensor with a shape and without data; documented for subclasses only by torch's
-  own examples of __torch_dispatch__.
-- nn.Module.__dict__["_parameters"] and its like: a module must be copied and put back with everything it holds, hooks
-  included, and torch has no public list of that.
+- torch.Tensor._make_wrapper_subclass: a tensor with a shape and without data, as torch's own subclasses make it.
+- nn.Module.__dict__["_parameters"] and its like: a module is copied and put back with everything it holds, hooks too.
 - nn.Module._call_impl, _wrapped_call_impl: the names of the frames by which a call stack shows that a module is called;
   the first is the call with its hooks and without what Module.compile() made of it.
 - nn.Module._forward_hooks, _forward_pre_hooks and torch.nn.modules.module._global_forward_hooks,
   _global_forward_pre_hooks: whether a call runs more than forward; torch has no question for it.
 - nn.Module._compiled_call_impl: what Module.compile() leaves; torch._dynamo.OptimizedModule._orig_mod and
   _torchdynamo_orig_callable, _torchdynamo_disable: what torch.compile was given, and whether it was to be left alone.
-- torch._dynamo.eval_frame._set_stance, DynamoStance: for a while torch.compile compiles nothing, so that the Python of
-  what was compiled is seen; the public set_stance takes 70 microseconds.
+- torch._dynamo.eval_frame._set_stance, DynamoStance: for a while nothing is compiled; set_stance takes 70 microseconds.
 - torch.distributed._composable_state._insert_module_state, _get_module_state: how a sharded module finds its state.
 - torch.overrides._get_current_function_mode_stack, _pop_mode, _push_mode: which function modes are active in this
   thread, and a while without some of them.
@@ -50,6 +46,7 @@ from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch._C import _functorch as functorch
 from torch._library.custom_ops import CustomOpDef
 from torch._ops import HigherOrderOperator, OpOverload, OpOverloadPacket
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
@@ -100,6 +97,7 @@ __all__ = [
     "storage_reference",
     "uncompiled",
     "unflatten",
+    "unwrapped",
     "version_of",
     "without_function_modes",
     "wrapper_subclass",
@@ -388,10 +386,15 @@ def _replace_modes(modes: list[TorchFunctionMode]) -> None:
 
 def in_transform() -> bool:
     """Return True while a torch.func transform (vmap, grad, jvp) is running."""
-    return torch._C._functorch.maybe_current_level() is not None
+    return functorch.maybe_current_level() is not None
 
 
 def in_differentiation() -> bool:
     """Return True while a torch.func transform that differentiates (grad, vjp, jvp) is running."""
-    kinds = (torch._C._functorch.TransformType.Grad, torch._C._functorch.TransformType.Jvp)
-    return in_transform() and any(level.key() in kinds for level in torch._C._functorch.get_interpreter_stack() or ())
+    kinds, stack = functorch.TransformType, functorch.get_interpreter_stack()
+    return in_transform() and any(level.key() in (kinds.Grad, kinds.Jvp) for level in stack or ())
+
+
+def unwrapped(tensor: Tensor) -> Tensor | None:
+    """The tensor that a transform has wrapped, or None for one that none has."""
+    return functorch.get_unwrapped(tensor) if functorch.is_functorch_wrapped_tensor(tensor) else None

@@ -20,6 +20,7 @@ from softfx.capture.example import function_of
 from softfx.capture.later import computes_later, exhausted, holds_tensors
 from softfx.capture.preserve import Preserved, copied
 from softfx.capture.program import GraphBuilder, Program, Seen
+from softfx.capture.threads import watched_threads
 from softfx.capture.unreached import sources_of, unreached_sources
 from softfx.interpreter.backends import has_whole_elements
 from softfx.interpreter.derivatives import Blockage, judged
@@ -364,7 +365,10 @@ def _custom(name: str) -> str:
 
 def _run(recorder: Recorder, function: Function, args: Args, kwargs: Kwargs) -> Result:
     """The boundary: frames further out than this one are not the target's."""
-    with torch.enable_grad(), private.PythonOnly(), recorder:
+    watched = watched_threads(
+        lambda reason: recorder._tell(reason, Location(recorder.default.file, recorder.default.line))
+    )
+    with watched, torch.enable_grad(), private.PythonOnly(), recorder:
         return function(*args, **kwargs)
 
 

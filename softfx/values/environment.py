@@ -10,7 +10,8 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
-from softfx.values.facts import FactStore, ValueFacts, facts_by_flag, is_written_constant
+from softfx import torch_private
+from softfx.values.facts import FactStore, ValueFacts, facts_by_flag, is_written_constant, without_tensors
 
 __all__ = ["Environment", "TensorTable"]
 
@@ -59,7 +60,10 @@ class Environment(TensorTable[ValueFacts]):
         entry = self.entries.get(id(tensor))
         if entry is not None and entry[0]() is tensor and not is_written_constant(entry[1], tensor):
             return entry[1]
-        return facts_by_flag(tensor)
+        facts = facts_by_flag(tensor)
+        if facts.depends_on_source or (outside := torch_private.unwrapped(tensor)) is None:
+            return facts
+        return without_tensors(self.facts(outside))  # inside vmap what was known outside; shadows have another shape
 
     def set(self, tensor: Tensor, value: ValueFacts) -> None:
         """Remember the facts of a tensor; one of integers or bools is integral in any case."""

@@ -1,0 +1,64 @@
+"""vmap inside a target: what is known of a tensor outside is known of it inside, level by level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+import softfx
+from tests.helpers import gradient, identical
+
+X = torch.tensor([[0.4, 1.7, -0.9], [-0.6, 2.2, 0.3]])
+
+
+class Case(NamedTuple):
+    """A function of one element of a batch, and how many levels of vmap it stands under."""
+
+    function: Callable[[Tensor], Tensor]
+    levels: int
+
+
+CASES = {
+    "round": Case(torch.round, 1),
+    "round of each number": Case(torch.round, 2),
+    "mask": Case(lambda z: (z > 0).float(), 1),
+    "mask of each number": Case(lambda z: (z > 0).float() * z, 2),
+    "largest": Case(lambda z: z[z.argmax()], 1),
+    "sorted": Case(lambda z: z.sort().values * z.sign(), 1),
+    "place in a table": Case(lambda z: torch.arange(3.0)[z.argmin()] * z, 1),
+}
+
+
+def nested(case: Case) -> Callable[[Tensor], Tensor]:
+    """The function under its levels of vmap, made when it is called, as in a program."""
+
+    def program(x: Tensor) -> Tensor:
+        function = case.function
+        for _ in range(case.levels):
+            function = vmap(function)
+        result: Tensor = function(x)
+        return result
+
+    return program
+
+
+def unrolled(case: Case, x: Tensor, levels: int) -> Tensor:
+    return torch.stack([unrolled(case, row, levels - 1) for row in x]) if levels else case.function(x)
+
+
+@pytest.mark.parametrize("policy", ["gradients", "smooth"])
+@pytest.mark.parametrize("name", CASES)
+def test_what_runs_under_vmap_is_soft_as_a_loop_is(name: str, policy: str) -> None:
+    case = CASES[name]
+    soft = softfx.soften(nested(case), policy, example_inputs=(X,))
+    loop = softfx.soften(lambda x: unrolled(case, x, case.levels), policy, example_inputs=(X,))
+    assert soft.report.counts["found"] and {site.action for site in soft.report.sites} <= {"soft", "straight_through"}
+    torch.testing.assert_close(soft(X), loop(X))
+    torch.testing.assert_close(gradient(soft, X), gradient(loop, X))
+    if policy == "gradients":
+        assert identical(soft(X), nested(case)(X))
