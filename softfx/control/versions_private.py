@@ -23,6 +23,9 @@ def put_values(tensor: Tensor, values: Tensor, version: int) -> None:
     ([0.0, 0.0], 0)
     """
     with torch.no_grad():
-        tensor.copy_(values)
+        if tensor.shape == values.shape:
+            tensor.copy_(values)
+        else:
+            tensor.data = values.clone()  # out= has given it another shape
     if version >= 0:
         torch._C._autograd._unsafe_set_version_counter((tensor,), (version,))

@@ -43,7 +43,7 @@ def overlaid(base: Tensor, part: Tensor, place: Geometry, part_place: Geometry) 
     shared, source = _shared(place, part_place, base.device)
     weights = base.shape[len(place[0]) :]
     values = part.reshape(-1, *weights)[source.flatten()].reshape(base.shape)
-    return torch.where(shared.reshape(*shared.shape, *(1,) * len(weights)), values.to(base.dtype), base)
+    return torch.where(shared.reshape((*shared.shape, *(1,) * len(weights))), values.to(base.dtype), base)
 
 
 def overwritten(base: Tensor, hard: Tensor, place: Geometry, part_place: Geometry) -> Tensor:
@@ -55,7 +55,7 @@ def overwritten(base: Tensor, hard: Tensor, place: Geometry, part_place: Geometr
     tensor([0., 1., 0., 1.])
     """
     shared, _ = _shared(place, part_place, base.device)
-    return torch.where(shared.reshape(*shared.shape, *(1,) * (base.dim() - shared.dim())), hard.to(base.dtype), base)
+    return torch.where(shared.reshape((*shared.shape, *(1,) * (base.dim() - shared.dim()))), hard.to(base.dtype), base)
 
 
 def _shared(place: Geometry, part_place: Geometry, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -63,4 +63,4 @@ def _shared(place: Geometry, part_place: Geometry, device: torch.device) -> tupl
     own, theirs = positions(place, device), positions(part_place, device).flatten()
     ordered, order = theirs.sort()
     found = torch.searchsorted(ordered, own.contiguous()).clamp(max=len(ordered) - 1)
-    return ordered[found] == own, order[found]
+    return ordered.take(found) == own, order.take(found)  # a key without axes would ask a fake tensor for its value

@@ -199,3 +199,15 @@ def test_out_of_another_shape_takes_the_shape_of_the_result(is_view: bool, polic
     soft = softfx.soften(program, policy, example_inputs=(X,))
     assert torch.equal(soft(X), program(X))
     assert gradient(soft, X).isfinite().all()
+
+
+@EXECUTOR
+def test_a_number_without_axes_follows_a_write_to_the_integers_that_it_looks_into(executor: str) -> None:
+    def program(x: Tensor) -> tuple[Tensor, Tensor]:
+        whole = x.round().long().view(-1)
+        first = whole[0]
+        whole.fill_(1)
+        return whole, first * x
+
+    soft = softfx.soften(program, "gradients", example_inputs=(X,), executor=executor, allow_unused=True)
+    assert all(map(torch.equal, soft(X), program(X)))
