@@ -1,8 +1,9 @@
 """Operators on a DTensor: each process computes on what it has, and the result is a DTensor again.
 
 Elementwise operators work on the shards as they are. Operators along a dim work on shards along other dims; one that is
-split along it is first gathered. What else there is (several tensors along a dim, pooling) is gathered whole. The
-derivative of what all processes have, as a softness, is summed over them.
+split along it is first gathered. Those of several tensors along a dim, as gather, do so for the dims in front of it,
+where these have the same sizes in all of them. What else there is (pooling, tensors that are broadcast) is gathered
+whole. The derivative of what all processes have, as a softness, is summed over them.
 """
 
 import inspect
@@ -20,8 +21,14 @@ __all__ = ["holds_shards", "on_shards"]
 # Modules whose functions without a dim give each element by itself.
 _ELEMENTWISE = frozenset(
     f"softtorch.operators.{name}"
-    for name in ("activations", "comparison", "elementwise", "gates", "logic", "ramps", "rounding", "safe", "shrinkage")
-)
+    for name in (
+        *("activations", "comparison", "elementwise", "gates", "logic", "ramps", "rounding", "safe", "selection"),
+        "shrinkage",
+    )
+) | {"softtorch.straight_through.joining"}
+# Operators of x and of tensors whose dims are those of x in that order, and how many more one of them may have at its
+# end: a soft index has one.
+_ALIGNED = {"gather": 1, "masked_mean": 0, "masked_sum": 0, "scatter": 1, "scatter_add": 1, "take_along_dim": 1}
 _DRAWING = ("softtorch.operators.sampling", "softtorch.operators.perturbed")
 
 
@@ -49,12 +56,8 @@ def on_shards(name: str, function: Callable[..., Any], args: tuple[Any, ...], kw
     tensors = {key: value for key, value in bound.arguments.items() if isinstance(value, Tensor)}
     layout, moved = _layout(function, bound.arguments, sharded, tensors)
     for key, value in tensors.items():
-        bound.arguments[key] = _local(value, mesh, layout, key in sharded and value.ndim == _most_dims(tensors))
+        bound.arguments[key] = _local(value, mesh, layout, value.ndim > 0)
     return _global(function(*bound.args, **bound.kwargs), mesh, moved)
-
-
-def _most_dims(tensors: dict[str, Tensor]) -> int:
-    return max(value.ndim for value in tensors.values())
 
 
 def _layout(
@@ -71,6 +74,9 @@ def _layout(
         wanted = [p if isinstance(p, placements.Shard) else placements.Replicate() for p in wanted]
         return wanted, wanted
     dim = given["dim"]
+    more = _ALIGNED.get(function.__name__.removesuffix("_st"))
+    if len(large) > 1 and isinstance(dim, int) and more is not None:
+        return _in_front(large, dim, first, more)
     if len(large) > 1 or first.ndim == 0 or not (isinstance(dim, int) or (dim is None and "k" in given)):
         return whole, whole
     along = (-1 if dim is None else dim) % first.ndim
@@ -82,6 +88,22 @@ def _layout(
         placements.Shard(p.dim - 1) if falls and isinstance(p, placements.Shard) and p.dim > along else p
         for p in wanted
     ]
+
+
+def _in_front(large: list[Tensor], dim: int, first: Any, more: int) -> tuple[list[Any], list[Any]]:
+    """The layout of operands whose dims are those of x, and of the result: split along dims in front of `dim` alone."""
+    placements: Any = sys.modules["torch.distributed.tensor"]
+    count = min(value.ndim for value in large)
+    along = dim % count
+    wanted = [
+        p
+        if isinstance(p, placements.Shard)
+        and p.dim < along
+        and all(value.ndim <= count + more and value.shape[p.dim] == first.shape[p.dim] for value in large)
+        else placements.Replicate()
+        for p in first.placements
+    ]
+    return wanted, wanted
 
 
 def _local(value: Any, mesh: Any, layout: list[Any], split: bool) -> Tensor:

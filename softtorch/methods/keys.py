@@ -52,7 +52,7 @@ class Keys:
 
     @property
     def level(self) -> Tensor:
-        """(..., [n]) int8: -1 where raw counts as -inf, 1 where it counts as +inf, else 0."""
+        """(..., [n]) int8, compiled raw's dtype: -1 where raw counts as -inf, 1 where it counts as +inf, else 0."""
         if self.levels is None:
             return torch.zeros((), dtype=torch.int8, device=self.raw.device).expand(self.raw.shape)
         return self.levels
@@ -167,17 +167,19 @@ def _least(keys: Keys) -> Tensor:
 def _general(x: Tensor, raw: Tensor, softness: Tensor | float, mode: Mode, standardize: bool, seen: bool) -> Keys:
     """Keys for entries of any kind; `raw` is x widened."""
     least, most = _bounds(x)
-    level = (x.detach() >= most).to(torch.int8) - (x.detach() <= least).to(torch.int8)
-    counted = level == 0
+    high, low = x.detach() >= most, x.detach() <= least
+    # Compiled kernels keep no level, and narrow integers take them out of vectors.
+    kind = raw.dtype if torch.compiler.is_compiling() else torch.int8
+    level, counted = high.to(kind) - low.to(kind), ~(high | low)
     finite = torch.where(counted, raw, 0.0)
     if standardize:
         known = moments(finite, counted)
         # The logistic function takes -inf to 0 and inf to 1, outside of what finite entries reach.
-        compared = torch.where(counted, known.standardized(finite).sigmoid(), (level > 0).to(raw.dtype))
+        compared = torch.where(counted, known.standardized(finite).sigmoid(), high.to(raw.dtype))
         keys = Keys(raw, compared, level, softness, mode, standardized=True, moments=known)
     else:
-        low, high = bounds(raw, counted)
-        origin = low / 2.0 + high / 2.0
+        lowest, highest = bounds(raw, counted)
+        origin = lowest / 2.0 + highest / 2.0
         keys = Keys(raw, _beyond(torch.where(counted, raw - origin, 0.0), level), level, softness, mode, origin=origin)
     return replace(keys, levels=None, moderate=True) if seen and _is_moderate(keys) else keys
 

@@ -91,5 +91,6 @@ def _scores(keys: Keys, positions: Positions) -> Tensor:
         return positions.nearness(keys.compared / keys.softness)
     inner = (keys.compared / keys.softness).clamp(-_FAR / 4, _FAR / 4)
     line = torch.where(keys.level == 0, inner, keys.level * _FAR)
-    anchors = positions.exact(line)[0]
-    return -(anchors.unsqueeze(-1) - line.unsqueeze(-2)).abs()
+    near = positions.nearness(line)
+    # Rows may be off by a constant, which here has to be small beside what is infinitely far.
+    return near - near.detach().amax(dim=-1, keepdim=True)

@@ -15,6 +15,7 @@ import torch.multiprocessing as mp
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor.debug import CommDebugMode
 
 import softtorch
 from softtorch.errors import SoftTorchError
@@ -29,6 +30,9 @@ OPERATORS: dict[str, Operator] = {
     "greater than a number": lambda x, s: softtorch.greater(x, 0.1, softness=s),
     "greater than a tensor": lambda x, s: softtorch.greater(x, x * x, softness=s),
     "where": lambda x, s: softtorch.where(softtorch.greater(x, 0.0, softness=s), x, 2 * x),
+    "masked_fill": lambda x, s: softtorch.masked_fill(x, softtorch.greater(x, 0.0, softness=s), 2.0),
+    "masked_sum": lambda x, s: softtorch.masked_sum(x, softtorch.greater(x, 0.0, softness=s), dim=1),
+    "straight_through": lambda x, s: softtorch.straight_through(x.round(), softtorch.round(x, softness=s)),
     "all": lambda x, s: softtorch.all(softtorch.greater(x, 0.0, softness=s), dim=1),
     "argmax": lambda x, s: softtorch.argmax(x, dim=1, softness=s),
     "argmax, its dim kept": lambda x, s: softtorch.argmax(x, dim=1, keepdim=True, softness=s),
@@ -45,6 +49,8 @@ OPERATORS: dict[str, Operator] = {
     "rank of all": lambda x, s: softtorch.rank(x, softness=s),
     "quantile": lambda x, s: softtorch.quantile(x, 0.3, dim=1, softness=s),
     "cummax": lambda x, s: softtorch.cummax(x, dim=1, softness=s)[0],
+    "gather": lambda x, s: softtorch.gather(x, 2, softtorch.argmax(x, dim=2, keepdim=True, softness=s)),
+    "scatter": lambda x, s: softtorch.scatter(x, 1, softtorch.argmax(x, dim=1, keepdim=True, softness=s), 2.0),
     "take_along_dim": lambda x, s: softtorch.take_along_dim(
         x, softtorch.argmax(x, dim=1, keepdim=True, softness=s), dim=1
     ),
@@ -83,6 +89,16 @@ def compare(rank: int, store: str) -> None:
                 torch.testing.assert_close(one, other, msg=lambda text, n=name, p=placement: f"{n}, {p}: {text}")
     kept = softtorch.topk_mask(distribute_tensor(x, mesh, [Shard(0)]), 2, dim=1)
     assert kept.placements == (Shard(0),)  # along another axis nothing is sent
+    split = distribute_tensor(x, mesh, [Shard(0)])
+    with CommDebugMode() as sent:
+        for name in ("where", "masked_fill", "masked_sum", "straight_through", "gather", "scatter", "take_along_dim"):
+            assert OPERATORS[name](split, torch.tensor(0.3)).placements == (Shard(0),), name
+    assert sent.get_total_counts() == 0
+    square = drawn(6, 6, 8, seed=2)  # the first dim of the mask is the second one's, and as large as the first
+    summed = softtorch.masked_sum(distribute_tensor(square, mesh, [Shard(0)]), square[0].sigmoid(), dim=-1)
+    torch.testing.assert_close(summed.full_tensor(), softtorch.masked_sum(square, square[0].sigmoid(), dim=-1))
+    both = softtorch.greater(split, x)  # x whole, as every process has it
+    torch.testing.assert_close(both.full_tensor(), softtorch.greater(x, x))
     with pytest.raises(SoftTorchError, match="draws random numbers"):
         softtorch.bernoulli(distribute_tensor(x.sigmoid(), mesh, [Shard(0)]))
     dist.barrier()

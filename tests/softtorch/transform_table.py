@@ -30,8 +30,8 @@ checks is the function of that name in tests/softtorch/transforms.py.
 - no readback: runs on the meta device with a softness there, so that nothing is read from a device.
 
 A DTensor gives a DTensor: elementwise operators and those along a dim work on the shards of other dims without a word
-between processes; what is split along the dim, or has no one dim, is gathered first. Random operators refuse one
-(tests/softtorch/test_sharded.py).
+between processes, gather, scatter and their kin on those in front of the dim; what is split along the dim, or has no
+one dim, is gathered first. Random operators refuse one (tests/softtorch/test_sharded.py).
 
 "✓" is a check that holds; a letter says why there is none, below each table.
 """

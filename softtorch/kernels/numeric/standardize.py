@@ -65,7 +65,7 @@ def moments(x: Tensor, counted: Tensor | None = None) -> Moments:
         shift = scaled.mean(dim=-1, keepdim=True)
         variance = (scaled - shift).square().mean(dim=-1, keepdim=True)
     else:
-        count = counted.sum(dim=-1, keepdim=True).clamp(min=1)
+        count = counted.sum(dim=-1, keepdim=True, dtype=x.dtype).clamp(min=1)
         shift = torch.where(counted, scaled, 0.0).sum(dim=-1, keepdim=True) / count
         variance = torch.where(counted, scaled - shift, 0.0).square().sum(dim=-1, keepdim=True) / count
     whole = VARIANCE_FLOOR / unit.square()

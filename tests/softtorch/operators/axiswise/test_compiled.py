@@ -60,3 +60,18 @@ def test_exported_programs_keep_their_gradient(strict: bool) -> None:
     (want,) = torch.autograd.grad((Model()(x) * weights).sum(), x)
     (got,) = torch.autograd.grad((program(x) * weights).sum(), x)
     torch.testing.assert_close(got, want)
+
+
+BATCHES = range(12, 32, 2)  # ten, none of them as large as an axis of an operator, which would be taken for the same
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_ten_batch_sizes_are_served_by_one_graph(name: str) -> None:
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda x: values_of(OPERATORS[name](x)), fullgraph=True, backend="eager", dynamic=True)
+    for place, batch in enumerate(BATCHES):
+        x = draw(batch, 37).requires_grad_()
+        with torch._dynamo.config.patch(error_on_recompile=place > 0):
+            found = compiled(x)
+        torch.testing.assert_close(found, values_of(OPERATORS[name](x)))
+        assert torch.autograd.grad((found * weights_like(found)).sum(), x)[0].any()
