@@ -17,7 +17,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "examples" / "README.md").read_text()
-SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
+CONTROL = sorted({*(ROOT / "examples" / "control").glob("*.py")} - {ROOT / "examples" / "control" / "tuning.py"})
+SCRIPTS = [*sorted((ROOT / "examples").glob("*.py")), *CONTROL]
 
 
 def requirements(script: Path) -> list[str]:
@@ -25,6 +26,11 @@ def requirements(script: Path) -> list[str]:
     lines = (ast.get_docstring(ast.parse(script.read_text())) or "").splitlines()
     named = [line.removeprefix("Requires:") for line in lines if line.startswith("Requires:")]
     return [name.strip(" .") for line in named for name in line.split(",")]
+
+
+def name_of(script: Path) -> str:
+    """The script as the README names it."""
+    return script.relative_to(ROOT / "examples").as_posix()
 
 
 def interpreter() -> list[str | Path]:
@@ -41,20 +47,21 @@ def test_it_runs_and_its_figures_hold(script: Path, tmp_path: Path) -> None:
     missing = [name for name in requirements(script) if importlib.util.find_spec(name) is None]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}")
-    run = subprocess.run([*interpreter(), script], cwd=tmp_path, capture_output=True, text=True)
+    quick = ["--quick"] if script in CONTROL else []
+    run = subprocess.run([*interpreter(), script, *quick], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip(), "it prints what it found"
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_the_readme_lists_it_with_what_it_needs(script: Path) -> None:
-    (row,) = [row for row in README.splitlines() if row.startswith(f"| [{script.stem}]({script.name}) |")]
+    (row,) = [row for row in README.splitlines() if row.startswith(f"| [{script.stem}]({name_of(script)}) |")]
     needs = row.split("|")[3].split(",")
     assert [name.strip() for name in needs if name.strip()] == requirements(script)
 
 
 def test_the_readme_lists_no_example_that_is_not_there() -> None:
-    assert {script.name for script in SCRIPTS} == set(re.findall(r"\((\w+\.py)\)", README))
+    assert {name_of(script) for script in SCRIPTS} == set(re.findall(r"\(([\w/]+\.py)\)", README))
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)

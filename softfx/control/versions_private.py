@@ -1,7 +1,9 @@
-"""A write that takes another one back, so that autograd sees neither.
+"""A write that takes another one back, so that autograd sees neither, and whether calls are recorded.
 
 - torch._C._autograd._unsafe_set_version_counter: a run that is made again leaves what it wrote as it was, and a
   derivative that was recorded before must not take that for a write.
+- torch._C._get_tracing_state, _get_dispatch_mode: torch.jit.trace, make_fx and torch.export record what is called, and
+  cannot record further runs.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["put_values"]
+__all__ = ["is_recorded", "put_values"]
 
 
 def put_values(tensor: Tensor, values: Tensor, version: int) -> None:
@@ -29,3 +31,10 @@ def put_values(tensor: Tensor, values: Tensor, version: int) -> None:
             tensor.data = values.clone()  # out= has given it another shape
     if version >= 0:
         torch._C._autograd._unsafe_set_version_counter((tensor,), (version,))
+
+
+def is_recorded() -> bool:
+    """Return True while torch.jit.trace, make_fx or torch.export record what is called."""
+    if torch._C._get_tracing_state() is not None:
+        return True
+    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None

@@ -21,6 +21,7 @@ from softfx.control.provenance import Margin, Provenance
 from softfx.control.settings import LIMIT
 from softfx.control.slots import put_in_place
 from softfx.control.traceless import Printed, Traceless, Writes
+from softfx.control.versions_private import is_recorded
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.measures import Measures
 from softfx.decisions.site import Decision
@@ -36,6 +37,7 @@ from softfx.pipeline.session import BOUNDARY, Session, run_under
 from softfx.rules import RULES
 from softfx.rules.control import READ_REAL
 from softfx.rules.rule import Rule
+from softfx.torch_private import has_no_values
 from softfx.values import Environment
 
 __all__ = ["ControlRuns", "planning_mode"]
@@ -79,12 +81,7 @@ class ControlRuns(Runner):
             yield
 
     def first(self, function: Function, args: Args, kwargs: Kwargs, *, keeps: bool) -> Run:
-        if torch_private.in_transform():
-            raise ControlError(
-                "softfx: a call with control sites is made inside a torch.func transform, where Python cannot decide "
-                "by a tensor's value. Legal are ordinary calls and backward(). Call it outside of the transform, or "
-                'keep these sites: op = "@control", action = "keep".'
-            )
+        _refuse_where_values_are_missing(args, kwargs)
         self.function, self.traceless = function, Traceless(self.root, function, args, kwargs, self.shown.draws)
         wants = self.evidence.control.spreads.wants
         measures = keeps or any(wants(site.id) for site in self.sites if site.rule.family == "control" and site.acts)
@@ -226,6 +223,24 @@ class _Sites:
         if decision is not None and not self.paths():
             self.shown.sites[key] = decision.id
         return decision
+
+
+def _refuse_where_values_are_missing(args: Args, kwargs: Kwargs) -> None:
+    """Raise where the call is not made for its values: Python would decide once for all, in silence."""
+    if torch_private.in_transform():
+        what = "inside a torch.func transform, where Python cannot decide by a tensor's value"
+    elif is_recorded():
+        what = "while a graph is recorded (torch.export, torch.jit.trace, make_fx), which has no further runs"
+    elif any(isinstance(leaf, Tensor) and has_no_values(leaf) for leaf in torch_private.leaves((args, kwargs))):
+        what = "on tensors without values (torch.export, FakeTensorMode), by which Python cannot decide"
+    else:
+        return
+    raise ControlError(
+        f"softfx: a call with control sites is made {what}. Legal are ordinary calls and backward(), and under "
+        "torch.compile, which leaves such a call to Python. Call it outside; under torch.no_grad() for the program as "
+        "it is; or keep "
+        'these sites: op = "@control", action = "keep".'
+    )
 
 
 def _nowhere(reading: Reading, tensor: Tensor) -> None:

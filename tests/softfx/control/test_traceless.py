@@ -9,6 +9,7 @@ import numpy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import softfx
 from tests.softfx.control.programs import policy
@@ -159,6 +160,40 @@ def test_inside_a_transform_it_says_so() -> None:
     soft = softfx.soften(lambda x: x * 2 if x > 0.0 else x, policy(samples=0), example_inputs=(torch.tensor(0.5),))
     with pytest.raises(softfx.ControlError, match=r"torch\.func transform"):
         torch.func.vmap(soft)(torch.ones(3))
+
+
+class Gate(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.edge = nn.Parameter(torch.tensor(0.3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.edge if x.sum() > self.edge else -x
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize(
+    "record",
+    [
+        lambda soft, x: torch.export.export(soft, (x,)),
+        lambda soft, x: torch.jit.trace(soft, (x,)),
+        lambda soft, x: make_fx(soft)(x),
+    ],
+    ids=["export", "trace", "make_fx"],
+)
+def test_where_a_graph_is_recorded_it_says_so(record: Any) -> None:
+    x = torch.tensor([0.1, 0.3])
+    soft = softfx.soften(Gate(), policy(samples=0, softness=1.0), example_inputs=(x,))
+    with pytest.raises(softfx.ControlError, match="Legal are ordinary calls"):
+        record(soft, x)
+
+
+def test_under_torch_compile_the_derivative_is_the_same() -> None:
+    x = torch.tensor([0.1, 0.3])
+    soft = softfx.soften(Gate(), policy(samples=0, softness=1.0), example_inputs=(x,))
+    compiled = torch.compile(soft, backend="eager")
+    expected, found = (torch.autograd.grad(call(x).sum(), soft.edge)[0] for call in (soft, compiled))
+    assert expected != 0 and torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("how", ["generator", "seed"])

@@ -1,0 +1,87 @@
+"""`python -m benchmarks.control`: what a step through control flow costs, in forward passes of the program.
+
+A step draws N paths and turns decisions on each: 1 + N (1 + turns) forward passes, or 1 + turns with samples = 0, where
+the pass with gradients counts as 1.5. The last column is the time of a step's forward part by that: 1 is exact, and
+1.3 is the bound. Processor time, one thread, the shortest of rounds in which the three take turns.
+"""
+
+import time
+from collections.abc import Callable
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+import softfx
+
+TURNS, ROUNDS, BOUND = 8, 40, 1.3
+
+
+def thermostat(target: Tensor) -> Tensor:
+    """A branch in each of 20 steps of scalars: calls as small as they get."""
+    room, cost = torch.tensor(15.0), torch.zeros(())
+    for _ in range(20):
+        if room < target:
+            room, cost = room + 2.0, cost + 0.3
+        room = room - 0.1 * (room - 5.0)
+        cost = cost + (room - 18.0) ** 2 * 0.1
+    return cost
+
+
+def recurrent(weight: Tensor) -> Tensor:
+    """A branch in each of 20 steps of a small recurrent network."""
+    state, cost = torch.full((128,), 0.3), weight.sum() * 0
+    for _ in range(20):
+        state = torch.tanh(weight @ state)
+        if state.mean() > 0.02:
+            state, cost = state * 0.5 + 0.1, cost + 0.1
+        cost = cost + (state * state).mean()
+    return cost
+
+
+def halving(x: Tensor) -> Tensor:
+    """A loop that ends by a value."""
+    y, cost = x, torch.zeros(())
+    while y > 0.05:
+        y = y * 0.9 if y < 0.5 else y - 0.05
+        cost = cost + y * y
+    return cost
+
+
+def cpu(run: Callable[[], object]) -> float:
+    """Processor time of a call, in seconds."""
+    start = time.process_time()
+    run()
+    return time.process_time() - start
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    table = Table("program", "samples", "a pass", "a step", "passes", "stated", "step / stated")
+    weight = (0.2 * torch.randn(128, 128)).requires_grad_()
+    programs = [(thermostat, torch.tensor(17.0)), (recurrent, weight), (halving, torch.tensor(1.0))]
+    for program, at in programs:
+        for samples in (0, 1, 4):
+            x = at.detach().requires_grad_()
+            rule = {"op": "@control", "action": "straight_through", "samples": samples, "turns": TURNS}
+            policy = {"default": {"action": "keep"}, "rule": [rule]}
+            soft = softfx.soften(program, policy, example_inputs=(x,))
+            one, step = float("inf"), float("inf")
+            for _ in range(ROUNDS):
+                with torch.no_grad():
+                    one = min(one, cpu(lambda soft=soft, x=x: soft(x)))
+                step = min(step, cpu(lambda soft=soft, x=x: soft(x)))
+            stated = (1 if samples else 0) + max(1, samples) * (1.5 + TURNS)
+            ratio = step / one / stated
+            mark = "" if ratio <= BOUND else f" (above {BOUND})"
+            table.add_row(
+                program.__name__, str(samples), f"{1e3 * one:.2f} ms", f"{1e3 * step:.1f} ms", f"{step / one:.1f}",
+                f"{stated:.1f}", f"{ratio:.2f}{mark}",
+            )  # fmt: skip
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
