@@ -36,9 +36,13 @@ class _Reporting(Protocol):
 class Patch:
     """The softened code of a `patched` block, with a report for each target that has been called."""
 
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
+    def __init__(self, policy: Policy, target: object = None) -> None:
+        self.policy, self.target = policy, target
         self._softened: list[_Reporting] = []
+
+    def __repr__(self) -> str:
+        target = self.target if isinstance(self.target, str) else getattr(self.target, "__qualname__", self.target)
+        return f"Patch({target}, {self.policy.name}, {len(self._softened)} softened)"
 
     @property
     def reports(self) -> list[Report]:
@@ -90,9 +94,9 @@ def patched(target: object, policy: PolicyLike = None) -> Iterator[Patch]:
     >>> len(patch.reports)
     1
     """
+    patch = Patch(Policy.load(policy), target)
     if isinstance(target, str):
         target = resolve_name(target)
-    patch = Patch(Policy.load(policy))
     with ExitStack() as stack:
         for holder, name, value in _places(target):
             stack.enter_context(_replaced(holder, name, patch.standing_in(value)))

@@ -48,7 +48,8 @@ ALONG_AN_AXIS: dict[str, str] = {
     "method": "the relaxation, a name in `softtorch.methods.METHODS` or an instance with options of its own.",
     "standardize": (
         "compare sigmoid((x - mean) / sqrt(var + floor)) instead of x, with a floor of 1e-6, or of 1e-6 var where var "
-        "is below 1e-3. Values are averages of x itself either way."
+        "is below 1e-3. Values are averages of x itself either way. Of two entries the choice does not depend on how "
+        "far apart they are: take standardize=False there."
     ),
     "ot_kwargs": (
         'options of method "ot", which other methods do not read: its solver stops after `sinkhorn_max_iter` steps, or '

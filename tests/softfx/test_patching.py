@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import types
 from typing import Any
 
@@ -75,3 +76,12 @@ def test_a_target_that_nothing_calls_is_an_error(target: Any, says: str) -> None
 
 def test_names_resolve_through_classes() -> None:
     assert patching.resolve_name("torch.nn:Module.forward") is nn.Module.forward
+
+
+def test_a_patch_says_what_it_softens_and_how_much_of_it() -> None:
+    with softfx.patched("colorsys:rgb_to_hsv", "smooth") as patch:
+        assert repr(patch) == "Patch(colorsys:rgb_to_hsv, preset smooth, 0 softened)"
+        colorsys.rgb_to_hsv(1.0, 0.0, 0.0)
+        assert repr(patch).endswith("1 softened)")
+    with softfx.patched(colorsys.rgb_to_hsv, "smooth") as patch:
+        assert repr(patch) == "Patch(rgb_to_hsv, preset smooth, 0 softened)"
