@@ -2,8 +2,8 @@
 
 - torch._C._autograd._unsafe_set_version_counter: a run that is made again leaves what it wrote as it was, and a
   derivative that was recorded before must not take that for a write.
-- torch._C._get_tracing_state, _get_dispatch_mode: torch.jit.trace, make_fx and torch.export record what is called, and
-  cannot record further runs.
+- torch._C._get_tracing_state, _get_dispatch_mode(_TorchDispatchModeKey.PROXY): torch.jit.trace, make_fx and
+  torch.export record what is called, and cannot record further runs.
 """
 
 from __future__ import annotations
