@@ -190,11 +190,12 @@ def diff(
     allow_unused: bool = False,
 ) -> str:
     """The code before and after, site by site, as a unified diff. Arguments as `soften` takes them."""
+    args, kwargs = _example(target, policy, example_inputs, example_kwargs)
     text, _ = diffed(
         target,
         Policy.load(policy).with_defaults("diff", softness=softness, mode=mode, method=method),
-        example_inputs=example_inputs,
-        example_kwargs=example_kwargs,
+        example_inputs=args,
+        example_kwargs=kwargs,
         capture=capture,
         allow_unused=allow_unused,
     )

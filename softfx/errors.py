@@ -117,8 +117,10 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     """
     if not isinstance(name, str) or len(name) > _LONGEST_NAME:
         return ""
+    known = list(known)
     by_small = {each.lower(): each for each in known}
-    near = [by_small[each] for each in difflib.get_close_matches(name.lower(), by_small, n=1, cutoff=0.6)]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    near = near or [by_small[each] for each in difflib.get_close_matches(name.lower(), by_small, n=1, cutoff=0.6)]
     return f" Did you mean {near[0]!r}?" if near else ""
 
 

@@ -42,6 +42,9 @@ __all__ = ["FAILURES", "refusal_of", "soft_call"]
 # What softening a call can fail with while it is planned, on shapes alone; the site is then blocked with the reason.
 FAILURES = (CannotSoften, RuntimeError, ValueError, IndexError, TypeError, NotImplementedError)
 
+# Operations whose real result is a number where the operand is NaN, as the bool of a comparison is.
+_FINITE_OF_NAN = frozenset({ops.sign, ops.heaviside})
+
 # The annotation of a parameter that is a number, or several.
 _NUMBER = re.compile(r"(?:(?:int|float|bool|None|Sequence\[int\]|_Size)(?: \| )?)+")
 
@@ -121,8 +124,7 @@ def _computed(context: CallContext, call: Call, rows: RowRule | None) -> Result:
     context.hard = run(state, call) if unsoftened is call else repeat(state, unsoftened)
     shadow = _shadow(context, call, call.args, rows)  # an estimator that draws changes the hard result
     if not context.exact and call.is_site:
-        assert call.rule is not None  # a site has one
-        shadow = settled_leaves(context, context.hard, shadow, call.rule.family == "discrete")
+        shadow = settled_leaves(context, context.hard, shadow, call.operation in _FINITE_OF_NAN)
     return bind_leaves(context, context.hard, shadow)
 
 

@@ -317,7 +317,7 @@ def settled(soft: Tensor, hard: Tensor) -> Tensor:
     >>> settled(torch.tensor([0.25, torch.nan]), torch.tensor([0.0, 1.0]))
     tensor([0.2500, 1.0000])
     """
-    return torch.where(torch.isfinite(soft), soft, hard.to(soft.dtype))
+    return torch.where(torch.isfinite(soft), soft, hard.detach().to(soft.dtype))
 
 
 def excluding(x: Tensor, left: Tensor, fill: float) -> Tensor:

@@ -26,19 +26,35 @@ TARGET = {
 }
 OUT = {"--out": None, "--force": False}
 COUNTING = {"--fail-on": ("blocked",), "--baseline": None}
+MEASURED = OUT | {"--loader": None, "--loss": None, "--scale": 0.3, "--samples": 512}
 ALL = {"--format": (None, ("rich", "text", "json", "markdown", "sarif", "html"))}
 PLAIN = {"--format": (None, ("rich", "text"))}
 PAGED = {"--format": (None, ("rich", "text", "html"))}
 DATA = {"--format": (None, ("rich", "text", "json"))}
 
 PROMISED: dict[str, dict[str, Any]] = {
-    "check": TARGET | ALL | COUNTING | OUT | {"--jobs": None},
+    "check": TARGET | ALL | COUNTING | OUT | {"--jobs": None, "--lock": None, "--tolerance": 0.01},
     "init": TARGET,
     "completions": {"shell": (None, ("bash", "zsh", "fish")), **COMMON},
     "diff": TARGET | PAGED | OUT,
     "soften": TARGET | ALL | COUNTING | OUT,
     "run": {"--soften": None, "script": None, **POLICY, **COMMON},
-    "audit": TARGET | OUT | {"--format": (None, ("text", "json")), "--scale": 0.3, "--samples": 512},
+    "audit": TARGET
+    | MEASURED
+    | {
+        "--format": (None, ("text", "json", "html")),
+        "--samples": 512,
+        "--sites": ("every", ("every", "acting", "none")),
+    },
+    "calibrate": TARGET
+    | MEASURED
+    | {
+        "--format": (None, ("text", "json")),
+        "--samples": 512,
+        "--budget": 100000,
+        "--scores": None,
+    },
+    "lock": TARGET | OUT | {"--samples": 0},
     "plot": TARGET | OUT | {"--modes": None, "--softness": (0.5, 0.1, 0.05), "--range": (-2.0, 2.0), "--method": None},
     "explain": {"name": None, **DATA, **COMMON},
     "rules": {
