@@ -37,8 +37,8 @@ def interpreter() -> list[str | Path]:
     """Python; where torchvision is installed, which may be built for another torch, with its operators mended first."""
     if importlib.util.find_spec("torchvision") is None:
         return [sys.executable]
-    mended = "import runpy, sys; sys.path.insert(0, {!r}); import tv_shim; sys.argv = sys.argv[1:]; {}"
-    run = "runpy.run_path(sys.argv[0], run_name='__main__')"
+    mended = "import pathlib, runpy, sys; sys.path.insert(0, {!r}); import tv_shim; sys.argv = sys.argv[1:]; {}"
+    run = "sys.path[0] = str(pathlib.Path(sys.argv[0]).parent); runpy.run_path(sys.argv[0], run_name='__main__')"
     return [sys.executable, "-c", mended.format(str(ROOT / "tests" / "zoo"), run)]
 
 
