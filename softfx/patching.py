@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import ParamSpec, Protocol, TypeVar
@@ -52,9 +53,19 @@ class Patch:
     def standing_in(self, function: Callable[P, R]) -> Callable[P, R]:
         """A function to be called in place of `function`; it is softened on the arguments of its first call."""
         soft: Callable[P, R] | None = None
+        inside = threading.local()
 
         @functools.wraps(function)
         def stand_in(*args: P.args, **kwargs: P.kwargs) -> R:
+            if getattr(inside, "called", False):  # it calls itself, or names itself to torch's function protocol
+                return function(*args, **kwargs)
+            inside.called = True
+            try:
+                return softly(*args, **kwargs)
+            finally:
+                inside.called = False
+
+        def softly(*args: P.args, **kwargs: P.kwargs) -> R:
             nonlocal soft
             if soft is None:
                 softened = soften(

@@ -85,3 +85,16 @@ def test_a_patch_says_what_it_softens_and_how_much_of_it() -> None:
         assert repr(patch).endswith("1 softened)")
     with softfx.patched(colorsys.rgb_to_hsv, "smooth") as patch:
         assert repr(patch) == "Patch(rgb_to_hsv, preset smooth, 0 softened)"
+
+
+@pytest.mark.parametrize("name", ["relu6", "max_pool1d", "hardtanh", "softmax"])
+def test_a_function_of_torch_that_names_itself_to_the_function_protocol(name: str) -> None:
+    x = torch.tensor([[[-1.0, 3.0, 7.0, 8.0]]], requires_grad=True)
+    function = getattr(torch.nn.functional, name)
+    arguments = {"max_pool1d": (x, 2), "softmax": (x, -1)}.get(name, (x,))
+    expected = function(*arguments)
+    with softfx.patched(f"torch.nn.functional:{name}", "straight-through") as patch:
+        results = [getattr(torch.nn.functional, name)(*arguments) for _ in range(2)]
+    assert getattr(torch.nn.functional, name) is function
+    assert all(torch.equal(result, expected) for result in results)
+    assert [site.op for site in patch.reports[0].sites] == ([] if name == "softmax" else [name])
