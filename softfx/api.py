@@ -99,8 +99,10 @@ def soften(
             Policy; None is "gradients".
         example_inputs: positional arguments of one call. It is run once, leaving no trace.
         example_kwargs: keyword arguments of that call.
-        softness, mode, method: a shorthand for these fields of the policy's [default]; its [[rule]] entries override
-            them. `softfx.set_softness` takes tensors and Parameters, too.
+        softness: a shorthand for this field of the policy's [default]; its [[rule]] entries override it.
+            `softfx.set_softness` takes tensors and Parameters, too.
+        mode: the same for the mode.
+        method: the same for the method of orderings.
         capture: "auto", "eager", "dynamo" or "fx": how the call is seen.
         executor: how the softened call is run. "auto" runs the original Python softly, which follows whatever it
             reads, and gives compilers and exporters a graph; "graph" replays that graph in plain calls, too, where

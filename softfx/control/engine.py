@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -109,22 +109,32 @@ class Engine:
     def _estimated(self, first: Run, samples: int, own_path: bool) -> Result:
         """The result with the derivative that further runs give it."""
         self._own = private.flatten(first.result)
-        if self._settings.exact and (mean := self._enumerated(first)) is not None:
+        values = _as_it_is(first.result)
+        if self._settings.exact and (mean := self._enumerated(first, values)) is not None:
             return mean
         if samples == 0:
-            run = first if own_path else self._runner.again(Start(), None, keeps=True, most=self._most)
-            return self._turned(run, None)
-        return self._mean(first.result, [self._drawn() for _ in range(samples)])
+            run = replace(first, result=values)
+            if not own_path:
+                again = self._runner.again(Start(), None, keeps=True, most=self._most)
+                run = replace(again, result=_as_it_is(again.result))
+            return self._with_own(self._turned(run, None), run.result)
+        return self._mean(first.result, values, [self._drawn() for _ in range(samples)])
+
+    def _with_own(self, made: Result, values: Result) -> Result:
+        """A result with the program's own objects for the leaves that have kept their `values`."""
+        own, structure = self._own
+        pairs = zip(private.leaves(made), private.leaves(values), own, strict=True)
+        return private.unflatten([mine if leaf is value else leaf for leaf, value, mine in pairs], structure)
 
     # -- all paths -----------------------------------------------------------------------------------------------
 
-    def _enumerated(self, first: Run) -> Result | None:
+    def _enumerated(self, first: Run, values: Result) -> Result | None:
         """The mean over all paths, where they are few and each has a result; None otherwise."""
 
         def run(start: Start) -> Found:
             ended = self._again(start, None, keeps=True)
             self._alike(ended.result)
-            return Found(ended.result, ended.path.answers, ended.path.points)
+            return Found(_as_it_is(ended.result), ended.path.answers, ended.path.points)
 
         try:
             found = all_paths(run, self._settings.exact)
@@ -134,7 +144,8 @@ class Engine:
         if found is None:
             self._evidence.notes[f"exact: there are more than {self._settings.exact} paths; paths are drawn"] = None
             return None
-        return self._mean(first.result, [path.result for path in found], [path.probability for path in found])
+        results, weights = [path.result for path in found], [path.probability for path in found]
+        return self._mean(first.result, values, results, weights)
 
     # -- drawn paths ---------------------------------------------------------------------------------------------
 
@@ -149,16 +160,19 @@ class Engine:
             self._evidence.replaced[dropped.reason] += 1
             numbers = None
             run = self._again(Start(), None, keeps=torch.is_grad_enabled())
-        return self._turned(run, numbers)
+        return self._turned(replace(run, result=_as_it_is(run.result)), numbers)
 
-    def _mean(self, own: Result, results: Sequence[Result], weights: Sequence[Tensor | None] = ()) -> Result:
+    def _mean(
+        self, own: Result, values: Result, results: Sequence[Result], weights: Sequence[Tensor | None] = ()
+    ) -> Result:
         """The mean of results, and with it the value of the program's own, unless the policy asks for softness."""
         leaves, structure = private.flatten(own)
         columns = zip(*(private.leaves(result) for result in results), strict=True)
-        made = [self._mean_leaf(leaf, column, weights) for leaf, column in zip(leaves, columns, strict=True)]
+        rows = zip(leaves, private.leaves(values), columns, strict=True)
+        made = [self._mean_leaf(leaf, value, column, weights) for leaf, value, column in rows]
         return own if all(map(_is, made, leaves)) else private.unflatten(made, structure)
 
-    def _mean_leaf(self, own: Any, column: Sequence[Any], weights: Sequence[Tensor | None]) -> Any:
+    def _mean_leaf(self, own: Any, value: Any, column: Sequence[Any], weights: Sequence[Tensor | None]) -> Any:
         if not _carries(own):
             self._tell(own)
             return own
@@ -168,7 +182,7 @@ class Engine:
             mean = column[0] if len(column) == 1 else torch.stack(list(column)).mean(0)
         if self._settings.soft:
             return mean
-        return softtorch.straight_through(own.detach(), mean) if mean.requires_grad else own
+        return softtorch.straight_through(value.detach(), mean) if mean.requires_grad else own
 
     def _tell(self, leaf: Any) -> None:
         """Say once that a result of another kind carries no derivative of control flow."""
@@ -284,6 +298,12 @@ class Engine:
             raise _Dropped(f"more than {self._settings.limit:g} times the calls of the first run") from None
         except Exception as error:
             raise _Dropped(type(error).__name__) from error
+
+
+def _as_it_is(result: Result) -> Result:
+    """A result whose values stay: a run that follows puts back what this one has written."""
+    leaves, structure = private.flatten(result)
+    return private.unflatten([leaf.clone() if _carries(leaf) else leaf for leaf in leaves], structure)
 
 
 def _is(left: object, right: object) -> bool:

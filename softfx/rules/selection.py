@@ -148,8 +148,9 @@ def _found(
 ) -> Shadow:
     weights, values = context.call(distributions.look_up, func, arguments, p, places, block)
     if values.is_floating_point():
+        rows = func is not F.embedding  # a table is finite
         data = any(may_be_infinite(context, operand) for operand in arguments if isinstance(operand, Tensor | Soft))
-        if data and values.shape[:-1] == context.hard.shape:
+        if rows and data and values.shape[:-1] == context.hard.shape:
             return context.call(infinities.averaged, weights, values, context.hard)
         return context.call(distributions.weighted, weights, values)
     if values.dtype is torch.bool:
@@ -186,13 +187,11 @@ def positions(context: RuleContext, index: Soft, size: int) -> tuple[Tensor, Ten
 
 
 def may_be_infinite(context: RuleContext, operand: Operand) -> bool:
-    """Return False for what is known to be finite: parameters, numbers of a finite fill, and whole ones."""
+    """Return False for what is known to be finite: numbers of a finite fill, and whole ones."""
     fill = context.fill(operand) if isinstance(operand, Tensor) else operand
     if isinstance(fill, int | float):
         return excludes(fill)
     if isinstance(operand, Tensor):
-        if isinstance(operand, torch.nn.Parameter):
-            return False
         return operand.is_floating_point() and not context.is_integral(operand, by_elements=False)
     return isinstance(operand, SoftReal)
 

@@ -217,3 +217,26 @@ def test_draws_are_repeatable_and_leave_the_programs_random_state(how: str) -> N
 def test_a_generator_that_is_none_is_refused() -> None:
     with pytest.raises(softfx.TargetError, match=r"generator is a int\. Legal is a torch\.Generator"):
         softfx.soften(torch.round, example_inputs=(torch.ones(1),), generator=5)  # type: ignore[arg-type]
+
+
+def written(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Results that were written in place, one of them by the branch."""
+    moved = x * 1
+    moved -= 1.0
+    scaled = y * 1
+    if y.sum() > 0:
+        scaled.mul_(2.0)
+    scaled += moved
+    return moved, scaled, x
+
+
+@pytest.mark.parametrize("fields", [{}, {"samples": 1}, {"samples": 3}, {"samples": 2, "exact": 4}], ids=str)
+@pytest.mark.parametrize("y", [1.0, -1.0])
+def test_results_that_were_written_in_place_keep_their_values(fields: dict[str, int], y: float) -> None:
+    inputs = torch.rand(4, requires_grad=True), torch.full((4,), y, requires_grad=True)
+    soft = softfx.soften(written, policy(**fields), example_inputs=inputs)
+    for _ in range(2):
+        results = soft(*inputs)
+        assert all(torch.equal(one, other) for one, other in zip(results, written(*inputs), strict=True))
+        (gradient,) = torch.autograd.grad(results[1].sum(), inputs[1])
+        assert gradient.isfinite().all() and gradient.any()
