@@ -68,8 +68,9 @@ def halves(x: Tensor) -> Tensor:
 
 def test_a_target_that_has_shown_what_it_does_is_run_lightly(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.tensor(1.0, requires_grad=True)
-    soft = softfx.soften(halves, policy(samples=1), example_inputs=(x,))
-    soft(x)
+    soft = softfx.soften(halves, policy(samples=1, seed=0), example_inputs=(x,))
+    for _ in range(8):  # until the drawn paths have shown each answer
+        soft(x)
     counts = made(monkeypatch)
     soft(x)
     assert counts["_watched"] == 0 and counts["_lightly"] >= 3
@@ -98,7 +99,7 @@ class Writes(nn.Module):
 @pytest.mark.parametrize("target", [by_list, by_equal, Writes()], ids=["tolist", "allclose", "buffers"])
 def test_what_they_cannot_follow_is_watched(target: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.tensor(0.35, requires_grad=True)
-    soft = softfx.soften(target, policy(samples=1, softness=2.0), example_inputs=(x,))
+    soft = softfx.soften(target, policy(samples=1, softness=2.0, seed=0), example_inputs=(x,))
     soft(x)
     counts = made(monkeypatch)
     soft(x)
@@ -139,7 +140,7 @@ def test_the_class_of_tensors_is_as_it_was_and_other_threads_do_not_notice() -> 
         return x * 2 if x > 0.3 else -x
 
     x = torch.tensor(0.4, requires_grad=True)
-    soft = softfx.soften(threaded, policy(samples=1, softness=1.0), example_inputs=(x,))
+    soft = softfx.soften(threaded, policy(samples=1, softness=1.0, seed=0), example_inputs=(x,))
     for _ in range(3):
         soft(x)
     assert all(inside) and dict(vars(Tensor)) == before
@@ -161,7 +162,7 @@ def test_another_thread_under_a_mode_is_softened_as_ever() -> None:
         return y * 2 if y > 0.3 else -y
 
     y = torch.tensor(0.4, requires_grad=True)
-    soft = softfx.soften(threaded, policy(samples=1, softness=1.0), example_inputs=(y,))
+    soft = softfx.soften(threaded, policy(samples=1, softness=1.0, seed=0), example_inputs=(y,))
     for _ in range(3):
         soft(y)
     assert found and all(torch.equal(each, expected) for each in found)
