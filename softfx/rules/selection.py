@@ -148,14 +148,18 @@ def _found(
 ) -> Shadow:
     weights, values = context.call(distributions.look_up, func, arguments, p, places, block)
     if values.is_floating_point():
-        rows = func is not F.embedding  # a table is finite
-        data = any(may_be_infinite(context, operand) for operand in arguments if isinstance(operand, Tensor | Soft))
-        if rows and data and values.shape[:-1] == context.hard.shape:
+        if values.shape[:-1] == context.hard.shape and _reads_infinities(context, func, arguments):
             return context.call(infinities.averaged, weights, values, context.hard)
         return context.call(distributions.weighted, weights, values)
     if values.dtype is torch.bool:
         return context.soft_bool(context.call(distributions.weighted, weights, values))
     return context.soft_index(weights, values)
+
+
+def _reads_infinities(context: RuleContext, func: Callable[..., Tensor], arguments: tuple[object, ...]) -> bool:
+    """Return True if what is looked into may hold infinities; the table of an embedding holds none."""
+    data = (argument for argument in arguments if isinstance(argument, Tensor | Soft))
+    return func is not F.embedding and any(may_be_infinite(context, operand) for operand in data)
 
 
 def _composed(
