@@ -16,7 +16,7 @@ from torch import Tensor
 
 from softfx.control.choices import Choice, Count, Distribution, Real, Yes
 from softfx.control.provenance import Made, Margin, Provenance, real_operands
-from softfx.decisions.control_evidence import ControlEvidence
+from softfx.decisions.control_evidence import ControlEvidence, SiteControl
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.policy import Policy
 from softfx.decisions.site import Decision
@@ -84,6 +84,10 @@ class Conditions:
             return Distribution.of(weights.reshape(size), support.expand(*weights.shape).reshape(size))
         value = soft.real(_made).reshape(())
         return Count(value, value.item(), least=0.0 if tensor.item() >= 0 else -math.inf)
+
+    def seen(self, decision: Decision) -> SiteControl:
+        """The observations of a site."""
+        return self._evidence.of(decision.id)
 
     def known(self, decision: Decision) -> None:
         """Note that what was read at a site has a probability."""

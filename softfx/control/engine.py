@@ -202,7 +202,7 @@ class Engine:
             (point, turn) for point in run.path.points for turn in point.choice.turns(point.answer, numbers is not None)
         ]
         for point in run.path.points:
-            self._note(point)
+            self._evidence.of(point.decision.id).meets(point.choice.probabilities())
         if not pairs or not torch.is_grad_enabled():
             return run.result
         probabilities = inclusion([turn for _, turn in pairs], self._settings.turns)
@@ -215,12 +215,6 @@ class Engine:
                 scale = 1.0 / probabilities[number]
                 terms.append((point, turn, [None if item is None else item * scale for item in found]))
         return self._attached(run.result, leaves, structure, terms)
-
-    def _note(self, point: Point) -> None:
-        seen = self._evidence.of(point.decision.id)
-        seen.met += 1
-        for p in point.choice.probabilities():
-            seen.least, seen.most = min(seen.least, p), max(seen.most, p)
 
     def _difference(
         self, run: Run, point: Point, turn: Turn, leaves: Sequence[Any], numbers: Numbers | None

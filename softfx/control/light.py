@@ -96,6 +96,7 @@ class Light:
         self.owner: object = None
         self.calls, self.notes = shown.calls, path.looks
         self.reader: Reader = (0, 0)
+        self.code: CodeType
         self._readers, self._followed = shown.readers, shown.followed[closeness]
         self._forced, self._answers = path.start.answers, path.answers
         self._left = len(path.start.answers)
@@ -151,7 +152,7 @@ class Light:
         if not tensor.is_floating_point() and self._readers[reader] and self.path.provenance.get(tensor) is None:
             self.shown.surprise()
             raise Unforeseen
-        self.reader = reader
+        self.reader, self.code = reader, self.shown.codes[reader[0]]
         return self.path.chosen(reading, tensor, own, len(self._answers))
 
     def note(self, func: Function, args: Args, kwargs: Kwargs, result: Result) -> None:

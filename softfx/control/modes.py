@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import enum
 import sys
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from softfx import ops
+from softfx.control.blend import BLEND, blended
 from softfx.control.path import Answer, Path, Reader, Reading
 from softfx.control.slots import READ_CODE, READERS, original_of
 from softfx.control.traceless import Writes
+from softfx.decisions.site import Decision
 from softfx.interpreter.host import HostMode
 from softfx.interpreter.inline import CONTROL_FLOW_CODES, inlined
 from softfx.interpreter.torch_mode import FastMode, FullMode
@@ -66,7 +68,7 @@ class Watch:
     path: answers what is read.
     writes: keeps what is written.
     calls, most: how many calls were made, and how many may be.
-    reader: the instruction that read last.
+    reader, code: the instruction that read last, and the code that it is of.
     notes: what integers and bools are made of is noted.
     readers, codes, followed, alien: what it shows to light runs (softfx.control.light): alien is what these cannot
         follow. made: the numbers of tensors that its calls returned.
@@ -78,6 +80,7 @@ class Watch:
     most: float = float("inf")
     notes: bool = True
     reader: Reader = (0, 0)
+    code: CodeType
     alien: bool = False
     _operation = control_flow.branch
 
@@ -107,20 +110,36 @@ class Watch:
             self._made(result, args)
             return result
         if kind is _Kind.READS:
-            frame = sys._getframe(1)
-            while frame.f_code in _BETWEEN:
-                frame = frame.f_back or frame
-            code = frame.f_code
-            self.codes[id(code)] = code
-            self.reader = id(code), instruction(frame)
-            self._operation = CONTROL_FLOW_CODES.get(frame.f_code, control_flow.branch)
+            self._reads_here(sys._getframe(1))
+            self._operation = CONTROL_FLOW_CODES.get(self.code, control_flow.branch)
             return self._read(func, types, args, kwargs or {}, make)
         if kind is _Kind.INSIDE:
-            self.alien = self.alien or isinstance(func, HigherOrderOperator)
+            if isinstance(func, HigherOrderOperator):
+                self.alien = True
+                if func.__name__ == "cond" and (decision := self._blends(args[0])) is not None:
+                    return blended(self.path, self, decision, args)  # type: ignore[arg-type]  # a mode is mixed in
             return make(func, types, args, kwargs)
         result = self._written(kind, func, types, args, kwargs or {}, make)
         self._made(result, args)
         return result
+
+    def _reads_here(self, frame: FrameType) -> None:
+        """Note the instruction that reads: the innermost one that is not of a mode."""
+        while frame.f_code in _BETWEEN:
+            frame = frame.f_back or frame
+        self.code = frame.f_code
+        self.codes[id(self.code)] = self.code
+        self.reader = id(self.code), instruction(frame)
+
+    def _blends(self, pred: Any) -> Decision | None:
+        """The decision about a torch.cond both of whose branches are to be run."""
+        is_planned = self.path.numbers is None and not self.path.keeps
+        if is_planned or not isinstance(pred, Tensor) or self.path.provenance.get(pred) is None:
+            return None
+        self._reads_here(sys._getframe(2))
+        self._operation = control_flow.cond
+        decision = self.path.site("branch", pred)
+        return decision if decision is not None and decision.resolved.estimator == BLEND else None
 
     def _made(self, result: Result, args: Args) -> None:
         """Note the tensors that a call has made: what is written of others was there before."""

@@ -7,7 +7,8 @@ answer is given, however often it is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
@@ -86,6 +87,7 @@ class Path:
     answers: list[Answer] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
     place: int = 0
+    is_paused: bool = False
     _read: TensorTable[tuple[int, Answer]] = field(default_factory=TensorTable)
 
     def begin(self, start: Start, numbers: Numbers | None, *, keeps: bool, measures: bool) -> None:
@@ -98,8 +100,19 @@ class Path:
         """True if choices are made of what is read."""
         return self.keeps or self.measures or self.numbers is not None
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """A block that is no part of the run: what is read there is the program's own, and has no number."""
+        before, self.is_paused = self.is_paused, True
+        try:
+            yield
+        finally:
+            self.is_paused = before
+
     def read(self, reading: Reading, tensor: Tensor, own: Answer) -> Answer:
         """The answer for a tensor of which the program reads `own`."""
+        if self.is_paused:
+            return own
         known = self._read.get(tensor)
         if known is not None and known[0] == version_of(tensor):
             return type(own)(known[1])
@@ -121,7 +134,9 @@ class Path:
             return own
         if self.measures:
             self.conditions.measure(reading, tensor, decision)
-        elif not self.keeps and self.numbers is not None and reading == "branch":
+        if decision.resolved.estimator == "blend":  # both ways are run where it is met (softfx.control.blend)
+            return own
+        if not self.measures and not self.keeps and self.numbers is not None and reading == "branch":
             p = self.conditions.probability(tensor, decision)
             if p is not None:
                 self.place += 1

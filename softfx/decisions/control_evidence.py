@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from softfx.decisions.spreads import Spreads
@@ -30,6 +31,12 @@ class SiteControl:
     share: float = 0.0
     known: bool = False
     unknown: Counter[str] = field(default_factory=Counter)
+
+    def meets(self, probabilities: Iterable[float]) -> None:
+        """Note that a choice was met, with the probabilities of its answers."""
+        self.met += 1
+        for p in probabilities:
+            self.least, self.most = min(self.least, p), max(self.most, p)
 
 
 @dataclass

@@ -14,6 +14,7 @@ from torch import Tensor
 from softfx import torch_private
 from softfx.control.conditions import Conditions
 from softfx.control.engine import Run, Runner
+from softfx.control.guards import guards
 from softfx.control.light import Light, Shown, Unforeseen
 from softfx.control.modes import Bare, Watch, WatchedFast, WatchedFull
 from softfx.control.path import Numbers, Path, Reading, Start
@@ -31,7 +32,7 @@ from softfx.interpreter.backends import Direct
 from softfx.interpreter.fast_path import FastPathCache
 from softfx.interpreter.interpreter import Interpreter
 from softfx.interpreter.state import RunState
-from softfx.locations import Location, Place, locate, module_paths
+from softfx.locations import Location, Place, is_user_file, locate, module_paths
 from softfx.ops.calls import Args, Function, Kwargs
 from softfx.pipeline.session import BOUNDARY, Session, run_under
 from softfx.rules import RULES
@@ -211,7 +212,7 @@ class _Sites:
         decision = self._known(rule)
         if self.state is not None and (decision is None or not decision.acts):
             depends = _depends_on_source(self.state, self.path.provenance, tensor)
-            decision = _acting(self.sites, self.sites.at(rule, self.where())) if depends else None
+            decision = self._acting(self.sites.at(rule, self.where())) if depends else None
         return decision if decision is not None and decision.acts else None
 
     def _known(self, rule: Rule) -> Decision | None:
@@ -220,8 +221,19 @@ class _Sites:
         if (site := self.shown.sites.get(key)) is not None:
             return self.sites[site]
         decision = self.sites.known(rule, self.where())
-        if decision is not None and not self.paths():
+        if decision is not None and not self.paths() and is_user_file(self.run.code.co_filename):
             self.shown.sites[key] = decision.id
+        return decision
+
+    def _acting(self, decision: Decision) -> Decision:
+        """The decision about a site that a run has met: some are not turned, and it says why."""
+        if not decision.acts:
+            return decision
+        if guards(self.run.code, self.run.reader[1]):
+            return self.sites.replace(decision.kept("one way of it raises an error, and has no result"))
+        if decision.rule is READ_REAL and decision.resolved.estimator != "difference":
+            reason = "a real number is read into Python: estimator = 'difference' acts on it, by two runs a read"
+            return self.sites.replace(decision.kept(reason))
         return decision
 
 
@@ -245,14 +257,6 @@ def _refuse_where_values_are_missing(args: Args, kwargs: Kwargs) -> None:
 
 def _nowhere(reading: Reading, tensor: Tensor) -> None:
     return None
-
-
-def _acting(sites: Sites, decision: Decision) -> Decision:
-    """The decision about a control site; a real number is turned only where the policy says by what."""
-    if decision.acts and decision.rule is READ_REAL and decision.resolved.estimator != "difference":
-        reason = "a real number is read into Python: estimator = 'difference' acts on it, by two runs a read"
-        return sites.replace(decision.kept(reason))
-    return decision
 
 
 def _depends_on_source(state: RunState, provenance: Provenance, tensor: Tensor) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from softfx.control.blend import BLEND
 from softfx.control.settings import Settings
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.site import Decision
@@ -53,6 +54,8 @@ def control_lines(sites: Sites, evidence: Evidence) -> list[str]:
             f"The derivative of the mean of floating-point results is unbiased{beside}. A loss behind the call that "
             "bends is linearised: put it inside of what is softened."
         )
+    if any(decision.resolved.estimator == BLEND for decision in acting):
+        lines.append("A blended torch.cond is biased where anything that bends follows it.")
     seen = evidence.control
     dropped = sum(sum(site.dropped.values()) for site in seen.sites.values())
     if dropped:

@@ -12,7 +12,7 @@ from softfx.rules.rule import Rule
 
 __all__ = ["BRANCH", "COND", "ESTIMATORS", "READ_INTEGER", "READ_REAL", "RULES", "WHILE_LOOP"]
 
-ESTIMATORS = ("turn", "difference")  # what a derivative of control flow may be made by
+ESTIMATORS = ("turn", "difference", "blend")  # what a derivative of control flow may be made by
 _OPTIONS = ("softness", "mode", "samples", "turns", "exact", "limit", "seed", "remeasure")
 _SOURCE = "Glasserman 1991, Gradient Estimation via Perturbation Analysis; arXiv 2210.08572; arXiv 2310.03585"
 _KEEP = "Keep it where the run must not be made again: it writes files, or talks to something outside Python."
@@ -51,7 +51,9 @@ READ_REAL = _rule(
     "grad x (f(x + h) - f(x - h)) / (2 h), h = s spread, f the result by a run with the number forced",
     "difference",
 )
-COND = _rule("SX974", control_flow.cond, _BRANCH, _TURN)
+COND = _rule(
+    "SX974", control_flow.cond, _BRANCH, f"{_TURN}; blended, p f(True) + (1 - p) f(False) of its two branches", "blend"
+)
 WHILE_LOOP = _rule("SX975", control_flow.while_loop, "A loop goes on by the value: how often has no derivative.", _TURN)
 
 RULES = (BRANCH, READ_INTEGER, READ_REAL, COND, WHILE_LOOP)

@@ -20,7 +20,7 @@ class Simulator:
     within: float
 
     def __repr__(self) -> str:
-        return self.function.__name__
+        return getattr(self.function, "__name__", type(self.function).__name__)
 
 
 def bounces(x: Tensor) -> Tensor:

@@ -1,0 +1,64 @@
+"""Conditions that guard, by `assert` or a raise behind `if`: one way of them has no result, and they are not turned.
+
+What stands behind a condition is read off its bytecode: from the jump that a read feeds, one of the two ways ends in a
+raise, however it goes on.
+"""
+
+from __future__ import annotations
+
+import dis
+from types import CodeType
+
+__all__ = ["guards"]
+
+_STRAIGHT = frozenset({"PRECALL", "CALL", "TO_BOOL", "UNARY_NOT", "NOP", "CACHE", "EXTENDED_ARG", "COPY"})
+_ENDS = frozenset({"RETURN_VALUE", "RETURN_CONST", "RERAISE", "YIELD_VALUE", "SEND"})
+_JUMPS = frozenset({*dis.hasjrel, *dis.hasjabs})
+_ALWAYS = frozenset({"JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT"})
+_known: dict[int, tuple[CodeType, dict[int, bool]]] = {}  # the code is kept, so that its number stays its own
+
+
+def guards(code: CodeType, offset: int) -> bool:
+    """Return True if the value that an instruction reads decides whether an error is raised.
+
+    >>> def root(x):
+    ...     if x < 0:
+    ...         raise ValueError(x)
+    ...     return x**0.5
+    >>> reads = [step.offset for step in dis.get_instructions(root) if "JUMP" in step.opname]
+    >>> [guards(root.__code__, offset) for offset in reads]
+    [True]
+    """
+    _, known = _known.setdefault(id(code), (code, {}))
+    if offset not in known:
+        known[offset] = _guards(list(dis.get_instructions(code)), offset)
+    return known[offset]
+
+
+def _guards(steps: list[dis.Instruction], offset: int) -> bool:
+    places = {step.offset: place for place, step in enumerate(steps)}
+    place = places[offset]
+    while steps[place].opcode not in _JUMPS:
+        if steps[place].opname not in _STRAIGHT:
+            return False
+        place += 1
+    ways = (place + 1, places[steps[place].argval])
+    return any(_raises(steps, places, way) for way in ways)
+
+
+def _raises(steps: list[dis.Instruction], places: dict[int, int], place: int) -> bool:
+    """Return True if every way from here on ends in a raise."""
+    waiting, seen = [place], set()
+    while waiting:
+        place = waiting.pop()
+        step = steps[place]
+        if place in seen or step.opname == "RAISE_VARARGS":
+            continue
+        seen.add(place)
+        if step.opname in _ENDS:
+            return False
+        if step.opcode in _JUMPS:
+            waiting.append(places[step.argval])
+        if step.opname not in _ALWAYS:
+            waiting.append(place + 1)
+    return True
