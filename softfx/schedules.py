@@ -1,4 +1,4 @@
-"""The public name of the softness schedules, which are in `softfx.training.schedules`."""
+"""The public names of the softness schedules, which are in `softfx.training.schedules`; `softfx` has them, too."""
 
 from softfx.training.best import KeepBest
 from softfx.training.schedules import (

@@ -127,10 +127,6 @@ class Supported:
     straight_through: str
 
 
-# What an operator asks of its method where its arguments do not tell: all others give values, or indices alone.
-_ASKS = {"rank": "rank", "topk_mask": "mask"}
-
-
 @overload
 def supported(name: str) -> Supported: ...
 @overload

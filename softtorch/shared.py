@@ -9,6 +9,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 WIDTH = 116
@@ -148,6 +149,7 @@ def _arguments(documented: str, parameters: Mapping[str, inspect.Parameter]) -> 
     return list(dict.fromkeys(found))
 
 
+@cache  # most operators share most of their arguments
 def _entry(text: str, later: int) -> str:
     """A text of a section, its first line indented by 4 and those behind it by `later`."""
     return textwrap.fill(text, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * later)

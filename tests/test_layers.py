@@ -72,7 +72,7 @@ SOFTTORCH_ROOMS = (
 PAIRS = [pair for rooms in (SOFTFX_ROOMS, SOFTTORCH_ROOMS) for pair in itertools.combinations(rooms, 2)]
 # Names that stay importable for users; nothing of softfx imports them but its face.
 SHIMS = ("softfx.callbacks", "softfx.schedules", "softfx.functions")
-FACES = ("softfx", "softfx.public", "softtorch")
+FACES = ("softfx", "softfx.public", "softfx.measured", "softtorch")
 
 
 def room(name: str) -> str:

@@ -3,8 +3,9 @@
 Each is another operator with torch's arguments. To add one: a function here, and its name in __all__.
 """
 
-from collections.abc import Sequence
-from typing import Any, cast
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, cast
 
 import torch
 from torch import Tensor
@@ -17,9 +18,17 @@ from softtorch.operators import axiswise, elementwise
 __all__ = ["absolute", "amax", "amin", "clip", "msort", "nan_to_num"]
 
 Softness = Tensor | float
+P = ParamSpec("P")
 
 
-def absolute(x: Tensor, softness: Softness = 0.1, mode: str | Mode = "smooth") -> Tensor:
+def _with_arguments_of(other: Callable[P, Tensor]) -> Callable[[Callable[..., Tensor]], Callable[P, Tensor]]:
+    """Give a function the signature of the one that it hands its arguments to."""
+    takes = functools.wraps(other, assigned=("__annotations__",))
+    return lambda function: cast("Callable[P, Tensor]", takes(function))
+
+
+@_with_arguments_of(elementwise.abs)
+def absolute(*args: Any, **kwargs: Any) -> Tensor:
     """x times its soft sign, as `abs`: torch's longer name of it.
 
     Relaxes `torch.absolute`, which it tends to as softness -> 0.
@@ -34,17 +43,11 @@ def absolute(x: Tensor, softness: Softness = 0.1, mode: str | Mode = "smooth") -
         >>> softtorch.absolute(torch.tensor([-3.0, 2.0]), softness=0.01)
         tensor([3., 2.])
     """
-    return elementwise.abs(x, softness, mode)
+    return elementwise.abs(*args, **kwargs)
 
 
-def clip(
-    x: Tensor,
-    a: Tensor | float | None = None,
-    b: Tensor | float | None = None,
-    softness: Softness = 0.1,
-    mode: str | Mode = "smooth",
-    gated: bool = False,
-) -> Tensor:
+@_with_arguments_of(elementwise.clamp)
+def clip(*args: Any, **kwargs: Any) -> Tensor:
     """x softly bounded from below by `a` and from above by `b`, as `clamp`: NumPy's name of it.
 
     Relaxes `torch.clip`, which it tends to as softness -> 0.
@@ -63,7 +66,7 @@ def clip(
         >>> softtorch.clip(torch.tensor([-10.0, 0.5, 10.0]), min=0.0, max=1.0, softness=0.01)
         tensor([0.0000, 0.5000, 1.0000])
     """
-    return elementwise.clamp(x, a, b, softness, mode, gated)
+    return elementwise.clamp(*args, **kwargs)
 
 
 def amax(
@@ -94,21 +97,11 @@ def amax(
         >>> softtorch.amax(torch.tensor([[0.0, 3.0], [1.0, 2.0]]), dim=1, softness=0.01)
         tensor([3., 2.])
     """
-    options = (softness, mode, method, standardize, ot_kwargs, gated_grad)
-    return _along("amax", axiswise.max, x, dim, keepdim, options)
+    return _along("amax", axiswise.max, x, dim, keepdim, softness, mode, method, standardize, ot_kwargs, gated_grad)
 
 
-def amin(
-    x: Tensor,
-    dim: int | Sequence[int] | None = None,
-    keepdim: bool = False,
-    softness: Softness = 0.1,
-    mode: str | Mode = "smooth",
-    method: str | Method = "softsort",
-    standardize: bool = True,
-    ot_kwargs: dict[str, Any] | None = None,
-    gated_grad: bool = True,
-) -> Tensor:
+@_with_arguments_of(amax)
+def amin(*args: Any, **kwargs: Any) -> Tensor:
     """Soft torch.amin: the values of `min` along one axis or several, taken as one.
 
     Relaxes `torch.amin`, which it tends to as softness -> 0.
@@ -126,8 +119,7 @@ def amin(
         >>> softtorch.amin(torch.tensor([[5.0, 3.0], [1.0, 2.0]]), dim=1, softness=0.01)
         tensor([3., 1.])
     """
-    options = (softness, mode, method, standardize, ot_kwargs, gated_grad)
-    return _along("amin", axiswise.min, x, dim, keepdim, options)
+    return _along("amin", axiswise.min, *args, **kwargs)
 
 
 def msort(
@@ -180,15 +172,21 @@ def nan_to_num(x: Tensor, nan: float | None = 0.0, posinf: float | None = None, 
 
 
 def _along(
-    where: str, extremum: Any, x: Tensor, dim: int | Sequence[int] | None, keepdim: bool, options: Any
+    where: str,
+    extremum: Any,
+    x: Tensor,
+    dim: int | Sequence[int] | None = None,
+    keepdim: bool = False,
+    *args: Any,
+    **kwargs: Any,
 ) -> Tensor:
     """The values of an extremum along axes that are taken as one."""
     dims = (dim,) if isinstance(dim, int) else tuple(dim or ())
     places = sorted({resolve_dim(where, each, x) for each in dims})
     if not places or x.dim() < 2:
-        return cast(Tensor, extremum(x, None, keepdim and x.dim() > 0, *options))
+        return cast(Tensor, extremum(x, None, keepdim and x.dim() > 0, *args, **kwargs))
     joined = x.movedim(tuple(places), tuple(range(-len(places), 0))).flatten(-len(places))  # (..., [n])
-    values = cast(Tensor, extremum(joined, -1, False, *options, return_indices=False).values)
+    values = cast(Tensor, extremum(joined, -1, False, *args, **kwargs, return_indices=False).values)
     for place in places if keepdim else ():
         values = values.unsqueeze(place)
     return values
