@@ -19,6 +19,12 @@ def test_the_version_is_the_same_wherever_it_stands() -> None:
     assert heading is not None and heading[1] == version
 
 
+def test_the_changelog_says_everything_once() -> None:
+    entries = re.split(r"\n(?=- |\n#|#)", (ROOT / "CHANGELOG.md").read_text())
+    said = [entry for entry in entries if entry.startswith("- ")]
+    assert [entry for entry in said if said.count(entry) > 1] == []
+
+
 def test_the_metadata_say_what_an_index_shows() -> None:
     assert PROJECT["authors"] and PROJECT["keywords"] and PROJECT["urls"]
     assert "Typing :: Typed" in PROJECT["classifiers"]
