@@ -114,12 +114,20 @@ def listed_few(lines: Iterable[str], most: int = 4) -> list[str]:
     return [*found[: most - len(more)], *more]
 
 
+# How the call was seen, where the reason does not say it by itself, and how the softened target runs.
+_SEEN = {
+    "dynamo": "Seen by torch's compiler front end (dynamo)",
+    "fx": "Seen by symbolic tracing (fx)",
+}
+_RUN = {"eager": "The softened target runs the original's Python.", "graph": "The softened target runs a graph."}
+
+
 def capture_lines(report: ReportData) -> list[str]:
     """The sentences that tell how the target was captured and how it runs."""
-    breaks = f", {plural(len(report.breaks), 'break')}" if report.breaks else ""
-    seen = f"Seen by {report.frontend} ({plural(report.graphs, 'graph')}{breaks})"
-    seen += f", run by the {report.executor} executor."
-    return [seen, _sentence(report.why_frontend)] if report.why_frontend else [seen]
+    as_graphs = f", as {plural(report.graphs, 'graph')}" if report.graphs else ""
+    seen = f"{_SEEN[report.frontend]}{as_graphs}." if report.frontend in _SEEN else ""
+    why = _sentence(report.why_frontend) if report.why_frontend else ""
+    return [line for line in (seen, why, _RUN[report.executor]) if line]
 
 
 def counts_line(report: ReportData) -> str:
@@ -192,8 +200,8 @@ def hints(report: ReportData) -> list[str]:
 _STEPS: tuple[tuple[frozenset[str], str], ...] = (
     (
         frozenset({"if", "equal", "allclose"}),
-        "No policy gives an `if` a gradient, for the other way is never computed: compute both ways and choose by "
-        "torch.where(condition, a, b).",
+        "An `if` computes one way alone: compute both ways and choose by torch.where(condition, a, b), which has a "
+        "gradient without further passes.",
     ),
     (
         frozenset({"item", "tolist", "numpy"}),
@@ -229,7 +237,7 @@ def starved_lines(report: ReportData) -> list[tuple[str, str, list[str]]]:
     groups: dict[tuple[str, bool], list[str]] = {}
     for name in report.starved:
         groups.setdefault((re.sub(r"(?<=\.)\d+(?=\.)|^\d+(?=\.)", "*", name), name in gained), []).append(name)
-    known = report.gained is not None
+    known = report.gained is not None or not any(site.action in ("soft", "straight_through") for site in report.sites)
     lines = []
     for (pattern, reached), names in groups.items():
         text = names[0] if len(names) == 1 else f"{pattern} ({len(names)} of them)"

@@ -180,4 +180,4 @@ def test_the_report_says_what_has_a_gradient_that_had_none(softfx: Run) -> None:
     answer = softfx("check", "router_models:pick", "--input", "scores=3", "--input", "values=3")
     assert "No gradient at all in the original\n    input scores: has one now" in answer.out
     kept = softfx("check", "router_models:pick", "--input", "3", "--input", "3", "--policy", "keep")
-    assert "No gradient at all in the original\n    input scores\n" in kept.out
+    assert "No gradient at all in the original\n    input scores: still none\n" in kept.out

@@ -40,8 +40,9 @@ def test_nothing_is_wider_than_the_terminal(width: int) -> None:
 
 REPORT_80 = """\
 package.module:build
-Seen by dynamo (2 graphs, 1 break), run by the eager executor.
+Seen by torch's compiler front end (dynamo), as 2 graphs.
 One graph cannot hold the call.
+The softened target runs the original's Python.
 
 pkg/router.py ──────────────────────────────────────────────────────────────────
    98 │ mask = scores > self.threshold

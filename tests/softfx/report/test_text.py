@@ -14,7 +14,8 @@ LAYER, ROUTER = short_path(fakes.LAYER), short_path(fakes.ROUTER)
 
 TEXT = f"""\
 softfx report for package.module:build
-Seen by dynamo (2 graphs, 1 break), run by the eager executor. One graph cannot hold the call.
+Seen by torch's compiler front end (dynamo), as 2 graphs. One graph cannot hold the call. The
+softened target runs the original's Python.
 
 {ROUTER}:98: SX304 gt: straight-through
     > mask = scores > self.threshold
