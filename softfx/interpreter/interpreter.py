@@ -159,8 +159,10 @@ class Interpreter:
         decision = self._decision(rule, call) if site else None
         if decision is not None and decision.acts:
             return self.act(call, decision)
-        if decision is not None and not (call.softs and rule.family in ("kink", "unsafe")):
+        if decision is not None and rule.family not in ("kink", "unsafe"):
             return hard_call(state, call, "is kept hard")
+        if decision is not None and not call.softs:
+            return self._on_real_shadows(call) if call.has_real_shadow else hard_call(state, call, "is kept hard")
         if decision is None and not self._propagates(rule, call):
             return self._made_integers(call, hard_call(state, call))
         return self._softly(call, decision)

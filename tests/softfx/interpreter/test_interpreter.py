@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import softfx
+import softtorch
 from tests.helpers import EXECUTORS, gradient
 
 
@@ -143,6 +144,21 @@ def test_scope_model_runs_the_whole_call_on_the_shadow(executor: str) -> None:
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
+def test_scope_model_goes_through_kinks_that_are_kept(executor: str) -> None:
+    def distance(x: Tensor) -> Tensor:
+        return ((x.argmax(-1) - 2.6).abs() - 0.3).relu().square().sum()
+
+    def on_the_mean_place(x: Tensor) -> Tensor:
+        return ((softtorch.argmax(x, -1, softness=0.5) @ torch.arange(5.0) - 2.6).abs() - 0.3).relu().square().sum()
+
+    x = torch.randn(4, 5)
+    policy = {"default": {"softness": 0.5, "mode": "smooth", "scope": "model"}}
+    soft = softfx.soften(distance, policy, example_inputs=(x,), executor=executor)
+    assert torch.equal(soft(x), distance(x))
+    assert torch.allclose(gradient(soft, x), gradient(on_the_mean_place, x))
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
 def test_an_in_place_write_does_not_leave_a_stale_shadow(executor: str) -> None:
     def overwritten(x: Tensor) -> Tensor:
         mask = x > 0
@@ -184,7 +200,7 @@ def test_kept_kinks_pass_soft_counts_on() -> None:
     def share(x: Tensor) -> Tensor:
         return x.sum() / (x > 0).sum().clamp(min=1)
 
-    x = torch.randn(6)
+    x = torch.tensor([-1.2, -0.4, 0.1, 0.7, 1.1, 2.3])
     soft = softfx.soften(share, example_inputs=(x,))
     assert ops(soft.report, "straight_through") == ["gt"] and ops(soft.report, "keep") == ["clamp"]
     assert gradient(soft, x).unique().numel() == 6
