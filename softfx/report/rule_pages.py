@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from softfx.handbook.entries import Entry, Value
+from softfx.ops.spelling import SPOKEN
 from softfx.report.mathematics import NOTATION, limit, notation
-from softfx.rules.rule import Rule
+from softfx.rules import RULES
+from softfx.rules.barriers import INSTEAD
+from softfx.rules.rule import Barrier, Rule
 from softfx.rules.soft_operator import default_of
 from softfx.vocabulary import FAMILY_MEANINGS
 
@@ -32,13 +35,15 @@ def rule_facts(rule: Rule) -> list[tuple[str, str]]:
         ("family", f"{rule.family}: {rule.note or FAMILY_MEANINGS[rule.family]}"),
         ("why", rule.why),
         ("becomes", _becomes(rule)),
+        ("flows into", _consumers(rule)),
+        ("instead", INSTEAD[rule.barrier] if rule.barrier else ""),
         ("formula", rule.formula),
         ("where", notation(rule.formula)),
         ("limit", limit(rule)),
         ("options", ", ".join(_with_default(rule, option) for option in rule.options) or "none"),
         ("derivative", _derivatives(rule)),
         ("keep it", rule.keep),
-        ("also", ", ".join(rule.aliases)),
+        ("also", ", ".join(_further_names(rule))),
         ("source", rule.reference),
         ("policy", _example(rule)),
     ]
@@ -72,6 +77,39 @@ def _becomes(rule: Rule) -> str:
     return f"{rule.soft} ({shape})" if rule.soft else "stays hard"
 
 
+def _further_names(rule: Rule) -> list[str]:
+    """What reports call it, and how else it is written."""
+    spoken = SPOKEN.get(rule.operation)
+    return [*([spoken] if spoken else []), *rule.aliases]
+
+
+_UP_TO: dict[Barrier, str] = {
+    "branch": "a branch of Python",
+    "number": "a number that Python reads",
+    "shape": "a shape",
+}
+
+
+def _consumers(rule: Rule) -> str:
+    """What takes the soft value of a rule, and what does not; nothing for one whose result is a real number."""
+    if not rule.soft or rule.drop_in or not rule.decides or rule.family not in ("discrete", "random"):
+        return ""
+    takers = sum(each.propagate is not None for each in RULES.values())
+    ends = ", ".join(
+        f"{meaning} ({', '.join(_names(each for each in RULES.values() if each.barrier == barrier))})"
+        for barrier, meaning in _UP_TO.items()
+    )
+    return (
+        f"the {takers} operations that hand soft values on, until a real number is reached: look-ups, writes, "
+        f"comparisons, logic, arithmetic, reductions and moves. Not into {ends}, a call that leaves torch, or an "
+        "operation without a rule, each of which gets the hard value."
+    )
+
+
+def _names(rules: Iterable[Rule]) -> list[str]:
+    return [SPOKEN.get(rule.operation, rule.name) for rule in rules]
+
+
 def _example(rule: Rule) -> str:
     if rule.family == "selection":
         return ""
@@ -94,7 +132,7 @@ def rule_data(rule: Rule) -> dict[str, Value]:
         "keep": rule.keep,
         "soft": rule.soft,
         "options": list(rule.options),
-        "aliases": list(rule.aliases),
+        "aliases": _further_names(rule),
         "source": rule.reference,
         "drop_in": rule.drop_in,
     }

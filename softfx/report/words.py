@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from softfx.errors import listed
 from softfx.locations import shown_place
+from softfx.ops.spelling import SPOKEN
 from softfx.report.record import ReportData, Site, SiteAction
 from softfx.rules import RULES
+from softfx.rules.barriers import INSTEAD
 
 __all__ = [
     "ACTION_WORDS",
@@ -178,8 +180,8 @@ def hints(report: ReportData) -> list[str]:
     blocked = [site for site in report.sites if site.action == "blocked"]
     if blocked:
         lines.append(
-            "A blocked site runs as it always did; its reason says what stands in the way. "
-            f"`softfx explain {blocked[0].code}` says what the operation can flow into."
+            "A blocked site runs as it always did; its reason says what stands in the way, "
+            f"`softfx explain {blocked[0].code}` what takes its soft value."
         )
     kept = {
         site.family for site in report.sites if site.action == "keep" and not site.decided_by.startswith("preset keep")
@@ -196,22 +198,8 @@ def hints(report: ReportData) -> list[str]:
     return lines
 
 
-# What a program may do where an operation that takes only hard values cuts a gradient, by the name of that operation.
-_STEPS: tuple[tuple[frozenset[str], str], ...] = (
-    (
-        frozenset({"if", "equal", "allclose"}),
-        "An `if` computes one way alone: compute both ways and choose by torch.where(condition, a, b), which has a "
-        "gradient without further passes.",
-    ),
-    (
-        frozenset({"item", "tolist", "numpy"}),
-        "A number that Python reads has no gradient: leave it a tensor (x.sum() in place of x.sum().item()).",
-    ),
-    (
-        frozenset({"nonzero", "argwhere", "masked_select", "unique_consecutive"}),
-        "How many elements are selected has no gradient: reduce under the mask, as in (x * mask).sum() / mask.sum().",
-    ),
-)
+# Why an operation takes only hard values, by the name that reports have for it.
+_BARRIERS = {SPOKEN.get(rule.operation, rule.name): rule.barrier for rule in RULES.values() if rule.barrier}
 
 
 def _steps(report: ReportData) -> Iterator[str]:
@@ -219,8 +207,8 @@ def _steps(report: ReportData) -> Iterator[str]:
     left = [
         site for site in report.sites if site.action in ("keep", "blocked") and site.family in ("discrete", "random")
     ]
-    users = {use.op for site in left for use in site.consumers if use.takes == "hard"}
-    yield from (text for names, text in _STEPS if names & users)
+    met = {_BARRIERS.get(use.op) for site in left for use in site.consumers if use.takes == "hard"}
+    yield from (text for barrier, text in INSTEAD.items() if barrier in met)
     if report.cuts and report.starved and set(report.starved) != set(report.gained or ()):
         yield (
             "The program detaches: where that is not meant, --policy lifted, or lift_detach = true and "

@@ -8,13 +8,25 @@ from __future__ import annotations
 
 from softfx import ops
 from softfx.ops.operation import Operation
-from softfx.rules.rule import Rule
+from softfx.rules.rule import Barrier, Rule
 
-__all__ = ["RULES"]
+__all__ = ["INSTEAD", "RULES"]
 
 _BRANCH = "Python takes one way or the other by the value: a branch has no derivative."
 _NUMBER = "Python reads the value: the number it becomes has no derivative."
 _SHAPE = "The shape of the result depends on data."
+
+# What a program may do in their place.
+INSTEAD: dict[Barrier, str] = {
+    "branch": (
+        "An `if` computes one way alone: compute both ways and choose by torch.where(condition, a, b), or name "
+        'op = "branch" in a policy, which takes further passes.'
+    ),
+    "number": "A number that Python reads has no gradient: leave it a tensor (x.sum() in place of x.sum().item()).",
+    "shape": (
+        "How many elements are selected has no gradient: reduce under the mask, as in (x * mask).sum() / mask.sum()."
+    ),
+}
 
 
 def _rule(code: str, operation: Operation, why: str) -> Rule:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 
 import pytest
 
@@ -17,8 +18,24 @@ from softfx.rules import RULES
 def test_the_page_of_a_rule_has_its_facts_in_order() -> None:
     names = [name for name, _ in rule_facts(RULES["topk"])]
     assert names == [
-        "family", "why", "becomes", "formula", "where", "limit", "options", "derivative", "keep it", "source", "policy",
+        "family", "why", "becomes", "flows into", "formula", "where", "limit", "options", "derivative", "keep it",
+        "source", "policy",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["argmax", "gt", "multinomial"])
+def test_a_page_says_what_takes_its_soft_value_and_what_does_not(name: str) -> None:
+    text = dict(rule_facts(RULES[name]))["flows into"]
+    ends = {"if" if rule.name == "is_nonzero" else rule.name for rule in RULES.values() if rule.barrier}
+    assert all(re.search(rf"\b{end}\b", text) for end in ends)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"), [("if", "torch.where"), ("item", "leave it a tensor"), ("nonzero", "mask")]
+)
+def test_a_page_of_what_takes_hard_values_alone_says_what_to_do_instead(name: str, advice: str) -> None:
+    entry = find(name)
+    assert entry is not None and advice in dict(entry.facts)["instead"]
 
 
 @pytest.mark.parametrize("name", ["argmax", "sort", "relu", "max_pool2d"])
