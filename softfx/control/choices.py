@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ __all__ = ["Answer", "Choice", "Count", "Distribution", "Real", "Turn", "Yes"]
 Answer = bool | int | float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Turn:
     """One term of the derivative: that of a coefficient, times a weighted sum of results.
 
@@ -66,32 +67,39 @@ def _between(other: Answer, answer: Answer, coefficient: Callable[[], Tensor], p
     return Turn(coefficient, p * (1.0 - p), ((other, sign),), -sign)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Yes(Choice):
     """A condition that holds with probability p.
 
-    number: p as a number; probability: p as a tensor.
+    number: makes p as a number, when it is asked for: the unit of the softness may not be measured before.
+    probability: makes p as a tensor.
+    is_known: it is finite.
     """
 
     number: Callable[[], float]
     probability: Callable[[], Tensor]
     has_derivative: bool
+    is_known: bool = True
 
     @property
     def is_certain(self) -> bool:
-        return not math.isfinite(self.number())
+        return not self.is_known
+
+    @cached_property
+    def p(self) -> float:
+        return self.number()
 
     def drawn(self, u: float) -> Answer:
-        return u < self.number()
+        return u < self.p
 
     def turns(self, answer: Answer, drawn: bool) -> list[Turn]:
-        p = self.number()
+        p = self.p
         if not self.has_derivative or p * (1.0 - p) == 0.0:
             return []
         return [_between(not answer, answer, self.probability, p, rises=not answer)]
 
     def probabilities(self) -> Sequence[float]:
-        return (self.number(),)
+        return (self.p,)
 
     def branches(self) -> list[tuple[Answer, Callable[[], Tensor]]]:
         return [(True, self.probability), (False, lambda: 1.0 - self.probability())]

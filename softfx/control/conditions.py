@@ -33,7 +33,7 @@ from softfx.rules.refusals import is_discrete
 from softfx.values import Soft, SoftBool, SoftIndex, TensorTable, ValueFacts
 from softtorch.modes import MODES
 
-__all__ = ["Conditions"]
+__all__ = ["Conditions", "logistic"]
 
 _NOWHERE = Location("", 0)
 _MOST_NUMBERS = 64  # of an operand, whose spread is looked at
@@ -63,13 +63,11 @@ class Conditions:
         soft = self._soft(tensor, decision)
         return None if soft is None else _of_probability(soft.truth(_made).reshape(()))
 
-    def probability(self, tensor: Tensor, decision: Decision) -> float | None:
-        """That of a comparison of two real numbers, without a choice being made of it; None for another condition."""
-        made = self._provenance.get(tensor)
-        if not isinstance(made, Margin) or decision.resolved.options.get("mode", "smooth") != "smooth":
+    def settled_scale(self, tensor: Tensor, decision: Decision) -> float | None:
+        """The unit of softness of a comparison of two numbers, if it is known and the mode is smooth; None if not."""
+        if not isinstance(self._provenance.get(tensor), Margin) or self._spreads.wants(decision.id):
             return None
-        number = made.number
-        return _logistic(number / self._spreads.scale(decision)) if math.isfinite(number) else None
+        return self._spreads.scale(decision) if decision.resolved.options.get("mode", "smooth") == "smooth" else None
 
     def whole(self, tensor: Tensor, decision: Decision) -> Choice | None:
         """The choice that a whole number read of a tensor is; None if nothing real is behind it."""
@@ -125,15 +123,19 @@ class Conditions:
         return Real(tensor, tensor.item(), lambda: self._spreads.scale(decision))
 
     def _yes(self, margin: Margin, decision: Decision) -> Choice:
-        number = margin.number
         if decision.resolved.options.get("mode", "smooth") == "smooth":
-            return Yes(
-                lambda: _logistic(number / self._spreads.scale(decision)),
-                lambda: self._step(margin.value, decision).reshape(()),
-                margin.has_derivative,
-            )
-        probability = self._step(margin.value, decision).reshape(())
-        return _of_probability(probability)
+            return self.compared(margin, decision)
+        return _of_probability(self._step(margin.value, decision).reshape(()))
+
+    def compared(self, margin: Margin, decision: Decision, scale: float | None = None) -> Choice:
+        """The choice that a comparison of two real numbers is, in mode smooth. scale: the unit, where it is settled."""
+        number = margin.number
+        return Yes(
+            lambda: logistic(number / (scale or self._spreads.scale(decision))),
+            lambda: self._step(margin.value, decision).reshape(()),
+            margin.has_derivative,
+            math.isfinite(number),
+        )
 
     def _step(self, margin: Tensor, decision: Decision) -> Tensor:
         """The probability that a margin is above 0.  # (...) -> (...)"""
@@ -213,7 +215,12 @@ def _made(function: Any, *args: Any, **kwargs: Any) -> Any:
     return function(*args, **kwargs)
 
 
-def _logistic(x: float) -> float:
+def logistic(x: float) -> float:
+    """1 / (1 + exp(-x)).
+
+    >>> logistic(0.0), logistic(-1000.0)
+    (0.5, 0.0)
+    """
     if x < 0.0:
         return 0.0 if x < -_FAR else math.exp(x) / (1.0 + math.exp(x))
     return 1.0 if x > _FAR else 1.0 / (1.0 + math.exp(-x))
@@ -221,7 +228,7 @@ def _logistic(x: float) -> float:
 
 def _of_probability(probability: Tensor) -> Choice:
     number = float(probability.detach())
-    return Yes(lambda: number, lambda: probability, probability.requires_grad)
+    return Yes(lambda: number, lambda: probability, probability.requires_grad, math.isfinite(number))
 
 
 def _truncated(tensor: Tensor) -> Choice:

@@ -48,17 +48,20 @@ def _guards(steps: list[dis.Instruction], offset: int) -> bool:
 
 def _raises(steps: list[dis.Instruction], places: dict[int, int], place: int) -> bool:
     """Return True if every way from here on ends in a raise."""
-    waiting, seen = [place], set()
+    waiting, seen, raises = [place], set(), False
     while waiting:
         place = waiting.pop()
         step = steps[place]
-        if place in seen or step.opname == "RAISE_VARARGS":
+        if place in seen:
             continue
         seen.add(place)
+        if step.opname == "RAISE_VARARGS":
+            raises = True
+            continue
         if step.opname in _ENDS:
             return False
         if step.opcode in _JUMPS:
             waiting.append(places[step.argval])
         if step.opname not in _ALWAYS:
             waiting.append(place + 1)
-    return True
+    return raises

@@ -71,7 +71,7 @@ class Watch:
     reader, code: the instruction that read last, and the code that it is of.
     notes: what integers and bools are made of is noted.
     readers, codes, followed, alien: what it shows to light runs (softfx.control.light): alien is what these cannot
-        follow. made: the numbers of tensors that its calls returned.
+        follow. made: the numbers of tensors that its calls returned; wrote: it wrote a tensor.
     """
 
     path: Path
@@ -82,6 +82,7 @@ class Watch:
     reader: Reader = (0, 0)
     code: CodeType
     alien: bool = False
+    wrote: bool = False
     _operation = control_flow.branch
 
     def begin(self, path: Path, writes: Writes, most: float) -> None:
@@ -149,6 +150,7 @@ class Watch:
 
     def _saved(self, tensor: Tensor) -> None:
         """A tensor is about to be written."""
+        self.wrote = True
         base = base_of(tensor)
         self.alien = self.alien or id(tensor if base is None else base) not in self.made
         self.writes.save(tensor)

@@ -7,6 +7,7 @@ answer is given, however often it is read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,8 +17,8 @@ from typing import Literal
 from torch import Tensor
 
 from softfx.control.choices import Answer, Choice
-from softfx.control.conditions import Conditions
-from softfx.control.provenance import Provenance
+from softfx.control.conditions import Conditions, logistic
+from softfx.control.provenance import Margin, Provenance
 from softfx.decisions.site import Decision
 from softfx.torch_private import version_of
 from softfx.values import TensorTable
@@ -41,7 +42,7 @@ class Numbers:
         return self._made[place]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Point:
     """A choice that a run met.
 
@@ -136,16 +137,26 @@ class Path:
             self.conditions.measure(reading, tensor, decision)
         if decision.resolved.estimator == "blend":  # both ways are run where it is met (softfx.control.blend)
             return own
-        if not self.measures and not self.keeps and self.numbers is not None and reading == "branch":
-            p = self.conditions.probability(tensor, decision)
-            if p is not None:
-                self.place += 1
-                return self.numbers[self.place - 1] < p
         choice = self._choice(reading, tensor, decision)
         if choice is None or choice.is_certain:
             self.conditions.unknown(decision, choice is None)
             return own
         self.conditions.known(decision)
+        return self.decided(choice, decision, own, number)
+
+    def compared(self, margin: Margin, decision: Decision, scale: float, own: Answer) -> Answer:
+        """The answer of the next read, a comparison of two real numbers at a site whose unit of softness is settled."""
+        number = margin.number
+        if not math.isfinite(number):
+            self.conditions.unknown(decision, has_none=False)
+            return own
+        if self.keeps:
+            return self.decided(self.conditions.compared(margin, decision, scale), decision, own, len(self.answers))
+        self.place += 1
+        return own if self.numbers is None else self.numbers[self.place - 1] < logistic(number / scale)
+
+    def decided(self, choice: Choice, decision: Decision, own: Answer, number: int) -> Answer:
+        """The answer of read `number`, a choice: drawn, or the program's own."""
         place, self.place = self.place, self.place + 1
         answer = own if self.numbers is None else type(own)(choice.drawn(self.numbers[place]))
         if self.keeps:

@@ -99,13 +99,7 @@ def _reading(original: Function) -> Function:
 
         def read(tensor: Tensor) -> Any:
             run = PLACE.run
-            if run is None:
-                return original(tensor)
-            PLACE.run = None  # what softfx itself reads is not the program's
-            try:
-                return run.read(original, tensor, sys._getframe(1))
-            finally:
-                PLACE.run = run
+            return original(tensor) if run is None else run.read(original, tensor, sys._getframe(1))
 
         known = _readers[original] = _stands_for(read, original)
     return known
@@ -118,11 +112,7 @@ def _noting(function: Function, original: Function) -> Function:
             result = original(*args, **kwargs)
             run = PLACE.run
             if run is not None and run.notes:
-                PLACE.run = None
-                try:
-                    run.note(function, args, kwargs, result)
-                finally:
-                    PLACE.run = run
+                run.note(function, args, kwargs, result)
             return result
 
         known = _noters[original] = _stands_for(call, function)

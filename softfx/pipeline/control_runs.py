@@ -15,7 +15,7 @@ from softfx import torch_private
 from softfx.control.conditions import Conditions
 from softfx.control.engine import Run, Runner
 from softfx.control.guards import guards
-from softfx.control.light import Light, Shown, Unforeseen
+from softfx.control.light import Light, Scales, Shown, Unforeseen
 from softfx.control.modes import Bare, Watch, WatchedFast, WatchedFull
 from softfx.control.path import Numbers, Path, Reading, Start
 from softfx.control.provenance import Margin, Provenance
@@ -73,6 +73,7 @@ class ControlRuns(Runner):
         looked_at = self.measures is not None or bool(self.evidence.overwritten)
         self._are_alone = self._may_be_bare and not (others or looked_at or self.sites.lifts_any)
         self._light = False
+        self._scales: Scales = {}
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -118,6 +119,7 @@ class ControlRuns(Runner):
                 run = self._watched(wanted, *self.traceless.from_the_start())
         if keeps:
             self.evidence.control.spreads.settle()
+            self._scales.clear()
         self.shown.draws = self.traceless.draws
         return run
 
@@ -127,7 +129,7 @@ class ControlRuns(Runner):
     def _lightly(self, wanted: _Wanted, args: Args, kwargs: Kwargs) -> Run:
         path = wanted.path(self.evidence)
         most = _LEAST_READS + LIMIT * self.shown.reads
-        light = Light(path, self.shown, most=most, closeness=wanted.closeness)
+        light = Light(path, self.shown, self._scales, most=most, closeness=wanted.closeness)
         light.owner = self.owner
         path.site = _Sites(self.sites, light, path, self.shown, self._where, self._paths)
         return Run(run_under(light, self.function, args, kwargs), path, light.calls)
