@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 import torch
+from torch import nn
 
 from softfx.capture import frontends as choose
 from softfx.capture.example import function_of, name_of
@@ -238,7 +239,8 @@ def written(
     subject = subject_of(_initialized(target, args, kwargs, in_place=False))
     program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, caller())
     report = make_report(subject.name, program.seen, sites, evidence, "eager")
-    return diffing.module_text(subject.name, diffing.drawn(program, sites, evidence), sites, program.seen), report
+    rewritten, of_module = diffing.drawn(program, sites, evidence), isinstance(target, nn.Module)
+    return diffing.module_text(subject.name, rewritten, sites, program.seen, of_module=of_module), report
 
 
 def report_of(soft: Callable[..., Any]) -> Report:
@@ -267,7 +269,7 @@ def source(soft: Any) -> str:
             f"source: {state.name} has no graph: {'; '.join(state.seen.obstacles) or 'it was not asked for'}. "
             "Only a call that one graph holds can be written out. It runs softly all the same."
         )
-    return diffing.module_text(state.name, state.graph.rewritten, state.sites)
+    return diffing.module_text(state.name, state.graph.rewritten, state.sites, of_module=isinstance(soft, nn.Module))
 
 
 def _plan(

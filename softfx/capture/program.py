@@ -59,11 +59,12 @@ def number(value: object) -> object:
 def identifier(text: str) -> str:
     """A Python identifier that reads like `text`: torch.fx writes code with the names that a graph has.
 
-    >>> identifier("layers.0 (x)"), identifier("lambda"), identifier("0")
-    ('layers_0_x_', '_lambda', '_0')
+    >>> identifier("layers.0 (x)"), identifier("lambda"), identifier("0"), identifier("self")  # its code has a self
+    ('layers_0_x_', '_lambda', '_0', '_self')
     """
     name = re.sub(r"[^0-9a-zA-Z_]+", "_", text)
-    return name if name.isidentifier() and not keyword.iskeyword(name) else f"_{name}"
+    usable = name.isidentifier() and not keyword.iskeyword(name) and name != "self"
+    return name if usable else f"_{name}"
 
 
 def shares(tensor: Tensor, other: Tensor) -> bool:

@@ -9,7 +9,7 @@ calls are noted as obstacles, and a program with obstacles is not replayed from 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from softfx.capture.later import computes_later, exhausted, holds_tensors
 from softfx.capture.preserve import Preserved, copied
 from softfx.capture.program import GraphBuilder, Program, Seen
 from softfx.capture.threads import watched_threads
-from softfx.capture.unreached import sources_of, unreached_sources
+from softfx.capture.unreached import inputs_of, sources_of, unreached_sources
 from softfx.interpreter.backends import has_whole_elements
 from softfx.interpreter.derivatives import Blockage, judged
 from softfx.interpreter.host import HostMode
@@ -305,8 +305,8 @@ def record(
             recorder.obstacles["hooks of the module run, which a graph would not call"] = None
         flat, structure = private.flatten((args, kwargs))
         copies = copied(flat)
-        inputs = _inputs(recorder, copies)
         call_args, call_kwargs = private.unflatten(copies, structure)
+        inputs = _inputs(recorder, copies, inputs_of(function, call_args, call_kwargs))
         result = _run(recorder, function, call_args, call_kwargs)
         leaves, result_structure = private.flatten(result)
         for leaf in leaves:
@@ -338,11 +338,12 @@ def record(
     )
 
 
-def _inputs(recorder: Recorder, leaves: list[Any]) -> list[fx.Node]:
-    """A node for each tensor among the arguments."""
+def _inputs(recorder: Recorder, leaves: list[Any], named: Mapping[str, Tensor]) -> list[fx.Node]:
+    """A node for each tensor among the arguments, under the name of its argument."""
+    names = {id(tensor): name.removesuffix("]") for name, tensor in named.items()}
     inputs: list[fx.Node] = []
     for tensor in (leaf for leaf in leaves if isinstance(leaf, Tensor)):
-        node = recorder.builder.placeholder(f"input_{len(inputs)}", tensor)
+        node = recorder.builder.placeholder(names.get(id(tensor), "input"), tensor)
         node.meta["val"] = recorder.value(tensor)
         recorder.dynamic.add(node)
         inputs.append(node)

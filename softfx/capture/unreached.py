@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from softfx import torch_private as private
 from softfx.ops.calls import Args, Function, Kwargs
 
-__all__ = ["sources_of", "unreached_sources"]
+__all__ = ["inputs_of", "sources_of", "unreached_sources"]
 
 AutogradNode: TypeAlias = torch.autograd.graph.Node
 
@@ -60,7 +60,17 @@ def _reached_from(roots: Iterable[AutogradNode | None]) -> dict[int, object]:
 
 
 def sources_of(target: object, function: Function, args: Args, kwargs: Kwargs) -> dict[str, Tensor]:
-    """Parameters by their dotted names, float inputs by the names of the arguments they are, or are part of."""
+    """Parameters by their dotted names, inputs by the names of the arguments they are, or are part of."""
+    inputs = {f"input {name}": tensor for name, tensor in inputs_of(function, args, kwargs).items()}
+    return inputs | (dict(target.named_parameters()) if isinstance(target, nn.Module) else {})
+
+
+def inputs_of(function: Function, args: Args, kwargs: Kwargs) -> dict[str, Tensor]:
+    """The tensors among the arguments of a call, by the names of the arguments they are, or are part of.
+
+    >>> inputs_of(lambda x, *rest: x, (torch.ones(2), 3, torch.ones(1)), {})
+    {'x': tensor([1., 1.]), 'rest[0]': tensor([1.])}
+    """
     try:
         arguments = inspect.signature(function).bind(*args, **kwargs).arguments
     except (TypeError, ValueError):  # a builtin without a signature
@@ -69,6 +79,5 @@ def sources_of(target: object, function: Function, args: Args, kwargs: Kwargs) -
     for name, value in arguments.items():
         tensors = [leaf for leaf in private.leaves(value) if isinstance(leaf, Tensor)]
         single = isinstance(value, Tensor)
-        inputs |= {f"input {name}" if single else f"input {name}[{i}]": tensor for i, tensor in enumerate(tensors)}
-    parameters = dict(target.named_parameters()) if isinstance(target, nn.Module) else {}
-    return inputs | parameters
+        inputs |= {name if single else f"{name}[{i}]": tensor for i, tensor in enumerate(tensors)}
+    return inputs

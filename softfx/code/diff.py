@@ -52,11 +52,12 @@ def unified(program: Program, sites: Sites, evidence: Evidence) -> str:
     return "\n".join(lines)
 
 
-def module_text(name: str, rewritten: Rewritten, sites: Sites, seen: Seen | None = None) -> str:
+def module_text(name: str, rewritten: Rewritten, sites: Sites, seen: Seen | None = None, *, of_module: bool) -> str:
     """A Python module whose `forward` is the softened call.
 
     Where the program has several paths (the obstacles of `seen` say why), it is the path that the example inputs took.
-    Parameters and buffers are looked up on the module that is passed first, softness in the table SOFTNESS.
+    It takes the tensors among the call's arguments by their names, behind the module for the call of one
+    (`of_module`), on which parameters and buffers are looked up. Softness stands in the table SOFTNESS.
     """
     graph = rewritten.module.graph
     writer = Writer(graph)
@@ -70,28 +71,30 @@ def module_text(name: str, rewritten: Rewritten, sites: Sites, seen: Seen | None
         *writer.statements(graph),
         f"return {_result(writer, rewritten)}",
     ]
-    forward = f"def forward({', '.join(['module', *placeholders[:inputs]])}):\n" + textwrap.indent(
-        "\n".join(body), "    ", lambda line: True
-    )
+    taken = ["module", *placeholders[:inputs]] if of_module else placeholders[:inputs]
+    forward = f"def forward({', '.join(taken)}):\n" + textwrap.indent("\n".join(body), "    ", lambda line: True)
     constants = [*_softness_table(rewritten, sites), *_constants(writer, rewritten)]
     parts = ["\n".join(constants)] if constants else []
     definitions = [_AT, forward + "\n"] if rewritten.attributes else [forward + "\n"]
     code = "\n\n".join([*(part + "\n" for part in parts), *definitions])
-    title = "\n".join(docstring(_title(name, rewritten, sites, seen)))
+    title = "\n".join(docstring(_title(name, rewritten, sites, seen, of_module)))
     return "\n".join([title, "", *_imports(code, rewritten), code])
 
 
-def _title(name: str, rewritten: Rewritten, sites: Sites, seen: Seen | None) -> Iterator[str]:
-    yield f"{name}, softened. The report beside this file says what was decided at each site and why."
-    if seen is None or not seen.obstacles:
-        return
-    yield from ("", "This is the path that the example inputs took. Others may take another, for the program")
-    places = {(item.file, item.line) for item in seen.breaks} | set(_places(rewritten, sites))
-    for obstacle in dict.fromkeys(seen.obstacles):
-        for file, line in sorted(places, key=lambda place: len(place[0]), reverse=True):
-            obstacle = obstacle.replace(f"{file}:{line}", place_text(file, line))
-        yield f"- {obstacle}"
-    yield from ("", "softfx.soften runs the original Python softly, whichever path it takes.", "")
+def _title(name: str, rewritten: Rewritten, sites: Sites, seen: Seen | None, of_module: bool) -> Iterator[str]:
+    yield f"The softened call of {name}. The report beside this file says what was decided at each site and why."
+    if of_module:
+        yield from ("", "`forward` takes the module first, whose parameters and buffers it looks up.")
+    if seen is not None and seen.obstacles:
+        yield from ("", "This is the path that the example inputs took. Others may take another, for the program")
+        places = {(item.file, item.line) for item in seen.breaks} | set(_places(rewritten, sites))
+        for obstacle in dict.fromkeys(seen.obstacles):
+            for file, line in sorted(places, key=lambda place: len(place[0]), reverse=True):
+                obstacle = obstacle.replace(f"{file}:{line}", place_text(file, line))
+            yield f"- {obstacle}"
+        yield from ("", "softfx.soften runs the original Python softly, whichever path it takes.")
+    if of_module or (seen is not None and seen.obstacles):
+        yield ""
 
 
 def _places(rewritten: Rewritten, sites: Sites) -> Iterator[tuple[str, int]]:

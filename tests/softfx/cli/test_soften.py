@@ -37,7 +37,7 @@ def test_what_no_graph_holds_is_written_as_the_path_that_was_seen(softfx: Run) -
     made: dict[str, object] = {}
     exec(compile(text, "soft.py", "exec"), made)
     x = torch.tensor([0.1, 0.4, 0.3, 0.2], requires_grad=True)
-    result = made["forward"](None, x)  # type: ignore[operator]
+    result = made["forward"](x)  # type: ignore[operator]
     result = result[0] if isinstance(result, tuple) else result
     assert result.item() == x[1].item()
     assert torch.autograd.grad(result, x)[0].ne(0).all()
@@ -49,5 +49,5 @@ def test_written_code_imports_what_it_calls(softfx: Run) -> None:
     made: dict[str, object] = {}
     exec(compile(Path("soft.py").read_text(), "soft.py", "exec"), made)
     x = torch.tensor([0.3, -0.1, 0.4, 0.2], requires_grad=True)
-    result = made["forward"](None, x)  # type: ignore[operator]
+    result = made["forward"](x)  # type: ignore[operator]
     assert torch.autograd.grad(result, x)[0].ne(0).all()

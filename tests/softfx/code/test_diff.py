@@ -28,13 +28,13 @@ DIFF = """\
 +++ softened
 @@ -1,4 +1,4 @@
  # PLACE: return (x * 2).round() + x
- mul = input_0 * 2
+ mul = x * 2
 -round_1 = mul.round()
--add = round_1 + input_0
+-add = round_1 + x
 +soft_round = softtorch.round(mul, softness=softness_0)
-+soft_add = torch.add(soft_round, input_0)"""
++soft_add = torch.add(soft_round, x)"""
 MODULE = """\
-\"\"\"program, softened. The report beside this file says what was decided at each site and why.\"\"\"
+\"\"\"The softened call of program. The report beside this file says what was decided at each site and why.\"\"\"
 
 import torch
 
@@ -45,12 +45,12 @@ SOFTNESS = {
 }
 
 
-def forward(module, input_0):
+def forward(x):
     softness_0 = SOFTNESS[0]
     # PLACE: return (x * 2).round() + x
-    mul = input_0 * 2
+    mul = x * 2
     soft_round = softtorch.round(mul, softness=softness_0)
-    soft_add = torch.add(soft_round, input_0)
+    soft_add = torch.add(soft_round, x)
     return soft_add
 """
 
@@ -68,15 +68,15 @@ def test_the_module_of_a_softened_program_is_this() -> None:
     assert softfx.source(soft) == here(MODULE)
 
 
-def run(text: str, module: Any, *inputs: Tensor) -> Any:
+def run(text: str, *inputs: Any) -> Any:
     names: dict[str, Any] = {}
     exec(compile(text, "softened.py", "exec"), names)
-    return names["forward"](module, *inputs)
+    return names["forward"](*inputs)
 
 
 def test_the_module_computes_what_the_softened_program_does() -> None:
     soft = softfx.soften(program, "smooth", example_inputs=(X,), executor="graph")
-    assert torch.equal(run(softfx.source(soft), None, X), soft(X))
+    assert torch.equal(run(softfx.source(soft), X), soft(X))
 
 
 def test_parameters_are_looked_up_on_the_module_that_is_passed() -> None:

@@ -32,24 +32,24 @@ def without_gradient(x: Tensor, y: Tensor) -> Tensor:
 
 
 PROGRAMS: dict[str, tuple[Callable[[Tensor, Tensor], Any], list[str]]] = {
-    "infix": (lambda x, y: x - y, ["sub = input_0 - input_1"]),
-    "a number first": (lambda x, y: 2 - x, ["sub = 2 - input_0"]),
-    "prefix": (lambda x, y: -x, ["neg = -input_0"]),
-    "a method": (lambda x, y: x.sum(-1, keepdim=True), ["sum_1 = input_0.sum(-1, keepdim=True)"]),
-    "a function": (lambda x, y: torch.cat([x, y], 0), ["cat = torch.cat([input_0, input_1], 0)"]),
-    "torch.nn.functional": (lambda x, y: F.softplus(x), ["softplus = F.softplus(input_0)"]),
-    "slices": (lambda x, y: x[..., 1:, None], ["getitem = input_0[..., 1:, None]"]),
-    "an index alone": (lambda x, y: x[0], ["getitem = input_0[0]"]),
-    "a step": (lambda x, y: x[::2], ["getitem = input_0[::2]"]),
-    "a pair": (lambda x, y: x.max(0)[0], ["max_1 = input_0.max(0)", "getitem = max_1[0]"]),
-    "a dtype": (lambda x, y: x.to(torch.float64), ["to = input_0.to(torch.float64)"]),
-    "an attribute": (lambda x, y: x.T, ["getattr_1 = input_0.T"]),
+    "infix": (lambda x, y: x - y, ["sub = x - y"]),
+    "a number first": (lambda x, y: 2 - x, ["sub = 2 - x"]),
+    "prefix": (lambda x, y: -x, ["neg = -x"]),
+    "a method": (lambda x, y: x.sum(-1, keepdim=True), ["sum_1 = x.sum(-1, keepdim=True)"]),
+    "a function": (lambda x, y: torch.cat([x, y], 0), ["cat = torch.cat([x, y], 0)"]),
+    "torch.nn.functional": (lambda x, y: F.softplus(x), ["softplus = F.softplus(x)"]),
+    "slices": (lambda x, y: x[..., 1:, None], ["getitem = x[..., 1:, None]"]),
+    "an index alone": (lambda x, y: x[0], ["getitem = x[0]"]),
+    "a step": (lambda x, y: x[::2], ["getitem = x[::2]"]),
+    "a pair": (lambda x, y: x.max(0)[0], ["max_1 = x.max(0)", "getitem = max_1[0]"]),
+    "a dtype": (lambda x, y: x.to(torch.float64), ["to = x.to(torch.float64)"]),
+    "an attribute": (lambda x, y: x.T, ["getattr_1 = x.T"]),
     "writes": (
         in_place,
         [
-            "clone = input_0.clone()",
+            "clone = x.clone()",
             'clone[0, 1:] = float("inf")',
-            "getitem = input_1[1]",
+            "getitem = y[1]",
             "clone[1] = getitem",
             "clone.add_(1)",
         ],
@@ -58,9 +58,9 @@ PROGRAMS: dict[str, tuple[Callable[[Tensor, Tensor], Any], list[str]]] = {
         without_gradient,
         [
             "torch.set_grad_enabled(False)",
-            "exp = input_0.exp()",
+            "exp = x.exp()",
             "torch.set_grad_enabled(True)",
-            "add = exp + input_1",
+            "add = exp + y",
         ],
     ),
 }
@@ -75,7 +75,7 @@ def written(program: Callable[..., Any]) -> str:
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_call_is_written_as_a_person_would_write_it(name: str) -> None:
     program, expected = PROGRAMS[name]
-    body = written(program).partition("def forward(module, input_0, input_1):\n")[2]
+    body = written(program).partition("def forward(x, y):\n")[2]
     statements = [line.strip() for line in body.splitlines() if not line.strip().startswith(("#", "return"))]
     assert [statement for statement in statements if statement] == expected
 
@@ -85,7 +85,7 @@ def test_the_text_computes_what_the_program_does(name: str) -> None:
     program, _ = PROGRAMS[name]
     names: dict[str, Any] = {}
     exec(compile(written(program), "written.py", "exec"), names)
-    found, expected = names["forward"](None, X, Y), program(X, Y)
+    found, expected = names["forward"](X, Y), program(X, Y)
     assert torch.equal(found[0] if isinstance(found, tuple) else found, expected)
 
 
@@ -115,3 +115,23 @@ def test_constants_are_expressions_where_there_is_one() -> None:
     assert constant_text(torch.tensor([1, 2])) == "torch.tensor([1, 2], dtype=torch.int64)"
     assert constant_text(torch.relu) == "torch.relu"
     assert constant_text(object()) is None
+
+
+def batch_of(batch: dict[str, Tensor], *rest: Tensor, self: Tensor, flag: bool = True) -> Tensor:
+    return batch["a"].round() + rest[0] + self if flag else batch["b"]
+
+
+def test_arguments_keep_the_names_that_the_program_gives_them() -> None:
+    batch = {"a": X, "b": Y}
+    soft = softfx.soften(
+        batch_of, "smooth", example_inputs=(batch, X), example_kwargs={"self": Y}, executor="graph", allow_unused=True
+    )
+    assert "\ndef forward(batch_0, batch_1, rest_0, _self):\n" in softfx.source(soft)
+
+
+def test_a_module_is_passed_first_to_its_own_call_alone() -> None:
+    soft = softfx.soften(
+        torch.nn.Softplus(), {"default": {"families": ["random"]}}, example_inputs=(X,), executor="graph"
+    )
+    assert "def forward(module, input_1):" in softfx.source(soft)  # torch calls it `input`, which is Python's own
+    assert "`forward` takes the module first" in softfx.source(soft)

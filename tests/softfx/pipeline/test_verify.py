@@ -215,7 +215,7 @@ PLANTED: list[tuple[str, Callable[[Rewrite], None], str]] = [
     ("graph_is_well_formed", use_before_making, "the rewritten graph is malformed: .*'gt'.* used before it has been"),
     ("graph_is_well_formed", forget_an_example_value, "soft_blend has no example value"),
     ("inputs_are_the_programs", fetch_another_attribute, "fetches other attributes of the module"),
-    ("inputs_are_the_programs", ask_for_a_softness_more, "the program takes input_0, input_1, the rewrite input_0, "),
+    ("inputs_are_the_programs", ask_for_a_softness_more, "the program takes x, y, the rewrite x, "),
     ("calls_are_the_programs", sum_along_another_axis, "sum_1 has the arguments .* -1.* in the program .* 0"),
     ("calls_are_the_programs", call_another_function, "mul calls another function than in the program"),
     ("calls_are_the_programs", call_what_the_program_does_not, "the program has no call neg"),
