@@ -112,6 +112,11 @@ class Call:
         return self._location
 
     @property
+    def all_written(self) -> list[Tensor]:
+        """The tensors that it writes in place: `written`, or the several that are given as out=."""
+        return [self.written] if self.written is not None else tensors_in(self.kwargs.get("out"))
+
+    @property
     def discrete_softs(self) -> list[Soft]:
         """The shadows of tensors of integers or bools, and of selected rows: these have no derivative of their own."""
         pairs = [(tensor, facts.soft) for tensor, facts in zip(self.tensors, self.facts, strict=True)]

@@ -101,6 +101,7 @@ class Interpreter:
 
     def interpret(self, call: Call) -> Result:
         """The result of a call whose operation and facts are known."""
+        shared_storage.prepare_write(self.state, call)
         if self.state.planning and lifting.must_be_left(self.state, call):
             with torch.no_grad():
                 result = hard_call(self.state, call)
@@ -108,8 +109,7 @@ class Interpreter:
             if self.state.planning and call.operation is ops.differentiate:
                 self._keep_what_is_differentiated(call)
             result = self._interpret(call)
-        if call.written is not None:
-            shared_storage.note_write(self.state, call)
+        shared_storage.note_write(self.state, call)
         if self.state.planning:
             lifting.note_made(self.state, result)
             overwritten.note_reads(self.state, call, result)

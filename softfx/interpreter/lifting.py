@@ -28,7 +28,7 @@ def must_be_left(state: RunState, call: Call) -> bool:
         if key is not None and key not in foreign.made:
             foreign.keys.add(key)
     found = False
-    for tensor in tensors_in(call.kwargs["out"]) if call.kwargs.get("out") is not None else _written(call):
+    for tensor in call.all_written:
         key = torch_private.storage_key(tensor)
         if key is None or key not in foreign.keys:
             continue
@@ -39,10 +39,6 @@ def must_be_left(state: RunState, call: Call) -> bool:
             state.evidence.to_leave["detach", foreign.detached[key]] = call.location
             found = True
     return found
-
-
-def _written(call: Call) -> list[Tensor]:
-    return [] if call.written is None else [call.written]
 
 
 def note_made(state: RunState, result: object) -> None:

@@ -22,11 +22,21 @@ from softfx.rules.refusals import is_discrete
 from softfx.runtime import storage
 from softfx.values import SelectedRows, Soft, SoftBool, SoftCount, SoftIndex, ValueFacts, Write
 
-__all__ = ["brought_up_to_date", "note_results", "note_write"]
+__all__ = ["brought_up_to_date", "note_results", "note_write", "prepare_write"]
+
+
+def prepare_write(state: RunState, call: Call) -> None:
+    """Let autograd know the history of what a call is going to write, where that was written through other tensors."""
+    for tensor in call.all_written if state.written and torch.is_grad_enabled() else ():
+        key = torch_private.storage_key(tensor)
+        if key is not None and state.written.get(key, id(tensor)) != id(tensor):
+            state.backend.emit(storage.follow, (tensor,), {})
 
 
 def note_write(state: RunState, call: Call) -> None:
     """Note the write that a call has made, if it made one that the shadows of other tensors have to follow."""
+    if call.depends_on_source:
+        state.written |= {key: id(tensor) for tensor in call.all_written if (key := torch_private.storage_key(tensor))}
     tensor = call.written
     moves = call.rule is not None and call.rule.moves  # x.unsqueeze_(0) writes no element
     if tensor is None or moves or torch_private.storage_key(tensor) is None:

@@ -50,6 +50,7 @@ class RunState:
     lookups: where a tensor was looked up by a soft index, and what was added to it since.
     storages: those that several tensors share and that were written softly.
     seen: the number of the last write to such a storage that the facts of a tensor on it follow.
+    written: for each storage that a derivative was written into, the `id` of the tensor through which it was last.
     writes: how many calls have written in place so far; tensors that are planned on count none of their own.
     reads: for each storage the calls whose derivative may keep it, by operation and place, as planning meets them.
     foreign: the storages of tensors that the call has not made itself, as planning meets them.
@@ -69,6 +70,7 @@ class RunState:
     lookups: TensorTable[Lookup] = field(default_factory=TensorTable)
     storages: Storages = field(default_factory=Storages)
     seen: TensorTable[int] = field(default_factory=TensorTable)
+    written: dict[int, int] = field(default_factory=dict)
     writes: int = 0
     reads: dict[int, set[tuple[str, Location]]] = field(default_factory=dict)
     foreign: Foreign = field(default_factory=Foreign)

@@ -255,6 +255,8 @@ def _remove_dead(graph: fx.Graph) -> None:
 
 def _is_removable(node: fx.Node) -> bool:
     target: Any = node.target
+    if node.meta["val"] is None and node.meta.get("added"):  # a call without a result is made for what it does
+        return False
     if target is operator.getitem:
         return True
     if node.kwargs.get("out") is not None or node.kwargs.get("inplace"):

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-__all__ = ["Geometry", "overlaid", "overwritten", "positions"]
+__all__ = ["Geometry", "follow", "overlaid", "overwritten", "positions"]
 
 Geometry: TypeAlias = tuple[Sequence[int], Sequence[int], int]
 
@@ -29,6 +29,22 @@ def positions(geometry: Geometry, device: torch.device | None = None) -> Tensor:
     for length, step in zip(size, stride, strict=True):
         places = places.unsqueeze(-1) + torch.arange(length, device=device) * step
     return places
+
+
+def follow(view: Tensor) -> None:
+    """Let `view` have the derivative of what was written through other tensors of its storage, before it is written.
+
+    Autograd gives it a view when it is asked for, and refuses to write a view that has none yet as if it were a leaf.
+
+    >>> base = torch.zeros(2)
+    >>> view = base[:1]
+    >>> _ = base.mul_(torch.ones(2, requires_grad=True))
+    >>> follow(view)
+    >>> view.add_(1).requires_grad
+    True
+    """
+    if view.requires_grad:
+        _ = view.grad_fn
 
 
 def overlaid(base: Tensor, part: Tensor, place: Geometry, part_place: Geometry) -> Tensor:

@@ -61,18 +61,53 @@ def given_as_out(x: Tensor) -> Tensor:
     return v * x
 
 
+def first_through_another_view(x: Tensor) -> Tensor:
+    v = torch.zeros_like(x)
+    column, corner = v[:, 0], v[:1, :1]
+    column.copy_(x.sign()[:, 0])
+    corner *= 3
+    return v
+
+
+def first_through_its_base(x: Tensor) -> Tensor:
+    v = x.detach().clone()
+    row = v[0]
+    v.copy_(x.round())
+    row[row > 1] = 0.5
+    return v
+
+
+def first_by_out(x: Tensor) -> Tensor:
+    v = torch.ones_like(x)
+    row, corner = v[0], v[:1, :1]
+    torch.mul(x[0] > 1, 2.0, out=row)
+    torch.nn.functional.relu(corner, inplace=True)
+    return v
+
+
+PROGRAMS = (
+    row_of_rounded, transposed, rows_of_a_mask, same_tensor_by_a_cast, bools, reshaped_in_place, given_as_out,
+    first_through_another_view, first_through_its_base, first_by_out,
+)  # fmt: skip
+
+
 @EXECUTOR
 @pytest.mark.parametrize("policy", EXACT)
-@pytest.mark.parametrize(
-    "program",
-    [row_of_rounded, transposed, rows_of_a_mask, same_tensor_by_a_cast, bools, reshaped_in_place, given_as_out],
-)
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_a_write_through_an_alias_is_the_originals(
     program: Callable[[Tensor], Tensor], policy: str, executor: str
 ) -> None:
     soft = softfx.soften(program, policy, example_inputs=(X,), executor=executor)
     assert torch.equal(soft(X.clone().requires_grad_()), program(X))
     assert bool(gradient(soft, X).isfinite().all())
+
+
+@EXECUTOR
+def test_a_view_of_a_constant_has_the_derivative_that_was_written_through_another(executor: str) -> None:
+    softened = softfx.soften(first_through_another_view, example_inputs=(X,), executor=executor)
+    sign = softfx.soften(torch.sign, example_inputs=(X,))
+    factors = torch.tensor([[3.0, 0.0], [1.0, 0.0]])
+    torch.testing.assert_close(gradient(softened, X), gradient(lambda x: sign(x) * factors, X))
 
 
 @EXECUTOR
