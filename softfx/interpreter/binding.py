@@ -31,6 +31,7 @@ __all__ = [
     "bind_kept_value",
     "bind_leaves",
     "operand",
+    "real_operand",
     "result_for_caller",
     "settled_leaves",
 ]
@@ -52,6 +53,12 @@ def operand(context: CallContext, tensor: Tensor) -> Tensor | Soft:
     if soft.exact and not context.exact:
         soft = replace(soft.with_tensor(_with_hard_value(context, tensor, soft)), exact=False)
     return soft.value if isinstance(soft, SoftReal) else soft
+
+
+def real_operand(context: CallContext, tensor: Tensor) -> Tensor:
+    """A tensor as a call sees it that runs once more, on real shadows: it knows no others."""
+    seen = operand(context, tensor)
+    return seen.tensor if isinstance(seen, Soft) else seen
 
 
 def _with_mask_values(context: CallContext, rows: SelectedRows) -> Tensor:

@@ -35,7 +35,7 @@ from torch import Tensor
 from softfx import ops, torch_private
 from softfx.decisions.site import Decision, SiteKey
 from softfx.interpreter import indexed_update, lifting, overwritten, shared_storage, straight_through_idiom
-from softfx.interpreter.binding import attach, bind, operand, result_for_caller
+from softfx.interpreter.binding import attach, bind, real_operand, result_for_caller
 from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext
 from softfx.interpreter.copies import COPIES, copied, copy_values
@@ -46,6 +46,7 @@ from softfx.interpreter.soft_call import soft_call
 from softfx.interpreter.state import RunState
 from softfx.locations import Location
 from softfx.ops.calls import Args, Function, Kwargs, Result
+from softfx.ops.operation import Reads
 from softfx.ops.spelling import INDEX
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules import rule_of_call
@@ -280,14 +281,15 @@ class Interpreter:
         state = self.state
         hard = state.backend.run(call.func, call.args, call.kwargs)
         moves = call.rule is not None and call.rule.moves
-        if not isinstance(hard, Tensor) or not hard.is_floating_point() or call.written is not None:
+        runs_again = call.written is None and call.operation.repeatable and call.operation.reads is not Reads.NONE
+        if not isinstance(hard, Tensor) or not hard.is_floating_point() or not runs_again:
             return remember(state, call, hard, "")
         softs = [facts.soft for facts in call.facts if facts.soft is not None]
         exact = all(soft.exact for soft in softs)
         sites = frozenset[int]().union(*(soft.sites for soft in softs))
         context = CallContext(state, call.func, {}, exact, sites, hard, carried=call.carried_sites)
-        args, kwargs = map_tensors(partial(operand, context), (call.args, call.kwargs))
-        shadow = state.backend.emit(call.func, args, kwargs)
+        args, kwargs = map_tensors(partial(real_operand, context), (call.args, call.kwargs))
+        shadow = state.backend.repeat(call.func, args, kwargs)
         if moves:
             return attach(context, remember(state, call, hard, ""), SoftReal(shadow, exact=exact, sites=sites))
         return bind(context, hard, shadow)
