@@ -61,6 +61,7 @@ def outcome(
     sources: Iterable[Tensor] | None = None,
     requires_gradient: bool = True,
     catch: bool = False,
+    of_finite: bool = False,
 ) -> Outcome:
     """Call `function` from random state 1 on copies of `args`.
 
@@ -68,6 +69,7 @@ def outcome(
     sources: tensors to differentiate with respect to; by default the copied float inputs and, of a module, its
         parameters.
     catch: what the call or the backward pass raises is the outcome's error; results before it are kept.
+    of_finite: the gradients are of those elements of the results that are finite.
     """
     copies = [_copied(arg, requires_gradient) if isinstance(arg, Tensor) else arg for arg in args]
     if sources is None:
@@ -78,7 +80,7 @@ def outcome(
     try:
         results = leaves(function(*copies, **(kwargs or {})))
         detached = [result.detach() if isinstance(result, Tensor) else result for result in results]
-        return Outcome(detached, _gradients(results, list(sources)))
+        return Outcome(detached, _gradients(results, list(sources), of_finite))
     except Exception as error:
         if not catch:
             raise
@@ -89,14 +91,14 @@ def _copied(tensor: Tensor, requires_gradient: bool) -> Tensor:
     return tensor.detach().clone().requires_grad_(requires_gradient and tensor.is_floating_point())
 
 
-def _gradients(results: list[Any], sources: list[Tensor]) -> list[Tensor | None]:
+def _gradients(results: list[Any], sources: list[Tensor], of_finite: bool) -> list[Tensor | None]:
     """The weights are uneven, for the sum of a distribution or of ranks is constant."""
     generator = torch.Generator().manual_seed(1)
     loss: Tensor | None = None
     for result in results:
         if isinstance(result, Tensor) and result.is_floating_point() and result.requires_grad:
             weights = torch.randn(result.shape, generator=generator).to(result.dtype)
-            part = (result * weights).sum()
+            part = (torch.where(result.isfinite(), result, 0.0) if of_finite else result).mul(weights).sum()
             loss = part if loss is None else loss + part
     if loss is None or not sources:
         return [None] * len(sources)

@@ -77,6 +77,7 @@ class Evidence:
         self.writes = False  # the program writes tensors in place
         # Calls whose operands or results, which their softened derivative keeps, the program writes later.
         self.overwritten: set[tuple[str, Location]] = set()
+        self.spoilt: set[tuple[str, Location]] = set()  # sites that met NaN or infinities as softness was measured
         self.refused: set[tuple[str, Location]] = set()  # calls whose soft form failed when it was tried
         self.cuts: dict[Cut, None] = {}  # where the program itself ends a gradient, in order
         self.custom_functions = False  # a custom autograd.Function was met, through which no derivative is followed

@@ -20,9 +20,8 @@ from softfx.ops.calls import Result
 from softfx.ops.trees import rebuilt
 from softfx.rules.readings import as_real
 from softfx.rules.refusals import CannotSoften, is_discrete
-from softfx.runtime import distributions
 from softfx.torch_private import version_of
-from softfx.values import SelectedRows, Soft, SoftChoice, SoftCount, SoftReal, SoftSum, ValueFacts
+from softfx.values import SelectedRows, Soft, SoftChoice, SoftCount, SoftReal, ValueFacts
 
 __all__ = [
     "attach",
@@ -33,7 +32,6 @@ __all__ = [
     "operand",
     "real_operand",
     "result_for_caller",
-    "settled_leaves",
 ]
 
 _NO_SITES = frozenset[int]()
@@ -96,23 +94,6 @@ def bind_leaves(context: CallContext, hard: Result, shadow: Any) -> Result:
     return rebuilt(hard, [bind_leaves(context, h, s) for h, s in zip(hard, shadow, strict=True)])
 
 
-def settled_leaves(context: CallContext, hard: Result, shadow: Result, reals: bool) -> Result:
-    """`shadow` with the hard value where it is not finite: the sign of a NaN is 0, and a comparison with one False.
-
-    reals: so are shadows that are real numbers.
-    """
-    if isinstance(shadow, tuple | list) and not isinstance(hard, Tensor) and len(shadow) == len(hard):
-        return [settled_leaves(context, h, s, reals) for h, s in zip(hard, shadow, strict=True)]
-    if not isinstance(hard, Tensor) or not (reals or is_discrete(hard)):
-        return shadow
-    if isinstance(shadow, Tensor):
-        return context.call(distributions.settled, shadow, hard)
-    if not isinstance(shadow, Soft) or isinstance(shadow, SoftSum):  # the terms of a sum are finite
-        return shadow
-    value = shadow.hardened(context.call, hard)
-    return shadow.with_tensor(context.call(distributions.settled, shadow.tensor, value))
-
-
 def bind(context: CallContext, hard: Tensor, shadow: Result) -> Tensor:
     """One hard tensor as the program gets it, with its shadow remembered."""
     state, environment = context.state, context.state.environment
@@ -121,8 +102,9 @@ def bind(context: CallContext, hard: Tensor, shadow: Result) -> Tensor:
         return hard
     soft = shadow if isinstance(shadow, Soft) else None
     if is_discrete(hard):
-        if soft is None:
-            soft = context.soft_bool(shadow) if hard.dtype is torch.bool else context.soft_count(shadow)
+        if soft is None or (hard.dtype is torch.bool and type(soft) is SoftCount):  # the largest of bools is one
+            value = soft.tensor if soft is not None else shadow
+            soft = context.soft_bool(value) if hard.dtype is torch.bool else context.soft_count(value)
         environment.set(hard, ValueFacts(True, _by_itself(context, hard, soft), context.carried))
         return hard
     real = as_real(context, shadow)

@@ -16,7 +16,7 @@ from torch import Tensor
 from softfx import ops
 from softfx.decisions.site import Decision
 from softfx.interpreter import measuring
-from softfx.interpreter.binding import attach_leaves, bind_kept_value, bind_leaves, operand, settled_leaves
+from softfx.interpreter.binding import attach_leaves, bind_kept_value, bind_leaves, operand
 from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext, counts_softly, is_integral, options_of
 from softfx.interpreter.hard_call import hard_call, remember
@@ -24,6 +24,7 @@ from softfx.interpreter.hard_values import hard_value, with_hard_operands
 from softfx.interpreter.indexed_update import addend
 from softfx.interpreter.native import detached, repeat, run, write_hard
 from softfx.interpreter.overwritten import is_overwritten, kept_results
+from softfx.interpreter.settled import settled
 from softfx.interpreter.state import RunState
 from softfx.ops import integrality
 from softfx.ops.calls import Args, Function, Kwargs, Result
@@ -41,9 +42,6 @@ __all__ = ["FAILURES", "refusal_of", "soft_call"]
 
 # What softening a call can fail with while it is planned, on shapes alone; the site is then blocked with the reason.
 FAILURES = (CannotSoften, RuntimeError, ValueError, IndexError, TypeError, NotImplementedError)
-
-# Operations whose real result is a number where the operand is NaN, as the bool of a comparison is.
-_FINITE_OF_NAN = frozenset({ops.sign, ops.heaviside})
 
 # The annotation of a parameter that is a number, or several.
 _NUMBER = re.compile(r"(?:(?:int|float|bool|None|Sequence\[int\]|_Size)(?: \| )?)+")
@@ -123,9 +121,7 @@ def _computed(context: CallContext, call: Call, rows: RowRule | None) -> Result:
         return bind_kept_value(context, _kept_value(context, call, rows))
     context.hard = run(state, call) if unsoftened is call else repeat(state, unsoftened)
     shadow = _shadow(context, call, call.args, rows)  # an estimator that draws changes the hard result
-    if not context.exact and call.is_site:
-        shadow = settled_leaves(context, context.hard, shadow, call.operation in _FINITE_OF_NAN)
-    return bind_leaves(context, context.hard, shadow)
+    return bind_leaves(context, context.hard, settled(context, call, shadow))
 
 
 def _kept_value(context: CallContext, call: Call, rows: RowRule | None) -> Tensor:

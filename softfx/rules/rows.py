@@ -25,7 +25,7 @@ from softfx.rules.context import Operand, RuleContext, Shadow, TensorOrSoft
 from softfx.rules.readings import as_real, out_of_place
 from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.rules.rule import Rule
-from softfx.runtime import selections
+from softfx.runtime import distributions, selections
 from softfx.values import SelectedRows, Soft, SoftBool, SoftIndex
 
 __all__ = ["ROW_RULES", "RowRule", "keeps_rows", "row_rule_of", "selected"]
@@ -60,8 +60,9 @@ def selected(context: RuleContext, input: TensorOrSoft, mask: SoftBool, chosen: 
     data = as_real(context, input)
     rank = mask.probability.dim()
     rows = context.call(torch.flatten, data, 0, rank - 1) if rank > 1 else data
-    probabilities = context.call(torch.flatten, mask.probability)
-    return context.selected_rows(rows, probabilities, context.call(torch.flatten, chosen))
+    flat = context.call(torch.flatten, chosen)
+    probabilities = context.call(distributions.settled, context.call(torch.flatten, mask.probability), flat)
+    return context.selected_rows(rows, probabilities, flat)  # what is asked of a NaN has an answer, and no probability
 
 
 # -- operands ----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import softtorch
 from softtorch.methods import SortingNetwork
-from softtorch.straight_through import second_order
+from softtorch.straight_through import second_order, with_finite_gradient
 
 __all__ = [
     "blend",
@@ -281,14 +281,14 @@ def put(
     An element keeps what no write has taken; writes that take more than it has share it. `block`: where the axes of the
     index begin in base[key].  # (...), key with (..., [n]), (..., [n]) legal positions -> (...)
     """
-    points = points.expand(p.shape)
+    base, points = with_finite_gradient(base), points.expand(p.shape)
     wide = tuple(part.unsqueeze(-1) if isinstance(part, Tensor) and part.dim() else part for part in key)
     places = torch.arange(base.numel(), device=base.device).reshape(base.shape)[_filled(wide, points)]
     axis = block + p.dim() - 1  # the axis of the points
     after = places.dim() - 1 - axis
     weights = p.reshape(*p.shape[:-1], p.shape[-1], *(1,) * after).expand(places.shape)
     dtype = torch.promote_types(base.dtype, p.dtype)
-    value = torch.as_tensor(value, dtype=dtype, device=base.device)
+    value = with_finite_gradient(torch.as_tensor(value, dtype=dtype, device=base.device))
     written = weights * value.expand(places.shape[:axis] + places.shape[axis + 1 :]).unsqueeze(axis)
     zeros = torch.zeros_like(base, dtype=dtype).flatten()
     added = zeros.index_add(0, places.flatten(), written.flatten()).reshape(base.shape)

@@ -17,8 +17,9 @@ from torch import Tensor
 import softtorch
 from softfx.runtime import distributions
 from softfx.runtime.distributions import excluding
+from softtorch.straight_through import with_finite_gradient
 
-__all__ = ["averaged", "gathered", "put", "scattered"]
+__all__ = ["averaged", "gathered", "or_hard", "put", "scattered"]
 
 # The least weight that the finite elements of a row are taken to have in all.
 _LEAST = 1e-6
@@ -26,6 +27,15 @@ _LEAST = 1e-6
 
 def _settled(soft: Tensor, hard: Tensor, far: float = torch.inf) -> Tensor:
     return torch.where(hard.detach().abs() < far, soft, hard.detach().to(soft.dtype))
+
+
+def or_hard(soft: Tensor, hard: Tensor) -> Tensor:
+    """`soft`, and where it is infinite or NaN `hard` with its own derivative.  # (...), (...) -> (...)
+
+    >>> or_hard(torch.tensor([0.25, torch.nan]), torch.tensor([0.0, 1.0]))
+    tensor([0.2500, 1.0000])
+    """
+    return torch.where(torch.isfinite(soft), soft, hard)
 
 
 def averaged(p: Tensor, values: Tensor, hard: Tensor) -> Tensor:
@@ -82,6 +92,7 @@ def _written(added: Callable[[Tensor], Tensor], x: Tensor, values: Tensor, hard:
     A place that is infinite is left in by what is written there, the less likely the further from it.
     added: the sum of given values that the writes bring to each place.
     """
+    x, values = with_finite_gradient(x), with_finite_gradient(values)
     finite, is_place = values.abs() < far, x.abs() < far
     mean = added(torch.where(finite, values, 0.0)) / added(finite.to(x.dtype)).clamp(min=_LEAST)
     share = added(torch.ones_like(values)).clamp(max=1.0)

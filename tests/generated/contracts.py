@@ -3,6 +3,9 @@
 The identity (I1), exact values and finite gradients under straight-through policies (I2), accounts that add up (I4),
 places that are lines of the program (I5), a target and a random state that stay as they were (I7), two executors that
 agree, and a soft policy that keeps shapes, types and finiteness.
+
+Of programs whose inputs hold NaN and infinities, derivatives are asked of results that are finite, where the original
+has some, and of soft values no more than their shapes and types.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ def deviations(built: Built) -> list[Deviation]:
     """All deviations found for one program under every preset."""
     found: list[Deviation] = []
     target = built.target()
-    original = outcome(target, built.inputs(), catch=True)
+    original = outcome(target, built.inputs(), catch=True, of_finite=built.program.is_special)
     state = _state(target)
     for policy in ("keep", *EXACT, "smooth"):
         by_executor: dict[str, Outcome] = {}
@@ -51,7 +54,7 @@ def deviations(built: Built) -> list[Deviation]:
                 continue
             found += _of_capture(built, soft, policy, executor)
             after = by_executor[executor] = _called(soft, built, original)
-            found += _of_call(policy, original, after, executor)
+            found += _of_call(policy, original, after, executor, built.program.is_special)
             if policy != "smooth":
                 found += [Deviation(f"state: {policy}", name) for name in _changed(_state(soft), state)]
             found += _of_report(built, soft.report)
@@ -66,7 +69,10 @@ def _softened(built: Built, policy: str, executor: str) -> Any:
 
 def _called(function: Callable[..., Any], built: Built, original: Outcome) -> Outcome:
     """Where the original itself cannot be differentiated, the results alone are asked for."""
-    return outcome(function, built.inputs(), sources=None if original.error is None else [], catch=True)
+    special = built.program.is_special
+    return outcome(
+        function, built.inputs(), sources=None if original.error is None else [], catch=True, of_finite=special
+    )
 
 
 def _without_gradients(built: Built, policy: str) -> Iterator[Deviation]:
@@ -104,7 +110,7 @@ def _of_capture(built: Built, soft: Any, policy: str, executor: str) -> Iterator
         yield Deviation("softening changes the module", f"{policy}, {executor}: {name}")
 
 
-def _of_call(policy: str, original: Outcome, after: Outcome, executor: str) -> Iterator[Deviation]:
+def _of_call(policy: str, original: Outcome, after: Outcome, executor: str, is_special: bool) -> Iterator[Deviation]:
     if after.error is not None:
         yield Deviation(f"call raises: {policy}", f"{executor}: {after.error}")
         return
@@ -112,15 +118,17 @@ def _of_call(policy: str, original: Outcome, after: Outcome, executor: str) -> I
         yield Deviation(f"structure: {policy}", f"{len(after.results)} results for {len(original.results)}")
         return
     for number, (new, old) in enumerate(zip(after.results, original.results, strict=True)):
-        if isinstance(old, Tensor) and (problem := _of_result(policy, new, old)) != "":
+        if isinstance(old, Tensor) and (problem := _of_result(policy, new, old, is_special)):
             yield Deviation(f"value: {policy}", f"result {number}: {problem}")
-    finite_results = all(_is_finite(new) for new in after.results)
+    settled = not is_special and all(_is_finite(new) for new in after.results)
     for number, (new, old) in enumerate(zip(after.gradients, original.gradients, strict=False)):
-        for problem in _of_gradient(policy, new, old, finite_results):
+        if is_special and old is None and policy != "keep":  # 0 times what a NaN gives
+            continue
+        for problem in _of_gradient(policy, new, old, settled):
             yield Deviation(f"gradient {problem}: {policy}", f"source {number}: {_head(new)} for {_head(old)}")
 
 
-def _of_result(policy: str, new: Any, old: Tensor) -> str:
+def _of_result(policy: str, new: Any, old: Tensor, is_special: bool) -> str:
     if not isinstance(new, Tensor):
         return f"a {type(new).__name__}"
     if new.shape != old.shape:
@@ -129,17 +137,19 @@ def _of_result(policy: str, new: Any, old: Tensor) -> str:
         return "" if identical(new, old) else f"{_head(new)} for {_head(old)}"
     if old.is_floating_point() and new.dtype != old.dtype:
         return f"{new.dtype} for {old.dtype}"
-    return "" if _is_finite(new) or not _is_finite(old) else f"not finite: {_head(new)} for {_head(old)}"
+    if is_special or _is_finite(new) or not _is_finite(old):  # a probability of an infinite number is infinite
+        return ""
+    return f"not finite: {_head(new)} for {_head(old)}"
 
 
-def _of_gradient(policy: str, new: Tensor | None, old: Tensor | None, finite_results: bool) -> Iterator[str]:
+def _of_gradient(policy: str, new: Tensor | None, old: Tensor | None, settled: bool) -> Iterator[str]:
     if policy == "keep":
         if (new is None) != (old is None) or (new is not None and old is not None and not identical(new, old)):
             yield "changed"
         return
     if old is not None and not _is_finite(old):
         return
-    if new is not None and not _is_finite(new) and (policy != "smooth" or finite_results):
+    if new is not None and not _is_finite(new) and (policy != "smooth" or settled):
         yield "not finite"
     if policy != "smooth" and old is not None and bool(old.any()) and (new is None or not bool(new.any())):
         yield "lost"

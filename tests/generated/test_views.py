@@ -1,8 +1,4 @@
-"""Views, aliases and writes in place: a softened program has the values and the strides of the original.
-
-Values and strides hold for every program. Of a chunk of generated ones at most one may raise or lose a derivative: a
-detachment that "lifted" lifts can give autograd writes that it refuses, and what is written by zero_() requires none.
-"""
+"""Views, aliases and writes in place: a softened program has the values and the strides of the original."""
 
 from __future__ import annotations
 
@@ -56,11 +52,9 @@ def test_gradients_are_those_of_straight_through_code_by_hand(start: int) -> Non
 
 
 def assert_kept(programs: list[Program], deviations: Callable[[Program], list[str]]) -> None:
-    """Fail if a program has other values or strides than it should, or several deviate in another way."""
+    """Fail if a program deviates."""
     found = list(filter(None, (told(program, deviations) for program in programs)))
-    wrong = [text for text in found if " value of " in text or " strides of " in text]
-    assert not wrong, "\n".join(wrong)
-    assert len(found) <= 1, "\n".join(found)
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.fuzz

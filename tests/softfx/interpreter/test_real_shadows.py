@@ -38,9 +38,7 @@ def shaped_like_it(x: Tensor) -> tuple[Tensor, Tensor]:
 @EXECUTOR
 @pytest.mark.parametrize("policy", EXACT)
 @pytest.mark.parametrize("program", [whole_numbers_beside, an_index_without_axes, drawn, shaped_like_it])
-def test_values_and_random_draws_are_the_originals(
-    program: Callable[..., object], policy: str, executor: str
-) -> None:
+def test_values_and_random_draws_are_the_originals(program: Callable[..., object], policy: str, executor: str) -> None:
     soft = softfx.soften(program, policy, example_inputs=(X,), executor=executor)
     assert_same(outcome(soft, (X,), sources=[]), outcome(program, (X,), sources=[]))
 

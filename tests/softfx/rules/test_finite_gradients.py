@@ -146,3 +146,36 @@ def test_a_decision_about_a_nan_is_as_finite_softly_as_it_is_hard(name: str, exe
     assert function(SPOILT).isfinite().all()
     soft = softfx.soften(function, "smooth", example_inputs=(SPOILT,), executor=executor)
     assert soft(SPOILT).isfinite().all()
+
+
+DECIDED_BY_A_NAN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "selected rows": lambda x, y: y[x > 0].sum(),
+    "the mean of selected rows": lambda x, y: y[x[:, 0] > 0].mean(0),
+    "put at places": lambda x, y: y.index_put((x[:, 0].argsort(),), y),
+    "filled at places": lambda x, y: y.index_fill(0, x[:, 0].argsort()[:1], 1.0),
+    "added at places": lambda x, y: y.index_add(0, x[:, 0].argsort(), y),
+    "scattered": lambda x, y: y.scatter(1, x.argmax(1, keepdim=True), 0.0),
+    "counted": lambda x, y: y / (x > 0).sum().clamp(min=1),
+    "unequal": lambda x, y: y * (x != x),
+    "looked up": lambda x, y: y[:, x[0].argsort()],
+    "in bins": lambda x, y: y * torch.histc(x, 3, -1, 1),
+    "a label": lambda x, y: torch.nn.functional.cross_entropy(y, x.argmax(1)),
+}
+
+
+@pytest.mark.parametrize("name", DECIDED_BY_A_NAN)
+def test_what_a_nan_decides_about_keeps_its_derivative(name: str) -> None:
+    x = torch.tensor([[torch.nan, 0.5, -1.0], [0.3, -0.2, 2.0]], requires_grad=True)
+    y = torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.5, 4.0]], requires_grad=True)
+    program = DECIDED_BY_A_NAN[name]
+    result = softfx.soften(program, example_inputs=(x, y))(x, y)
+    of_x, of_y = torch.autograd.grad(result.sum(), (x, y))
+    assert torch.equal(result, program(x, y))
+    assert bool(of_x.isfinite().all()) and bool(of_y.isfinite().all())
+    assert bool(of_y.any()) == bool(torch.autograd.grad(program(x, y).sum(), y)[0].any())
+
+
+def test_numbers_in_order_keep_the_derivatives_that_they_have_beside_a_nan() -> None:
+    x = torch.tensor([2.0, torch.nan, 1.0])
+    soft = softfx.soften(lambda x: x.sort().values[:2].exp(), "straight-through", example_inputs=(x,))
+    torch.testing.assert_close(gradient(soft, x), gradient(lambda x: x.sort().values[:2].exp(), x))

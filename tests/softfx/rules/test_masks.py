@@ -11,6 +11,7 @@ from torch import Tensor
 
 import softfx
 import softtorch
+from tests.helpers import EXECUTOR
 from tests.softfx.by_hand import SOFTNESS, Pair, agree
 
 
@@ -250,3 +251,17 @@ def test_what_is_asked_of_selected_rows_leaves_the_model_in_the_shape_of_the_ori
     x = torch.tensor([0.7, -0.4, 1.9, -2.0])
     soft = softfx.soften(program, "smooth", example_inputs=(x,))
     assert soft(x).shape == program(x).shape and soft(x).dtype == program(x).dtype
+
+
+@EXECUTOR
+def test_the_largest_of_bools_is_a_mask_and_no_index(executor: str) -> None:
+    def program(x: Tensor, y: Tensor) -> Tensor:
+        seen = (x > 0).cummax(-1).values
+        y = y.clone()
+        y[seen] = 0.0
+        return y
+
+    x, y = torch.tensor([[-1.0, 0.1, -2.0], [0.2, 0.3, -0.1]]), torch.ones(2, 3)
+    policy = {"preset": "smooth", "default": {"softness": 1e-3}}
+    soft = softfx.soften(program, policy, example_inputs=(x, y), executor=executor)
+    torch.testing.assert_close(soft(x, y), program(x, y))

@@ -1,0 +1,70 @@
+"""What a site says of a NaN: the program's own answer, where the soft one is no number.
+
+The sign of a NaN is 0, and a comparison with one False. Under a policy that changes values every soft answer is settled
+so. Where derivatives alone count it would be a step for nothing at most sites: it is made at those that met such
+operands as their softness was measured.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from softfx import ops, torch_private
+from softfx.interpreter.call import Call
+from softfx.interpreter.call_context import CallContext
+from softfx.ops.calls import Result
+from softfx.rules.refusals import is_discrete
+from softfx.runtime import distributions, infinities
+from softfx.values import Soft, SoftSum
+
+__all__ = ["settled"]
+
+# Operations whose real result is a number where an operand is NaN, as the bool of a comparison is.
+_FINITE_OF_NAN = frozenset({ops.sign, ops.heaviside, ops.histc})
+
+
+def settled(context: CallContext, call: Call, shadow: Result) -> Result:
+    """The shadow of a site's hard result, with that result where the shadow is infinite or NaN."""
+    evidence, hard = context.state.evidence, context.hard
+    if not call.is_site:
+        return shadow
+    if context.exact:
+        if context.state.measures is not None and not _is_finite(shadow):
+            evidence.spoilt.add((call.name, call.location))
+        if not evidence.spoilt or (call.name, call.location) not in evidence.spoilt:
+            return shadow
+    if isinstance(hard, Tensor):
+        return _leaf(context, hard, shadow, call.operation in _FINITE_OF_NAN)
+    if not isinstance(shadow, tuple | list) or len(shadow) != len(hard):
+        return shadow
+    return [_element(context, one, other) for one, other in zip(hard, shadow, strict=True)]
+
+
+def _element(context: CallContext, hard: Tensor, shadow: Result) -> Result:
+    """The same of one of several results. Elements along an axis have a derivative of their own beside a NaN."""
+    if context.exact and isinstance(shadow, Tensor) and not is_discrete(hard):
+        return context.call(infinities.or_hard, shadow, hard)
+    return _leaf(context, hard, shadow, False)
+
+
+def _leaf(context: CallContext, hard: Tensor, shadow: Result, reals: bool) -> Result:
+    """The same of one result. reals: also of one that is a real number."""
+    if not (reals or is_discrete(hard)) or isinstance(shadow, SoftSum):  # the terms of a sum are finite
+        return shadow
+    if isinstance(shadow, Tensor):
+        return context.call(distributions.settled, shadow, hard)
+    if not isinstance(shadow, Soft):
+        return shadow
+    value = shadow.hardened(context.call, hard)
+    return shadow.with_tensor(context.call(distributions.settled, shadow.tensor, value))
+
+
+def _is_finite(shadow: Result) -> bool:
+    """Return True if no infinity and no NaN is seen in a shadow."""
+    if isinstance(shadow, tuple | list):
+        return all(map(_is_finite, shadow))
+    tensor = shadow.tensor if isinstance(shadow, Soft) and not isinstance(shadow, SoftSum) else shadow
+    if not isinstance(tensor, Tensor) or tensor.is_meta or torch_private.in_transform():
+        return True
+    return bool(torch.isfinite(tensor.detach()).all())
