@@ -157,10 +157,7 @@ def version_of(tensor: Tensor) -> int:
     >>> x.add_(1).mul_(2) is x, version_of(x)
     (True, 2)
     """
-    try:
-        return tensor._version
-    except RuntimeError:  # of an inference tensor
-        return -1
+    return -1 if tensor.is_inference() else tensor._version
 
 
 def base_of(tensor: Tensor) -> Tensor | None:

@@ -106,6 +106,14 @@ class Engine:
             with self._runner.further():
                 return self._estimated(first, samples, own_path)
 
+    def derived(self, run: Run, numbers: Numbers | None) -> Result:
+        """The result of a run that is a part of a call, with the derivative of the points on its path."""
+        self._most = self._settings.limit * max(run.calls, 1)
+        with self._runner.further():
+            self._own = private.flatten(run.result)
+            values = _as_it_is(run.result)
+            return self._with_own(self._turned(replace(run, result=values), numbers), values)
+
     def _estimated(self, first: Run, samples: int, own_path: bool) -> Result:
         """The result with the derivative that further runs give it."""
         self._own = private.flatten(first.result)

@@ -23,7 +23,7 @@ from softfx.decisions.site import Decision
 from softfx.torch_private import version_of
 from softfx.values import TensorTable
 
-__all__ = ["Answer", "Numbers", "Path", "Point", "Reader", "Reading", "Start"]
+__all__ = ["Answer", "Numbers", "Path", "Point", "Reader", "Reading", "Start", "nowhere"]
 
 Reader = tuple[int, int]  # an instruction that reads: the number of its code, and where it stands in it
 
@@ -90,6 +90,12 @@ class Path:
     place: int = 0
     is_paused: bool = False
     _read: TensorTable[tuple[int, Answer]] = field(default_factory=TensorTable)
+
+    def begun_again(self) -> Path:
+        """A path that begins where this one is: what was read is known, and no answer has a number yet."""
+        read: TensorTable[tuple[int, Answer]] = TensorTable()
+        read.entries.update(self._read.entries)
+        return Path(self.provenance, self.conditions, nowhere, place=self.place, _read=read)
 
     def begin(self, start: Start, numbers: Numbers | None, *, keeps: bool, measures: bool) -> None:
         """Say how the run goes, before it starts."""
@@ -169,3 +175,7 @@ class Path:
         if reading == "read_integer":
             return self.conditions.whole(tensor, decision)
         return self.conditions.real(tensor, decision)
+
+
+def nowhere(reading: Reading, tensor: Tensor) -> None:
+    """The sites of a path that has none."""

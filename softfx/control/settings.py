@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import nn
+
 from softfx.decisions.site import Decision
 from softfx.decisions.sites import Sites
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "scoped_modules"]
 
 TURNS = 8  # a path: with fewer the variance grows, with more the time (24 programs: 8 turns beside 4 and all)
 LIMIT = 10.0
@@ -49,6 +51,15 @@ class Settings:
     def passes(self) -> int:
         """About how many forward passes a step takes."""
         return 1 + self.turns if self.samples == 0 else 1 + self.samples * (1 + self.turns)
+
+
+def scoped_modules(root: object, sites: Sites) -> dict[str, nn.Module]:
+    """The modules that a policy has run again alone for their decisions, by their paths."""
+    if not isinstance(root, nn.Module):
+        return {}
+    control = (decision for decision in sites if decision.rule.family == "control" and decision.acts)
+    paths = {decision.location.module for decision in control if decision.resolved.scope == "module"}
+    return {path: module for path, module in root.named_modules() if path in paths} if paths else {}
 
 
 def samples_of(decision: Decision) -> int:

@@ -30,14 +30,20 @@ _CONTAINERS = (list, dict, set)
 
 
 class Writes:
-    """The tensors that a run has written, and the generators that it drew from, as they were before."""
+    """The tensors that a run has written, and the generators that it drew from, as they were before.
+
+    around: the writes of the run that this one is a part of; it is told the same.
+    """
 
     def __init__(self) -> None:
+        self.around: Writes | None = None
         self.tensors: dict[int, tuple[Tensor, Tensor, int]] = {}
         self.generators: dict[int, tuple[torch.Generator, Tensor]] = {}
 
     def save(self, tensor: Tensor) -> None:
         """Remember a tensor that is about to be written; of a view, what it looks into."""
+        if self.around is not None:
+            self.around.save(tensor)
         base = private.base_of(tensor)
         owner = tensor if base is None else base
         if id(owner) not in self.tensors:
@@ -45,6 +51,8 @@ class Writes:
 
     def save_generator(self, generator: torch.Generator) -> None:
         """Remember a generator that is about to be drawn from."""
+        if self.around is not None:
+            self.around.save_generator(generator)
         if id(generator) not in self.generators:
             self.generators[id(generator)] = (generator, generator.get_state())
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from softfx import torch_private
 from softfx.control.conditions import Conditions
@@ -17,9 +18,9 @@ from softfx.control.engine import Run, Runner
 from softfx.control.guards import guards
 from softfx.control.light import Light, Scales, Shown, Unforeseen
 from softfx.control.modes import Bare, Watch, WatchedFast, WatchedFull
-from softfx.control.path import Numbers, Path, Reading, Start
+from softfx.control.path import Numbers, Path, Reading, Start, nowhere
 from softfx.control.provenance import Margin, Provenance
-from softfx.control.settings import LIMIT
+from softfx.control.settings import LIMIT, scoped_modules
 from softfx.control.slots import put_in_place
 from softfx.control.traceless import Printed, Traceless, Writes
 from softfx.control.versions_private import is_recorded
@@ -53,6 +54,8 @@ class ControlRuns(Runner):
 
     root, owner, function, measures: as softfx.pipeline.execute.Eager is given them.
     shown: what runs of the target have shown so far.
+    before: of runs of a part of the call, the path of the whole as it was where the part begins.
+    modules: those that are run again alone.
     """
 
     sites: Sites
@@ -63,11 +66,14 @@ class ControlRuns(Runner):
     owner: object
     shown: Shown
     measures: Measures | None = None
+    before: Path | None = None
     function: Function = field(init=False)
     traceless: Traceless = field(init=False)
+    kept: tuple[Watch, Path] | None = field(default=None, init=False)  # the run that is on, if its points are wanted
 
     def __post_init__(self) -> None:
         self._paths = cache(lambda: module_paths(self.root))
+        self.modules = scoped_modules(self.root, self.sites)
         self._may_be_bare = self.sites.exact_but_for_control
         others = any(decision.acts for decision in self.sites if decision.rule.family != "control")
         looked_at = self.measures is not None or bool(self.evidence.overwritten)
@@ -124,10 +130,12 @@ class ControlRuns(Runner):
         return run
 
     def _lightens(self, wanted: _Wanted) -> bool:
-        return self._light and self.shown.fits and (self._are_alone or not wanted.keeps)
+        if wanted.keeps and not (self._are_alone and not self.modules):
+            return False
+        return self._light and self.shown.fits
 
     def _lightly(self, wanted: _Wanted, args: Args, kwargs: Kwargs) -> Run:
-        path = wanted.path(self.evidence)
+        path = wanted.path(self.evidence, self.before)
         most = _LEAST_READS + LIMIT * self.shown.reads
         light = Light(path, self.shown, self._scales, most=most, closeness=wanted.closeness)
         light.owner = self.owner
@@ -142,16 +150,27 @@ class ControlRuns(Runner):
         bare = not wanted.keeps and self._may_be_bare
         mode: Any = Bare() if bare else self._mode(interpreter)
         mode.owner = self.owner
-        path = wanted.path(self.evidence)
+        path = wanted.path(self.evidence, self.before)
         path.site = _Sites(self.sites, mode, path, self.shown, self._where, self._paths, None if bare else state)
         mode.begin(path, self.traceless.writes, wanted.most)
         session = Session(mode, interpreter)
-        if bare:
-            result = session.step(partial(self.function, *args, **kwargs))
-        else:
-            result = session.call(self.function, args, kwargs)
+        self.kept = (mode, path) if wanted.keeps else None
+        try:
+            if bare:
+                result = session.step(partial(self.function, *args, **kwargs))
+            else:
+                result = session.call(self.function, args, kwargs)
+        finally:
+            self.kept = None
         self.shown.learn(mode, wanted.closeness)
         return Run(result, path, mode.calls)
+
+    def part(self, module: nn.Module, traceless: Traceless, before: Path) -> ControlRuns:
+        """The further runs of one call of a module in this call. before: what was read when it began."""
+        part = copy(self)
+        part.function, part.traceless, part.before = module, traceless, before
+        part._light, part.kept = False, None
+        return part
 
     def _mode(self, interpreter: Interpreter) -> Watch:
         if self.evidence.overwritten:  # which calls are concerned only their places tell
@@ -177,18 +196,23 @@ class _Wanted:
         """How closely the run looks: 2 for its points, 1 for what conditions are made of, 0 for its reads alone."""
         return 2 if self.keeps else int(self.measures or self.numbers is not None)
 
-    def path(self, evidence: Evidence) -> Path:
-        provenance = Provenance()
-        path = Path(provenance, Conditions(provenance, evidence.control), _nowhere)
+    def path(self, evidence: Evidence, before: Path | None = None) -> Path:
+        if before is None:
+            provenance = Provenance()
+            path = Path(provenance, Conditions(provenance, evidence.control), nowhere)
+        else:
+            path = before.begun_again()
         path.begin(self.start, self.numbers, keeps=self.keeps, measures=self.measures)
         return path
 
 
-def planning_mode(interpreter: Interpreter, where: Callable[[], Location]) -> WatchedFull:
+def planning_mode(
+    interpreter: Interpreter, where: Callable[[], Location], paths: Callable[[], Mapping[int, str]]
+) -> WatchedFull:
     """The mode of a planning run, which finds the control sites and measures them."""
     mode, state = WatchedFull(interpreter, where), interpreter.state
     path = _Wanted(Start(), None, False, True).path(state.evidence)
-    path.site = _Sites(state.sites, mode, path, Shown(), where, dict, state)
+    path.site = _Sites(state.sites, mode, path, Shown(), where, paths, state)
     mode.begin(path, Writes(), float("inf"))
     return mode
 
@@ -255,10 +279,6 @@ def _refuse_where_values_are_missing(args: Args, kwargs: Kwargs) -> None:
         "it is; or keep "
         'these sites: op = "@control", action = "keep".'
     )
-
-
-def _nowhere(reading: Reading, tensor: Tensor) -> None:
-    return None
 
 
 def _depends_on_source(state: RunState, provenance: Provenance, tensor: Tensor) -> bool:

@@ -34,6 +34,7 @@ from softfx.interpreter.torch_mode import FastMode, FullMode
 from softfx.locations import Location, Place, locate, module_paths, resolve
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.pipeline import serialize
+from softfx.pipeline.control_modules import hooked
 from softfx.pipeline.control_runs import ControlRuns, planning_mode
 from softfx.pipeline.reads import exact, same_reads, state_read
 from softfx.pipeline.rewrite import Rewritten
@@ -91,8 +92,9 @@ class Eager:
         """A call of a target whose control flow has a derivative, by several runs."""
         runs = ControlRuns(self.sites, self.evidence, self.place, self.cache, root, owner, self.shown, measures)
         settings = Settings.of(self.sites)
-        engine = Engine(runs, settings, self.evidence.control, self.draws.next(settings.seed))
-        with runs.opened():
+        random = self.draws.next(settings.seed)
+        engine = Engine(runs, settings, self.evidence.control, random)
+        with runs.opened(), hooked(runs, settings, random):
             return engine.call(function, args, kwargs)
 
     def planned(
@@ -152,7 +154,7 @@ class Eager:
         fast = fast and not self.evidence.overwritten  # which calls are concerned only their places tell
         mode: FullMode = FastMode(interpreter, self.cache, where) if fast else FullMode(interpreter, where)
         if state.planning and self.sites.policy.turns:
-            mode = planning_mode(interpreter, where)
+            mode = planning_mode(interpreter, where, paths)
         mode.owner = owner
         if not state.planning:
             mode.resume = partial(self._resumed, root, owner)

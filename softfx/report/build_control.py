@@ -54,6 +54,11 @@ def control_lines(sites: Sites, evidence: Evidence) -> list[str]:
             f"The derivative of the mean of floating-point results is unbiased{beside}. A loss behind the call that "
             "bends is linearised: put it inside of what is softened."
         )
+    if any(decision.resolved.scope == "module" for decision in acting):
+        lines.append(
+            'With scope = "module" a module is run again alone, which takes less than that, and its derivative is '
+            "biased where anything that bends follows it."
+        )
     if any(decision.resolved.estimator == BLEND for decision in acting):
         lines.append("A blended torch.cond is biased where anything that bends follows it.")
     seen = evidence.control

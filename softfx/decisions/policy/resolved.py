@@ -113,7 +113,7 @@ def resolve(site: SiteFacts, entries: Iterable[Entry]) -> Resolved:
     return Resolved(
         action,
         options,
-        scope=settings.get("scope", "region"),
+        scope=_scope(site, action, fields),
         estimator=_estimator(site, action, fields),
         lift_no_grad=settings.get("lift_no_grad", False),
         lift_detach=settings.get("lift_detach", False),
@@ -212,3 +212,20 @@ def _estimator(site: SiteFacts, action: Action, fields: _Fields) -> str | None:
         legal = listed(["soft", *fitting])
         raise PolicyError(f"{where} does not fit {site.op}. Estimators for it: {legal}. Take one of these.")
     return name if name in fitting else None
+
+
+def _scope(site: SiteFacts, action: Action, fields: _Fields) -> str:
+    """The scope where it fits: a module is run again alone for control flow, and for nothing else."""
+    scope = fields.settings.get("scope", "region")
+    if scope != "module" or action == "keep":
+        return scope
+    where, exact = fields.set_by["scope"], fields.values.get("exact")
+    if site.family != "control":
+        if fields.named_by != where:
+            return "region"
+        text = f"scope = 'module' is for control flow, and {site} is none. Legal are operation, region and model."
+        raise PolicyError(f"{where}: {text} Take one of these.")
+    if exact:
+        text = f"exact = {exact} runs all paths of the whole call, and scope = 'module' runs one module of it."
+        raise PolicyError(f"{where}: {text} Leave one of them out.")
+    return scope
