@@ -131,7 +131,7 @@ def _plot(commands: Commands) -> None:
     parser = _add(
         commands,
         "plot",
-        "draw an operator's value and derivative, or the gradient each site of a model passes",
+        "draw an operator and its derivative, or the gradient that each site passes",
         _target("OPERATOR|TARGET", "an operator of softtorch (relu, topk), or a target, see below"),
     )
     curves = parser.add_argument_group("operators")
@@ -149,7 +149,7 @@ def _plot(commands: Commands) -> None:
 
 
 def _audit(commands: Commands) -> None:
-    text = "compare softened gradients of sites and parameters with those measured by perturbation"
+    text = "compare the softened gradients of sites and parameters with measured ones"
     parser = _add(commands, "audit", text, _target(), _format("text", "json", "html"))
     _measures(parser)
     parser.add_argument(

@@ -1,7 +1,7 @@
 """The value and the derivative of a softtorch operator as curves of one number, for `softfx plot`.
 
 Elementwise operators are taken as they are, with what `_FILLED` says for further arguments; operators that choose
-along a dim are given the row (x, -1/2, 1/2). Nothing here draws.
+along a dim are given the row (x, -1/2, 1/2), and pooling has it as its window. Nothing here draws.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ from softtorch.modes import MODES
 
 __all__ = ["Curve", "Operator", "curves", "operator_of"]
 
-_POINTS = 801  # odd, so that the middle of the range is one of them
+_POINTS = 800
+# Of the distance of two points, by which the first is off the range's end: where pieces of a curve meet, which is at
+# round numbers, its derivative is that of neither.
+_OFF = 0.381966
 _ROW = (-0.5, 0.5)
 # Arguments without a default, and those whose default would make the operator the identity.
 _FILLED: dict[str, object] = {
@@ -34,6 +37,10 @@ _FILLED: dict[str, object] = {
 # A division by 0 has no curve, and of three entries the middle one is not drawn by min and max already.
 _OWN: Mapping[Function, Options] = {
     softtorch.fmod: {"y": 1.0}, softtorch.remainder: {"y": 1.0}, softtorch.kthvalue: {"k": 2},
+}  # fmt: skip
+# Pooling has the row as one window: the axes of it.
+_WINDOWS: Mapping[Function, tuple[int, ...]] = {
+    softtorch.max_pool1d: (3,), softtorch.max_pool2d: (1, 3), softtorch.max_pool3d: (1, 1, 3),
 }  # fmt: skip
 # The first entry of a running result is that of the row, at any softness: its end is told, of others the first entry.
 _RUNNING: tuple[Function, ...] = (softtorch.cummax, softtorch.cummin)
@@ -53,21 +60,29 @@ class Operator:
 
     @property
     def in_a_row(self) -> bool:
-        """Return True if it chooses along a dim."""
-        return "dim" in self.arguments
+        """Return True if it chooses along a dim, or in a window."""
+        return "dim" in self.arguments or self.function in _WINDOWS
+
+    @property
+    def output(self) -> str:
+        """What the curve is of."""
+        return "weight of x" if self.in_a_row and returns_indices_alone(self.function) else "value"
 
     @property
     def label(self) -> str:
-        """The text that says what is drawn."""
-        told = {key: value for key, value in self.arguments.items() if key not in ("dim", "method")}
+        """The text that says what is drawn, and by which method."""
+        told = {key: value for key, value in self.arguments.items() if key not in ("dim", "method", "kernel_size")}
         shown = "".join(f", {key}={_plain(value)}" for key, value in told.items())
         what = "(x, -1/2, 1/2)" if self.in_a_row else "x"
-        part = ": the weight of x" if self.in_a_row and returns_indices_alone(self.function) else ""
-        return f"{self.name}({what}{shown}){part}"
+        usual = inspect.signature(self.function).parameters.get("method")
+        method = self.arguments.get("method", usual and usual.default)
+        return f"{self.name}({what}{shown})" + (f" by {method}" if method else "")
 
     def __call__(self, x: Tensor, **options: object) -> Tensor:
         """Numbers (n,) to values (n,)."""
         rows = torch.stack([x, *(torch.full_like(x, other) for other in _ROW)], -1) if self.in_a_row else x
+        if self.function in _WINDOWS:
+            rows = rows.reshape(-1, *_WINDOWS[self.function])
         result: Any = self.function(rows, **self.arguments, **options)
         value: Tensor = result[0] if isinstance(result, tuple) else result
         if not self.in_a_row and value.dim() > 1:  # a soft index of each number: its expectation
@@ -109,8 +124,8 @@ def operator_of(name: str, method: str | None = None) -> Operator:
     function = known[wanted]
     parameters = inspect.signature(function).parameters
     first, *others = parameters.values()
-    missing = [other for other in others if other.default is other.empty and other.name not in _FILLED]
     arguments = _arguments(function, parameters)
+    missing = [other for other in others if other.default is other.empty and other.name not in arguments]
     callable_on_numbers = not missing and "generator" not in parameters and first.name == "x"
     if not callable_on_numbers or not _is_of_each_number(Operator(wanted, function, arguments, ())):
         raise TargetError(f"plot: {wanted} is no function of one number, so it has no curve. Name another operator.")
@@ -124,7 +139,8 @@ def operator_of(name: str, method: str | None = None) -> Operator:
 
 def _arguments(function: Callable[..., Tensor], parameters: Mapping[str, inspect.Parameter]) -> dict[str, object]:
     """The arguments beside the number, as tensors where the operator takes nothing else."""
-    filled = {key: value for key, value in _FILLED.items() if key in parameters} | dict(_OWN.get(function, {}))
+    own = {**_OWN.get(function, {}), **({"kernel_size": _WINDOWS[function]} if function in _WINDOWS else {})}
+    filled = {key: value for key, value in _FILLED.items() if key in parameters} | own
     return {key: torch.tensor(x) if parameters[key].annotation is Tensor else x for key, x in filled.items()}
 
 
@@ -144,7 +160,8 @@ def curves(
                 f"plot: {operator.name} has no mode {mode!r}.{did_you_mean(mode, operator.modes)} "
                 f"Modes here: {', '.join(operator.modes) or 'none'}. Choose among them with --modes."
             )
-    x = torch.linspace(*span, _POINTS, dtype=torch.float64)
+    step = (span[1] - span[0]) / _POINTS
+    x = span[0] + (torch.arange(_POINTS, dtype=torch.float64) + _OFF) * step
     found = []
     for mode in modes or operator.modes or ("",):
         if mode:

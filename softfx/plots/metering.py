@@ -30,8 +30,9 @@ from softfx.pipeline.softened import softened
 from softfx.report import Report
 from softfx.report.record import Site
 
-__all__ = ["Passed", "site_gradients"]
+__all__ = ["LOSS", "Passed", "site_gradients"]
 
+LOSS = "the sum of the results times fixed random numbers"
 _SEED = 0  # of the loss's factors: the same for both runs
 
 

@@ -17,9 +17,9 @@ from torch import Tensor
 from softfx.errors import MissingPackageError, SoftfxError
 from softfx.locations import short_path
 from softfx.plots.curves import Curve, Operator
-from softfx.plots.metering import Passed
+from softfx.plots.metering import LOSS, Passed
 from softfx.report.record import SiteAction
-from softfx.report.words import ACTION_WORDS
+from softfx.report.words import ACTION_WORDS, plural
 from softfx.visible import visible
 
 if TYPE_CHECKING:
@@ -30,12 +30,13 @@ __all__ = ["operator_figure", "save", "sites_figure"]
 
 _INK, _PALE = "#30343b", "#c9ced6"
 _SHADES = ("#9ecbe8", "#3d8ecb", "#174f8a", "#f0a35e", "#c8502d", "#7a1f12")  # softest first
-_COLORS: dict[SiteAction, str] = {
-    "soft": "#2a9d60",
-    "straight_through": "#1f95b8",
-    "guard": "#3d62c4",
-    "keep": "#c9a227",
-    "blocked": "#c8372d",
+# Told apart without colour, too; the colours are those of Okabe and Ito, which the colour-blind tell apart.
+_MARKS: dict[SiteAction, tuple[str, str]] = {
+    "soft": ("o", "#009e73"),
+    "straight_through": ("D", "#0072b2"),
+    "guard": ("s", "#56b4e9"),
+    "keep": ("^", "#e69f00"),
+    "blocked": ("X", "#d55e00"),
 }
 _MOST = 60  # the sites that a picture can hold; its title counts the others
 _STYLE = {
@@ -77,7 +78,7 @@ def operator_figure(operator: Operator, drawn: Sequence[Curve]) -> Figure:
         for column, mode in enumerate(modes):
             axes[0, column].set_title(mode)
             axes[1, column].set_xlabel("x")
-        axes[0, 0].set_ylabel("value")
+        axes[0, 0].set_ylabel(operator.output)
         axes[1, 0].set_ylabel("derivative")
         for axis in axes.flat:
             axis.grid(color=_PALE, linewidth=0.4)
@@ -111,39 +112,45 @@ def sites_figure(target: str, passed: Sequence[Passed]) -> Figure:
     norms = [norm for site in shown for norm in (site.before, site.after) if 0 < norm < math.inf]
     least, largest = (min(norms), max(norms)) if norms else (1.0, 10.0)
     lowest, highest = math.floor(math.log10(least)), math.ceil(math.log10(largest))
-    zero = 10.0 ** (lowest - 1)  # the place of 0 on the logarithmic axis
+    zero, infinite = 10.0 ** (lowest - 1), 10.0 ** (highest + 1)  # bands beside the logarithmic axis
     decades = range(lowest, highest + 1, max(1, (highest - lowest) // 7))
     with _style():
         figure = _figure(8.6, 1.5 + 0.34 * max(len(shown), 2))
         axis = figure.subplots()
         axis.set_xscale("log")
-        axis.set_xlim(zero / 2, 10.0**highest * 6)
-        axis.set_xticks([zero, *(10.0**d for d in decades)], ["0", *(f"$10^{{{d}}}$" for d in decades)], minor=False)
+        bands = {zero: "0"}
+        if not all(math.isfinite(norm) for site in shown for norm in (site.before, site.after)):
+            bands[infinite] = "not finite"
+        axis.set_xlim(zero / 2, max(bands) * 2 if len(bands) > 1 else 10.0**highest * 2)
+        ticks = {zero: "0", **{10.0**decade: f"$10^{{{decade}}}$" for decade in decades}, **bands}
+        axis.set_xticks(list(ticks), list(ticks.values()), minor=False)
         axis.set_xticks([], minor=True)
-        axis.axvspan(zero / 2, zero * 2, color=_PALE, alpha=0.35, linewidth=0)
+        for place in bands:
+            axis.axvspan(place / 2, place * 2, color=_PALE, alpha=0.35, linewidth=0)
         for row, site in enumerate(shown):
-            _dumbbell(axis, row, site, zero, 10.0**highest * 2)
+            _dumbbell(axis, row, site, zero, infinite)
         axis.set_yticks(range(len(shown)), [_row_label(site) for site in shown], fontfamily="monospace", fontsize=8)
         axis.set_ylim(len(shown) - 0.4, -0.6)
         axis.tick_params(axis="y", length=0)
         axis.spines["left"].set_visible(False)
         axis.grid(axis="x", color=_PALE, linewidth=0.4)
-        axis.set_xlabel("norm of the gradient passed on")
+        axis.set_xlabel(f"norm of the gradient passed on\n(loss: {LOSS})")
         more = f", {len(passed) - _MOST} more not shown" if len(passed) > _MOST else ""
-        figure.suptitle(f"{textwrap.fill(target, 80)}\n{len(passed)} sites{more}", fontsize=10, fontweight="bold")
+        title = f"{textwrap.fill(target, 80)}\n{plural(len(passed), 'site')}{more}"
+        figure.suptitle(title, fontsize=10, fontweight="bold")
         _legend(figure, axis, shown)
     return figure
 
 
 def _dumbbell(axis: Axes, row: int, site: Passed, zero: float, infinite: float) -> None:
-    color = _COLORS[site.site.action]
+    marker, color = _MARKS[site.site.action]
     ends = [_placed(norm, zero, infinite) for norm in (site.before, site.after)]
     axis.plot(ends, [row, row], color=color, linewidth=1.8, alpha=0.55, solid_capstyle="round", zorder=2)
     axis.plot(ends[0], row, marker="o", markersize=7, color="white", markeredgecolor=_INK, linestyle="", zorder=3)
-    axis.plot(ends[1], row, marker="o", markersize=4.5, color=color, linestyle="", zorder=4)
+    axis.plot(ends[1], row, marker=marker, markersize=4.5, color=color, linestyle="", zorder=4)
     for norm, end in zip((site.before, site.after), ends, strict=True):
         if not math.isfinite(norm):
-            axis.annotate(f"  {norm}", (end, row), va="center", color=_COLORS["blocked"], fontsize=8)
+            axis.annotate(f"  {norm}", (end, row), va="center", color=_INK, fontsize=8)
 
 
 def _placed(norm: float, zero: float, infinite: float) -> float:
@@ -165,8 +172,9 @@ def plain(text: str) -> str:
 
 def _legend(figure: Figure, axis: Axes, shown: Sequence[Passed]) -> None:
     (before,) = axis.plot([], [], marker="o", markersize=7, color="white", markeredgecolor=_INK, linestyle="")
-    actions = [action for action in _COLORS if any(site.site.action == action for site in shown)]
-    dots = [axis.plot([], [], marker="o", markersize=4.5, color=_COLORS[a], linestyle="")[0] for a in actions]
+    actions = [action for action in _MARKS if any(site.site.action == action for site in shown)]
+    marks = [_MARKS[action] for action in actions]
+    dots = [axis.plot([], [], marker=m, markersize=4.5, color=color, linestyle="")[0] for m, color in marks]
     names = ["original", *(f"now: {ACTION_WORDS[action]}" for action in actions)]
     figure.legend([before, *dots], names, loc="outside lower center", ncols=len(names), frameon=False)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
+from softfx.cli.arguments import make_parser
 from softfx.rules import RULES
 from tests.softfx.cli.programs import Run, X
 
@@ -46,9 +49,15 @@ def test_rules_lists_every_operation_by_code(softfx: Run) -> None:
     assert softfx("rules", "--format", "markdown").out.startswith("| code | operation |")
 
 
-@pytest.mark.parametrize(
-    "command", [(), ("check",), ("diff",), ("soften",), ("explain",), ("rules",), ("run",), ("policy", "init")]
-)
+def commands(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield words
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                yield from commands(below, (*words, name))
+
+
+@pytest.mark.parametrize("command", list(commands(make_parser())))
 def test_help_fits_into_80_columns(softfx: Run, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     answer = softfx(*command, "--help")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 import softfx
 from softfx.cli import main
 from softfx.plots import pictures
+from softfx.plots.metering import LOSS, Passed
+from softfx.report.record import Site, SiteAction
 
 PNG = b"\x89PNG"
 
@@ -43,7 +47,7 @@ MISTAKES = {
     "unknown operator 'rleu'. Did you mean 'relu'?": ["rleu"],
     "relu has no mode 'smoth'. Did you mean 'smooth'?": ["relu", "--modes", "c1,smoth"],
     "perturbed is no function of one number": ["perturbed"],
-    "max_pool2d is no function of one number": ["max_pool2d"],
+    "adaptive_max_pool2d is no function of one number": ["adaptive_max_pool2d"],
     "logical_and has no softness": ["logical_and"],
     "bernoulli is no function of one number": ["bernoulli"],
     "relu takes no method": ["relu", "--method", "ot"],
@@ -85,3 +89,29 @@ def test_a_model_without_sites_is_not_drawn(folder: Path, capsys: pytest.Capture
 
 def test_a_name_with_dollar_signs_is_drawn_and_is_no_formula() -> None:
     assert pictures.plain("a $\\frac$ \x1b b") == r"a \$\frac\$ \x1b b"
+
+
+def passed(action: SiteAction, before: float, after: float) -> Passed:
+    return Passed(Site(0, "SX201", "argmax", "model.py", "", 1, "", "discrete", action), before, after)
+
+
+def test_sites_are_told_apart_without_colour_and_what_is_not_finite_has_a_place_of_its_own() -> None:
+    pytest.importorskip("matplotlib")
+    actions = get_args(SiteAction)
+    figure = pictures.sites_figure("m", [passed(action, 0.0, 1.0) for action in actions])
+    (axis,) = figure.axes
+    marks = [line for line in axis.lines if line.get_marker() not in ("None", "")]
+    assert {line.get_marker() for line in marks} >= {"o", "D", "s", "^", "X"}
+    assert axis.get_xlabel().endswith(f"(loss: {LOSS})") and "not finite" not in labels(axis)
+    (axis,) = pictures.sites_figure("m", [passed("guard", math.nan, 1.0)]).axes
+    assert labels(axis)[-1] == "not finite" and axis.get_xticks()[-1] > 2 * 10.0**0
+
+
+def test_a_picture_of_one_site_says_so() -> None:
+    pytest.importorskip("matplotlib")
+    title = pictures.sites_figure("m", [passed("soft", 0.0, 1.0)])._suptitle  # type: ignore[attr-defined]
+    assert title.get_text() == "m\n1 site"
+
+
+def labels(axis: Any) -> list[str]:
+    return [label.get_text() for label in axis.get_xticklabels()]

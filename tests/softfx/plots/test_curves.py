@@ -40,6 +40,26 @@ def test_curves_are_the_operator_itself() -> None:
     torch.testing.assert_close(operator(row[:, 0], softness=0.3), expected)
 
 
+def test_where_pieces_of_a_curve_meet_the_derivative_is_no_spike() -> None:
+    _, soft = curves(operator_of("round"), ["c0"], (0.1,), (-2.0, 2.0))
+    torch.testing.assert_close(soft.derivative, torch.ones_like(soft.x))  # its pieces meet at 0, where autograd has 0
+
+
+@pytest.mark.parametrize("name", ["max_pool1d", "max_pool2d", "max_pool3d"])
+def test_pooling_is_drawn_as_the_maximum_of_its_window(name: str) -> None:
+    x = torch.linspace(-1.9, 2.1, 7, dtype=torch.float64)
+    torch.testing.assert_close(operator_of(name)(x, softness=0.3), operator_of("max")(x, softness=0.3))
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "output"),
+    [("argmax", "argmax((x, -1/2, 1/2)) by softsort", "weight of x"), ("relu", "relu(x)", "value"),
+     ("median", "median((x, -1/2, 1/2)) by neuralsort", "value")],
+)  # fmt: skip
+def test_a_picture_names_the_method_and_what_it_shows(name: str, label: str, output: str) -> None:
+    assert (operator_of(name).label, operator_of(name).output) == (label, output)
+
+
 @pytest.mark.parametrize(("spelled", "name"), [("SX301", "greater"), ("SX201", "argmax"), ("relu", "relu")])
 def test_names_and_codes_of_softfx_are_known(spelled: str, name: str) -> None:
     assert operator_of(spelled).name == name
