@@ -314,7 +314,7 @@ def _rewritten(
     attributes = [resolve(target, name) for name in program.attributes.values()]
     if not program.seen.obstacles:
         captured = graph_module(program.graph, program.constants)
-        if different := difference(target, captured, attributes, args, kwargs):
+        if different := difference(Example(target, args, kwargs, attributes, program.touched), captured):
             program.add_obstacle(different)
     if program.seen.obstacles:
         if executor == "graph":
@@ -322,7 +322,7 @@ def _rewritten(
         return None
     rewritten = rewrite(program, sites, evidence)
     softness = [sites[site].softness for site in rewritten.softness]
-    example = Example(target, args, kwargs, [*attributes, *softness])
+    example = Example(target, args, kwargs, [*attributes, *softness], program.touched)
     try:
         check_spec(program, rewritten, exact=sites.exact, distributions=sites.gives_distributions, example=example)
     except SpecError as error:

@@ -6,9 +6,13 @@ its closure and the globals that it names. Foreign objects are held by identity.
 
 from __future__ import annotations
 
+import collections
+import contextvars
+import functools
 import os
 import types
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -61,7 +65,7 @@ def _walk(root: Any, seen: set[int]) -> Iterator[object]:
         elif isinstance(value, _ATOMS):
             yield exact(value)
         else:
-            yield value
+            yield type(value) if isinstance(value, tuple) else value  # of which the items follow
             if id(value) not in seen and not isinstance(value, Tensor):
                 seen.add(id(value))
                 left.append(_parts(value))
@@ -69,34 +73,70 @@ def _walk(root: Any, seen: set[int]) -> Iterator[object]:
 
 def _parts(value: Any) -> Iterator[object]:
     """What belongs to a value, in an order that does not depend on its contents."""
-    if isinstance(value, tuple | list):
-        yield len(value)
-        yield from value
-    elif isinstance(value, dict):
-        yield len(value)
-        for key, item in list(value.items()):
-            yield from (key, item)
+    if isinstance(value, type):
+        yield from () if _is_library(value) else _of_class(value)
+        return
+    yield from _contents(value)
+    if isinstance(value, types.FunctionType):
+        yield from () if _is_library(value) else _of_function(value)
+    elif not isinstance(value, types.ModuleType):
+        yield from _of_instance(value)
+
+
+def _contents(value: Any) -> Iterator[object]:
+    """What a value of one of Python's own types holds."""
+    if isinstance(value, tuple | list | collections.deque):
+        yield from (len(value), *value)
+    elif isinstance(value, dict | types.MappingProxyType):
+        yield from _entries(value)
     elif isinstance(value, set | frozenset):
         yield repr(sorted(map(repr, value)))
-    elif isinstance(value, types.FunctionType):
-        if not _is_library(value):
-            yield from _of_function(value)
     elif isinstance(value, types.MethodType):
         yield from (value.__func__, value.__self__)
     elif isinstance(value, property):
         yield value.fget
     elif isinstance(value, staticmethod | classmethod):
         yield value.__func__
-    elif isinstance(value, type):
-        if not _is_library(value):
-            yield from _entries({name: item for name, item in vars(value).items() if not name.startswith("__")})
-            yield from (vars(value).get("__call__"), *value.__bases__)
-    elif not isinstance(value, types.ModuleType) and isinstance(getattr(value, "__dict__", None), dict):
+    elif isinstance(value, functools.partial):
+        yield from (value.func, value.args, value.keywords)
+    elif isinstance(value, contextvars.ContextVar):
+        yield value.get(_END)
+    elif isinstance(value, weakref.ref):
+        yield value()
+    elif hasattr(type(value), "__next__"):
+        yield object()  # what it gives next is not known before
+    elif (held := _bytes(value)) is not None:
+        yield held
+
+
+def _bytes(value: Any) -> object:
+    """The bytes in the memory of an array; None of anything else."""
+    try:
+        return memoryview(value).tobytes()
+    except TypeError:
+        return None
+    except ValueError:  # an array of objects: of these nothing is known
+        return object()
+
+
+def _of_instance(value: Any) -> Iterator[object]:
+    """The type of an object and its attributes, those in slots included."""
+    if isinstance(getattr(value, "__dict__", None), dict):
         yield type(value)
         yield from _entries({name: item for name, item in vars(value).items() if name not in _TENSORS})
-        if isinstance(value, nn.Module):  # which there are, of what form; their contents are fetched at each call
-            tables = private.module_tables(value)
-            yield repr([(name, _form(item)) for key in _TENSORS[:2] for name, item in tables[key].items()])
+    for kind in type(value).__mro__ if not _is_library(type(value)) else ():
+        if not isinstance(slots := vars(kind).get("__slots__", ()), str):
+            yield from (type(value), *(getattr(value, name, _END) for name in slots))
+    if isinstance(value, nn.Module):  # which there are, of what form; their contents are fetched at each call
+        tables = private.module_tables(value)
+        yield repr([(name, _form(item)) for key in _TENSORS[:2] for name, item in tables[key].items()])
+
+
+def _of_class(value: type) -> Iterator[object]:
+    """Attributes, methods and bases of a class, and of its special methods those written in Python."""
+    own = vars(value).items()
+    yield from _entries({k: v for k, v in own if not k.startswith("__") or isinstance(v, types.FunctionType)})
+    yield from value.__bases__
 
 
 def _form(tensor: Tensor | None) -> object:
@@ -104,14 +144,14 @@ def _form(tensor: Tensor | None) -> object:
     return None if tensor is None else (tensor.shape, tensor.dtype, tensor.device, tensor.requires_grad)
 
 
-def _entries(table: dict[str, object]) -> Iterator[object]:
+def _entries(table: Mapping[Any, object]) -> Iterator[object]:
     yield len(table)
-    for name, item in table.items():
+    for name, item in list(table.items()):
         yield from (name, item)
 
 
 def _of_function(function: types.FunctionType) -> Iterator[object]:
-    yield from (function.__code__, function.__defaults__, function.__kwdefaults__)
+    yield from (function.__code__, function.__defaults__, function.__kwdefaults__, vars(function))
     for cell in function.__closure__ or ():
         try:
             yield cell.cell_contents
@@ -123,8 +163,17 @@ def _of_function(function: types.FunctionType) -> Iterator[object]:
     for name in sorted(names & function.__globals__.keys()):
         read = function.__globals__[name]
         yield read
-        if isinstance(read, types.ModuleType) and not _is_library(read):
-            yield from (vars(read).get(attribute) for attribute in sorted(names & vars(read).keys()))
+        yield from _of_module(read, names)
+
+
+def _of_module(read: object, names: set[str]) -> Iterator[object]:
+    """The attributes of a module that code may name, those of the modules among them included."""
+    left = [read]
+    for module in left:
+        if isinstance(module, types.ModuleType) and not _is_library(module):
+            found = [vars(module)[name] for name in sorted(names & vars(module).keys())]
+            yield from found
+            left += [item for item in found if isinstance(item, types.ModuleType) and item not in left]
 
 
 def _names(code: types.CodeType) -> Iterator[str]:

@@ -33,12 +33,16 @@ __all__ = ["LAWS", "Example", "Law", "Rewrite", "SpecError", "Violation", "check
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A call to run a graph on: the target's arguments, and the further inputs of the graph after its tensors."""
+    """A call to run a graph on: the target's arguments, and the further inputs of the graph after its tensors.
+
+    touched: tensors and generators outside of the module that the call changes.
+    """
 
     target: Function
     args: tuple[object, ...]
     kwargs: dict[str, object]
     further: Sequence[object]
+    touched: Sequence[object] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,7 +268,7 @@ def results_keep_their_dtypes(rewrite: Rewrite) -> Iterator[str]:
 def results_keep_their_bits(rewrite: Rewrite) -> Iterator[str]:
     """On the example inputs a straight-through rewrite gives the original's results, bit for bit (contract I2)."""
     if rewrite.exact and (example := rewrite.example) is not None and len(rewrite.results):
-        text = difference(example.target, rewrite.rewritten.module, example.further, example.args, example.kwargs)
+        text = difference(example, rewrite.rewritten.module)
         if text:
             yield text
 
@@ -303,34 +307,31 @@ def _result_values(rewrite: Rewrite) -> Iterator[tuple[int, Tensor, Tensor]]:
 # -- running -----------------------------------------------------------------------------------------------------
 
 
-def difference(
-    target: Function,
-    module: fx.GraphModule,
-    further: Sequence[object],
-    args: tuple[object, ...],
-    kwargs: dict[str, object],
-) -> str:
+def difference(example: Example, module: fx.GraphModule) -> str:
     """The results in which a graph differs from the original on example inputs, as a sentence; "" if in none.
 
-    module: takes the tensors among the inputs, and then `further`.
+    module: takes the tensors among the inputs, and then those that are further.
     """
-    wanted = private.leaves(_run(target, function_of(target), args, kwargs))
+    args, kwargs = example.args, example.kwargs
+    wanted = private.leaves(_run(example, function_of(example.target), args, kwargs))
 
     def replay(*tensors: Tensor) -> object:
-        return module(*tensors, *further)
+        return module(*tensors, *example.further)
 
     tensors = tuple(leaf for leaf in private.leaves((args, kwargs)) if isinstance(leaf, Tensor))
-    got = private.leaves(_run(target, replay, tensors, {}))
+    got = private.leaves(_run(example, replay, tensors, {}))
     different = [i for i, (x, y) in enumerate(zip(wanted, got, strict=True)) if not same(x, y)]
     return f"its graph gives other values than the original for results {different}" if different else ""
 
 
 def _run(
-    target: Function, function: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
+    example: Example, function: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
 ) -> object:
     """A call on copies of its arguments, without gradients and without a trace."""
     leaves, structure = private.flatten((args, kwargs))
     copies = [leaf.detach().clone() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
     args, kwargs = private.unflatten(copies, structure)
-    with Preserved(target), torch.no_grad():
+    with Preserved(example.target) as preserved, torch.no_grad():
+        for value in example.touched:
+            preserved.save(value)
         return function(*args, **kwargs)

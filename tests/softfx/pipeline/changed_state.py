@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextvars
 import copy
+import functools
 import math
 import os
 import threading
+import weakref
+from collections import deque
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import numpy
 import torch
 from torch import Tensor, nn
 
@@ -120,6 +125,56 @@ def of_class(kind: type) -> Kind:
     return Kind(lambda m: made.limit, lambda m: setattr(made, "limit", 1.0))  # type: ignore[attr-defined]
 
 
+def held(state: Any, read: Callable[[Any], float], change: Change) -> Callable[[], Kind]:
+    """State that a closure holds; each kind that is made has a copy of its own."""
+
+    def kind() -> Kind:
+        own = copy.copy(state)
+        return Kind(lambda m: read(own), lambda m: change(own))
+
+    return kind
+
+
+class Slots:
+    """An object without a dictionary of attributes."""
+
+    __slots__ = ("limit",)
+
+    def __init__(self) -> None:
+        self.limit = 0.5
+
+
+def function_attribute() -> Kind:
+    def read(m: Any) -> float:
+        found: float = read.limit  # type: ignore[attr-defined]
+        return found
+
+    setter("", "limit", 0.5)(read)
+    return Kind(read, lambda m: setter("", "limit")(read))
+
+
+def context_variable() -> Kind:
+    limit = contextvars.ContextVar("limit", default=0.5)
+    return Kind(lambda m: limit.get(), lambda m: limit.set(1.0))
+
+
+def default_tensor() -> Kind:
+    def read(m: Any, limit: Tensor | None = None) -> float:
+        return 0.0 if limit is None else len(limit) / 4
+
+    def change(_: Any) -> None:
+        read.__defaults__ = (torch.ones(4),)
+
+    read.__defaults__ = (torch.ones(2),)
+    return Kind(read, change)
+
+
+def weak_reference() -> Kind:
+    owner = Options()
+    reference = weakref.ref(owner)
+    return Kind(lambda m: getattr(reference(), "limit", 0.0), lambda m: setter("", "limit")(owner))
+
+
 def method(model: Any) -> None:
     model.objects.answer = lambda: 1.0
 
@@ -145,6 +200,16 @@ KINDS: dict[str, Callable[[], Kind]] = {
     "default": default,
     "keyword default": keyword_default,
     "counter": counter,
+    "function attribute": function_attribute,
+    "context variable": context_variable,
+    "default tensor": default_tensor,
+    "weak reference": weak_reference,
+    "deque": held(deque([0.5, 1.0]), lambda own: own[0], lambda own: own.rotate(1)),
+    "array": held(numpy.full(2, 0.5), lambda own: float(own[0]), lambda own: own.fill(1.0)),
+    "slots": held(Slots(), lambda own: own.limit, setter("", "limit")),
+    "keyword of a partial function": held(
+        functools.partial(lambda limit: limit, limit=0.5), lambda own: own(), lambda own: own.keywords.update(limit=1.0)
+    ),
     "environment": lambda: Kind(
         lambda m: float(os.environ.get("SOFTFX_TEST_LIMIT", "0.5")),
         lambda m: os.environ.update(SOFTFX_TEST_LIMIT="1.0"),

@@ -73,6 +73,13 @@ def test_a_copy_follows_its_own_state(kind: str) -> None:
     assert bits(twin(X)) == bits((wanted < X).to(X.dtype) * X * twin.weight + twin.offset + X.round())
 
 
+@EXECUTORS
+def test_softening_leaves_a_tensor_that_the_call_writes_as_it_was(executor: str) -> None:
+    total = torch.zeros(4)
+    softfx.soften(lambda x: x * total.add_(x.detach().round()).sign(), example_inputs=(X,), executor=executor)
+    assert not total.any()
+
+
 def copied(x: Tensor) -> Tensor:
     return copy.deepcopy(x.detach()) * 2 + x.sign()
 

@@ -315,5 +315,6 @@ def test_a_graph_with_other_values_is_told_from_one_with_the_originals() -> None
         return fx.GraphModule({}, graph)
 
     x = torch.tensor([1.0, -0.0, float("nan"), float("inf")])
-    assert difference(function, traced(torch.mul), [], (x,), {}) == ""
-    assert "other values" in difference(function, traced(torch.add), [], (x,), {})
+    example = Example(function, (x,), {}, [])
+    assert difference(example, traced(torch.mul)) == ""
+    assert "other values" in difference(example, traced(torch.add))
