@@ -17,7 +17,7 @@ import softtorch
 from softfx.interpreter.call_context import CallContext, counts_softly
 from softfx.interpreter.state import RunState
 from softfx.ops.calls import Result
-from softfx.ops.trees import rebuilt
+from softfx.ops.trees import rebuilt, tensors_in
 from softfx.rules.readings import as_real
 from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.torch_private import version_of
@@ -117,7 +117,8 @@ def bind(context: CallContext, hard: Tensor, shadow: Result) -> Tensor:
     integral = soft is not None and not isinstance(soft, SoftReal)
     gradient_sites = context.sites | context.carried if state.tracks_gradients else frozenset[int]()
     unsoftened = None if context.exact or isinstance(soft, SoftReal) else hard
-    environment.set(result, ValueFacts(True, soft, gradient_sites, integral, unsoftened, version_of(result)))
+    facts = ValueFacts(True, soft, gradient_sites, integral, unsoftened, version_of(result))
+    environment.set(result, replace(facts, stepped=context.stepped, unbounded=context.unbounded))
     return result
 
 
@@ -148,12 +149,14 @@ def attach(context: CallContext, result: Tensor, shadow: Result) -> Tensor:
     return result
 
 
-def bind_kept_value(context: CallContext, result: Tensor) -> Tensor:
-    """A real result that is the hard one, bit for bit."""
+def bind_kept_value(context: CallContext, result: Result) -> Result:
+    """A real result, or several, that is the hard one, bit for bit."""
     state = context.state
     state.evidence.reached_real(context.sites)
     gradient_sites = context.sites | context.carried if state.tracks_gradients else frozenset[int]()
-    state.environment.set(result, ValueFacts(True, None, gradient_sites))
+    known = ValueFacts(True, None, gradient_sites, stepped=context.stepped, unbounded=context.unbounded)
+    for output in tensors_in(result):
+        state.environment.set(output, known)
     return result
 
 

@@ -70,6 +70,8 @@ class CallContext:
     joined: the hard result with a derivative, where the rule has made that itself.
     carried: the sites whose derivative its real operands carry.
     moved: the hard result is the program's own tensor, made by its own call.
+    stepped: in the original results are made of choices, counts or clipped numbers.
+    unbounded: results may hold infinities that a guarded operation has made.
     """
 
     state: RunState
@@ -82,6 +84,8 @@ class CallContext:
     joined: Tensor | None = None
     carried: frozenset[int] = frozenset()
     moved: bool = False
+    stepped: bool = False
+    unbounded: bool = False
 
     def is_integral(self, operand: Any, by_elements: bool = True) -> bool:
         if isinstance(operand, Soft):

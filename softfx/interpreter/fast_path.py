@@ -18,7 +18,7 @@ from softfx.interpreter.derivatives import is_judged, knows_no_blockage
 from softfx.interpreter.hard_call import depends_on_arguments, result_facts
 from softfx.interpreter.inline import inlined
 from softfx.ops.calls import Args, Function, Kwargs
-from softfx.ops.operation import Effect, Operation, Reads
+from softfx.ops.operation import Effect, Infinities, Operation, Reads
 from softfx.ops.spelling import INDEX
 from softfx.rules import rule_of
 from softfx.values import FactStore, ValueFacts
@@ -143,6 +143,8 @@ class FastPathCache:
         """The outcome of a hard call on such operands; None if the interpreter has to be asked each time."""
         if any(operand.holds_tensors or (operand.integral and operand.depends_on_source) for operand in facts):
             return None  # beside what stands for integers the elements of constants matter
+        if info.operation.infinities is Infinities.SPREAD and any(operand.unbounded for operand in facts):
+            return None
         found = Outcome(info.operation, facts, self.store)
         if len(info.outcomes) > self._MOST:
             info.outcomes.clear()

@@ -17,15 +17,16 @@ from torch import Tensor
 from softfx.interpreter.call import Call, depends_on_source, detached_at
 from softfx.interpreter.call_context import counts_softly, is_integral, is_known_integral
 from softfx.interpreter.hard_values import defer, with_hard_operands
+from softfx.interpreter.infinite_operands import meets_infinities, run_with_finite_derivative
 from softfx.interpreter.native import repeat, run
 from softfx.interpreter.state import RunState
 from softfx.ops import integrality
 from softfx.ops.calls import Args, Options, Result
-from softfx.ops.operation import Effect, Integral, Operation, Reads
+from softfx.ops.operation import Effect, Infinities, Integral, Operation, Reads
 from softfx.ops.trees import rebuilt, tensors_in
 from softfx.rules.refusals import is_discrete
 from softfx.torch_private import version_of
-from softfx.values import ValueFacts
+from softfx.values import ValueFacts, is_stepped
 
 __all__ = ["depends_on_arguments", "hard_call", "is_made_of_reals", "remember", "result_facts"]
 
@@ -46,7 +47,7 @@ def _decided_hard(state: RunState, call: Call) -> Result:
     """The call's result: what it decides, and what Python reads of it, as the original would have it."""
     unsoftened = with_hard_operands(state, call)
     if unsoftened is call:
-        return run(state, call)
+        return run_with_finite_derivative(state, call) if meets_infinities(call) else run(state, call)
     if call.operation.gives_python_value:
         return run(state, unsoftened)
     result = run(state, call)
@@ -82,12 +83,15 @@ def result_facts(
     if operation.reads is Reads.NONE or not operands:
         return ValueFacts(False, integral=integral, fill=fill) if integral or fill is not None else None
     carried = _NO_SITES.union(*(facts.gradient_sites for facts in operands))
+    passes = operation.infinities is not Infinities.END  # an element of the results may hold one of the operands
     return ValueFacts(
         depends_on_source(operation, operands),
         gradient_sites=_NO_SITES if operation.stops_gradient else carried,
         integral=integral,
         fill=fill,
         detached_at=detached_at(operands),
+        stepped=any(is_stepped(facts if passes else replace(facts, stepped=False)) for facts in operands),
+        unbounded=passes and any(facts.unbounded for facts in operands),
     )
 
 
@@ -128,7 +132,7 @@ def remember(state: RunState, call: Call, result: Result, loss: str) -> Result:
         _note_cut(state, call)
     if call.written is not None:
         state.evidence.writes = True
-        written = ValueFacts(call.depends_on_source, None, facts.gradient_sites, facts.integral)
+        written = replace(facts, depends_on_source=call.depends_on_source, fill=None, detached_at=frozenset())
         state.environment.set(call.written, written)
         state.forget(call.written)
     hard_of = defer(call, result, state.backend)

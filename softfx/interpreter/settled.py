@@ -1,8 +1,9 @@
-"""What a site says of a NaN: the program's own answer, where the soft one is no number.
+"""What a site says of a NaN, or of a tie: the program's own answer, where the soft one is no number, or no answer.
 
 The sign of a NaN is 0, and a comparison with one False. Under a policy that changes values every soft answer is settled
 so. Where derivatives alone count it would be a step for nothing at most sites: it is made at those that met such
-operands as their softness was measured.
+operands as their softness was measured. Numbers lie on a jump in whole regions of the inputs where the program has made
+them of choices, counts or clipped numbers; there a soft value that is half of either answer is settled, too.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from softfx import ops, torch_private
 from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext
 from softfx.ops.calls import Result
+from softfx.ops.spelling import arguments
 from softfx.rules.refusals import is_discrete
-from softfx.runtime import distributions, infinities
-from softfx.values import Soft, SoftSum
+from softfx.runtime import distributions, infinities, ties
+from softfx.values import Soft, SoftSum, is_stepped
 
-__all__ = ["settled"]
+__all__ = ["settled", "settled_at_ties"]
 
 # Operations whose real result is a number where an operand is NaN, as the bool of a comparison is.
 _FINITE_OF_NAN = frozenset({ops.sign, ops.heaviside, ops.histc})
@@ -68,3 +70,20 @@ def _is_finite(shadow: Result) -> bool:
     if not isinstance(tensor, Tensor) or tensor.is_meta or torch_private.in_transform():
         return True
     return bool(torch.isfinite(tensor.detach()).all())
+
+
+def settled_at_ties(context: CallContext, call: Call, shadow: Result) -> Result:
+    """The shadow of a site under a policy that changes values, with the hard result where its operands are tied.
+
+    call: on the operands that it has in the original.
+    """
+    rule, alike = call.rule, len({id(tensor) for tensor in call.tensors}) < len(call.tensors)
+    if context.exact or rule is None or rule.ties is None or call.softs or not call.is_site:
+        return shadow
+    if not (alike or any(map(is_stepped, call.facts))):
+        return shadow
+    args, kwargs = arguments(call.spelled, call.args, call.kwargs)
+    tied = context.call(rule.ties, *args, **kwargs)
+    if isinstance(shadow, Soft):
+        return shadow.with_tensor(context.call(ties.settled, shadow.tensor, context.hard, tied))
+    return context.call(ties.settled, shadow, context.hard, tied)  # rounded to decimals

@@ -22,9 +22,10 @@ from softfx.interpreter.call_context import CallContext, counts_softly, is_integ
 from softfx.interpreter.hard_call import hard_call, remember
 from softfx.interpreter.hard_values import hard_value, with_hard_operands
 from softfx.interpreter.indexed_update import addend
+from softfx.interpreter.infinite_operands import passes_infinities
 from softfx.interpreter.native import detached, repeat, run, write_hard
 from softfx.interpreter.overwritten import is_overwritten, kept_results
-from softfx.interpreter.settled import settled
+from softfx.interpreter.settled import settled, settled_at_ties
 from softfx.interpreter.state import RunState
 from softfx.ops import integrality
 from softfx.ops.calls import Args, Function, Kwargs, Result
@@ -35,7 +36,7 @@ from softfx.rules import rule_of
 from softfx.rules.refusals import AS_NUMBER, CannotSoften, is_discrete
 from softfx.rules.rows import RowRule
 from softfx.torch_private import version_of
-from softfx.values import Soft
+from softfx.values import Soft, is_stepped
 from softtorch.scope import outside
 
 __all__ = ["FAILURES", "refusal_of", "soft_call"]
@@ -94,7 +95,13 @@ def _context(state: RunState, call: Call, decision: Decision | None) -> CallCont
     estimate = decision.estimate if decision is not None else None
     follows = state.tracks_gradients and not call.operation.stops_gradient
     carried = call.carried_sites if follows else frozenset[int]()
-    return CallContext(state, call.func, options_of(state, decision), exact, sites, None, estimate, carried=carried)
+    family = decision.rule.family if decision is not None and decision.acts else None
+    stepped = family in ("discrete", "kink") or any(map(is_stepped, call.facts))
+    unbounded = family == "unsafe" or passes_infinities(call)
+    return CallContext(
+        state, call.func, options_of(state, decision), exact, sites, None, estimate, carried=carried, stepped=stepped,
+        unbounded=unbounded,
+    )  # fmt: skip
 
 
 def _refused(context: CallContext, call: Call, decision: Decision | None, reason: str) -> Result:
@@ -121,12 +128,13 @@ def _computed(context: CallContext, call: Call, rows: RowRule | None) -> Result:
         return bind_kept_value(context, _kept_value(context, call, rows))
     context.hard = run(state, call) if unsoftened is call else repeat(state, unsoftened)
     shadow = _shadow(context, call, call.args, rows)  # an estimator that draws changes the hard result
-    return bind_leaves(context, context.hard, settled(context, call, shadow))
+    shadow = settled_at_ties(context, unsoftened, settled(context, call, shadow))
+    return bind_leaves(context, context.hard, shadow)
 
 
-def _kept_value(context: CallContext, call: Call, rows: RowRule | None) -> Tensor:
+def _kept_value(context: CallContext, call: Call, rows: RowRule | None) -> Result:
     """The soft form in the place of the call, as native.run would make the call."""
-    value: Tensor = _shadow(context, call, call.args, rows)
+    value = _shadow(context, call, call.args, rows)
     return kept_results(context.state, call, value) if is_overwritten(context.state, call) else value
 
 

@@ -23,6 +23,7 @@ from softfx.ops.calls import Args, Function, Options
 
 __all__ = [
     "Effect",
+    "Infinities",
     "Infix",
     "Integral",
     "Operation",
@@ -65,6 +66,14 @@ class Integral(enum.Enum):
     OF_UNDIVIDED_SUMS = enum.auto()  # where besides the sums that it takes are divided by 1
     OF_WHOLE_ARGUMENTS = enum.auto()  # where the numbers that it is filled with are whole
     ALWAYS = enum.auto()  # it rounds (to no decimals)
+
+
+class Infinities(enum.Enum):
+    """What becomes of an infinite or NaN element of an operand."""
+
+    END = enum.auto()  # results do not hold it as a rule, or rows of them do
+    PASS = enum.auto()  # results may hold it, and the derivatives are finite beside it
+    SPREAD = enum.auto()  # results may hold it, and the derivatives by other elements are infinite or NaN beside it
 
 
 class Reads(enum.Enum):
@@ -159,6 +168,7 @@ class Operation:
     keeps_fill: whether the result of a constant tensor is filled with the same constant.
     uninitialized: whether the elements of its result are arbitrary.
     rows: its action on rows that a mask selects.
+    infinities: what becomes of an infinite element of an operand.
     dim: the position of the axis among the arguments, where it runs along one.
     commutes: whether its two operands may be exchanged, so that a reflected operator needs no exchange.
     python: how code writes it, where Python has an operator for it.
@@ -174,6 +184,7 @@ class Operation:
     keeps_fill: bool
     uninitialized: bool
     rows: Rows
+    infinities: Infinities
     dim: int | None
     commutes: bool
     python: PythonOperator | None

@@ -1,8 +1,9 @@
-"""The records of special functions whose derivatives are infinite somewhere, a part of `table`."""
+"""The records of further functions whose derivatives are infinite or NaN somewhere, a part of `table`."""
 
 from __future__ import annotations
 
-from softfx.ops.verbs import computes, loses
+from softfx.ops.operation import Integral
+from softfx.ops.verbs import computes, loses, reduces, runs_along
 
 digamma = computes("digamma", "psi")
 polygamma = computes("polygamma")
@@ -21,3 +22,18 @@ ldexp = computes("ldexp")
 kl_div = loses("kl_div")
 lgamma = computes("lgamma", "gammaln")
 logit = computes("logit")
+erfcx = computes("erfcx")
+gammainc = computes("gammainc", "igamma")
+gammaincc = computes("gammaincc", "igammac")
+zeta = computes("zeta")
+soft_margin_loss = loses("soft_margin_loss")
+poisson_nll_loss = loses("poisson_nll_loss")
+cosine_similarity = runs_along("cosine_similarity", dim=2)
+group_norm = runs_along("group_norm")
+local_response_norm = runs_along("local_response_norm")
+corrcoef = reduces("corrcoef", integral=Integral.NEVER)
+slogdet = runs_along("slogdet")
+logdet = runs_along("logdet")
+eigh = runs_along("eigh")
+svd = runs_along("svd")
+qr = runs_along("qr")

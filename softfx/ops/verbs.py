@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from softfx.ops.calls import Args, Options
-from softfx.ops.operation import Effect, Integral, Operation, PythonOperator, Reads, Rows
+from softfx.ops.operation import Effect, Infinities, Integral, Operation, PythonOperator, Reads, Rows
 from softfx.ops.shapes_from_data import always, never
 
 __all__ = [
@@ -54,6 +54,7 @@ def _plain(
     fills: int | None = None,
     keeps_fill: bool = False,
     uninitialized: bool = False,
+    infinities: Infinities = Infinities.END,
     dim: int | None = None,
     commutes: bool = False,
     python: PythonOperator | None = None,
@@ -61,9 +62,14 @@ def _plain(
 ) -> Operation:
     """A record of an operation that is unusual in nothing but what is given."""
     return Operation(
-        name, spellings, effect, integral, reads, fills, keeps_fill, uninitialized, rows, dim, commutes, python,
-        shaped_by_data,
+        name, spellings, effect, integral, reads, fills, keeps_fill, uninitialized, rows, infinities, dim, commutes,
+        python, shaped_by_data,
     )  # fmt: skip
+
+
+def _beside(spreads: bool) -> Infinities:
+    """What becomes of infinities. spreads: derivatives by other elements are infinite or NaN beside one."""
+    return Infinities.SPREAD if spreads else Infinities.PASS
 
 
 # -- elementwise -------------------------------------------------------------------------------------------------------
@@ -71,15 +77,19 @@ def _plain(
 
 def computes(
     name: str, *spellings: str, python: PythonOperator | None = None, commutes: bool = False, rows: Rows = Rows.EACH,
-    integral: Integral = Integral.NEVER,
+    integral: Integral = Integral.NEVER, spreads: bool = False,
 ) -> Operation:  # fmt: skip
     """An elementwise operation whose results are real numbers, of whole operands too: exp, division."""
-    return _plain(name, spellings, integral, rows, python=python, commutes=commutes)
+    return _plain(name, spellings, integral, rows, python=python, commutes=commutes, infinities=_beside(spreads))
 
 
-def keeps(name: str, *spellings: str, python: PythonOperator | None = None, commutes: bool = False) -> Operation:
+def keeps(
+    name: str, *spellings: str, python: PythonOperator | None = None, commutes: bool = False,
+    spreads: bool = False,
+) -> Operation:  # fmt: skip
     """An elementwise operation that gives whole numbers for whole operands: addition, clamp."""
-    return _plain(name, spellings, Integral.OF_INTEGRAL_OPERANDS, Rows.EACH, python=python, commutes=commutes)
+    integral = Integral.OF_INTEGRAL_OPERANDS
+    return _plain(name, spellings, integral, Rows.EACH, python=python, commutes=commutes, infinities=_beside(spreads))
 
 
 def rounds(name: str, *spellings: str, python: PythonOperator | None = None) -> Operation:
@@ -91,7 +101,7 @@ def compares(
     name: str, *spellings: str, python: PythonOperator | None = None, commutes: bool = False, rows: Rows = Rows.EACH
 ) -> Operation:
     """An elementwise operation that gives bools."""
-    return computes(name, *spellings, python=python, commutes=commutes, rows=rows)
+    return _plain(name, spellings, Integral.NEVER, rows, python=python, commutes=commutes)
 
 
 def shifts(name: str, *spellings: str, python: PythonOperator | None = None) -> Operation:
@@ -123,10 +133,11 @@ def contracts(
 
 
 def reduces(
-    name: str, *spellings: str, rows: Rows = Rows.TOGETHER, integral: Integral = Integral.OF_INTEGRAL_OPERANDS
-) -> Operation:
+    name: str, *spellings: str, rows: Rows = Rows.TOGETHER, integral: Integral = Integral.OF_INTEGRAL_OPERANDS,
+    spreads: bool = False,
+) -> Operation:  # fmt: skip
     """An operation whose results are made of many elements along axes: sum, max, cumsum."""
-    return _plain(name, spellings, integral, rows, dim=1)
+    return _plain(name, spellings, integral, rows, dim=1, infinities=_beside(spreads))
 
 
 def orders(
@@ -134,7 +145,9 @@ def orders(
     effect: Effect = Effect.NONE, shaped_by_data: ShapedByData = never,
 ) -> Operation:  # fmt: skip
     """An operation that returns some of its elements, or their places, by their order."""
-    return _plain(name, spellings, integral, rows, effect=effect, shaped_by_data=shaped_by_data)
+    return _plain(
+        name, spellings, integral, rows, effect=effect, shaped_by_data=shaped_by_data, infinities=Infinities.PASS
+    )
 
 
 # -- moving, selecting, writing ----------------------------------------------------------------------------------------
@@ -148,7 +161,7 @@ def moves(
     """An operation whose result holds elements of its operands, each as it was, and padding at most."""
     return _plain(
         name, spellings, integral, rows, reads=reads, keeps_fill=keeps_fill, effect=effect,
-        shaped_by_data=shaped_by_data,
+        shaped_by_data=shaped_by_data, infinities=Infinities.PASS,
     )  # fmt: skip
 
 
@@ -157,8 +170,10 @@ def selects(
     shaped_by_data: ShapedByData = never,
 ) -> Operation:  # fmt: skip
     """An operation that looks up elements by a bool or an index."""
-    integral = Integral.OF_INTEGRAL_OPERANDS
-    return _plain(name, spellings, integral, rows, python=python, shaped_by_data=shaped_by_data)
+    return _plain(
+        name, spellings, Integral.OF_INTEGRAL_OPERANDS, rows, python=python, shaped_by_data=shaped_by_data,
+        infinities=Infinities.PASS,
+    )  # fmt: skip
 
 
 def writes_into(
@@ -167,7 +182,10 @@ def writes_into(
     shaped_by_data: ShapedByData = never,
 ) -> Operation:  # fmt: skip
     """An operation that puts elements into places, of a copy of its operand unless its effect says otherwise."""
-    return _plain(name, spellings, integral, rows, effect=effect, python=python, shaped_by_data=shaped_by_data)
+    return _plain(
+        name, spellings, integral, rows, effect=effect, python=python, shaped_by_data=shaped_by_data,
+        infinities=Infinities.PASS,
+    )  # fmt: skip
 
 
 def stops_gradient(name: str, *spellings: str) -> Operation:

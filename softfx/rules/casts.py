@@ -15,6 +15,7 @@ from softfx.rules.context import RuleContext, Shadow, TensorOrSoft
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Rule
 from softfx.rules.units import CAST
+from softfx.runtime import ties
 from softfx.values import Soft, SoftBool, SoftReal
 
 __all__ = ["RULES"]
@@ -47,6 +48,11 @@ def _relax(context: RuleContext, input: Tensor, *args: object, **kwargs: object)
         return context.soft_bool(context.call(softtorch.not_equal, input, zero, **options))
     refuse_discrete(input)
     return context.soft_count(context.call(softtorch.trunc, input, **options))
+
+
+def _ties(input: Tensor, *args: object, **kwargs: object) -> Tensor:
+    """Where a cast to integers jumps.  # (...) -> (...)"""
+    return ties.whole(input)
 
 
 def _propagate(context: RuleContext, input: TensorOrSoft, *args: object, **kwargs: object) -> Shadow:
@@ -82,5 +88,6 @@ RULES = (
         moves=True,
         is_site=_discretizes,
         unit=CAST,
+        ties=_ties,
     ),
 )

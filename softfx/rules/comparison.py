@@ -24,7 +24,7 @@ from softfx.rules.readings import as_real
 from softfx.rules.refusals import ARRIVES_HARD, CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Estimate, Rule
 from softfx.rules.units import MARGINS, OPERAND
-from softfx.runtime import counts, distributions, draws
+from softfx.runtime import counts, distributions, draws, ties
 from softfx.values import Soft, SoftBool, SoftChoice, SoftCount, SoftIndex
 
 __all__ = ["RULES", "as_written"]
@@ -129,6 +129,7 @@ def _comparison(
         is_site=_of_numbers,
         unit=MARGINS,
         estimators=estimators,
+        ties=ties.equal,
     )
 
 

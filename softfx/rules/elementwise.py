@@ -23,7 +23,7 @@ from softfx.rules.readings import checked_as, counted, on_points, through_real
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Family, Rule
 from softfx.rules.units import MARGINS, OPERAND, OTHER, STEP, Unit
-from softfx.runtime import distributions, guards
+from softfx.runtime import distributions, guards, ties
 from softfx.values import Soft, SoftSum
 
 __all__ = ["RULES"]
@@ -216,6 +216,7 @@ def _elementwise(
     options: tuple[str, ...] = ("softness", "mode"),
     soft: str | None = None,
     unit: Unit = OPERAND,
+    tied: Callable[..., Tensor] | None = None,
 ) -> Rule:
     return Rule(
         code,
@@ -231,6 +232,7 @@ def _elementwise(
         options=options,
         drop_in=True,
         unit=unit,
+        ties=tied,
         estimators={"identity": identity(first)} if family == "discrete" else {},
     )
 
@@ -246,11 +248,12 @@ def _jump(
     options: tuple[str, ...] = ("softness", "mode"),
     soft: str | None = None,
     unit: Unit = OPERAND,
+    tied: Callable[..., Tensor] | None = None,
 ) -> Rule:
     """A rule of an operation that is constant between its jumps."""
     return _elementwise(
         code, operation, "discrete", relax, formula, _FLAT, _KEEP_COUNTS,
-        propagating=propagating, source=source, options=options, soft=soft, unit=unit,
+        propagating=propagating, source=source, options=options, soft=soft, unit=unit, tied=tied,
     )  # fmt: skip
 
 
@@ -285,13 +288,13 @@ def _kink(
 RULES = (
     _jump("SX101", ops.round, _round,
           "sum_k k (sigma((x - k + 1/2) / s) - sigma((x - k - 1/2) / s)), over the integers k around x",
-          propagating=_unchanged, source="arXiv 2504.19026", options=_STAIRS, unit=STEP),
+          propagating=_unchanged, source="arXiv 2504.19026", options=_STAIRS, unit=STEP, tied=ties.half),
     _jump("SX102", ops.floor, _rounding(softtorch.floor), "round(x - 1/2), round soft",
-          propagating=_unchanged, options=_STAIRS, unit=STEP),
+          propagating=_unchanged, options=_STAIRS, unit=STEP, tied=ties.whole),
     _jump("SX103", ops.ceil, _rounding(softtorch.ceil), "round(x + 1/2), round soft",
-          propagating=_unchanged, options=_STAIRS, unit=STEP),
+          propagating=_unchanged, options=_STAIRS, unit=STEP, tied=ties.whole),
     _jump("SX104", ops.trunc, _rounding(softtorch.trunc), "floor(x) + sigma(-x / s), floor soft",
-          propagating=_unchanged, options=_STAIRS, unit=STEP),
+          propagating=_unchanged, options=_STAIRS, unit=STEP, tied=ties.whole),
     _jump("SX105", ops.sign, _rounding(softtorch.sign), "2 sigma(x / s) - 1", propagating=_exactly(torch.sign)),
     _jump("SX106", ops.heaviside, _heaviside, "sigma(x / s)"),
     _jump("SX108", ops.copysign, _copysign, "|x| (2 sigma(y / s) - 1)", soft="softtorch.sign", unit=OTHER),

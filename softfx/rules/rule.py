@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from torch import Tensor
+
 from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.operation import Effect, Operation
 from softfx.rules.context import RuleFunction
@@ -61,6 +63,7 @@ class Rule:
     becomes(args, kwargs): the operation that a call with these arguments is instead: x / y rounded down is a floor
         division.
     stands_for: further operations that a policy means by this name: what an operation that is never a site becomes.
+    ties(*args, **kwargs): where the call's own operands lie on a jump.  # -> (...) bool
     unit: what its softness is measured by, for a softness relative to the data; None where that has no meaning.
     note: the meaning of the rule, where policies treat it otherwise than its family.
     """
@@ -84,6 +87,7 @@ class Rule:
     estimators: Mapping[str, Estimate | None] = field(default_factory=dict)
     becomes: Callable[[Args, Kwargs], Operation | None] | None = None
     stands_for: tuple[Operation, ...] = ()
+    ties: Callable[..., Tensor] | None = None
     unit: Unit | None = None
     note: str = ""
 

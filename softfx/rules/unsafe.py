@@ -19,9 +19,9 @@ from softfx import ops
 from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.operation import Operation
 from softfx.rules.arithmetic import DIV, POW
-from softfx.rules.context import Operand, RuleContext, RuleFunction
-from softfx.rules.readings import through_real
-from softfx.rules.refusals import refuse_discrete
+from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow
+from softfx.rules.readings import out_of_place, through_real
+from softfx.rules.refusals import is_discrete, refuse_discrete
 from softfx.rules.rule import Rule
 from softfx.runtime import guards
 
@@ -61,6 +61,18 @@ def _of_all(function: Callable[..., Tensor]) -> RuleFunction:
         return context.call(function, *args, **kwargs)
 
     return relax
+
+
+def _by_gradient(context: RuleContext, *args: object, **kwargs: object) -> Shadow:
+    """The call as the program makes it, on operands to which only finite gradients go back."""
+
+    def guarded(operand: object) -> object:
+        real = isinstance(operand, Tensor) and not is_discrete(operand)
+        return context.call(guards.passing_finite, operand) if real else operand
+
+    named = {key: guarded(value) for key, value in kwargs.items()}
+    result: Shadow = context.call(out_of_place(context), *map(guarded, args), **named)
+    return result
 
 
 def _norm(
@@ -108,9 +120,24 @@ def _of_powers(func: Function, args: Args, kwargs: Kwargs) -> bool:
     return isinstance(exponent, Tensor) or exponent not in (0, 1)
 
 
-def _without_epsilon(func: Function, args: Args, kwargs: Kwargs) -> bool:
-    """Return True for a layer normalization that divides by the deviation alone."""
-    return bool((args[4] if len(args) > 4 else kwargs.get("eps", 1e-5)) == 0)
+def _without(place: int, name: str, default: float) -> IsSite:
+    """A question that is True for calls whose argument `name`, at `place`, is 0: what it adds to a divisor."""
+
+    def is_site(func: Function, args: Args, kwargs: Kwargs) -> bool:
+        return bool((args[place] if len(args) > place else kwargs.get(name, default)) == 0)
+
+    return is_site
+
+
+def _by_input(func: Function, args: Args, kwargs: Kwargs) -> bool:
+    """Return True for an instance normalization by the input's own statistics, without an epsilon."""
+    own = args[5] if len(args) > 5 else kwargs.get("use_input_stats", True)
+    return bool(own) and _without(7, "eps", 1e-5)(func, args, kwargs)
+
+
+def _by_tanh(func: Function, args: Args, kwargs: Kwargs) -> bool:
+    """Return True for the approximation of gelu by tanh, whose derivative squares the input."""
+    return bool(kwargs.get("approximate", "none") != "none")
 
 
 # -- records -----------------------------------------------------------------------------------------------------------
@@ -167,6 +194,18 @@ def _whole(code: str, operation: Operation, edge: str, *, is_site: IsSite | None
     return _rule(code, operation, _of_all(function), edge, is_site=is_site, keeps_value=True)
 
 
+def _through(code: str, operation: Operation, edge: str, is_site: IsSite | None = None) -> Rule:
+    """The record of an operation that is guarded by the gradients of its operands."""
+    soft = "softfx.runtime.guards.passing_finite"
+    return _rule(code, operation, _by_gradient, edge, soft=soft, is_site=is_site, keeps_value=True)
+
+
+def _normalizing(code: str, operation: Operation, edge: str, is_site: IsSite) -> Rule:
+    """The record of a normalization, a site without its epsilon."""
+    function = getattr(guards, operation.name)
+    return _rule(code, operation, _of_all(function), f"{edge}, without an epsilon", is_site=is_site)
+
+
 _OVERFLOW = "where it overflows"
 _POWERS = "0, for exponents below 1, and where it overflows"
 
@@ -211,5 +250,23 @@ RULES = (
     _whole("SX940", ops.mvlgamma, "the end of its domain"),
     _whole("SX941", ops.i0, _OVERFLOW),
     _whole("SX942", ops.i1, _OVERFLOW),
-    _whole("SX943", ops.layer_norm, "constant rows, without an epsilon", is_site=_without_epsilon),
+    _normalizing("SX943", ops.layer_norm, "constant rows", _without(4, "eps", 1e-5)),
+    _normalizing("SX944", ops.group_norm, "constant groups", _without(4, "eps", 1e-5)),
+    _normalizing("SX945", ops.instance_norm, "constant planes", _by_input),
+    _normalizing("SX946", ops.rms_norm, "rows of 0", _without(3, "eps", 1e-5)),
+    _through("SX947", ops.cosine_similarity, "the zero vector, without an epsilon", _without(3, "eps", 1e-8)),
+    _through("SX948", ops.local_response_norm, "0, where nothing is added to it", _without(4, "k", 1.0)),
+    _rule("SX949", ops.corrcoef, _unary(guards.corrcoef), "a variable that is constant"),
+    _whole("SX950", ops.gelu, "numbers whose square overflows", is_site=_by_tanh),
+    _through("SX981", ops.erfcx, _OVERFLOW),
+    _through("SX982", ops.gammainc, "0, for orders below 1"),
+    _through("SX983", ops.gammaincc, "0, for orders below 1"),
+    _through("SX984", ops.zeta, "0 and the negative integers"),
+    _through("SX985", ops.soft_margin_loss, _OVERFLOW),
+    _through("SX986", ops.poisson_nll_loss, "a logarithm of 0"),
+    _through("SX987", ops.slogdet, "singular matrices"),
+    _through("SX988", ops.logdet, "singular matrices"),
+    _through("SX989", ops.eigh, "eigenvalues that are equal"),
+    _through("SX990", ops.svd, "singular values that are equal, or 0"),
+    _through("SX992", ops.qr, "columns that depend on each other"),
 )

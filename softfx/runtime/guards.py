@@ -15,13 +15,54 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import softtorch
 from softtorch.straight_through import with_finite_gradient
 
 __all__ = [
-    "acosh", "addcdiv", "atanh", "cosh", "digamma", "div", "entr", "erfinv", "exp", "exp2", "expm1",
-    "float_power", "hypot", "i0", "i1", "kl_div", "layer_norm", "ldexp", "lgamma", "log1p",
-    "log2", "log10", "log_ndtr", "logaddexp", "logaddexp2", "logit", "mul", "mvlgamma", "ndtri", "norm", "polygamma",
-    "pow", "reciprocal", "rsqrt", "sinh", "square", "xlog1py", "xlogy",
+    "acosh",
+    "addcdiv",
+    "atanh",
+    "corrcoef",
+    "cosh",
+    "digamma",
+    "div",
+    "entr",
+    "erfinv",
+    "exp",
+    "exp2",
+    "expm1",
+    "finite",
+    "float_power",
+    "gelu",
+    "group_norm",
+    "hypot",
+    "i0",
+    "i1",
+    "instance_norm",
+    "kl_div",
+    "layer_norm",
+    "ldexp",
+    "lgamma",
+    "log1p",
+    "log2",
+    "log10",
+    "log_ndtr",
+    "logaddexp",
+    "logaddexp2",
+    "logit",
+    "mul",
+    "mvlgamma",
+    "ndtri",
+    "norm", "passing_finite",
+    "polygamma",
+    "pow",
+    "reciprocal",
+    "rms_norm",
+    "rsqrt",
+    "sinh",
+    "square",
+    "xlog1py",
+    "xlogy",
 ]  # fmt: skip
 
 # The derivative by one operand, of the operands without derivatives; None where it is never infinite.
@@ -34,6 +75,15 @@ Derivative = Callable[..., Any] | None
 def _held(x: Any, irregular: Tensor) -> Any:
     """x, detached where it is irregular: (...) both, broadcast."""
     return torch.where(irregular, x.detach(), x) if isinstance(x, Tensor) and x.is_floating_point() else x
+
+
+def finite(x: Tensor) -> Tensor:
+    """x, (...), with 0 in the place of infinite and NaN elements.
+
+    >>> finite(torch.tensor([1.0, -torch.inf]))
+    tensor([1., 0.])
+    """
+    return torch.where(torch.isfinite(x), x, 0)
 
 
 def _regular(derivatives: Sequence[Derivative], operands: Sequence[Any]) -> list[Any]:
@@ -98,6 +148,7 @@ lgamma = _guarded(torch.lgamma, torch.digamma)
 digamma = _guarded(torch.digamma, lambda x: torch.polygamma(1, x) + x.digamma().mul(0))
 polygamma = _guarded(torch.polygamma, None, lambda n, x: torch.polygamma(n + 1, x))
 mvlgamma = _guarded(torch.mvlgamma, lambda x, p: (x - (p - 1) / 2).digamma())
+gelu = _guarded(F.gelu, lambda x: x.to(torch.promote_types(x.dtype, torch.float32)).square())
 i0 = _guarded(torch.i0, torch.special.i1)
 i1 = _guarded(torch.special.i1, torch.i0)
 
@@ -205,14 +256,77 @@ def kl_div(input: Tensor, target: Tensor, *arguments: Any, **options: Any) -> Te
     return (torch.kl_div if by_number else F.kl_div)(input, target, *arguments, **options)
 
 
+def passing_finite(x: Tensor) -> Tensor:
+    """x, (...), to which only finite gradients go back; in recorded graphs x as it is."""
+    held = with_finite_gradient(x)
+    return x.view_as(x) if held is x else held
+
+
 # -- along axes --------------------------------------------------------------------------------------------------------
 
 
-def layer_norm(x: Tensor, normalized_shape: Sequence[int], *arguments: Any, **options: Any) -> Tensor:
+_product = _guarded(torch.mul, lambda x, y: y, lambda x, y: x)
+
+
+def _scaled(normalized: Tensor, weight: Tensor | None, bias: Tensor | None = None) -> Tensor:
+    """Normalized rows, some of them NaN, with the weights and biases of a layer.  # (...) each, broadcast"""
+    scaled = normalized if weight is None else _product(normalized, weight)
+    return scaled if bias is None else scaled + bias
+
+
+def _of_channels(parameter: Tensor | None, x: Tensor) -> Tensor | None:
+    """A parameter of each channel, broadcastable to x.  # (c), (b, c, ...) -> (c, ...)"""
+    return None if parameter is None else parameter.view(-1, *(1,) * (x.dim() - 2))
+
+
+def layer_norm(
+    x: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, bias: Tensor | None = None,
+    eps: float = 0.0, cudnn_enable: bool = True,
+) -> Tensor:  # fmt: skip
     """torch.nn.functional.layer_norm without an epsilon, whose rows may be constant.  # (..., n) -> (..., n)"""
-    axes = tuple(range(x.dim() - len(normalized_shape), x.dim()))
-    slope = x.detach().var(axes, correction=0, keepdim=True).rsqrt()
-    return F.layer_norm(_held(x, ~torch.isfinite(slope)), normalized_shape, *arguments, **options)
+    return _scaled(F.layer_norm(with_finite_gradient(x), normalized_shape, eps=eps), weight, bias)
+
+
+def rms_norm(x: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float = 0.0) -> Tensor:
+    """torch.nn.functional.rms_norm without an epsilon, whose rows may be 0.  # (..., n) -> (..., n)"""
+    return _scaled(F.rms_norm(with_finite_gradient(x), normalized_shape, eps=eps), weight)
+
+
+def group_norm(
+    x: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 0.0,
+    cudnn_enabled: bool = True,
+) -> Tensor:  # fmt: skip
+    """torch.nn.functional.group_norm without an epsilon, whose groups may be constant.  # (b, c, ...) -> (b, c, ...)"""
+    normalized = F.group_norm(with_finite_gradient(x), num_groups, eps=eps)
+    return _scaled(normalized, _of_channels(weight, x), _of_channels(bias, x))
+
+
+def instance_norm(
+    x: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None, weight: Tensor | None = None,
+    bias: Tensor | None = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = 0.0,
+    cudnn_enabled: bool = True,
+) -> Tensor:  # fmt: skip
+    """torch.nn.functional.instance_norm without an epsilon, by the input's own statistics.
+
+    # (b, c, ...) -> (b, c, ...)
+    """
+    normalized = F.instance_norm(with_finite_gradient(x), eps=eps)
+    return _scaled(normalized, _of_channels(weight, x), _of_channels(bias, x))
+
+
+def corrcoef(x: Tensor) -> Tensor:
+    """torch.corrcoef of variables that may be constant.  # (n, observations) -> (n, n), or () of one variable
+
+    >>> x = torch.tensor([[1.0, 2.0, 4.0], [3.0, 1.0, 0.0], [5.0, 5.0, 5.0]], requires_grad=True)
+    >>> torch.autograd.grad(corrcoef(x)[0, 1], x)[0].isfinite().all()
+    tensor(True)
+    """
+    centred = x - x.mean(-1, keepdim=True)
+    if x.dim() < 2:
+        return div(centred.square().sum(), centred.square().sum())
+    covariance = centred @ centred.mT
+    deviation = softtorch.sqrt(covariance.diagonal())
+    return div(div(covariance, deviation.unsqueeze(-1)), deviation).clamp(-1, 1)
 
 
 def norm(x: Tensor, ord: Any = 2, dim: Any = None, **options: Any) -> Tensor:

@@ -3,7 +3,15 @@
 from softfx.values.chosen import SoftChoice
 from softfx.values.domains import Emit, SelectedRows, Soft, SoftBool, SoftCount, SoftIndex, SoftReal, SoftSum, Term
 from softfx.values.environment import Environment, TensorTable
-from softfx.values.facts import FactStore, HardHandle, ValueFacts, facts_by_flag, is_written_constant, without_tensors
+from softfx.values.facts import (
+    FactStore,
+    HardHandle,
+    ValueFacts,
+    facts_by_flag,
+    is_stepped,
+    is_written_constant,
+    without_tensors,
+)
 from softfx.values.storages import SharedStorage, Storages, Write, was_freed
 
 __all__ = [
@@ -26,6 +34,7 @@ __all__ = [
     "ValueFacts",
     "Write",
     "facts_by_flag",
+    "is_stepped",
     "is_written_constant",
     "was_freed",
     "without_tensors",

@@ -18,6 +18,7 @@ __all__ = [
     "HardHandle",
     "ValueFacts",
     "facts_by_flag",
+    "is_stepped",
     "is_written_constant",
     "without_tensors",
 ]
@@ -45,6 +46,8 @@ class ValueFacts:
     version: of the tensor, when `hard` was found.
     fill: the one number that a constant is filled with.
     detached_at: the places that detached everything it depends on.
+    stepped: in the original it is made of choices, counts or clipped numbers, and equal to others by more than chance.
+    unbounded: it may hold infinities or NaN that a guarded operation has made of finite numbers.
     """
 
     depends_on_source: bool
@@ -55,6 +58,8 @@ class ValueFacts:
     version: int = 0
     fill: float | None = None
     detached_at: frozenset[Location] = frozenset()
+    stepped: bool = False
+    unbounded: bool = False
 
     @property
     def holds_tensors(self) -> bool:
@@ -70,6 +75,11 @@ def facts_by_flag(tensor: Tensor) -> ValueFacts:
     if tensor.requires_grad:
         return SOURCE
     return CONSTANT if tensor.is_floating_point() or tensor.is_complex() else INTEGERS
+
+
+def is_stepped(facts: ValueFacts) -> bool:
+    """Return True for what the original makes of choices, counts or clipped numbers, for it lies on jumps."""
+    return facts.stepped or facts.soft is not None or (facts.integral and facts.depends_on_source)
 
 
 def is_written_constant(facts: ValueFacts, tensor: Tensor) -> bool:
@@ -106,7 +116,8 @@ class FactStore:
             return facts
         if len(self._records) > self._MOST:
             self._begin()
-        key = (facts.depends_on_source, facts.integral, facts.gradient_sites, facts.fill, facts.detached_at)
+        flags = (facts.depends_on_source, facts.integral, facts.stepped, facts.unbounded)
+        key = (flags, facts.gradient_sites, facts.fill, facts.detached_at)
         return self._records.setdefault(key, facts)
 
     def _begin(self) -> None:

@@ -103,7 +103,7 @@ def test_norms_of_matrices_are_left_alone() -> None:
 
 def test_guards_compose_with_transforms() -> None:
     def safe(x: Tensor) -> Tensor:
-        return torch.where(x > 0, x.sqrt() / x + x**-0.5, 0.0)
+        return torch.where(x > 0, x.sqrt() / x + x**-0.5 + x * x.log(), 0.0)
 
     x = torch.tensor([0.0, 1.0, 4.0])
     soft = softfx.soften(safe, GUARD, example_inputs=(x,))

@@ -1,0 +1,92 @@
+"""Numbers that lie on jumps by more than chance: what is counted, chosen or clipped has the program's value there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+import softfx
+from softfx.runtime import ties
+from tests.helpers import EXECUTORS, gradient
+
+TINY = {"preset": "smooth", "default": {"softness": 1e-6, "mode": "smooth"}}
+X = torch.tensor([[0.8, -0.3, 0.45, -0.2], [0.9, 0.4, -0.7, 0.1], [-0.6, -0.2, -0.9, -0.4]])
+
+Program = Callable[[Tensor], Tensor]
+
+
+def mask(x: Tensor) -> Tensor:
+    return (x > 0).float()
+
+
+TIED: dict[str, Program] = {
+    "mean above": lambda x: mask(x).mean(-1) > 0.5,
+    "mean from": lambda x: mask(x).mean(-1) >= 0.5,
+    "no mean": lambda x: mask(x).mean(-1) > 0,
+    "mean of all": lambda x: mask(x).mean() >= 5 / 12,
+    "a count divided": lambda x: (x > 0).sum(-1) / 4 >= 0.5,
+    "multiples of masks": lambda x: 0.5 * mask(x) + 0.5 * (x > 0.42).float() > 0.5,
+    "weighted": lambda x: (mask(x) * torch.tensor([0.5, 0.25, 0.25, 0.5])).sum(-1) >= 0.75,
+    "one count by another": lambda x: (x > 0).sum(-1) / (x > -2).sum(-1) >= 0.5,
+    "windows": lambda x: F.avg_pool2d(mask(x[:2])[None, None], 2) >= 0.5,
+    "running means": lambda x: mask(x).cumsum(-1) / torch.arange(1, 5) >= 0.5,
+    "tenths": lambda x: (x * 10 + 0.2).round() * 0.1 >= 0.5,
+    "logarithm": lambda x: torch.log1p(mask(x).sum(-1)) > 0,
+    "exponential": lambda x: torch.exp(mask(x)) > 1,
+    "squashed": lambda x: torch.tanh(mask(x).sum(-1)) > 0,
+    "deviation": lambda x: mask(x).std(-1) > 0,
+    "floor": lambda x: torch.floor((x > 0).sum(-1) / 2),
+    "ceil": lambda x: torch.ceil((x > 0).sum(-1) / 2),
+    "round": lambda x: torch.round((x > 0).sum(-1) / 4),
+    "trunc": lambda x: torch.trunc(-(x > 0).sum(-1) / 2),
+    "cast": lambda x: ((x > 0).sum(-1) / 2).long(),
+    "rounded to decimals": lambda x: torch.round(mask(x).mean(-1) / 2, decimals=1),
+    "half an index": lambda x: torch.floor(x.argmax(-1) / 2),
+    "relu": lambda x: F.relu(x) > 0,
+    "clipped": lambda x: x.clamp(max=0.42) < 0.42,
+    "itself": lambda x: torch.stack([x <= x, x >= x, x < x]),
+    "the largest": lambda x: x >= x.max(-1, keepdim=True).values,
+    "the largest two": lambda x: x >= x.topk(2, -1).values[:, 1:],
+    "the median": lambda x: x <= x.median(-1, keepdim=True).values,
+}
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("name", TIED)
+def test_what_lies_on_a_jump_tends_to_the_program(name: str, executor: str) -> None:
+    def program(x: Tensor) -> Tensor:
+        return TIED[name](x).float()
+
+    soft = softfx.soften(program, TINY, example_inputs=(X,), executor=executor)
+    torch.testing.assert_close(soft(X), program(X), rtol=0, atol=1e-3)
+    assert gradient(soft, X).isfinite().all()
+
+
+def test_a_tie_keeps_the_derivative_of_the_soft_step() -> None:
+    soft = softfx.soften(
+        lambda x: (F.relu(x) >= 0).float(), {"preset": "smooth", "default": {"softness": 0.1}}, example_inputs=(X,)
+    )
+    assert (soft(X)[X < 0] == 1).all() and gradient(soft, X).any()
+
+
+def test_numbers_that_are_equal_by_chance_are_half_on_either_side() -> None:
+    soft = softfx.soften(lambda x: (x > 0.5).float(), TINY, example_inputs=(X,))
+    assert soft(torch.full_like(X, 0.5)).allclose(torch.tensor(0.5), atol=1e-3)
+
+
+@given(st.integers(-(10**5), 10**5), st.sampled_from([torch.float32, torch.float64]))
+def test_whole_and_half_numbers_are_told_from_all_others(number: int, dtype: torch.dtype) -> None:
+    x = torch.tensor([number, number + 0.5, number + 0.25], dtype=dtype)
+    assert ties.whole(x).tolist() == [True, False, False] and ties.half(x).tolist() == [False, True, False]
+
+
+def test_numbers_are_equal_but_for_rounding() -> None:
+    assert ties.equal(torch.tensor(0.1) * 3, 0.3) and not ties.equal(torch.tensor(0.3), 0.30001)
+    assert ties.equal(torch.tensor([2, 3]), torch.tensor([2, 4])).tolist() == [True, False]
+    assert not ties.equal(torch.tensor(torch.nan), torch.nan) and ties.equal(torch.zeros(0), 1.0).shape == (0,)
