@@ -71,7 +71,12 @@ SOFTTORCH_ROOMS = (
 )
 PAIRS = [pair for rooms in (SOFTFX_ROOMS, SOFTTORCH_ROOMS) for pair in itertools.combinations(rooms, 2)]
 # Names that stay importable for users; nothing of softfx imports them but its face.
-SHIMS = ("softfx.callbacks", "softfx.schedules", "softfx.functions")
+SHIMS = (
+    "softfx.callbacks",
+    "softfx.schedules",
+    "softfx.functions",
+    *(name for name in MODULES if name.startswith("softfx.formats")),
+)
 FACES = ("softfx", "softfx.public", "softfx.measured", "softtorch")
 
 

@@ -1,0 +1,5 @@
+"""The report as markdown."""
+
+from softfx.report.markdown import report_markdown
+
+__all__ = ["report_markdown"]
