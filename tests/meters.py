@@ -1,16 +1,18 @@
-"""Meters that tests share: the memory that tensors of a computation hold at most."""
+"""Meters that tests share: what tensors of a computation hold at most, how many are alive, what the process holds."""
 
 from __future__ import annotations
 
+import gc
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["peak_bytes"]
+__all__ = ["live_tensors", "peak_bytes", "resident_bytes"]
 
 
 class _Storages(TorchDispatchMode):
@@ -39,3 +41,14 @@ def peak_bytes(function: Callable[[], object]) -> int:
     with _Storages() as storages:
         function()
     return storages.peak
+
+
+def live_tensors() -> int:
+    """How many tensors are alive, those in cycles among them that the garbage collector has not found yet."""
+    return sum(issubclass(type(found), torch.Tensor) for found in gc.get_objects())
+
+
+def resident_bytes() -> int | None:
+    """The memory that the process holds, or None where the system does not tell."""
+    told = Path("/proc/self/statm")
+    return int(told.read_text().split()[1]) * 4096 if told.exists() else None
