@@ -41,7 +41,8 @@ def exact(value: object) -> object:
 
 def state_read(root: object) -> list[object]:
     """Everything that code of `root`, a module or a function, may read; tensors by identity."""
-    return [torch.get_default_dtype(), *_walk(root, set())]
+    fetched = {id(module) for module in root.modules()} if isinstance(root, nn.Module) else set[int]()
+    return [torch.get_default_dtype(), *_walk(root, set(), fetched)]
 
 
 def same_reads(before: list[object], after: list[object]) -> bool:
@@ -55,8 +56,11 @@ def _equal(old: object, new: object) -> bool:
     return isinstance(old, tuple | torch.dtype | torch.device) and type(old) is type(new) and old == new
 
 
-def _walk(root: Any, seen: set[int]) -> Iterator[object]:
-    """All that belongs to a value, depth first; without recursion, because modules hold modules a thousand deep."""
+def _walk(root: Any, seen: set[int], fetched: set[int]) -> Iterator[object]:
+    """All that belongs to a value, depth first; without recursion, because modules hold modules a thousand deep.
+
+    fetched: the modules whose parameters and buffers are looked up at each call.
+    """
     left: list[Iterator[Any]] = [iter((root,))]
     while left:
         value = next(left[-1], _END)
@@ -68,10 +72,10 @@ def _walk(root: Any, seen: set[int]) -> Iterator[object]:
             yield type(value) if isinstance(value, tuple) else value  # of which the items follow
             if id(value) not in seen and not isinstance(value, Tensor):
                 seen.add(id(value))
-                left.append(_parts(value))
+                left.append(_parts(value, id(value) in fetched))
 
 
-def _parts(value: Any) -> Iterator[object]:
+def _parts(value: Any, is_fetched: bool) -> Iterator[object]:
     """What belongs to a value, in an order that does not depend on its contents."""
     if isinstance(value, type):
         yield from () if _is_library(value) else _of_class(value)
@@ -81,6 +85,8 @@ def _parts(value: Any) -> Iterator[object]:
         yield from () if _is_library(value) else _of_function(value)
     elif not isinstance(value, types.ModuleType):
         yield from _of_instance(value)
+        if isinstance(value, nn.Module):
+            yield from _tensors_of(value, is_fetched)
 
 
 def _contents(value: Any) -> Iterator[object]:
@@ -127,9 +133,15 @@ def _of_instance(value: Any) -> Iterator[object]:
     for kind in type(value).__mro__ if not _is_library(type(value)) else ():
         if not isinstance(slots := vars(kind).get("__slots__", ()), str):
             yield from (type(value), *(getattr(value, name, _END) for name in slots))
-    if isinstance(value, nn.Module):  # which there are, of what form; their contents are fetched at each call
-        tables = private.module_tables(value)
-        yield repr([(name, _form(item)) for key in _TENSORS[:2] for name, item in tables[key].items()])
+
+
+def _tensors_of(module: nn.Module, is_fetched: bool) -> Iterator[object]:
+    """Which parameters and buffers there are, and of what form; if they are not fetched, the tensors themselves."""
+    tables = private.module_tables(module)
+    items = [item for key in _TENSORS[:2] for item in tables[key].items()]
+    yield repr([(name, _form(item)) for name, item in items])
+    if not is_fetched:
+        yield from (item for _, item in items)
 
 
 def _of_class(value: type) -> Iterator[object]:

@@ -183,9 +183,9 @@ def _unique(
     refuse_discrete(input)
     if dim is not None or not sorted:
         raise CannotSoften("unique along an axis, or unsorted, has no rule")
-    hard = context.hard[0] if isinstance(context.hard, tuple) else context.hard
-    values, place = context.call(places.distinct, input, hard)
-    if not isinstance(context.hard, tuple):
+    alone = isinstance(context.hard, Tensor)
+    values, place = context.call(places.distinct, input, context.hard if alone else context.hard[0])
+    if alone:
         return values
     inverse: tuple[Soft, ...] = ()
     if return_inverse:

@@ -125,6 +125,16 @@ def of_class(kind: type) -> Kind:
     return Kind(lambda m: made.limit, lambda m: setattr(made, "limit", 1.0))  # type: ignore[attr-defined]
 
 
+def weight_of_another() -> Kind:
+    other = nn.Linear(1, 1)
+    nn.init.constant_(other.weight, 0.5)
+
+    def change(_: Any) -> None:
+        other.weight = nn.Parameter(torch.ones(1, 1))
+
+    return Kind(lambda m: other.weight.detach()[0, 0], change)  # type: ignore[arg-type, return-value]  # a tensor
+
+
 def held(state: Any, read: Callable[[Any], float], change: Change) -> Callable[[], Kind]:
     """State that a closure holds; each kind that is made has a copy of its own."""
 
@@ -204,6 +214,7 @@ KINDS: dict[str, Callable[[], Kind]] = {
     "context variable": context_variable,
     "default tensor": default_tensor,
     "weak reference": weak_reference,
+    "parameter of another module": weight_of_another,
     "deque": held(deque([0.5, 1.0]), lambda own: own[0], lambda own: own.rotate(1)),
     "array": held(numpy.full(2, 0.5), lambda own: float(own[0]), lambda own: own.fill(1.0)),
     "slots": held(Slots(), lambda own: own.limit, setter("", "limit")),

@@ -154,3 +154,11 @@ def test_the_place_of_a_number_among_the_distinct_ones_is_its_soft_rank() -> Non
         assert torch.allclose(found, wanted)
         gradients = [torch.autograd.grad((part * weights).sum(), x, retain_graph=True)[0] for part in (found, wanted)]
         assert torch.allclose(*gradients)
+
+
+def test_distinct_numbers_are_written_as_code() -> None:
+    import softfx
+
+    x = torch.tensor([0.3, -1.2, 0.3])
+    report = softfx.diff(lambda x: torch.unique(x, return_inverse=True), example_inputs=(x,))
+    assert "places.distinct" in report
