@@ -44,6 +44,7 @@ class SiteEvidence:
     ends: the operations that real numbers which it reached end in, for they give no derivative back.
     returned_as: the dtype in which its discrete value leaves the model.
     returned_rows: rows that a mask selects leave the model.
+    of_two: it orders two entries that are standardized, which are then as far apart as any other two.
     """
 
     reached_real: bool = False
@@ -56,6 +57,7 @@ class SiteEvidence:
     ends: dict[str, None] = field(default_factory=dict)
     returned_as: str = ""
     returned_rows: bool = False
+    of_two: bool = False
 
 
 class Cut(NamedTuple):

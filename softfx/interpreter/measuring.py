@@ -22,7 +22,7 @@ from softfx.ops.spelling import arguments
 from softfx.rules import spread
 from softfx.rules.units import Operands
 
-__all__ = ["for_call", "operands_of"]
+__all__ = ["for_call", "operands_of", "orders_two"]
 
 _NO_OPERANDS = ("out", "inplace")
 
@@ -70,6 +70,24 @@ def operands_of(call: Call) -> Operands | None:
     bound.apply_defaults()
     context = next(iter(bound.arguments))
     return {name: value for name, value in bound.arguments.items() if name != context} | {"function": call.func}
+
+
+def orders_two(call: Call, decision: Decision) -> bool:
+    """Return True if the call orders two entries that are standardized: only which one is larger is left of them."""
+    unit = decision.rule.unit
+    if (
+        unit is None
+        or "standardize" not in decision.rule.options
+        or not decision.resolved.options.get("standardize", 1)
+    ):
+        return False
+    operands = operands_of(call)
+    if operands is None or "dim" not in operands:
+        return False
+    entries, dim = unit.decides(operands), operands["dim"]
+    if entries is None or not isinstance(dim, int | None):
+        return False
+    return (entries.numel() if dim is None or entries.dim() == 0 else entries.shape[dim]) == 2
 
 
 def _is_readable(tensor: Tensor) -> bool:

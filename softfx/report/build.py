@@ -57,7 +57,7 @@ def _site(record: Decision, evidence: Evidence) -> Site:
         softness=_number(record.softness) if record.acts and "softness" in takes else None,
         region=evidence.region(record.id) if record.acts else None,
         decided_by=record.resolved.decided_by,
-        reason=seen_of(record, evidence) or _reason(record),
+        reason="; ".join(filter(None, (seen_of(record, evidence) or _reason(record), _of_two(record, evidence)))),
         consumers=[Consumer(*use) for use in evidence.of(record.id).uses],
         estimator=record.resolved.estimator if record.action == "straight_through" else None,
         unit=record.unit if record.acts else "",
@@ -72,6 +72,13 @@ def _reason(record: Decision) -> str:
     step = within and within not in (record.rule.name, *record.rule.aliases)
     unit = record.unit if record.acts and "softness" in record.rule.options else ""
     return "; ".join(filter(None, (f"a step of {within}" if step else "", record.reason, unit)))
+
+
+def _of_two(record: Decision, evidence: Evidence) -> str:
+    """What is said of an order of two standardized entries."""
+    if not record.acts or not evidence.of(record.id).of_two:
+        return ""
+    return "of two entries, standardized, how far apart they are does not count: standardize = false lets it"
 
 
 def _method(options: Mapping[str, object], takes: tuple[str, ...]) -> str | None:

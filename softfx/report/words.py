@@ -209,6 +209,13 @@ def _steps(report: ReportData) -> Iterator[str]:
     ]
     met = {_BARRIERS.get(use.op) for site in left for use in site.consumers if use.takes == "hard"}
     yield from (text for barrier, text in INSTEAD.items() if barrier in met)
+    gained = set(report.gained or ())
+    unused = [name for name in report.starved if name not in gained and not report.upstream.get(name)]
+    if unused and not report.cuts and not report.breaks:
+        yield (
+            f"No site stands between {listed(unused, 3)} and a result: no result uses it, or what uses it is out of "
+            "sight of torch's function protocol."
+        )
     if report.cuts and report.starved and set(report.starved) != set(report.gained or ()):
         yield (
             "The program detaches: where that is not meant, --policy lifted, or lift_detach = true and "

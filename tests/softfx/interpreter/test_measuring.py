@@ -2,16 +2,19 @@
 
 import copy
 import pickle
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import nn
 
 import softfx
+import softtorch
 from softfx.errors import PolicyError
 from tests.helpers import EXECUTOR, gradient
 
 AUTO = {"default": {"softness": "auto"}}
+NOT_STANDARDIZED = {"preset": "smooth", "default": {"standardize": False}}
 RELATIVE = {"default": {"softness": {"relative": 0.2}}}
 
 
@@ -245,3 +248,30 @@ def test_soft_policies_take_it_too():
     soft = softfx.soften(lambda x: (x > 1).float(), {"preset": "smooth", **AUTO}, example_inputs=(x.requires_grad_(),))
     assert soft(x).max() < 1.0
     assert soft.report.sites[0].softness == pytest.approx(6.0, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("function", "shape", "told"),
+    [
+        (lambda x: x[x.argmax()], (2,), True),
+        (lambda x: x[x.argmax()], (1, 2), True),
+        (lambda x: x.sort(0).values, (2, 5), True),
+        (lambda x: x.sort(1).values, (2, 5), False),
+        (lambda x: x[x.argmax()], (3,), False),
+        (lambda x: x[(x > 0.2).long()], (2,), False),
+    ],
+)
+def test_a_standardized_order_of_two_entries_is_told(
+    function: Callable[[torch.Tensor], torch.Tensor], shape: tuple[int, ...], told: bool
+) -> None:
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    for policy, said in (("smooth", told), ("gradients", False), (NOT_STANDARDIZED, False)):
+        report = softfx.check(function, policy, example_inputs=(x,))
+        assert ("how far apart they are does not count" in str(report).replace("\n    ", " ")) is said
+
+
+def test_the_order_of_two_standardized_entries_does_not_depend_on_their_distance() -> None:
+    weights = [softtorch.argmax(torch.tensor([0.0, gap])) for gap in (0.1, 1.0, 10.0)]
+    torch.testing.assert_close(weights[0], weights[2], atol=1e-3, rtol=0)  # the floor under the variance
+    plain = [softtorch.argmax(torch.tensor([0.0, gap]), standardize=False)[1] for gap in (0.1, 1.0)]
+    assert plain[1] > plain[0] + 0.1
