@@ -145,6 +145,8 @@ def _plot(commands: Commands) -> None:
     )
     curves.add_argument("--range", type=_span, default=(-2.0, 2.0), metavar="A..B", help="of x: --range=-2..2")
     curves.add_argument("--method", help="of operators that choose: softsort, neuralsort, ot ...")
+    text = "of a target of one number: its result over --range, hard and with its branches smoothed"
+    curves.add_argument("--objective", action="store_true", help=text)
     _out(parser, "FILE.png", "default: the operator's or the target's name")
 
 

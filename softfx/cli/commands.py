@@ -8,6 +8,7 @@ import sys
 from contextlib import ExitStack, chdir
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from softfx import api
 from softfx.cli import failures, light, measuring, output
@@ -24,8 +25,9 @@ from softfx.cli.script import Run, run_script
 from softfx.errors import TargetError, did_you_mean, listed
 from softfx.patching import Patch
 from softfx.plots import pictures
-from softfx.plots.curves import curves, operator_of
+from softfx.plots.curves import Curve, curves, operator_of
 from softfx.plots.metering import site_gradients
+from softfx.plots.objectives import objectives
 from softfx.report import Report
 from softfx.report.baseline import read_baseline, read_baselines, since
 from softfx.report.shown import json_text
@@ -172,7 +174,9 @@ def _plot(arguments: argparse.Namespace) -> int:
     name = arguments.target.partition("(")[0].rpartition(":")[2]
     out = arguments.out if arguments.out is not None else f"{name}.png"
     check_out(out, force=arguments.force)
-    if ":" in arguments.target:
+    if arguments.objective:
+        figure = pictures.objective_figure(arguments.target, _objectives(arguments))
+    elif ":" in arguments.target:
         _, passed = run(arguments, site_gradients)
         if not passed:
             note(arguments, "no site found: there is nothing to draw")
@@ -186,6 +190,21 @@ def _plot(arguments: argparse.Namespace) -> int:
     pictures.save(figure, out)
     note(arguments, f"wrote {out}")
     return 0
+
+
+def _objectives(arguments: argparse.Namespace) -> list[Curve]:
+    """The curves of a target of one number, which --range gives it."""
+    given = [name for name in ("input", "value", "load", "policy", "set") if getattr(arguments, name)]
+    if given:
+        raise TargetError(
+            f"plot: --objective gives the target its input from --range and smooths control flow alone, so that "
+            f"--{given[0]} has no place. Leave it out."
+        )
+
+    def draw(target: Any, policy: object, *, capture: api.Capture, allow_unused: bool) -> list[Curve]:
+        return objectives(target, softnesses=arguments.softness, span=arguments.range, capture=capture)
+
+    return run(arguments, draw, takes_inputs=False)
 
 
 def _policy(arguments: argparse.Namespace) -> int:

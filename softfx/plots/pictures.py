@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["operator_figure", "save", "sites_figure"]
+__all__ = ["objective_figure", "operator_figure", "save", "sites_figure"]
 
 _INK, _PALE = "#30343b", "#c9ced6"
 _SHADES = ("#9ecbe8", "#3d8ecb", "#174f8a", "#f0a35e", "#c8502d", "#7a1f12")  # softest first
@@ -86,6 +86,24 @@ def operator_figure(operator: Operator, drawn: Sequence[Curve]) -> Figure:
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right center", frameon=False)
         figure.suptitle(operator.label, fontsize=12, fontweight="bold")
+    return figure
+
+
+def objective_figure(target: str, drawn: Sequence[Curve]) -> Figure:
+    """The picture of a program of one number: a line for the program, and one for each softness."""
+    softest = sorted({curve.softness for curve in drawn if curve.softness is not None}, reverse=True)
+    shades = dict(zip(softest, _spread(len(softest)), strict=True))
+    with _style():
+        figure = _figure(7.2, 3.6)
+        axis = figure.subplots()
+        for curve in sorted(drawn, key=lambda curve: -(curve.softness or 0.0)):
+            _draw(axis, curve, curve.value, shades)
+        axis.set_xlabel("input")
+        axis.set_ylabel("result")
+        axis.grid(color=_PALE, linewidth=0.4)
+        axis.margins(x=0)
+        figure.legend(*axis.get_legend_handles_labels(), loc="outside right center", frameon=False)
+        figure.suptitle(plain(target), fontsize=12, fontweight="bold")
     return figure
 
 

@@ -55,7 +55,15 @@ PROMISED: dict[str, dict[str, Any]] = {
         "--scores": None,
     },
     "lock": TARGET | OUT | {"--samples": 0},
-    "plot": TARGET | OUT | {"--modes": None, "--softness": (0.5, 0.1, 0.05), "--range": (-2.0, 2.0), "--method": None},
+    "plot": TARGET
+    | OUT
+    | {
+        "--modes": None,
+        "--softness": (0.5, 0.1, 0.05),
+        "--range": (-2.0, 2.0),
+        "--method": None,
+        "--objective": False,
+    },
     "explain": {"name": None, **DATA, **COMMON},
     "rules": {
         "--format": (None, ("rich", "text", "json", "markdown")),

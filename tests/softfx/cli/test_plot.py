@@ -43,6 +43,33 @@ def test_a_model_becomes_a_picture_and_a_line_for_each_site(folder: Path, capsys
     assert "SX201 argmax" in lines[0] and "pick.py:2" in lines[0]
 
 
+STEP = "def step(x):\n    return x * 2 if x > 0.2 else x - 1\n\ndef smooth(x):\n    return x * x\n"
+STEP += "\ndef pair(x):\n    return x, x\n"
+
+
+def test_a_program_of_one_number_becomes_a_picture_of_its_smoothed_objective(folder: Path) -> None:
+    pytest.importorskip("matplotlib")
+    (folder / "step.py").write_text(STEP)
+    assert main(["plot", "step.py:step", "--objective", "--range=-1..1", "--softness", "0.5,0.1"]) == 0
+    assert (folder / "step.png").read_bytes().startswith(PNG)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["step.py:step", "--input", "3"], "so that --input has no place"),
+        (["step.py:smooth"], "there is nothing to smooth"),
+        (["step.py:pair"], "this one returns tuple"),
+    ],
+)
+def test_an_objective_that_cannot_be_drawn_is_told(
+    words: list[str], message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "step.py").write_text(STEP)
+    assert main(["plot", *words, "--objective"]) == 2
+    assert message in capsys.readouterr().err
+
+
 MISTAKES = {
     "unknown operator 'rleu'. Did you mean 'relu'?": ["rleu"],
     "relu has no mode 'smoth'. Did you mean 'smooth'?": ["relu", "--modes", "c1,smoth"],
