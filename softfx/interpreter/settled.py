@@ -77,13 +77,20 @@ def settled_at_ties(context: CallContext, call: Call, shadow: Result) -> Result:
 
     call: on the operands that it has in the original.
     """
-    rule, alike = call.rule, len({id(tensor) for tensor in call.tensors}) < len(call.tensors)
+    rule = call.rule
     if context.exact or rule is None or rule.ties is None or call.softs or not call.is_site:
         return shadow
-    if not (alike or any(map(is_stepped, call.facts))):
+    if not (_are_alike(call.tensors) or any(map(is_stepped, call.facts))):
         return shadow
     args, kwargs = arguments(call.spelled, call.args, call.kwargs)
     tied = context.call(rule.ties, *args, **kwargs)
     if isinstance(shadow, Soft):
         return shadow.with_tensor(context.call(ties.settled, shadow.tensor, context.hard, tied))
     return context.call(ties.settled, shadow, context.hard, tied)  # rounded to decimals
+
+
+def _are_alike(tensors: list[Tensor]) -> bool:
+    """Return True if two of the tensors begin at one place of memory, as where all pairs of elements are compared."""
+    keys = [(torch_private.storage_key(tensor), tensor) for tensor in tensors]
+    places = [(key, tensor.storage_offset()) for key, tensor in keys if key is not None]
+    return len(set(places)) < len(places)

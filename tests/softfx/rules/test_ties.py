@@ -51,6 +51,8 @@ TIED: dict[str, Program] = {
     "relu": lambda x: F.relu(x) > 0,
     "clipped": lambda x: x.clamp(max=0.42) < 0.42,
     "itself": lambda x: torch.stack([x <= x, x >= x, x < x]),
+    "all pairs": lambda x: x[0][:, None] > x[0][None],
+    "ranks from pairs": lambda x: (x.unsqueeze(-1) >= x.unsqueeze(-2)).sum(-1),
     "the largest": lambda x: x >= x.max(-1, keepdim=True).values,
     "the largest two": lambda x: x >= x.topk(2, -1).values[:, 1:],
     "the median": lambda x: x <= x.median(-1, keepdim=True).values,
