@@ -33,9 +33,12 @@ _DRAWING = ("softtorch.operators.sampling", "softtorch.operators.perturbed")
 
 
 def holds_shards(values: Sequence[object]) -> bool:
-    """Return True if a DTensor is among the arguments of a call."""
+    """Return True if a DTensor is among the arguments of a call, or in a sequence among them."""
     module: Any = sys.modules.get("torch.distributed.tensor")  # nobody has one without
-    return module is not None and any(isinstance(value, module.DTensor) for value in values)
+    return module is not None and any(
+        isinstance(value, module.DTensor) or (isinstance(value, list | tuple) and holds_shards(value))
+        for value in values
+    )
 
 
 def on_shards(name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -45,29 +48,38 @@ def on_shards(name: str, function: Callable[..., Any], args: tuple[Any, ...], kw
         OptionError: the DTensors live on several meshes, or the function draws random numbers.
     """
     bound = inspect.signature(function).bind(*args, **kwargs)
-    sharded = {key: value for key, value in bound.arguments.items() if holds_shards([value])}
-    mesh = next(iter(sharded.values())).device_mesh
-    if any(value.device_mesh != mesh for value in sharded.values()):
+    given = [part for value in bound.arguments.values() for part in _parts(value)]
+    sharded = [value for value in given if holds_shards([value])]
+    mesh = sharded[0].device_mesh
+    if any(value.device_mesh != mesh for value in sharded):
         raise OptionError(message(name, "its DTensors live on several device meshes", "Use one mesh"))
     if function.__module__.startswith(_DRAWING):
         remedy = "Draw on a whole tensor, or on x.to_local() with a seed of one's own in each process"
         raise OptionError(message(name, "it draws random numbers, which processes would not share", remedy))
     bound.apply_defaults()
-    tensors = {key: value for key, value in bound.arguments.items() if isinstance(value, Tensor)}
-    layout, moved = _layout(function, bound.arguments, sharded, tensors)
-    for key, value in tensors.items():
-        bound.arguments[key] = _local(value, mesh, layout, value.ndim > 0)
+    layout, moved = _layout(function, bound.arguments, sharded)
+    for key, value in bound.arguments.items():
+        local = [_local(part, mesh, layout, part.ndim > 0) for part in _parts(value)]
+        if local:
+            bound.arguments[key] = local[0] if isinstance(value, Tensor) else local
     return _global(function(*bound.args, **bound.kwargs), mesh, moved)
 
 
-def _layout(
-    function: Callable[..., Any], given: dict[str, Any], sharded: dict[str, Any], tensors: dict[str, Tensor]
-) -> tuple[list[Any], list[Any]]:
+def _parts(value: Any) -> list[Any]:
+    """The tensors that an argument is: itself, or those of a sequence."""
+    if isinstance(value, Tensor):
+        return [value]
+    return [part for part in value if isinstance(part, Tensor)] if isinstance(value, list | tuple) else []
+
+
+def _layout(function: Callable[..., Any], given: dict[str, Any], sharded: list[Any]) -> tuple[list[Any], list[Any]]:
     """How operands are laid out for a call on each process's own part, and how its results are."""
     placements: Any = sys.modules["torch.distributed.tensor"]
-    first = next(value for value in sharded.values() if value.ndim == max(v.ndim for v in sharded.values()))
+    first = next(value for value in sharded if value.ndim == max(v.ndim for v in sharded))
     whole = [placements.Replicate()] * len(first.placements)
-    large = [value for value in tensors.values() if value.ndim > 0]
+    large = [value for value in given.values() if isinstance(value, Tensor) and value.ndim > 0]
+    if any(_parts(value) for value in given.values() if not isinstance(value, Tensor)):
+        return whole, whole
     if "dim" not in given:
         alone = all(value.shape == first.shape for value in large)
         wanted = first.placements if function.__module__ in _ELEMENTWISE and alone else whole

@@ -28,10 +28,12 @@ checks is the function of that name in tests/softtorch/transforms.py.
 - empty batch, n = 1, 0-dim, ties, entries of size 1e6 and 1e-6, entries of -inf: values right, gradients finite.
 - learned softness, softness by row: a Parameter with gradcheck, and one softness for each row or entry.
 - no readback: runs on the meta device with a softness there, so that nothing is read from a device.
+- DTensor: split by rows over the mesh of one process, values and gradients; tests/softtorch/test_sharded.py has several
+  processes and every way to split.
 
 A DTensor gives a DTensor: elementwise operators and those along a dim work on the shards of other dims without a word
 between processes, gather, scatter and their kin on those in front of the dim; what is split along the dim, or has no
-one dim, is gathered first. Random operators refuse one (tests/softtorch/test_sharded.py).
+one dim, is gathered first. Random operators refuse one.
 
 "✓" is a check that holds; a letter says why there is none, below each table.
 """

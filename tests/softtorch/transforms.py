@@ -5,12 +5,16 @@ there is nothing to look at; what the library refuses comes out as its own error
 a line in CHECKS.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 
 from softtorch.methods import METHODS
 from tests.softtorch.sweep import Entry
@@ -297,6 +301,38 @@ def nothing_is_read_back(entry: Entry) -> None:
     assert [out.shape for out in entry(*inputs, softness=softness)] == [out.shape for out in real]
 
 
+@contextmanager
+def one_process() -> Iterator[DeviceMesh]:
+    """A device mesh of this process alone, as long as the block runs."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        yield init_device_mesh("cpu", (1,))
+    finally:
+        dist.destroy_process_group()
+
+
+def sharded(entry: Entry) -> None:
+    """DTensors split by rows give DTensors of the same values and gradients; test_sharded.py has several processes."""
+    inputs, dims = entry.operator.inputs(*one_batch(entry)), entry.operator.batched()
+    with one_process() as mesh:
+
+        def distributed(x: Tensor, dim: int | None) -> Tensor:
+            split = dim is not None and x.dim() > 1
+            shard: Tensor = distribute_tensor(x, mesh, [Shard(0) if split else Replicate()])
+            return shard.requires_grad_()
+
+        shards = tuple(distributed(x, dim) for x, dim in zip(inputs, dims, strict=True))
+        outs = entry(*shards)
+        assert all(isinstance(out, DTensor) for out in outs), "a result is no DTensor"
+        whole = tuple(out.full_tensor() for out in outs if isinstance(out, DTensor))
+        close(whole, entry(*inputs), entry.operator.rounding)
+        total = loss(whole)
+        if total.requires_grad:
+            found = torch.autograd.grad(total, shards, allow_unused=True)
+            grads = [g.full_tensor() if isinstance(g, DTensor) else torch.zeros_like(x) for g, x in zip(found, inputs)]
+            close(tuple(grads), gradients(entry, inputs), entry.operator.rounding)
+
+
 CHECKS: dict[str, Callable[[Entry], None]] = {
     "vmap": vmap,
     "vmap of grad": vmap_of_grad,
@@ -316,5 +352,6 @@ CHECKS: dict[str, Callable[[Entry], None]] = {
     "learned softness": learned_softness,
     "softness by row": softness_for_each_row,
     "no readback": nothing_is_read_back,
+    "DTensor": sharded,
 }
 """Every check by the name of its column."""
