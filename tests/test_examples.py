@@ -47,7 +47,7 @@ def test_it_runs_and_its_figures_hold(script: Path, tmp_path: Path) -> None:
     missing = [name for name in requirements(script) if importlib.util.find_spec(name) is None]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}")
-    quick = ["--quick"] if script in CONTROL else []
+    quick = ["--quick"] if '"--quick"' in script.read_text() or script in CONTROL else []
     run = subprocess.run([*interpreter(), script, *quick], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip(), "it prints what it found"
