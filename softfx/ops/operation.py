@@ -26,6 +26,7 @@ __all__ = [
     "Infinities",
     "Infix",
     "Integral",
+    "Linear",
     "Operation",
     "Prefix",
     "PythonOperator",
@@ -74,6 +75,15 @@ class Infinities(enum.Enum):
     END = enum.auto()  # results do not hold it as a rule, or rows of them do
     PASS = enum.auto()  # results may hold it, and the derivatives are finite beside it
     SPREAD = enum.auto()  # results may hold it, and the derivatives by other elements are infinite or NaN beside it
+
+
+class Linear(enum.Enum):
+    """The operands in which an operation is linear, but for what does not depend on them."""
+
+    NO = enum.auto()
+    JOINTLY = enum.auto()  # in all of them together: a sum
+    EACH = enum.auto()  # in each while the others stay: a product
+    FIRST = enum.auto()  # in the first while the others stay: a quotient
 
 
 class Reads(enum.Enum):
@@ -173,6 +183,7 @@ class Operation:
     commutes: whether its two operands may be exchanged, so that a reflected operator needs no exchange.
     python: how code writes it, where Python has an operator for it.
     shaped_by_data: whether these arguments make the shape of its result depend on elements.
+    linear: the operands in which it is linear.
     """
 
     name: str
@@ -189,6 +200,7 @@ class Operation:
     commutes: bool
     python: PythonOperator | None
     shaped_by_data: Callable[[Args, Options], bool]
+    linear: Linear
 
     # Facts that calls ask for again and again, found once: a Flag is slow to ask.
 

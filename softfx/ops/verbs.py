@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from softfx.ops.calls import Args, Options
-from softfx.ops.operation import Effect, Infinities, Integral, Operation, PythonOperator, Reads, Rows
+from softfx.ops.operation import Effect, Infinities, Integral, Linear, Operation, PythonOperator, Reads, Rows
 from softfx.ops.shapes_from_data import always, never
 
 __all__ = [
@@ -59,11 +59,12 @@ def _plain(
     commutes: bool = False,
     python: PythonOperator | None = None,
     shaped_by_data: ShapedByData = never,
+    linear: Linear = Linear.NO,
 ) -> Operation:
     """A record of an operation that is unusual in nothing but what is given."""
     return Operation(
         name, spellings, effect, integral, reads, fills, keeps_fill, uninitialized, rows, infinities, dim, commutes,
-        python, shaped_by_data,
+        python, shaped_by_data, linear,
     )  # fmt: skip
 
 
@@ -77,19 +78,30 @@ def _beside(spreads: bool) -> Infinities:
 
 def computes(
     name: str, *spellings: str, python: PythonOperator | None = None, commutes: bool = False, rows: Rows = Rows.EACH,
-    integral: Integral = Integral.NEVER, spreads: bool = False,
+    integral: Integral = Integral.NEVER, spreads: bool = False, linear: Linear = Linear.NO,
 ) -> Operation:  # fmt: skip
     """An elementwise operation whose results are real numbers, of whole operands too: exp, division."""
-    return _plain(name, spellings, integral, rows, python=python, commutes=commutes, infinities=_beside(spreads))
+    return _plain(
+        name, spellings, integral, rows, python=python, commutes=commutes, infinities=_beside(spreads), linear=linear
+    )
 
 
 def keeps(
     name: str, *spellings: str, python: PythonOperator | None = None, commutes: bool = False,
-    spreads: bool = False,
+    spreads: bool = False, linear: Linear = Linear.NO,
 ) -> Operation:  # fmt: skip
     """An elementwise operation that gives whole numbers for whole operands: addition, clamp."""
     integral = Integral.OF_INTEGRAL_OPERANDS
-    return _plain(name, spellings, integral, Rows.EACH, python=python, commutes=commutes, infinities=_beside(spreads))
+    return _plain(
+        name,
+        spellings,
+        integral,
+        Rows.EACH,
+        python=python,
+        commutes=commutes,
+        infinities=_beside(spreads),
+        linear=linear,
+    )
 
 
 def rounds(name: str, *spellings: str, python: PythonOperator | None = None) -> Operation:
@@ -134,10 +146,10 @@ def contracts(
 
 def reduces(
     name: str, *spellings: str, rows: Rows = Rows.TOGETHER, integral: Integral = Integral.OF_INTEGRAL_OPERANDS,
-    spreads: bool = False,
+    spreads: bool = False, linear: Linear = Linear.NO,
 ) -> Operation:  # fmt: skip
     """An operation whose results are made of many elements along axes: sum, max, cumsum."""
-    return _plain(name, spellings, integral, rows, dim=1, infinities=_beside(spreads))
+    return _plain(name, spellings, integral, rows, dim=1, infinities=_beside(spreads), linear=linear)
 
 
 def orders(
@@ -156,12 +168,12 @@ def orders(
 def moves(
     name: str, *spellings: str, rows: Rows = Rows.TOGETHER, reads: Reads = Reads.ALL, keeps_fill: bool = False,
     effect: Effect = Effect.NONE, shaped_by_data: ShapedByData = never,
-    integral: Integral = Integral.OF_INTEGRAL_OPERANDS,
+    integral: Integral = Integral.OF_INTEGRAL_OPERANDS, linear: Linear = Linear.NO,
 ) -> Operation:  # fmt: skip
     """An operation whose result holds elements of its operands, each as it was, and padding at most."""
     return _plain(
         name, spellings, integral, rows, reads=reads, keeps_fill=keeps_fill, effect=effect,
-        shaped_by_data=shaped_by_data, infinities=Infinities.PASS,
+        shaped_by_data=shaped_by_data, infinities=Infinities.PASS, linear=linear,
     )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ OTHER_MEANINGS = (
     ("torch's word for a rounding_mode", "floor trunc", "rules.arithmetic"),
     ("torch's word for a rounding_mode", "trunc", "runtime.divisions"),
     ("torch's word for an interpolation", "linear", "rules.axiswise"),
-    ("an argument", "dim", "interpreter.native ops.spelling plots.curves rules.rows rules.unsafe"),
+    ("an argument", "dim", "interpreter.carried interpreter.native ops.spelling plots.curves rules.rows rules.unsafe"),
     ("an argument", "threshold", "plots.curves"),
     ("an argument", "tensor", "ops.spelling"),
     ("the place of an argument that is filled in later", "data", "rules.selection runtime.distributions"),
