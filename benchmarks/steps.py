@@ -7,6 +7,7 @@ take turns within a round, and a ratio is the median over rounds. Calls are thos
 """
 
 import argparse
+import contextlib
 import statistics
 import sys
 import time
@@ -141,10 +142,8 @@ def _entry(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], budget:
     soft = softened(function, args, kwargs, "eager")
     steps = {"original": step_of(function, args, kwargs), "eager": step_of(soft, args, kwargs)}
     steps |= {"hard": without_gradients(function, args, kwargs), "soft": without_gradients(soft, args, kwargs)}
-    try:
+    with contextlib.suppress(softfx.CaptureError):  # where no single graph holds the call
         steps["graph"] = step_of(softened(function, args, kwargs, "graph"), args, kwargs)
-    except softfx.CaptureError:  # no single graph holds the call
-        pass
     found = measured(steps, budget)
     graph = ratio(found, "graph", "original") if "graph" in found else None
     counted = ", ".join(str(calls(steps[name])) for name in ("original", "eager"))

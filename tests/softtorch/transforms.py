@@ -329,8 +329,9 @@ def sharded(entry: Entry) -> None:
         total = loss(whole)
         if total.requires_grad:
             found = torch.autograd.grad(total, shards, allow_unused=True)
-            grads = [g.full_tensor() if isinstance(g, DTensor) else torch.zeros_like(x) for g, x in zip(found, inputs)]
-            close(tuple(grads), gradients(entry, inputs), entry.operator.rounding)
+            pairs = zip(found, inputs, strict=True)
+            grads = tuple(g.full_tensor() if isinstance(g, DTensor) else torch.zeros_like(x) for g, x in pairs)
+            close(grads, gradients(entry, inputs), entry.operator.rounding)
 
 
 CHECKS: dict[str, Callable[[Entry], None]] = {
