@@ -8,6 +8,7 @@ other branch of a `where`. To add a function, give its derivative by each operan
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import softtorch
+from softtorch.straight_through import finite as seen_finite
 from softtorch.straight_through import with_finite_gradient
 
 __all__ = [
@@ -87,13 +89,16 @@ def finite(x: Tensor) -> Tensor:
 
 
 def _regular(derivatives: Sequence[Derivative], operands: Sequence[Any]) -> list[Any]:
-    """The operands, each detached where its derivative is not finite; of the joint shape, where one is broadcast."""
+    """The operands, each detached where its derivative is not finite; of the joint shape, where that is so."""
     fixed = [x.detach() if isinstance(x, Tensor) else x for x in operands]
     held = list(operands)
     for place, derivative in enumerate(derivatives):
         if derivative is None or not isinstance(operands[place], Tensor):
             continue
-        irregular = ~torch.isfinite(torch.as_tensor(derivative(*fixed), device=operands[place].device))
+        slope = torch.as_tensor(derivative(*fixed), device=operands[place].device)
+        if seen_finite(slope):
+            continue
+        irregular = ~torch.isfinite(slope)
         held[place] = _held(_spread(operands[place], operands, irregular), irregular)
     return held
 
@@ -207,8 +212,15 @@ def mul(x: Tensor | float, y: Tensor | float) -> Tensor:
     >>> torch.autograd.grad(mul(weight, score).sum(), weight)[0]
     tensor([0.])
     """
-    one, other = (with_finite_gradient(v) if isinstance(v, Tensor) else v for v in (x, y))
-    return torch.mul(one, other)
+    return torch.mul(_factor(x, y), _factor(y, x))
+
+
+def _factor(x: Tensor | float, other: Tensor | float) -> Tensor | float:
+    """x, whose derivative is `other`: held where that may be infinite."""
+    if not isinstance(x, Tensor):
+        return x
+    moderate = seen_finite(other) if isinstance(other, Tensor) else math.isfinite(other)
+    return x if moderate else with_finite_gradient(x)
 
 
 def pow(x: Tensor | float, exponent: Tensor | float) -> Tensor:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from softtorch.kernels.numeric.host import finite
 from softtorch.kernels.numeric.promotion import as_tensor, promoted
 
 __all__ = ["arccos", "arcsin", "div", "log", "norm", "sqrt"]
@@ -35,6 +36,8 @@ def sqrt(x: Tensor) -> Tensor:
         tensor([0.0000, 0.2500])
     """
     x = _floating(x)
+    if finite(x.detach().rsqrt()):
+        return torch.sqrt(x)
     return _guarded(torch.sqrt, x, x > 0, torch.where(x == 0, x, 0.0))  # the root of -0.0 is -0.0
 
 
@@ -55,6 +58,8 @@ def log(x: Tensor) -> Tensor:
         tensor([0.0000, 0.2500])
     """
     x = _floating(x)
+    if finite(x.detach().log()) and finite(x.detach().reciprocal()):
+        return torch.log(x)
     positive = x > 0
     # The reciprocal of a subnormal number may overflow: there the value is kept and the derivative is 0.
     edge = torch.where(positive, torch.where(positive, x, 1.0).log(), 0.0)

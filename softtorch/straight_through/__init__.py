@@ -6,6 +6,7 @@ are for whoever builds on softtorch.
 """
 
 from softtorch.kernels.numeric.finite import with_finite_gradient
+from softtorch.kernels.numeric.host import finite
 from softtorch.kernels.surrogate_gradients import second_order
 from softtorch.straight_through.estimators import ESTIMATORS, Estimator
 from softtorch.straight_through.joining import grad_replace, st, straight_through
@@ -13,6 +14,7 @@ from softtorch.straight_through.joining import grad_replace, st, straight_throug
 __all__ = [
     "ESTIMATORS",
     "Estimator",
+    "finite",
     "grad_replace",
     "second_order",
     "st",
