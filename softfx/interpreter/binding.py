@@ -21,7 +21,7 @@ from softfx.ops.trees import rebuilt, tensors_in
 from softfx.rules.readings import as_real
 from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.torch_private import version_of
-from softfx.values import SelectedRows, Soft, SoftChoice, SoftCount, SoftReal, ValueFacts
+from softfx.values import Pending, SelectedRows, Soft, SoftChoice, SoftCount, SoftReal, ValueFacts
 
 __all__ = [
     "attach",
@@ -39,7 +39,7 @@ _NO_SITES = frozenset[int]()
 
 def operand(context: CallContext, tensor: Tensor) -> Tensor | Soft:
     """A tensor as a rule sees it. Where soft and straight-through meet, the latter bring their hard values."""
-    facts = context.state.environment.facts(tensor)
+    facts = context.state.environment.number_facts(tensor)  # what is still pending is wanted as a number
     soft = facts.soft
     if soft is None:
         own = _unwritten(context.state, tensor)
@@ -185,7 +185,7 @@ def result_for_caller(state: RunState, value: Result) -> Result:
     A discrete one that is soft is the number that it is worth, or as the policy's `outputs` says: the distribution (of
     a straight-through site the hard one, with a gradient), or what the original returns.
     """
-    if not isinstance(value, Tensor):
+    if not isinstance(value, Tensor) or isinstance(state.environment.get(value), Pending):
         return value
     facts = state.environment.facts(value)
     if not is_discrete(value):

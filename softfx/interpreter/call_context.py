@@ -15,6 +15,7 @@ from softfx.ops.calls import Function, Options, Result
 from softfx.ops.integrality import is_whole_number
 from softfx.rules.refusals import is_discrete
 from softfx.rules.rule import Estimate
+from softfx.torch_private import version_of
 from softfx.values import SelectedRows, Soft, SoftBool, SoftCount, SoftIndex, ValueFacts
 
 __all__ = ["CallContext", "counts_softly", "is_integral", "is_known_integral", "options_of"]
@@ -44,7 +45,13 @@ def is_integral(state: RunState, tensor: Tensor) -> bool:
     facts = state.environment.facts(tensor)
     if is_known_integral(tensor, facts):
         return True
-    return not tensor.requires_grad and state.backend.is_whole(tensor)
+    if tensor.requires_grad:
+        return False
+    known, version = state.whole.get(tensor), version_of(tensor)
+    if known is None or known[0] != version:
+        known = version, state.backend.is_whole(tensor)
+        state.whole.set(tensor, known)
+    return known[1]
 
 
 def options_of(state: RunState, decision: Decision | None) -> Options:

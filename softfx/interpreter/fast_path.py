@@ -18,7 +18,7 @@ from softfx.interpreter.derivatives import is_judged, knows_no_blockage
 from softfx.interpreter.hard_call import depends_on_arguments, result_facts
 from softfx.interpreter.inline import inlined
 from softfx.ops.calls import Args, Function, Kwargs
-from softfx.ops.operation import Effect, Infinities, Operation, Reads
+from softfx.ops.operation import Effect, Infinities, Linear, Operation, Reads
 from softfx.ops.spelling import INDEX
 from softfx.rules import rule_of
 from softfx.values import FactStore, ValueFacts
@@ -58,6 +58,7 @@ class FunctionInfo:
     is_simple: it is never a site, reads the elements of its operands, and whatever numbers are among its arguments
         decide at most whether whole operands give whole results.
     may_continue_sum: it may go on with straight-through code of the program, or with an update in place.
+    may_carry: it is linear in operands, so that it may carry their derivative by itself (softfx.interpreter.carried).
     """
 
     __slots__ = (
@@ -67,10 +68,12 @@ class FunctionInfo:
         "is_difference",
         "is_judged",
         "is_simple",
+        "may_carry",
         "may_continue_sum",
         "operation",
         "outcomes",
         "reads_elements",
+        "reads_numbers",
         "rule",
         "spelled",
     )
@@ -83,10 +86,12 @@ class FunctionInfo:
         self.becomes = self.rule.becomes if self.rule is not None else None
         self.decides = self.rule is not None and self.rule.decides
         self.reads_elements = self.operation.reads is not Reads.NONE
+        self.reads_numbers = rule is not None and rule.reads_numbers
         self.depends_on_numbers = self.operation.depends_on_numbers
         self.is_difference = self.operation is ops.sub
         self.is_judged = rule is None and is_judged(self.spelled)
         self.is_simple = not (self.decides or self.depends_on_numbers or self.is_difference) and self.reads_elements
+        self.may_carry = rule is not None and self.operation.linear is not Linear.NO and not self.spelled.in_place
         self.may_continue_sum = self.is_difference or self.operation is ops.add
         self.outcomes: dict[ValueFacts | tuple[ValueFacts, ...], Outcome] = {}
 

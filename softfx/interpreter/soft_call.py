@@ -36,10 +36,10 @@ from softfx.rules import rule_of
 from softfx.rules.refusals import AS_NUMBER, CannotSoften, is_discrete
 from softfx.rules.rows import RowRule
 from softfx.torch_private import version_of
-from softfx.values import Soft, is_stepped
+from softfx.values import Soft, ValueFacts, is_stepped
 from softtorch.scope import outside
 
-__all__ = ["FAILURES", "refusal_of", "soft_call"]
+__all__ = ["FAILURES", "facts_of_carried", "refusal_of", "soft_call"]
 
 # What softening a call can fail with while it is planned, on shapes alone; the site is then blocked with the reason.
 FAILURES = (CannotSoften, RuntimeError, ValueError, IndexError, TypeError, NotImplementedError)
@@ -163,6 +163,16 @@ def _moved(context: CallContext, call: Call) -> Result:
     return result
 
 
+def facts_of_carried(state: RunState, call: Call, result: Tensor) -> ValueFacts:
+    """The facts of the result of a call that carries the derivative of its operands by itself: with its shadow."""
+    context = _context(state, call, None)
+    context.hard = result
+    with torch.enable_grad():
+        shadow = outside(_shadow, context, call, call.args, None)
+    soft = shadow if isinstance(shadow, Soft) else None
+    return ValueFacts(True, soft, integral=soft is not None, version=version_of(result), stepped=True)
+
+
 def _written(context: CallContext, call: Call, rows: RowRule | None) -> Result:
     """An in-place call: computed beside its target, then copied into it, so that aliases see what they saw."""
     if call.rule is not None and call.rule.moves and call.spelled.in_place:
@@ -231,7 +241,7 @@ def _shadow(context: CallContext, call: Call, args: Args, rows: RowRule | None) 
 
 def _counted(context: CallContext, call: Call, shadow: Result) -> Result:
     """A shadow whose real numbers are counts, if the operation gives whole numbers for these operands."""
-    if call.operation.integral is Integral.NEVER:
+    if isinstance(shadow, Soft) or call.operation.integral is Integral.NEVER:
         return shadow
     operands = [is_integral(context.state, tensor) for tensor in call.tensors]
     args = (call.args[1], call.args[0]) if call.spelled.reflected else call.args

@@ -49,6 +49,7 @@ class RunState:
     sums: the few tensors that a tensor is the sum of, where that may be straight-through code of the program.
     lookups: where a tensor was looked up by a soft index, and what was added to it since.
     storages: those that several tensors share and that were written softly.
+    whole: whether constants hold whole numbers, with the version that was read.
     seen: the number of the last write to such a storage that the facts of a tensor on it follow.
     written: for each storage that a derivative was written into, the `id` of the tensor through which it was last.
     writes: how many calls have written in place so far; tensors that are planned on count none of their own.
@@ -69,6 +70,7 @@ class RunState:
     sums: TensorTable[tuple[Term, ...]] = field(default_factory=TensorTable)
     lookups: TensorTable[Lookup] = field(default_factory=TensorTable)
     storages: Storages = field(default_factory=Storages)
+    whole: TensorTable[tuple[int, bool]] = field(default_factory=TensorTable)
     seen: TensorTable[int] = field(default_factory=TensorTable)
     written: dict[int, int] = field(default_factory=dict)
     writes: int = 0

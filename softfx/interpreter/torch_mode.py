@@ -2,7 +2,7 @@
 
 `FullMode` hands every torch call to the interpreter. `FastMode` makes those calls itself that the interpreter would
 make as they are, and looks the facts of their results up (softfx.interpreter.fast_path). Whatever else may matter is
-the interpreter's: a call that writes or detaches, gradients switched off, a shadow, a hard value behind an operand.
+the interpreter's: a call that writes or detaches, inference mode, a shadow, a hard value behind an operand.
 Both leave the same values, gradients, facts and evidence.
 """
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from softfx import torch_private
 from softfx.interpreter import checkpoint_private, straight_through_idiom
 from softfx.interpreter.call import Call
+from softfx.interpreter.carried import Carrier
 from softfx.interpreter.fast_path import FastPathCache, FunctionInfo, Outcome
 from softfx.interpreter.hard_call import result_facts
 from softfx.interpreter.host import HostMode
@@ -37,6 +38,7 @@ __all__ = ["FastMode", "FullMode"]
 _BARE = frozenset({Tensor, torch.nn.Parameter})
 _WHOLE = (True,)  # that each operand holds whole numbers
 _gradients = torch.is_grad_enabled
+_in_inference = torch.is_inference_mode_enabled
 _hooks_of_saved_tensors = checkpoint_private.hooks_of_saved_tensors
 
 
@@ -119,6 +121,7 @@ class FastMode(FullMode):
 
     def __init__(self, interpreter: Interpreter, cache: FastPathCache, where: Callable[[], Location]) -> None:
         super().__init__(interpreter, where)
+        self._carrier = Carrier(interpreter.state, where)
         self._cache = cache.current()
         self._functions = self._cache.functions
         self._state = interpreter.state
@@ -136,7 +139,7 @@ class FastMode(FullMode):
         except (KeyError, TypeError):
             info = self._first_met(func)
         kwargs = kwargs or {}
-        if info is None or not _gradients() or ((kwargs or info.becomes) and not info.fits(args, kwargs)):
+        if info is None or _in_inference() or ((kwargs or info.becomes) and not info.fits(args, kwargs)):
             return self._fully(func, args, kwargs)
         if info.is_judged and info.is_open(func, args, kwargs):
             return self._fully(func, args, kwargs)
@@ -180,7 +183,11 @@ class FastMode(FullMode):
 
     def _on_known_operands(self, info: FunctionInfo, func: Function, args: Args, kwargs: Kwargs) -> Result:
         """A call whose operands are looked at."""
-        facts = self._facts_of(args, kwargs)
+        if info.may_carry and not (info.may_continue_sum and self._continues_sum(args)):
+            carried = self._carrier.call(info, func, args, kwargs)
+            if carried is not None:
+                return carried
+        facts = self._facts_of(args, kwargs, info.reads_numbers)
         outcome = self._outcome(info, facts)
         asks_numbers = facts and info.depends_on_numbers and info.reads_elements
         if outcome is None or asks_numbers or (info.may_continue_sum and self._continues_sum(args)):
@@ -199,16 +206,18 @@ class FastMode(FullMode):
                 self._remember_constant(info, facts, args, kwargs, result)
         return result
 
-    def _facts_of(self, args: Args, kwargs: Kwargs) -> list[ValueFacts]:
+    def _facts_of(self, args: Args, kwargs: Kwargs, as_numbers: bool) -> list[ValueFacts]:
         facts: list[ValueFacts] = []
+        find = self._environment.number_facts if as_numbers else self._environment.facts
         for argument in (*args, *kwargs.values()) if kwargs else args:
             if type(argument) not in ATOMS:
                 entry = self._entries.get(id(argument))
                 tensor = None if entry is None else entry[0]()
-                if entry is not None and tensor is not None and tensor is argument:
-                    facts.append(facts_by_flag(tensor) if is_written_constant(entry[1], tensor) else entry[1])
+                known = None if entry is None else entry[1]
+                if tensor is not None and tensor is argument and type(known) is ValueFacts:
+                    facts.append(facts_by_flag(tensor) if is_written_constant(known, tensor) else known)
                 else:
-                    facts.extend(map(self._environment.facts, tensors_in(argument)))
+                    facts.extend(map(find, tensors_in(argument)))
         return facts
 
     def _call(
@@ -242,7 +251,7 @@ class FastMode(FullMode):
                 ordered = args if not info.spelled.reflected else (args[1], args[0])
                 integral = is_integral(info.operation, ordered, kwargs, _WHOLE)
             self._environment.share(output, outcome.integral if integral else outcome.real)
-        if info.is_difference and outcome.depends_on_source and len(args) == 2 and not kwargs:
+        if info.is_difference and outcome.depends_on_source and len(args) == 2 and not kwargs and _gradients():
             left, right = reversed(args) if info.spelled.reflected else args
             if isinstance(left, Tensor) and isinstance(right, Tensor) and isinstance(result, Tensor):
                 straight_through_idiom.note_difference(self._state, result, left, right)

@@ -7,10 +7,11 @@ on integers is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from softfx.ops.calls import Args, Options
 from softfx.ops.operation import Integral, Operation
@@ -75,10 +76,10 @@ def _is_natural(exponent: Any) -> bool:
 
 def has_whole_arguments(tree: Any) -> bool:
     """Return True if all numbers in nested arguments are whole."""
-    if isinstance(tree, int | float):
-        return is_whole_number(tree)
-    if isinstance(tree, Mapping):
-        tree = tuple(tree.values())
-    if isinstance(tree, tuple | list) and not isinstance(tree, torch.Size):
-        return all(has_whole_arguments(item) for item in tree)
-    return True
+    if isinstance(tree, float):
+        return tree.is_integer()
+    if isinstance(tree, dict):
+        tree = tree.values()
+    elif not isinstance(tree, tuple | list) or isinstance(tree, torch.Size):
+        return True
+    return all(item is None or isinstance(item, Tensor) or has_whole_arguments(item) for item in tree)

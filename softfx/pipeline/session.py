@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from torch import Tensor
+from torch.nn import Parameter
 from torch.overrides import TorchFunctionMode
 
 from softfx import torch_private as private
@@ -21,6 +22,9 @@ from softfx.interpreter.interpreter import Interpreter
 from softfx.ops.calls import Args, Function, Kwargs, Result
 
 __all__ = ["BOUNDARY", "Session", "run_under"]
+
+# Arguments of these types are their own leaves.
+_FLAT = frozenset({Tensor, Parameter, int, float, bool, str})
 
 
 def run_under(mode: AbstractContextManager[Any], function: Function, args: Args, kwargs: Kwargs) -> Result:
@@ -42,7 +46,8 @@ class Session:
     def call(self, function: Function, args: Args = (), kwargs: Kwargs | None = None) -> Result:
         """`function(*args, **kwargs)` in this run, its tensors among the sources; the result as the caller gets it."""
         kwargs = kwargs or {}
-        for leaf in private.leaves((args, kwargs)):
+        flat = all(type(item) in _FLAT for item in (*args, *kwargs.values()))
+        for leaf in (*args, *kwargs.values()) if flat else private.leaves((args, kwargs)):
             if isinstance(leaf, Tensor):
                 self._interpreter.source(leaf)
         return self.given(run_under(self._mode, function, args, kwargs))
@@ -53,6 +58,8 @@ class Session:
 
     def given(self, result: Result) -> Result:
         """A result as the caller gets it; a container in which nothing changes is itself."""
+        if type(result) is Tensor:
+            return self._leaf(result)
         leaves, structure = private.flatten(result)
         given = [self._leaf(leaf) for leaf in leaves]
         if all(new is old for new, old in zip(given, leaves, strict=True)):

@@ -313,7 +313,7 @@ def _stepping(
 
 
 # These two are in unsafe.py's table: of real numbers they have infinite derivatives.
-DIV = replace(_smooth("SX614", ops.div), becomes=_by_rounding_mode)
+DIV = replace(_smooth("SX614", ops.div), becomes=_by_rounding_mode, reads_numbers=True)
 POW = _following("SX615", ops.pow, _power)
 
 _CONTRACTIONS = {

@@ -29,21 +29,18 @@ def as_sum(context: RuleContext, exact: Callable[..., Tensor], value: Tensor, *o
 
     value: the number that it is worth.
     """
-    if not all(context.is_integral(operand) for operand in operands):
-        return None
     softs = softs_in(operands)
-    if exact is torch.mul:
-        if len(softs) != 1:
-            return None
+    multiplies, adds = exact is torch.mul and len(softs) == 1, exact in (torch.add, torch.sub) and _keeps_terms(softs)
+    if not (multiplies or adds) or not all(context.is_integral(operand) for operand in operands):
+        return None
+    if multiplies:
         factor = next(operand for operand in operands if operand is not softs[0])
         terms, offset = _multiplied(context, *_parts(context, softs[0]), _factor(factor))
-    elif exact in (torch.add, torch.sub) and _keeps_terms(softs):
+    else:
         (terms, offset), (others, other) = (_parts(context, operand) for operand in operands)
         if exact is torch.sub:
             others, other = _multiplied(context, others, other, -1)
         terms, offset = (*terms, *others), _called(context, torch.add, offset, other)
-    else:
-        return None
     return _limited(_sum(context, value, terms, offset))
 
 

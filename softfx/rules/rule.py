@@ -63,6 +63,7 @@ class Rule:
     becomes(args, kwargs): the operation that a call with these arguments is instead: x / y rounded down is a floor
         division.
     stands_for: further operations that a policy means by this name: what an operation that is never a site becomes.
+    reads_numbers: it takes shadows as the numbers that they are worth, whatever kind they are of.
     ties(*args, **kwargs): where the call's own operands lie on a jump.  # -> (...) bool
     unit: what its softness is measured by, for a softness relative to the data; None where that has no meaning.
     note: the meaning of the rule, where policies treat it otherwise than its family.
@@ -87,6 +88,7 @@ class Rule:
     estimators: Mapping[str, Estimate | None] = field(default_factory=dict)
     becomes: Callable[[Args, Kwargs], Operation | None] | None = None
     stands_for: tuple[Operation, ...] = ()
+    reads_numbers: bool = False
     ties: Callable[..., Tensor] | None = None
     unit: Unit | None = None
     note: str = ""

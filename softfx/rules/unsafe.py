@@ -163,6 +163,7 @@ def _rule(
         propagate=through_real(relax),
         options=(),
         drop_in=True,
+        reads_numbers=True,
         keeps_value=keeps_value,
         is_site=is_site,
     )

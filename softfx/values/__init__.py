@@ -6,6 +6,7 @@ from softfx.values.environment import Environment, TensorTable
 from softfx.values.facts import (
     FactStore,
     HardHandle,
+    Pending,
     ValueFacts,
     facts_by_flag,
     is_stepped,
@@ -19,6 +20,7 @@ __all__ = [
     "Environment",
     "FactStore",
     "HardHandle",
+    "Pending",
     "SelectedRows",
     "SharedStorage",
     "Soft",

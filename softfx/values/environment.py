@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from torch import Tensor
 
 from softfx import torch_private
-from softfx.values.facts import FactStore, ValueFacts, facts_by_flag, is_written_constant, without_tensors
+from softfx.values.facts import FactStore, Pending, ValueFacts, facts_by_flag, is_written_constant, without_tensors
 
 __all__ = ["Environment", "TensorTable"]
 
@@ -47,7 +47,7 @@ def _forget(table: weakref.ref[TensorTable[Any]], key: int, dead: weakref.ref[Te
         del entries[key]
 
 
-class Environment(TensorTable[ValueFacts]):
+class Environment(TensorTable[ValueFacts | Pending]):
     """The facts of tensors. Nothing is remembered of a tensor whose requires_grad flag and dtype say everything."""
 
     def __init__(self, store: FactStore | None = None) -> None:
@@ -59,14 +59,40 @@ class Environment(TensorTable[ValueFacts]):
         """The facts of a tensor; where nothing is remembered, those that its flag and dtype give."""
         entry = self.entries.get(id(tensor))
         if entry is not None and entry[0]() is tensor and not is_written_constant(entry[1], tensor):
-            return entry[1]
+            return entry[1] if isinstance(entry[1], ValueFacts) else self._found(tensor, entry[1])
         facts = facts_by_flag(tensor)
         if facts.depends_on_source or (outside := torch_private.unwrapped(tensor)) is None:
             return facts
         return without_tensors(self.facts(outside))  # inside vmap what was known outside; shadows have another shape
 
-    def set(self, tensor: Tensor, value: ValueFacts) -> None:
+    def _found(self, tensor: Tensor, pending: Pending) -> ValueFacts:
+        facts = pending.find()
+        if not torch_private.in_transform():  # what a transform computes is gone when it ends
+            self.set(tensor, facts)
+        return facts
+
+    def number_facts(self, tensor: Tensor) -> ValueFacts:
+        """The facts of a tensor, of whose shadow no more is needed than the number that it is worth."""
+        pending = self.get(tensor)
+        if not isinstance(pending, Pending):
+            return self.facts(tensor)
+        if (found := pending.number) is None:
+            found = pending.find_number()
+            if not torch_private.in_transform():
+                pending.number = found
+        return found
+
+    def find_pending(self) -> None:
+        """Find all facts that are not found yet, before something changes that they depend on."""
+        for reference, facts in list(self.entries.values()):
+            if isinstance(facts, Pending) and (tensor := reference()) is not None:
+                self.facts(tensor)
+
+    def set(self, tensor: Tensor, value: ValueFacts | Pending) -> None:
         """Remember the facts of a tensor; one of integers or bools is integral in any case."""
+        if isinstance(value, Pending):
+            super().set(tensor, value)
+            return
         if value.holds_tensors:
             super().set(tensor, value)
             self._shadowed[id(tensor)] = self.entries[id(tensor)][0]

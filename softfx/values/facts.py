@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
@@ -16,6 +17,7 @@ __all__ = [
     "SOURCE",
     "FactStore",
     "HardHandle",
+    "Pending",
     "ValueFacts",
     "facts_by_flag",
     "is_stepped",
@@ -67,6 +69,25 @@ class ValueFacts:
         return self.soft is not None or self.hard is not None
 
 
+@dataclass(eq=False, slots=True)
+class Pending:
+    """Facts of a real tensor that are found when something asks for them: its shadow is not made yet.
+
+    find: finds them.
+    find_number: finds the facts of it as a mere number, which is less work; for what reads no more of a shadow.
+    sites: the sites that its shadow comes from.
+    depth: how many such facts are found one after the other at most.
+    number: what find_number has found.
+    """
+
+    find: Callable[[], ValueFacts]
+    find_number: Callable[[], ValueFacts]
+    sites: frozenset[int]
+    depth: int
+    number: ValueFacts | None = None
+    depends_on_source: ClassVar[bool] = True
+
+
 SOURCE, CONSTANT, INTEGERS = ValueFacts(True), ValueFacts(False), ValueFacts(False, integral=True)
 
 
@@ -82,7 +103,7 @@ def is_stepped(facts: ValueFacts) -> bool:
     return facts.stepped or facts.soft is not None or (facts.integral and facts.depends_on_source)
 
 
-def is_written_constant(facts: ValueFacts, tensor: Tensor) -> bool:
+def is_written_constant(facts: ValueFacts | Pending, tensor: Tensor) -> bool:
     """Return True for a tensor that was a constant, and requires a gradient since it was written through a view.
 
     A leaf that the program itself makes require a gradient is a source, too.
