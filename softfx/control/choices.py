@@ -15,9 +15,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-__all__ = ["Answer", "Choice", "Count", "Distribution", "Real", "Turn", "Yes"]
+__all__ = ["Answer", "Choice", "Count", "Distribution", "Member", "Real", "Turn", "Yes"]
 
-Answer = bool | int | float
+Answer = bool | int | float | tuple[bool, ...]  # the last of a mask
 
 
 @dataclass(eq=False, slots=True)
@@ -181,7 +181,7 @@ class Count(Choice):
         return self._floor + (u < self.number - self._floor)
 
     def turns(self, answer: Answer, drawn: bool) -> list[Turn]:
-        if not self.value.requires_grad:
+        if not self.value.requires_grad or isinstance(answer, tuple):
             return []
         if drawn:
             p, above = self.number - self._floor, answer > self._floor
@@ -224,3 +224,30 @@ class Real(Choice):
         h = self.width()
         runs = ((self.number + h, 0.5 / h), (self.number - h, -0.5 / h))
         return [Turn(lambda: self.value, 0.25, runs, 0.0)]
+
+
+@dataclass(eq=False)
+class Member(Choice):
+    """Whether one element of a mask is in it; the answers are those of the whole mask.
+
+    element: the choice that the element is; place: its number in the flattened mask.
+    """
+
+    element: Yes
+    place: int
+
+    def turns(self, answer: Answer, drawn: bool) -> list[Turn]:
+        assert isinstance(answer, tuple)  # of a mask
+        i = self.place
+        return [
+            Turn(
+                turn.coefficient,
+                turn.weight,
+                [((*answer[:i], bool(other), *answer[i + 1 :]), factor) for other, factor in turn.runs],
+                turn.own,
+            )
+            for turn in self.element.turns(answer[i], drawn)
+        ]
+
+    def probabilities(self) -> Sequence[float]:
+        return self.element.probabilities()

@@ -69,6 +69,14 @@ class Conditions:
             return None
         return self._spreads.scale(decision) if decision.resolved.options.get("mode", "smooth") == "smooth" else None
 
+    def members(self, mask: Tensor, decision: Decision) -> list[Yes] | None:
+        """The choices that the elements of a mask are, flattened; None if nothing real is behind it."""
+        soft = self._soft(mask, decision) if self._provenance.get(mask) is not None else None
+        if soft is None:
+            return None
+        probabilities = soft.truth(_made).expand(mask.shape).reshape(-1)
+        return [_of_probability(p) for p in probabilities.unbind()]
+
     def whole(self, tensor: Tensor, decision: Decision) -> Choice | None:
         """The choice that a whole number read of a tensor is; None if nothing real is behind it."""
         if not is_discrete(tensor):
@@ -226,7 +234,7 @@ def logistic(x: float) -> float:
     return 1.0 if x > _FAR else 1.0 / (1.0 + math.exp(-x))
 
 
-def _of_probability(probability: Tensor) -> Choice:
+def _of_probability(probability: Tensor) -> Yes:
     number = float(probability.detach())
     return Yes(lambda: number, lambda: probability, probability.requires_grad, math.isfinite(number))
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from softfx import ops
 from softfx.control.blend import BLEND, blended
+from softfx.control.masks import MASKED, MOST_MEMBERS, mask_place
 from softfx.control.path import Answer, Path, Reader, Reading
 from softfx.control.slots import READ_CODE, READERS, original_of
 from softfx.control.traceless import Writes
@@ -44,6 +45,7 @@ class _Kind(enum.Enum):
     PLAIN = enum.auto()
     READS = enum.auto()
     WRITES = enum.auto()
+    SHAPES = enum.auto()  # a mask may give its result the shape
     INSIDE = enum.auto()  # its body runs on under the mode
 
 
@@ -57,6 +59,8 @@ def _kind(func: Function) -> _Kind:
     spelled = INDEX.of(func)
     if spelled.operation.effect & _READS:
         return _Kind.READS
+    if spelled.operation in MASKED:
+        return _Kind.SHAPES
     if spelled.in_place or spelled.operation.effect & _WRITES:
         return _Kind.WRITES
     return _Kind.PLAIN if inlined(func) is None else _Kind.INSIDE
@@ -69,6 +73,7 @@ class Watch:
     writes: keeps what is written.
     calls, most: how many calls were made, and how many may be.
     reader, code: the instruction that read last, and the code that it is of.
+    finds_members: masks may be sites whose elements are decisions.
     notes: what integers and bools are made of is noted.
     readers, codes, followed, alien: what it shows to light runs (softfx.control.light): alien is what these cannot
         follow. made: the numbers of tensors that its calls returned; wrote: it wrote a tensor.
@@ -79,6 +84,7 @@ class Watch:
     calls: int = 0
     most: float = float("inf")
     notes: bool = True
+    finds_members: bool = False
     reader: Reader = (0, 0)
     code: CodeType
     alien: bool = False
@@ -104,6 +110,9 @@ class Watch:
         if self.calls > self.most:
             raise TooManyCalls
         make: Any = super().__torch_function__  # type: ignore[misc]  # of the mode that it is mixed into
+        if kind is _Kind.SHAPES:
+            args = self._decided(func, args)
+            kind = _Kind.PLAIN
         if kind is _Kind.PLAIN and not kwargs:
             result = make(func, types, args)
             if self.notes:
@@ -141,6 +150,27 @@ class Watch:
         self._operation = control_flow.cond
         decision = self.path.site("branch", pred)
         return decision if decision is not None and decision.resolved.estimator == BLEND else None
+
+    def _decided(self, func: Function, args: Args) -> Args:
+        """The arguments with a mask whose elements are decisions, where a site has them so.
+
+        The mask is a new one: its elements' derivatives are those of turns, and of no shadow beside it.
+        """
+        place = mask_place(func, args) if self.finds_members and not self.path.is_paused else None
+        if place is None:
+            return args
+        mask = args[place]
+        self._reads_here(sys._getframe(2))
+        decision = self.path.site("membership", mask)
+        if decision is None:
+            return args
+        self.alien = True
+        if mask.numel() > MOST_MEMBERS:
+            self.path.conditions.seen(decision).unknown[f"a mask of more than {MOST_MEMBERS} elements is"] += 1
+            return args
+        answer = self.path.members(mask, decision)
+        made = torch.tensor(answer, dtype=torch.bool, device=mask.device).reshape(mask.shape)
+        return (*args[:place], made, *args[place + 1 :])
 
     def _made(self, result: Result, args: Args) -> None:
         """Note the tensors that a call has made: what is written of others was there before."""

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
-from softfx.control.choices import Answer, Choice
+from softfx.control.choices import Answer, Choice, Member
 from softfx.control.conditions import Conditions, logistic
 from softfx.control.provenance import Margin, Provenance
 from softfx.decisions.site import Decision
@@ -27,7 +27,7 @@ __all__ = ["Answer", "Numbers", "Path", "Point", "Reader", "Reading", "Start", "
 
 Reader = tuple[int, int]  # an instruction that reads: the number of its code, and where it stands in it
 
-Reading = Literal["branch", "read_integer", "read_real"]
+Reading = Literal["branch", "read_integer", "read_real", "membership"]
 
 
 class Numbers:
@@ -91,6 +91,38 @@ class Path:
     is_paused: bool = False
     _read: TensorTable[tuple[int, Answer]] = field(default_factory=TensorTable)
 
+    def members(self, mask: Tensor, decision: Decision) -> tuple[bool, ...]:
+        """What the elements of a mask are, flattened, each a decision; together they are one read."""
+        number, own = len(self.answers), tuple(mask.reshape(-1).tolist())
+        if number < len(self.start.answers):
+            answer = self.start.answers[number]
+            assert isinstance(answer, tuple)  # the same read gave it
+        else:
+            answer = self._chosen_members(mask, decision, own, number) if self.looks else own
+        self.answers.append(answer)
+        return answer
+
+    def _chosen_members(self, mask: Tensor, decision: Decision, own: tuple[bool, ...], number: int) -> tuple[bool, ...]:
+        if self.measures:
+            self.conditions.measure("branch", mask, decision)
+        choices = self.conditions.members(mask, decision)
+        if choices is None:
+            self.conditions.unknown(decision, has_none=True)
+            return own
+        self.conditions.known(decision)
+        first, self.place = self.place, self.place + len(own)
+        answer = own
+        if self.numbers is not None:
+            us = [self.numbers[first + i] for i in range(len(own))]
+            answer = tuple(
+                it if choice.is_certain else bool(choice.drawn(u))
+                for choice, it, u in zip(choices, own, us, strict=True)
+            )
+        if self.keeps:
+            open_ones = [(i, choice) for i, choice in enumerate(choices) if not choice.is_certain]
+            self.points += [Point(number, self.place - 1, decision, Member(c, i), answer) for i, c in open_ones]
+        return answer
+
     def begun_again(self) -> Path:
         """A path that begins where this one is: what was read is known, and no answer has a number yet."""
         read: TensorTable[tuple[int, Answer]] = TensorTable()
@@ -122,10 +154,12 @@ class Path:
             return own
         known = self._read.get(tensor)
         if known is not None and known[0] == version_of(tensor):
-            return type(own)(known[1])
+            before: Any = known[1]
+            again: Answer = type(own)(before)
+            return again
         number = len(self.answers)
         if number < len(self.start.answers):
-            answer: Answer = self.start.answers[number]
+            answer = self.start.answers[number]
         else:
             answer = self.chosen(reading, tensor, own, number) if self.looks else own
         self.answers.append(answer)
@@ -164,7 +198,8 @@ class Path:
     def decided(self, choice: Choice, decision: Decision, own: Answer, number: int) -> Answer:
         """The answer of read `number`, a choice: drawn, or the program's own."""
         place, self.place = self.place, self.place + 1
-        answer = own if self.numbers is None else type(own)(choice.drawn(self.numbers[place]))
+        drawn: Any = own if self.numbers is None else choice.drawn(self.numbers[place])
+        answer: Answer = type(own)(drawn)
         if self.keeps:
             self.points.append(Point(number, place, decision, choice, answer))
         return answer

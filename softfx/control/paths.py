@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from softfx.control.choices import Answer, Real
+from softfx.control.choices import Answer, Member, Real
 from softfx.control.path import Point, Start
 from softfx.errors import ControlError
 from softfx.ops.calls import Result
@@ -60,13 +60,8 @@ def all_paths(run: Callable[[Start], Found], most: int) -> list[Weighted] | None
         ended = run(Start(beginning.answers))
         factors = list(beginning.factors)
         for point in ended.points:
-            if isinstance(point.choice, Real):
-                where = point.decision.location
-                raise ControlError(
-                    f"softfx: exact = {most} at {where.file}:{where.line}, where a real number is read: it has "
-                    "infinitely many values, and not all paths can be run. Legal is samples = N alone. Take that, or "
-                    "keep the site."
-                )
+            if isinstance(point.choice, Real | Member):
+                raise ControlError(_refusal(point, most))
             own = None
             for answer, probability in point.choice.branches():
                 p = probability().reshape(())
@@ -79,3 +74,16 @@ def all_paths(run: Callable[[Start], Found], most: int) -> list[Weighted] | None
             factors.append(own)
         found.append(Weighted(ended.result, torch.stack(factors).prod() if factors else None))
     return found
+
+
+def _refusal(point: Point, most: int) -> str:
+    where = point.decision.location
+    why = (
+        "a real number is read: it has infinitely many values"
+        if isinstance(point.choice, Real)
+        else "the elements of a mask are decisions: it has as many values as there are masks"
+    )
+    return (
+        f"softfx: exact = {most} at {where.file}:{where.line}, where {why}, and not all paths can be run. Legal is "
+        "samples = N alone. Take that, or keep the site."
+    )

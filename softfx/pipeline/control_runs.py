@@ -37,7 +37,7 @@ from softfx.locations import Location, Place, is_user_file, locate, module_paths
 from softfx.ops.calls import Args, Function, Kwargs
 from softfx.pipeline.session import BOUNDARY, Session, run_under
 from softfx.rules import RULES
-from softfx.rules.control import READ_REAL
+from softfx.rules.control import MEMBERSHIP, READ_REAL
 from softfx.rules.rule import Rule
 from softfx.torch_private import has_no_values
 from softfx.values import Environment
@@ -153,6 +153,7 @@ class ControlRuns(Runner):
         path = wanted.path(self.evidence, self.before)
         path.site = _Sites(self.sites, mode, path, self.shown, self._where, self._paths, None if bare else state)
         mode.begin(path, self.traceless.writes, wanted.most)
+        mode.finds_members = self.sites.policy.decides_members
         session = Session(mode, interpreter)
         self.kept = (mode, path) if wanted.keeps else None
         try:
@@ -214,6 +215,7 @@ def planning_mode(
     path = _Wanted(Start(), None, False, True).path(state.evidence)
     path.site = _Sites(state.sites, mode, path, Shown(), where, paths, state)
     mode.begin(path, Writes(), float("inf"))
+    mode.finds_members = state.sites.policy.decides_members
     return mode
 
 
@@ -257,6 +259,10 @@ class _Sites:
             return decision
         if guards(self.run.code, self.run.reader[1]):
             return self.sites.replace(decision.kept("one way of it raises an error, and has no result"))
+        if decision.rule is MEMBERSHIP and decision.resolved.estimator != "membership":
+            return self.sites.replace(
+                decision.kept("estimator = 'membership' decides each element of a mask by itself")
+            )
         if decision.rule is READ_REAL and decision.resolved.estimator != "difference":
             reason = "a real number is read into Python: estimator = 'difference' acts on it, by two runs a read"
             return self.sites.replace(decision.kept(reason))

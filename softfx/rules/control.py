@@ -10,9 +10,9 @@ from softfx.ops import control_flow
 from softfx.ops.operation import Operation
 from softfx.rules.rule import Rule
 
-__all__ = ["BRANCH", "COND", "ESTIMATORS", "READ_INTEGER", "READ_REAL", "RULES", "WHILE_LOOP"]
+__all__ = ["BRANCH", "COND", "ESTIMATORS", "MEMBERSHIP", "READ_INTEGER", "READ_REAL", "RULES", "WHILE_LOOP"]
 
-ESTIMATORS = ("turn", "difference", "blend")  # what a derivative of control flow may be made by
+ESTIMATORS = ("turn", "difference", "blend", "membership")  # what a derivative of control flow may be made by
 _OPTIONS = ("softness", "mode", "samples", "turns", "exact", "limit", "seed", "remeasure")
 _SOURCE = "Glasserman 1991, Gradient Estimation via Perturbation Analysis; arXiv 2210.08572; arXiv 2310.03585"
 _KEEP = "Keep it where the run must not be made again: it writes files, or talks to something outside Python."
@@ -55,5 +55,12 @@ COND = _rule(
     "SX974", control_flow.cond, _BRANCH, f"{_TURN}; blended, p f(True) + (1 - p) f(False) of its two branches", "blend"
 )
 WHILE_LOOP = _rule("SX975", control_flow.while_loop, "A loop goes on by the value: how often has no derivative.", _TURN)
+MEMBERSHIP = _rule(
+    "SX976",
+    control_flow.membership,
+    "A mask gives a result its shape: which elements are in it has no derivative.",
+    "sum over the mask's elements of grad p (f(in) - f(out)), f the result by a run with the element forced",
+    "membership",
+)
 
-RULES = (BRANCH, READ_INTEGER, READ_REAL, COND, WHILE_LOOP)
+RULES = (BRANCH, READ_INTEGER, READ_REAL, COND, WHILE_LOOP, MEMBERSHIP)

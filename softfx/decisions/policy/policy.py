@@ -131,6 +131,11 @@ class Policy:
         return rule.family != "normalization" or self.asks_for(rule)
 
     @cached_property
+    def decides_members(self) -> bool:
+        """True if an entry has the elements of masks as decisions."""
+        return any(entry.fields.get("estimator") == "membership" for entry in self.entries)
+
+    @cached_property
     def turns(self) -> bool:
         """True if an entry acts on control flow: branches, and numbers that Python reads."""
         default: dict[str, object] = {}

@@ -133,7 +133,9 @@ SELECTORS: Mapping[str, Legal] = {
 SETTINGS: Mapping[str, Legal] = {
     "action": _one_of(*get_args(Action)),
     "scope": _one_of("operation", "region", "module", "model"),
-    "estimator": _one_of("soft", "identity", "reinmax", "rotation", "gumbel", "turn", "difference", "blend"),
+    "estimator": _one_of(
+        "soft", "identity", "reinmax", "rotation", "gumbel", "turn", "difference", "blend", "membership"
+    ),
     "lift_no_grad": _BOOL,
     "lift_detach": _BOOL,
     "allow_partial": _BOOL,
