@@ -148,7 +148,7 @@ WITHOUT_FUNCTION = {
         "trunc_divide", "reduce_as_integers", "scatter_extremum", "existing_straight_through",
         "unruled",
     },
-    "decisions of Python": {"branch", "read_integer", "read_real"},
+    "decisions of Python": {"branch", "membership", "read_integer", "read_real"},
     "the spelling says the dtype": {"cast"},
     "syntax of Python, which `operator` has functions for": {"getitem", "setitem"},
     "attributes": {"T", "mT", "H", "mH", "data"},
