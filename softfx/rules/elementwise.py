@@ -198,6 +198,8 @@ _GATED = ("softness", "mode", "gated")
 _FLAT = "Constant between its jumps: the derivative is zero everywhere it exists, so nothing upstream learns."
 _HOLE = "Flat between its two edges: what lies there receives no gradient."
 _CORNER = "Differentiable almost everywhere; flat on one side, so units there receive no gradient."
+_BEND = "Differentiable almost everywhere; its slope jumps at 0."
+_LARGER = "Differentiable almost everywhere; of two numbers the one that is not taken receives no gradient."
 _KEEP_COUNTS = "Keep it where the rounded number only labels or counts and no loss depends on it."
 _KEEP_KINK = "Usually keep it: optimisers cope with corners; soften it when units die or second derivatives matter."
 
@@ -300,7 +302,8 @@ RULES = (
     _jump("SX108", ops.copysign, _copysign, "|x| (2 sigma(y / s) - 1)", soft="softtorch.sign", unit=OTHER),
     _kink("SX107", ops.frac, _unary(softtorch.frac), "x - trunc(x), trunc soft",
           why="Right between its jumps, blind to them.", options=_STAIRS, unit=STEP),
-    _kink("SX121", ops.abs, _unary(softtorch.abs), "x (2 sigma(x / s) - 1)", propagating=_exactly(torch.abs)),
+    _kink("SX121", ops.abs, _unary(softtorch.abs), "x (2 sigma(x / s) - 1)", why=_BEND,
+          propagating=_exactly(torch.abs)),
     _kink("SX122", ops.relu, _relu, "s times the integral of sigma up to x / s; mode smooth: s log(1 + e^(x / s))",
           propagating=_exactly(torch.relu), options=(*_GATED, "gaussian")),
     _kink("SX123", ops.clamp, _clamp, "low + relu(x - low) - relu(x - high), relu soft",
@@ -312,7 +315,7 @@ RULES = (
     _kink("SX126", ops.hardtanh, _hardtanh, "clamp(x, min_val, max_val), clamp soft", options=_GATED),
     _kink("SX127", ops.relu6, _relu6, "clamp(x, 0, 6), clamp soft", options=_GATED),
     _kink("SX128", ops.leaky_relu, _leaky_relu, "a x + (1 - a) relu(x), a the negative slope, relu soft",
-          options=_GATED),
+          why=_BEND, options=_GATED),
     _kink("SX129", ops.hardsigmoid, _unary(softtorch.hardsigmoid), "clamp(x, -3, 3) / 6 + 1/2, clamp soft"),
     _kink("SX130", ops.hardswish, _unary(softtorch.hardswish), "x hardsigmoid(x), hardsigmoid soft"),
     _kink("SX131", ops.threshold, _threshold, "value + (x - value) sigma((x - threshold) / s)"),
@@ -320,9 +323,9 @@ RULES = (
           "x (sigma((x - lambd) / s) + sigma((-x - lambd) / s))", why=_HOLE),
     _kink("SX135", ops.softshrink, _shrink(softtorch.softshrink), "relu(x - lambd) - relu(-x - lambd), relu soft",
           why=_HOLE),
-    _kink("SX136", ops.prelu, _prelu, "relu(x) - w relu(-x), w the weight, relu soft", why="Its slope jumps at 0."),
+    _kink("SX136", ops.prelu, _prelu, "relu(x) - w relu(-x), w the weight, relu soft", why=_BEND),
     _kink("SX132", ops.minimum, _binary(softtorch.minimum), "y - relu(y - x), relu soft",
-          propagating=_exactly_of_two(torch.minimum), unit=MARGINS),
+          why=_LARGER, propagating=_exactly_of_two(torch.minimum), unit=MARGINS),
     _kink("SX133", ops.maximum, _binary(softtorch.maximum), "y + relu(x - y), relu soft",
-          propagating=_exactly_of_two(torch.maximum), unit=MARGINS),
+          why=_LARGER, propagating=_exactly_of_two(torch.maximum), unit=MARGINS),
 )  # fmt: skip

@@ -7,6 +7,7 @@ import json
 import re
 
 import pytest
+import torch
 
 import softtorch
 from softfx.handbook.entries import entries, find
@@ -36,6 +37,13 @@ def test_a_page_says_what_takes_its_soft_value_and_what_does_not(name: str) -> N
 def test_a_page_of_what_takes_hard_values_alone_says_what_to_do_instead(name: str, advice: str) -> None:
     entry = find(name)
     assert entry is not None and advice in dict(entry.facts)["instead"]
+
+
+def test_flat_on_one_side_is_said_of_what_is() -> None:
+    x = torch.tensor([-9.0, 9.0], requires_grad=True)
+    for name in ("abs", "relu", "relu6", "hardtanh", "leaky_relu", "hardsigmoid", "hardswish"):
+        (slope,) = torch.autograd.grad(getattr(torch.nn.functional, name, torch.abs)(x).sum(), x)
+        assert ("flat on one side" in RULES[name].why) is bool((slope == 0).any()), name
 
 
 @pytest.mark.parametrize("name", ["argmax", "sort", "relu", "max_pool2d"])
