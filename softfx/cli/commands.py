@@ -15,7 +15,7 @@ from softfx.cli import failures, light, measuring, output
 from softfx.cli.arguments import DEFAULT_FAIL_ON, make_parser
 from softfx.cli.files import check_out, write
 from softfx.cli.formats import note
-from softfx.cli.init import Candidate, append, candidates, has_table, table_text
+from softfx.cli.init import Candidate, append, candidates, has_table, table_text, target_text
 from softfx.cli.on_target import check_out_of, run
 from softfx.cli.policy_file import policy_text
 from softfx.cli.project import FILE as PROJECT_FILE
@@ -117,16 +117,20 @@ def _refuse_settings_of_a_target(arguments: argparse.Namespace) -> None:
 
 def _init(arguments: argparse.Namespace) -> int:
     path = Path(PROJECT_FILE)
-    if has_table(path):
-        raise TargetError(f"init: {path} has a [tool.softfx] already. Edit it, or delete it first.")
+    begun = has_table(path)
+    if begun and arguments.target is None:
+        raise TargetError(
+            f"init: {path} has a [tool.softfx] already. Edit it, or name a target to add: softfx init TARGET --input "
+            "SHAPE."
+        )
     found: list[Candidate] = []
     if arguments.target is not None:
         note(arguments, counts_line(run(arguments, api.check)))
     else:
         found = candidates(Path.cwd())
-    append(path, table_text(arguments, found))
+    append(path, target_text(arguments) if begun else table_text(arguments, found))
     whole = sum(each.is_whole or not each.takes for each in found) + (arguments.target is not None)
-    note(arguments, f"wrote [tool.softfx] to {path} with {plural(whole, 'target')}")
+    note(arguments, f"added to {path}" if begun else f"wrote [tool.softfx] to {path} with {plural(whole, 'target')}")
     if whole < len(found):
         note(arguments, f"{len(found) - whole} more as comments: write the shapes of their inputs")
     note(arguments, "`softfx check` checks them all" if whole else "add a target, then `softfx check` checks it")

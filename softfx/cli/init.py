@@ -18,7 +18,7 @@ from softfx.decisions.policy.toml import write_pairs
 from softfx.errors import TargetError
 from softfx.visible import visible
 
-__all__ = ["Candidate", "append", "candidates", "has_table", "table_text"]
+__all__ = ["Candidate", "append", "candidates", "has_table", "table_text", "target_text"]
 
 _SKIPPED = {"tests", "test", "build", "dist", "docs", "examples", "node_modules", "site-packages", "venv", "env"}
 _MOST_FILES, _MOST_FOUND = 2000, 20
@@ -95,7 +95,7 @@ def _returns_both(node: ast.FunctionDef) -> bool:
 def table_text(arguments: argparse.Namespace, found: list[Candidate]) -> str:
     """The text of the table: of the target that is named, or of those that were found."""
     if arguments.target is not None:
-        return _HEAD + "\n[[tool.softfx.target]]\n" + write_pairs(_settings(arguments))
+        return f"{_HEAD}\n{target_text(arguments)}"
     parts = [_HEAD]
     for each in found:
         pairs: dict[str, object] = {"target": each.target}
@@ -104,6 +104,11 @@ def table_text(arguments: argparse.Namespace, found: list[Candidate]) -> str:
         text = "[[tool.softfx.target]]\n" + write_pairs(pairs)
         parts.append(text if each.is_whole or not each.takes else _as_comment(text))
     return "\n".join(parts)
+
+
+def target_text(arguments: argparse.Namespace) -> str:
+    """The entry of the target that is named."""
+    return "[[tool.softfx.target]]\n" + write_pairs(_settings(arguments))
 
 
 def _as_comment(text: str) -> str:
@@ -134,4 +139,12 @@ def has_table(path: Path) -> bool:
 def append(path: Path, table: str) -> None:
     """Write the table behind what the file has, if there is one."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    write(str(path), text.rstrip("\n") + ("\n\n" if text.strip() else "") + table, force=True)
+    whole = text.rstrip("\n") + ("\n\n" if text.strip() else "") + table
+    try:
+        tomllib.loads(whole)
+    except tomllib.TOMLDecodeError as error:
+        raise TargetError(
+            f"init: {path} has its targets in a form behind which none can be added ({error}). Write each as "
+            "[[tool.softfx.target]], or edit the file."
+        ) from error
+    write(str(path), whole, force=True)

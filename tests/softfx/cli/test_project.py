@@ -171,6 +171,18 @@ def test_init_with_a_target_writes_what_check_takes(softfx: Run) -> None:
     assert "already" in again.err
 
 
+def test_init_adds_a_target_to_a_table_that_is_there(softfx: Run) -> None:
+    write('[tool.softfx]\npolicy = "smooth"\n')
+    assert softfx("init", "router_models:build", "--input", "2x4", "--eval").status == 0
+    table = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["softfx"]
+    assert table["policy"] == "smooth" and [target["name"] for target in table["target"]] == ["build"]
+    text = "[tool.softfx]\ntarget = []\n"
+    write(text)
+    refused = softfx("init", "router_models:build", "--input", "2x4", "--eval")
+    assert refused.status == 2 and "[[tool.softfx.target]]" in refused.err
+    assert Path("pyproject.toml").read_text() == text
+
+
 def test_init_with_a_target_that_fails_writes_nothing(softfx: Run) -> None:
     assert softfx("init", "router_models:raises", "--input", "3").status == 2
     assert not Path("pyproject.toml").exists()
