@@ -78,7 +78,7 @@ class CallContext:
     carried: the sites whose derivative its real operands carry.
     moved: the hard result is the program's own tensor, made by its own call.
     stepped: in the original results are made of choices, counts or clipped numbers.
-    unbounded: results may hold infinities that a guarded operation has made.
+    unbounded: of the facts of results.
     """
 
     state: RunState
@@ -92,7 +92,7 @@ class CallContext:
     carried: frozenset[int] = frozenset()
     moved: bool = False
     stepped: bool = False
-    unbounded: bool = False
+    unbounded: int = 0
 
     def is_integral(self, operand: Any, by_elements: bool = True) -> bool:
         if isinstance(operand, Soft):

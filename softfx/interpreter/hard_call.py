@@ -26,7 +26,7 @@ from softfx.ops.operation import Effect, Infinities, Integral, Operation, Reads
 from softfx.ops.trees import rebuilt, tensors_in
 from softfx.rules.refusals import is_discrete
 from softfx.torch_private import version_of
-from softfx.values import ValueFacts, is_stepped
+from softfx.values import ValueFacts, is_stepped, unbounded_after
 
 __all__ = ["depends_on_arguments", "hard_call", "is_made_of_reals", "remember", "result_facts"]
 
@@ -91,7 +91,7 @@ def result_facts(
         fill=fill,
         detached_at=detached_at(operands),
         stepped=any(is_stepped(facts if passes else replace(facts, stepped=False)) for facts in operands),
-        unbounded=passes and any(facts.unbounded for facts in operands),
+        unbounded=unbounded_after(operation, operands),
     )
 
 

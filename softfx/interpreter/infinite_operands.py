@@ -21,12 +21,7 @@ from softfx.ops.operation import Infinities
 from softfx.ops.trees import map_tensors
 from softfx.runtime import guards
 
-__all__ = ["meets_infinities", "passes_infinities", "run_with_finite_derivative"]
-
-
-def passes_infinities(call: Call) -> bool:
-    """Return True if a result of the call may hold infinities that are among its operands."""
-    return call.operation.infinities is not Infinities.END and any(facts.unbounded for facts in call.facts)
+__all__ = ["meets_infinities", "run_with_finite_derivative"]
 
 
 def meets_infinities(call: Call) -> bool:

@@ -22,7 +22,6 @@ from softfx.interpreter.call_context import CallContext, counts_softly, is_integ
 from softfx.interpreter.hard_call import hard_call, remember
 from softfx.interpreter.hard_values import hard_value, with_hard_operands
 from softfx.interpreter.indexed_update import addend
-from softfx.interpreter.infinite_operands import passes_infinities
 from softfx.interpreter.native import detached, repeat, run, write_hard
 from softfx.interpreter.overwritten import is_overwritten, kept_results
 from softfx.interpreter.settled import settled, settled_at_ties
@@ -36,7 +35,7 @@ from softfx.rules import rule_of
 from softfx.rules.refusals import AS_NUMBER, CannotSoften, is_discrete
 from softfx.rules.rows import RowRule
 from softfx.torch_private import version_of
-from softfx.values import Soft, ValueFacts, is_stepped
+from softfx.values import Soft, ValueFacts, is_stepped, unbounded_after
 from softtorch.scope import outside
 
 __all__ = ["FAILURES", "facts_of_carried", "refusal_of", "soft_call"]
@@ -99,7 +98,7 @@ def _context(state: RunState, call: Call, decision: Decision | None) -> CallCont
     carried = call.carried_sites if follows else frozenset[int]()
     family = decision.rule.family if decision is not None and decision.acts else None
     stepped = family in ("discrete", "kink") or any(map(is_stepped, call.facts))
-    unbounded = family == "unsafe" or passes_infinities(call)
+    unbounded = unbounded_after(call.operation, call.facts, family == "unsafe")
     return CallContext(
         state, call.func, options_of(state, decision), exact, sites, None, estimate, carried=carried, stepped=stepped,
         unbounded=unbounded,

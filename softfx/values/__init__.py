@@ -11,6 +11,7 @@ from softfx.values.facts import (
     facts_by_flag,
     is_stepped,
     is_written_constant,
+    unbounded_after,
     without_tensors,
 )
 from softfx.values.storages import SharedStorage, Storages, Write, was_freed
@@ -38,6 +39,7 @@ __all__ = [
     "facts_by_flag",
     "is_stepped",
     "is_written_constant",
+    "unbounded_after",
     "was_freed",
     "without_tensors",
 ]

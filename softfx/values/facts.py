@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
 from softfx.locations import Location
+from softfx.ops.operation import Infinities, Operation
 from softfx.values.domains import Soft
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "facts_by_flag",
     "is_stepped",
     "is_written_constant",
+    "unbounded_after",
     "without_tensors",
 ]
 
@@ -49,7 +51,8 @@ class ValueFacts:
     fill: the one number that a constant is filled with.
     detached_at: the places that detached everything it depends on.
     stepped: in the original it is made of choices, counts or clipped numbers, and equal to others by more than chance.
-    unbounded: it may hold infinities or NaN that a guarded operation has made of finite numbers.
+    unbounded: by how many products it is multiplied with a finite derivative, for it may hold infinities that a guarded
+        operation has made of finite numbers.
     """
 
     depends_on_source: bool
@@ -61,7 +64,7 @@ class ValueFacts:
     fill: float | None = None
     detached_at: frozenset[Location] = frozenset()
     stepped: bool = False
-    unbounded: bool = False
+    unbounded: int = 0
 
     @property
     def holds_tensors(self) -> bool:
@@ -96,6 +99,20 @@ def facts_by_flag(tensor: Tensor) -> ValueFacts:
     if tensor.requires_grad:
         return SOURCE
     return CONSTANT if tensor.is_floating_point() or tensor.is_complex() else INTEGERS
+
+
+# Three factors are what an entropy or an average has; a longer chain of products is not followed at its cost.
+_PRODUCTS = 2
+
+
+def unbounded_after(operation: Operation, operands: Iterable[ValueFacts], makes_infinities: bool = False) -> int:
+    """The `unbounded` of the results of a call. makes_infinities: it is guarded, and may make them itself."""
+    if makes_infinities:
+        return _PRODUCTS
+    if operation.infinities is Infinities.END:
+        return 0
+    left = max((facts.unbounded for facts in operands), default=0)
+    return max(left - (operation.infinities is Infinities.SPREAD), 0)
 
 
 def is_stepped(facts: ValueFacts) -> bool:

@@ -22,6 +22,7 @@ PRODUCTS: dict[str, Program] = {
     "over an axis": lambda x: (torch.stack([x, 1 - x], -1) * torch.stack([x, 1 - x], -1).log()).sum(-1),
     "reciprocal": lambda x: x * (1 / x) + x * x.rsqrt() * x.reciprocal(),
     "overflow": lambda x: (1 / x) * torch.exp(1 / x) * x,
+    "of three": lambda x: x * x.log() * (1 - x),
     "addcmul": lambda x: torch.addcmul(x, x, x.log()),
     "lerp": lambda x: torch.lerp(x, x.log(), x),
     "prod": lambda x: torch.stack([x, x.log()]).prod(0),
