@@ -157,8 +157,10 @@ def _form(tensor: Tensor | None) -> object:
 
 
 def _entries(table: Mapping[Any, object]) -> Iterator[object]:
-    yield len(table)
-    for name, item in list(table.items()):
+    # A dict of another kind may load what it does not hold yet when its own methods are called.
+    stored = list(dict.items(table) if isinstance(table, dict) else table.items())
+    yield len(stored)
+    for name, item in stored:
         yield from (name, item)
 
 

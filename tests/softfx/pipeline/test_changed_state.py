@@ -196,3 +196,24 @@ def test_the_forward_of_a_softened_module_has_its_signature() -> None:
     model = nn.Linear(2, 2)
     soft = softfx.soften(model, example_inputs=(torch.ones(2),))
     assert inspect.signature(soft.forward) == inspect.signature(model.forward)
+
+
+class Loading(dict[str, Any]):
+    """A table that loads what is asked of it, and cannot load all, as the tables of models in libraries."""
+
+    def items(self) -> Any:
+        raise AssertionError("it was asked for all")
+
+
+TABLE = Loading(sharp=2.0)
+
+
+def test_a_table_that_loads_is_asked_for_nothing() -> None:
+    def program(x: Tensor) -> Tensor:
+        return TABLE["sharp"] * torch.round(x)
+
+    x = torch.tensor([0.4, 1.7], requires_grad=True)
+    soft = softfx.soften(program, example_inputs=(x,), executor="graph")
+    assert soft(x).tolist() == [0.0, 4.0]
+    TABLE["sharp"] = 3.0
+    assert soft(x).tolist() == [0.0, 6.0]
