@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from softfx.rules.spread import Spread, blended, pooled
+from softfx.rules.spread import Pool, Spread, blended
 
 __all__ = ["Measures"]
 
@@ -18,11 +18,11 @@ class Measures:
 
     def __init__(self, momentum: float = 0.0) -> None:
         self._momentum = momentum
-        self._of: defaultdict[int, list[Spread]] = defaultdict(list)
+        self._of: defaultdict[int, Pool] = defaultdict(Pool)
         self._before: dict[int, Spread | None] = {}
 
     def add(self, site: int, spread: Spread, before: Spread | None) -> Spread:
         """Note one more spread of a site that had another before, and return what it has now."""
         first = self._before.setdefault(site, before)
-        self._of[site].append(spread)
-        return blended(first, pooled(self._of[site]), self._momentum)
+        self._of[site].add(spread)
+        return blended(first, self._of[site].mean, self._momentum)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from softfx.torch_private import base_of
 
-__all__ = ["Spread", "between", "blended", "live", "of_entries", "of_rows", "pooled"]
+__all__ = ["Pool", "Spread", "between", "blended", "live", "of_entries", "of_rows"]
 
 # sqrt(pi) / 2: Gini's mean difference of normal numbers is 2 / sqrt(pi) of their standard deviation.
 _NORMAL = math.sqrt(math.pi) / 2.0
@@ -107,13 +107,35 @@ def live(values: Tensor) -> Tensor:
     return torch.where(deviation > 0.0, deviation, 0.5 * numbers.abs().mean() + torch.finfo(numbers.dtype).tiny)
 
 
-def pooled(spreads: list[Spread]) -> Spread:
-    """The mean of the spreads that one site had at several meetings; of one shape, else of all numbers."""
-    values = [torch.as_tensor(spread.value, dtype=torch.float64) for spread in spreads]
-    if any(value.shape != values[0].shape for value in values):
-        values = [value.mean() for value in values]
-    mean = torch.stack(values).mean(0)
-    return Spread(mean.float() if mean.dim() else float(mean), spreads[-1].of)
+class Pool:
+    """The mean of the spreads that one site had at several meetings; of one shape, else of all numbers.
+
+    >>> pool = Pool(); pool.add(Spread(1.0, "the margins")); pool.add(Spread(4.0, "the margins")); pool.mean.value
+    2.5
+    """
+
+    def __init__(self) -> None:
+        self._count, self._of = 0, ""
+        self._numbers = 0.0  # the sum of the numbers, or of the mean of each spread's
+        self._entries: Tensor | None = None  # the sum of the spreads while all have one shape
+
+    def add(self, spread: Spread) -> None:
+        """Note one more."""
+        entries = spread.value.double() if isinstance(spread.value, Tensor) else None
+        self._numbers += float(spread.value) if entries is None else float(entries.mean())
+        if self._count == 0:
+            self._entries = entries
+        elif self._entries is None or entries is None or entries.shape != self._entries.shape:
+            self._entries = None
+        else:
+            self._entries = self._entries + entries
+        self._count, self._of = self._count + 1, spread.of
+
+    @property
+    def mean(self) -> Spread:
+        """What they are in the mean."""
+        entries = self._entries
+        return Spread(self._numbers / self._count if entries is None else (entries / self._count).float(), self._of)
 
 
 def blended(before: Spread | None, found: Spread, momentum: float) -> Spread:
