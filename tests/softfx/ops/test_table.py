@@ -52,10 +52,8 @@ OTHER_MEANINGS = (
     ("a style for rich", "dim", "handbook.terminal report.terminal"),
     ("a scale, or the end of a line, for matplotlib", "log round", "plots.pictures"),
     ("a verb of softfx", "diff", "cli.output report.page.render"),
-    ("an argument", "dim", "rules.units auditing.margins"),
-    ("a call that reads a value into Python", "item tolist numpy equal allclose", "report.words"),
+    ("an argument", "dim", "rules.units auditing.margins interpreter.measuring"),
     ("a call that reads a value into Python", "item", "control.slots"),
-    ("a call whose shape depends on data", "nonzero argwhere masked_select unique_consecutive", "report.words"),
     ("a type variable", "T", "cli.on_target report.shown"),
 )
 
