@@ -230,16 +230,19 @@ def written(
     example_kwargs: Mapping[str, Any] | None = None,
     capture: str = "auto",
     allow_unused: bool = False,
+    own_arguments: bool = False,
 ) -> tuple[str, Report]:
     """The softened call as a Python module's text, and its report. Arguments as `soften` takes them.
 
-    Where no single graph holds the call, it is the path that these example inputs take, and says so.
+    Where no single graph holds the call, it is the path that these example inputs take, and says so. Its `forward`
+    takes the module first, None for a function, as that of `source` does; with `own_arguments` the one of a function
+    takes the function's arguments alone, as a file for people does.
     """
     args, kwargs = _example(target, policy, example_inputs, example_kwargs)
     subject = subject_of(_initialized(target, args, kwargs, in_place=False))
     program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, caller())
     report = make_report(subject.name, program.seen, sites, evidence, "eager")
-    rewritten, of_module = diffing.drawn(program, sites, evidence), isinstance(target, nn.Module)
+    rewritten, of_module = diffing.drawn(program, sites, evidence), not own_arguments or isinstance(target, nn.Module)
     return diffing.module_text(subject.name, rewritten, sites, program.seen, of_module=of_module), report
 
 
@@ -262,14 +265,18 @@ def report_of(soft: Callable[..., Any]) -> Report:
 
 
 def source(soft: Any) -> str:
-    """The softened call of `soft` as a Python module's text."""
+    """The softened call of `soft` as a Python module's text.
+
+    Its `forward` takes the module first, on which parameters and buffers are looked up, and then the tensors among the
+    call's arguments. For a function the first is None, so that one call fits the text of any target.
+    """
     state = softened(soft, "source")
     if state.graph is None:
         raise CaptureError(
             f"source: {state.name} has no graph: {'; '.join(state.seen.obstacles) or 'it was not asked for'}. "
             "Only a call that one graph holds can be written out. It runs softly all the same."
         )
-    return diffing.module_text(state.name, state.graph.rewritten, state.sites, of_module=isinstance(soft, nn.Module))
+    return diffing.module_text(state.name, state.graph.rewritten, state.sites)
 
 
 def _plan(

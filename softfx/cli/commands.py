@@ -7,6 +7,7 @@ import atexit
 import sys
 from contextlib import ExitStack, chdir
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ def _soften(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         check_out(arguments.out, _report_beside(arguments.out), force=arguments.force)
     baseline = _baseline(arguments)
-    text, report = run(arguments, api.written)
+    text, report = run(arguments, partial(api.written, own_arguments=True))
     report.target = arguments.target
     fresh = _fresh(arguments, report, baseline)
     if arguments.out is None:

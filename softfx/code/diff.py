@@ -52,12 +52,14 @@ def unified(program: Program, sites: Sites, evidence: Evidence) -> str:
     return "\n".join(lines)
 
 
-def module_text(name: str, rewritten: Rewritten, sites: Sites, seen: Seen | None = None, *, of_module: bool) -> str:
+def module_text(
+    name: str, rewritten: Rewritten, sites: Sites, seen: Seen | None = None, *, of_module: bool = True
+) -> str:
     """A Python module whose `forward` is the softened call.
 
     Where the program has several paths (the obstacles of `seen` say why), it is the path that the example inputs took.
-    It takes the tensors among the call's arguments by their names, behind the module for the call of one
-    (`of_module`), on which parameters and buffers are looked up. Softness stands in the table SOFTNESS.
+    It takes the tensors among the call's arguments by their names, with `of_module` behind the module on which
+    parameters and buffers are looked up. Softness stands in the table SOFTNESS.
     """
     graph = rewritten.module.graph
     writer = Writer(graph)
@@ -84,7 +86,10 @@ def module_text(name: str, rewritten: Rewritten, sites: Sites, seen: Seen | None
 def _title(name: str, rewritten: Rewritten, sites: Sites, seen: Seen | None, of_module: bool) -> Iterator[str]:
     yield f"The softened call of {name}. The report beside this file says what was decided at each site and why."
     if of_module:
-        yield from ("", "`forward` takes the module first, whose parameters and buffers it looks up.")
+        yield from (
+            "",
+            "`forward` takes the module first, whose parameters and buffers it looks up; None for a function.",
+        )
     if seen is not None and seen.obstacles:
         yield from ("", "This is the path that the example inputs took. Others may take another, for the program")
         places = {(item.file, item.line) for item in seen.breaks} | set(_places(rewritten, sites))

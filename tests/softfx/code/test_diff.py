@@ -34,7 +34,10 @@ DIFF = """\
 +soft_round = softtorch.round(mul, softness=softness_0)
 +soft_add = torch.add(soft_round, x)"""
 MODULE = """\
-\"\"\"The softened call of program. The report beside this file says what was decided at each site and why.\"\"\"
+\"\"\"The softened call of program. The report beside this file says what was decided at each site and why.
+
+`forward` takes the module first, whose parameters and buffers it looks up; None for a function.
+\"\"\"
 
 import torch
 
@@ -45,7 +48,7 @@ SOFTNESS = {
 }
 
 
-def forward(x):
+def forward(module, x):
     softness_0 = SOFTNESS[0]
     # PLACE: return (x * 2).round() + x
     mul = x * 2
@@ -76,7 +79,7 @@ def run(text: str, *inputs: Any) -> Any:
 
 def test_the_module_computes_what_the_softened_program_does() -> None:
     soft = softfx.soften(program, "smooth", example_inputs=(X,), executor="graph")
-    assert torch.equal(run(softfx.source(soft), X), soft(X))
+    assert torch.equal(run(softfx.source(soft), None, X), soft(X))
 
 
 def test_parameters_are_looked_up_on_the_module_that_is_passed() -> None:

@@ -75,7 +75,7 @@ def written(program: Callable[..., Any]) -> str:
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_call_is_written_as_a_person_would_write_it(name: str) -> None:
     program, expected = PROGRAMS[name]
-    body = written(program).partition("def forward(x, y):\n")[2]
+    body = written(program).partition("def forward(module, x, y):\n")[2]
     statements = [line.strip() for line in body.splitlines() if not line.strip().startswith(("#", "return"))]
     assert [statement for statement in statements if statement] == expected
 
@@ -85,7 +85,7 @@ def test_the_text_computes_what_the_program_does(name: str) -> None:
     program, _ = PROGRAMS[name]
     names: dict[str, Any] = {}
     exec(compile(written(program), "written.py", "exec"), names)
-    found, expected = names["forward"](X, Y), program(X, Y)
+    found, expected = names["forward"](None, X, Y), program(X, Y)
     assert torch.equal(found[0] if isinstance(found, tuple) else found, expected)
 
 
@@ -126,7 +126,7 @@ def test_arguments_keep_the_names_that_the_program_gives_them() -> None:
     soft = softfx.soften(
         batch_of, "smooth", example_inputs=(batch, X), example_kwargs={"self": Y}, executor="graph", allow_unused=True
     )
-    assert "\ndef forward(batch_0, batch_1, rest_0, _self):\n" in softfx.source(soft)
+    assert "\ndef forward(module, batch_0, batch_1, rest_0, _self):\n" in softfx.source(soft)
 
 
 def test_a_module_is_passed_first_to_its_own_call_alone() -> None:

@@ -58,9 +58,7 @@ def test_the_written_module_of_a_program_is_the_softened_program(seed: int, poli
         return  # one path of several, which may draw other numbers
     soft = softfx.soften(built.target(), policy, example_inputs=inputs, executor="eager", allow_unused=True)
     expected = outcome(soft, inputs, catch=True)
-    found = outcome(
-        functools.partial(forward, target) if isinstance(target, nn.Module) else forward, inputs, catch=True
-    )
+    found = outcome(functools.partial(forward, target), inputs, catch=True)  # a function is not asked for anything
     assert_same(Outcome(found.results, error=found.error), Outcome(expected.results, error=expected.error))
     if not built.program.is_special:  # which entries a NaN reaches on its way back is no matter of the text
         count = len(found.gradients)  # of the inputs: the target's parameters are beyond the function that is called
@@ -117,7 +115,7 @@ PROGRAMS: dict[str, Callable[[Tensor], Any]] = {
 def test_constants_and_operators_are_written_as_what_they_are(name: str, policy: str) -> None:
     program = PROGRAMS[name]
     text, _ = api.written(program, policy, example_inputs=(X,))
-    found, expected = executed(text)(X), program(X)
+    found, expected = executed(text)(None, X), program(X)
     assert type(found) is type(expected)
     assert len(leaves(found)) == len(leaves(expected))
     assert all(map(same, leaves(found), leaves(expected))), text
@@ -190,7 +188,7 @@ def test_a_function_that_no_import_reaches_is_to_be_set_whatever_its_name(name: 
     exec(compile(text, "written.py", "exec"), names)
     (variable,) = (line.partition(" = ")[0] for line in text.splitlines() if "set it before calling forward" in line)
     names[variable] = function
-    assert torch.equal(names["forward"](X), program(X))
+    assert torch.equal(names["forward"](None, X), program(X))
 
 
 def test_parameters_whose_dotted_names_come_to_one_variable_are_told_apart() -> None:
@@ -244,7 +242,7 @@ def test_no_name_of_a_function_becomes_code(name: str, part: str) -> None:
     setattr(program, part, name)
     text, _ = api.written(program, "straight-through", example_inputs=(X,))
     assert text == visible(text, "\n")
-    assert torch.equal(executed(text)(X), program(X))
+    assert torch.equal(executed(text)(None, X), program(X))
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -260,7 +258,7 @@ def test_no_file_name_and_no_source_line_becomes_code(name: str, monkeypatch: py
     text, _ = api.written(names["program"], "straight-through", example_inputs=(X,))
     assert text == visible(text, "\n")
     assert "This is the path" in text
-    assert torch.equal(executed(text)(X), X.round())
+    assert torch.equal(executed(text)(None, X), X.round())
 
 
 @pytest.mark.parametrize("value", HOSTILE)
@@ -269,4 +267,4 @@ def test_a_text_among_the_arguments_stays_a_text(value: str) -> None:
         return x.round(), value
 
     text, _ = api.written(program, "straight-through", example_inputs=(X,))
-    assert executed(text)(X)[1] == value
+    assert executed(text)(None, X)[1] == value
