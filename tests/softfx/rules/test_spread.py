@@ -1,6 +1,7 @@
 """Spreads: what softness relative to the data is measured by."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -94,8 +95,16 @@ def test_few_margins_and_pairs_of_a_batch_share_one_number():
     assert spread.between(normal(4, 100), own, "x").value.shape == (4, 1)
 
 
+def pooled(*spreads: Spread) -> Any:
+    pool = spread.Pool()
+    for one in spreads:
+        pool.add(one)
+    return pool.mean.value
+
+
 def test_several_meetings_of_a_site_are_pooled():
-    assert spread.pooled([Spread(1.0, "x"), Spread(3.0, "x")]).value == 2.0
-    thresholds = spread.pooled([Spread(torch.tensor([1.0, 3.0]), "x"), Spread(torch.tensor([3.0, 5.0]), "x")])
-    assert thresholds.value.tolist() == [2.0, 4.0]
-    assert spread.pooled([Spread(torch.tensor([1.0, 3.0]), "x"), Spread(4.0, "x")]).value == 3.0
+    assert pooled(Spread(1.0, "x"), Spread(3.0, "x")) == 2.0
+    thresholds = pooled(Spread(torch.tensor([1.0, 3.0]), "x"), Spread(torch.tensor([3.0, 5.0]), "x"))
+    assert thresholds.tolist() == [2.0, 4.0]
+    assert pooled(Spread(torch.tensor([1.0, 3.0]), "x"), Spread(4.0, "x")) == 3.0
+    assert pooled(Spread(1.0, "x"), Spread(torch.tensor([1.0, 3.0]), "x"), Spread(torch.ones(3), "x")) == 4.0 / 3.0
