@@ -12,9 +12,8 @@ are, what decides has none: the `if`s are Python's, and the forest's comparisons
 routing probabilities, another model whose hard form is not what was trained. With softfx 0 lines change, and what is
 measured is the hard program.
 
-**What did not work.** Where data are few, a scorecard of this kind learns them by heart: of some hundred patients (a
-trial that is not kept here) the loss in training fell and the one in test rose. A step of the scorecard makes its call
-again for each `if` turned round, image by image: the times are some ten times those of the points alone.
+**What did not work.** A step of the scorecard makes its call again for each `if` turned round, image by image: the
+times are some ten times those of the points alone.
 """
 
 import copy

@@ -58,7 +58,7 @@ def test_the_written_module_of_a_program_is_the_softened_program(seed: int, poli
         return  # one path of several, which may draw other numbers
     soft = softfx.soften(built.target(), policy, example_inputs=inputs, executor="eager", allow_unused=True)
     expected = outcome(soft, inputs, catch=True)
-    found = outcome(functools.partial(forward, target), inputs, catch=True)  # a function is not asked for anything
+    found = outcome(functools.partial(forward, target), inputs, catch=True)
     assert_same(Outcome(found.results, error=found.error), Outcome(expected.results, error=expected.error))
     if not built.program.is_special:  # which entries a NaN reaches on its way back is no matter of the text
         count = len(found.gradients)  # of the inputs: the target's parameters are beyond the function that is called
