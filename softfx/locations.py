@@ -43,6 +43,7 @@ _HIDDEN = (*(os.path.dirname(os.path.abspath(str(package.__file__))) + os.sep fo
 _MODULE_FILE = str(sys.modules["torch.nn.modules.module"].__file__)
 _FUNCTIONAL_FILE = str(sys.modules["torch.nn.functional"].__file__)
 _FUNCTION_FILE = str(sys.modules["torch.autograd.function"].__file__)
+_SCOPE_FILE = softtorch.scope.outside.__code__.co_filename  # through which softfx makes its calls
 _HANDED_OVER: ContextVar[Place | None] = ContextVar("handed_over", default=None)
 
 
@@ -134,7 +135,7 @@ def caller() -> Place:
 
 # The kinds of files that `locate` tells apart.
 _TORCHS, _MODULES, _FUNCTIONS, _USERS, _OWN = range(5)
-_kinds: dict[str, int] = {_MODULE_FILE: _MODULES, _FUNCTION_FILE: _FUNCTIONS}
+_kinds: dict[str, int] = {_MODULE_FILE: _MODULES, _FUNCTION_FILE: _FUNCTIONS, _SCOPE_FILE: _OWN}
 
 
 def _kind(file: str) -> int:

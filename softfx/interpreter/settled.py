@@ -1,12 +1,16 @@
 """What a site says of a NaN, or of a tie: the program's own answer, where the soft one is no number, or no answer.
 
 The sign of a NaN is 0, and a comparison with one False. Under a policy that changes values every soft answer is settled
-so. Where derivatives alone count it would be a step for nothing at most sites: it is made at those that met such
-operands as their softness was measured. Numbers lie on a jump in whole regions of the inputs where the program has made
-them of choices, counts or clipped numbers; there a soft value that is half of either answer is settled, too.
+so. Where derivatives alone count it would be a step for nothing at most calls: it is made at those that met such
+operands when they were planned, or their softness was measured. There a real number that is not settled has the
+derivative that the program's own call gives it, as a quantile of a NaN has, or an element that a mask leaves as it is.
+Numbers lie on a jump in whole regions of the inputs where the program has made them of choices, counts or clipped
+numbers; there a soft value that is half of either answer is settled, too.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -14,45 +18,72 @@ from torch import Tensor
 from softfx import ops, torch_private
 from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext
-from softfx.ops.calls import Result
+from softfx.interpreter.native import repeat
+from softfx.interpreter.state import RunState
+from softfx.ops.calls import Args, Kwargs, Result
 from softfx.ops.spelling import arguments
+from softfx.ops.trees import map_tensors
 from softfx.rules.refusals import is_discrete
-from softfx.runtime import distributions, infinities, ties
+from softfx.runtime import distributions, guards, infinities, ties
 from softfx.values import Soft, SoftSum, is_stepped
 
-__all__ = ["settled", "settled_at_ties"]
+__all__ = ["is_spoilt", "settled", "settled_at_ties", "with_finite_gradients"]
 
 # Operations whose real result is a number where an operand is NaN, as the bool of a comparison is.
 _FINITE_OF_NAN = frozenset({ops.sign, ops.heaviside, ops.histc})
 
 
 def settled(context: CallContext, call: Call, shadow: Result) -> Result:
-    """The shadow of a site's hard result, with that result where the shadow is infinite or NaN."""
-    evidence, hard = context.state.evidence, context.hard
-    if not call.is_site:
+    """The shadow of a hard result, with what the program makes of it where the shadow is infinite or NaN."""
+    if not context.exact:
+        return _settled(context, call, context.hard, shadow, None) if call.is_site else shadow
+    if not is_spoilt(context.state, call, shadow):
         return shadow
-    if context.exact:
-        if context.state.measures is not None and not _is_finite(shadow):
-            evidence.spoilt.add((call.name, call.location))
-        if not evidence.spoilt or (call.name, call.location) not in evidence.spoilt:
-            return shadow
+    return _settled(context, call, context.hard, shadow, _with_own_derivative(context, call))
+
+
+def is_spoilt(state: RunState, call: Call, shadow: Result) -> bool:
+    """Return True for a call whose shadow was infinite or NaN when it was planned, or its softness measured."""
+    evidence = state.evidence
+    if (state.planning or state.measures is not None) and not _is_finite(shadow):
+        evidence.spoilt.add((call.name, call.location))
+    return bool(evidence.spoilt) and (call.name, call.location) in evidence.spoilt
+
+
+def with_finite_gradients(state: RunState, arguments: tuple[Args, Kwargs]) -> tuple[Args, Kwargs]:
+    """Arguments to which only finite gradients go back."""
+
+    def passing(tensor: Tensor) -> Tensor:
+        return state.backend.emit(guards.passing_finite, (tensor,), {}) if tensor.is_floating_point() else tensor
+
+    args, kwargs = map_tensors(passing, arguments)
+    return args, kwargs
+
+
+def _with_own_derivative(context: CallContext, call: Call) -> Result:
+    """The hard result with the program's own derivative; None of a guard, which is there in its place, and of draws."""
+    is_guarded = call.is_site and call.rule is not None and call.rule.family == "unsafe"
+    if is_guarded or not call.operation.repeatable:
+        return None
+    args, kwargs = with_finite_gradients(context.state, (call.args, call.kwargs))
+    return repeat(context.state, replace(call, args=args, kwargs=kwargs))
+
+
+def _settled(context: CallContext, call: Call, hard: Result, shadow: Result, own: Result) -> Result:
+    """The same leaf by leaf. own: the hard result with the program's own derivative, where that counts."""
     if isinstance(hard, Tensor):
-        return _leaf(context, hard, shadow, call.operation in _FINITE_OF_NAN)
+        return _leaf(context, call, hard, shadow, own)
     if not isinstance(shadow, tuple | list) or len(shadow) != len(hard):
         return shadow
-    return [_element(context, one, other) for one, other in zip(hard, shadow, strict=True)]
+    owns = [None] * len(hard) if own is None else own
+    return [_settled(context, call, *leaves) for leaves in zip(hard, shadow, owns, strict=True)]
 
 
-def _element(context: CallContext, hard: Tensor, shadow: Result) -> Result:
-    """The same of one of several results. Elements along an axis have a derivative of their own beside a NaN."""
-    if context.exact and isinstance(shadow, Tensor) and not is_discrete(hard):
-        return context.call(infinities.or_hard, shadow, hard)
-    return _leaf(context, hard, shadow, False)
-
-
-def _leaf(context: CallContext, hard: Tensor, shadow: Result, reals: bool) -> Result:
-    """The same of one result. reals: also of one that is a real number."""
-    if not (reals or is_discrete(hard)) or isinstance(shadow, SoftSum):  # the terms of a sum are finite
+def _leaf(context: CallContext, call: Call, hard: Tensor, shadow: Result, own: Tensor | None) -> Result:
+    if isinstance(shadow, Tensor) and own is not None and not is_discrete(hard):
+        return context.call(infinities.or_hard, shadow, own)
+    reals = call.operation in _FINITE_OF_NAN
+    if not call.is_site or not (reals or is_discrete(hard)) or isinstance(shadow, SoftSum):  # whose terms are finite
         return shadow
     if isinstance(shadow, Tensor):
         return context.call(distributions.settled, shadow, hard)
@@ -68,6 +99,8 @@ def _is_finite(shadow: Result) -> bool:
         return all(map(_is_finite, shadow))
     tensor = shadow.tensor if isinstance(shadow, Soft) and not isinstance(shadow, SoftSum) else shadow
     if not isinstance(tensor, Tensor) or tensor.is_meta or torch_private.in_transform():
+        return True
+    if torch_private.fake_mode_of(tensor) is not None:
         return True
     return bool(torch.isfinite(tensor.detach()).all())
 

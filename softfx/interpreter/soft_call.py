@@ -24,7 +24,7 @@ from softfx.interpreter.hard_values import hard_value, with_hard_operands
 from softfx.interpreter.indexed_update import addend
 from softfx.interpreter.native import detached, repeat, run, write_hard
 from softfx.interpreter.overwritten import is_overwritten, kept_results
-from softfx.interpreter.settled import settled, settled_at_ties
+from softfx.interpreter.settled import is_spoilt, settled, settled_at_ties, with_finite_gradients
 from softfx.interpreter.state import RunState
 from softfx.ops import integrality
 from softfx.ops.calls import Args, Function, Kwargs, Result
@@ -34,6 +34,7 @@ from softfx.ops.trees import map_tensors
 from softfx.rules import rule_of
 from softfx.rules.refusals import AS_NUMBER, CannotSoften, is_discrete
 from softfx.rules.rows import RowRule
+from softfx.runtime import infinities
 from softfx.torch_private import version_of
 from softfx.values import Soft, ValueFacts, is_stepped, unbounded_after
 from softtorch.scope import outside
@@ -186,16 +187,26 @@ def _written(context: CallContext, call: Call, rows: RowRule | None) -> Result:
     scratch = emit(torch.clone, (hard_value(state, target),), {})
     emit(call.func, (scratch, *rest), call.kwargs)
     context.hard = scratch
-    args = (before, *call.args[1:])
+    args, made = (before, *call.args[1:]), call
     if (added := addend(state, call)) is not None:
         args, rows = (before, *added, True), None
         call = replace(call, spelled=Spelled(ops.index_put), rule=rule_of(ops.index_put), kwargs={})
     shadow = _shadow(context, call, args, rows)
+    if context.exact and isinstance(shadow, Tensor) and not is_discrete(scratch) and is_spoilt(state, made, shadow):
+        shadow = context.call(infinities.or_hard, shadow, _written_beside(state, made, before))
     result = bind_leaves(context, context.hard, shadow)
     emit(torch.Tensor.copy_, (target, result), {})
     state.environment.set(target, replace(state.environment.facts(result), version=version_of(target)))
     state.forget(target)
     return target
+
+
+def _written_beside(state: RunState, call: Call, before: Tensor) -> Tensor:
+    """What an in-place call makes of a tensor that is like its target before, with the program's own derivative."""
+    (own, *rest), kwargs = with_finite_gradients(state, ((before, *call.args[1:]), call.kwargs))
+    written: Tensor = state.backend.emit(torch.clone, (own,), {})
+    state.backend.emit(call.func, (written, *rest), kwargs)
+    return written
 
 
 def _written_out(context: CallContext, call: Call, rows: RowRule | None) -> Result:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 import softtorch
 from softtorch.straight_through import finite as seen_finite
-from softtorch.straight_through import with_finite_gradient
+from softtorch.straight_through import with_finite_gradient, with_finite_value
 
 __all__ = [
     "acosh", "addcdiv", "atanh", "corrcoef", "cosh", "digamma", "div", "entr", "erfinv", "exp", "exp2", "expm1",
@@ -41,12 +41,12 @@ def _held(x: Any, irregular: Tensor) -> Any:
 
 
 def finite(x: Tensor) -> Tensor:
-    """x, (...), with 0 in the place of infinite and NaN elements.
+    """x, (...), with 0 in the place of infinite and NaN elements, and the derivative of x.
 
     >>> finite(torch.tensor([1.0, -torch.inf]))
     tensor([1., 0.])
     """
-    return torch.where(torch.isfinite(x), x, 0)  # which keeps no operand that may be written later
+    return with_finite_value(x)
 
 
 def _regular(derivatives: Sequence[Derivative], operands: Sequence[Any]) -> list[Any]:

@@ -17,7 +17,7 @@ from torch import Tensor
 import softtorch
 from softfx.runtime import distributions
 from softfx.runtime.distributions import excluding
-from softtorch.straight_through import with_finite_gradient
+from softtorch.straight_through import with_finite_gradient, with_finite_value
 
 __all__ = ["averaged", "gathered", "or_hard", "put", "scattered"]
 
@@ -30,12 +30,14 @@ def _settled(soft: Tensor, hard: Tensor, far: float = torch.inf) -> Tensor:
 
 
 def or_hard(soft: Tensor, hard: Tensor) -> Tensor:
-    """`soft`, and where it is infinite or NaN `hard` with its own derivative.  # (...), (...) -> (...)
+    """`soft`, and where it is infinite or NaN the derivative of `hard`, at 0 if that is no number.
 
-    >>> or_hard(torch.tensor([0.25, torch.nan]), torch.tensor([0.0, 1.0]))
-    tensor([0.2500, 1.0000])
+    # (...), (...) -> (...)
+
+    >>> or_hard(torch.tensor([0.25, torch.nan, torch.nan]), torch.tensor([0.0, 1.0, torch.nan]))
+    tensor([0.2500, 1.0000, 0.0000])
     """
-    return torch.where(torch.isfinite(soft), soft, hard)
+    return torch.where(torch.isfinite(soft), soft, with_finite_value(hard))
 
 
 def averaged(p: Tensor, values: Tensor, hard: Tensor) -> Tensor:

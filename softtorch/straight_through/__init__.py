@@ -5,7 +5,7 @@ two of them as functions of their own, and `operators_st` the straight-through f
 are for whoever builds on softtorch.
 """
 
-from softtorch.kernels.numeric.finite import with_finite_gradient
+from softtorch.kernels.numeric.finite import with_finite_gradient, with_finite_value
 from softtorch.kernels.numeric.host import finite
 from softtorch.kernels.surrogate_gradients import second_order
 from softtorch.straight_through.estimators import ESTIMATORS, Estimator
@@ -20,4 +20,5 @@ __all__ = [
     "st",
     "straight_through",
     "with_finite_gradient",
+    "with_finite_value",
 ]

@@ -27,6 +27,17 @@ def plain_operators_needed() -> bool:
     return torch.compiler.is_compiling() or _asked.plain or forward_mode_is_open() or get_proxy_mode() is not None
 
 
+def function_may_be_traced() -> bool:
+    """Return True in a graph that torch.compile records: it takes a custom Function with its backward pass.
+
+    An exported graph would lose that, and the transforms of torch.func inside the graph take the derivative of what
+    the forward pass does.
+    """
+    if not torch.compiler.is_dynamo_compiling() or torch.compiler.is_exporting():
+        return False
+    return not forward_mode_is_open()
+
+
 class _Asked(threading.local):
     plain = False
 

@@ -99,3 +99,16 @@ def test_constant_rows_spoil_no_weight_of_a_normalization_without_an_epsilon(nam
     assert identical(soft(weight, leaf).detach(), program(weight, x))
     torch.testing.assert_close(gradient(soft, weight, leaf), gradient(program, weight, x[1:]))
     assert gradient(lambda leaf: soft(weight, leaf), x).isfinite().all()
+
+
+def test_a_compiled_program_has_the_finite_derivative_too() -> None:
+    def program(x: Tensor) -> Tensor:
+        return torch.where(x > 0.0, x * x.log(), 0.0)
+
+    soft = softfx.soften(program, example_inputs=(X,))
+    compiled = torch.compile(soft, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(gradient(compiled, X), gradient(soft, X))
+    rows = torch.tensor([[1.0, 1.0, 1.0], [1.0, 2.0, 4.0]])
+    normalized = softfx.soften(lambda x: F.layer_norm(x, (3,), eps=0.0)[1], example_inputs=(rows,))
+    compiled = torch.compile(normalized, backend="aot_eager", fullgraph=True)
+    assert gradient(compiled, rows).isfinite().all()
