@@ -44,6 +44,7 @@ class SiteEvidence:
     ends: the operations that real numbers which it reached end in, for they give no derivative back.
     returned_as: the dtype in which its discrete value leaves the model.
     returned_rows: rows that a mask selects leave the model.
+    joint: how many decisions and, or, any and all made one of, of which it is one.
     of_two: it orders two entries that are standardized, which are then as far apart as any other two.
     """
 
@@ -57,6 +58,7 @@ class SiteEvidence:
     ends: dict[str, None] = field(default_factory=dict)
     returned_as: str = ""
     returned_rows: bool = False
+    joint: int = 1
     of_two: bool = False
 
 
@@ -110,6 +112,11 @@ class Evidence:
         for soft in softs:
             for site in soft.sites:
                 self._of[site].uses[Use(operation, location.file, location.line, "soft")] = None
+
+    def joined(self, sites: frozenset[int], joint: int) -> None:
+        """So many decisions became one, of which these sites made some."""
+        for site in sites:
+            self._of[site].joint = max(self._of[site].joint, joint)
 
     def reached_real(self, sites: frozenset[int]) -> None:
         """Soft values of these sites became a real number."""

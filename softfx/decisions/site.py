@@ -51,6 +51,7 @@ class Decision:
     reason: why it is kept or blocked, or what else a reader should know.
     relative: the softness in spreads of what is decided about; None where it is a number of its own.
     spread: that spread, once it is measured.
+    joint: how many decisions it is one of, which and, or, any and all make one of.
     """
 
     id: int
@@ -62,6 +63,7 @@ class Decision:
     reason: str = ""
     relative: float | None = None
     spread: Spread | None = None
+    joint: int = 1
 
     @property
     def key(self) -> SiteKey:
@@ -116,6 +118,12 @@ class Decision:
         spread = self.spread or unit.fixed
         return decision if spread is None else decision.measured(spread)
 
+    def joined(self, joint: int) -> Decision:
+        """The same decision where it is one of so many: what "auto" makes of that."""
+        if joint == self.joint or not self.resolved.auto or self.rule.unit is None:
+            return self
+        return replace(self, joint=joint).with_relative(self.rule.unit.relative_of(joint))
+
     def measured(self, spread: Spread) -> Decision:
         """The same decision where its spread is known."""
         softness = self.softness if self.relative is None else spread.times(self.relative)
@@ -140,5 +148,12 @@ class Decision:
         if self.rule.unit.measure is None:
             return f"{self.relative:g} of {self.rule.unit.of}"
         if self.spread is None:
-            return f"{self.relative:g} x the spread of {self.rule.unit.of} at {where}, measured at the next call"
-        return f"{self.relative:g} x {self.spread} at {where}"
+            return f"{self.relative:.3g} x the spread of {self.rule.unit.of} at {where}, measured at the next call"
+        joined = f"; joined with others, so less than {self.rule.unit.relative:g}" if self._is_less else ""
+        return f"{self.relative:.3g} x {self.spread} at {where}{joined}"
+
+    @property
+    def _is_less(self) -> bool:
+        """True if its softness is what "auto" makes of a decision that is joined with others."""
+        unit = self.rule.unit
+        return unit is not None and self.joint > 1 and self.relative == unit.relative_of(self.joint)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 import softtorch
 from softfx.decisions.site import Decision
+from softfx.interpreter.joint_decisions import Joins
 from softfx.interpreter.state import RunState
 from softfx.ops.calls import Function, Options, Result
 from softfx.ops.integrality import is_whole_number
@@ -79,6 +80,7 @@ class CallContext:
     moved: the hard result is the program's own tensor, made by its own call.
     stepped: in the original results are made of choices, counts or clipped numbers.
     unbounded: of the facts of results.
+    joins: the decisions that the call makes one of, while they are counted.
     """
 
     state: RunState
@@ -93,6 +95,7 @@ class CallContext:
     moved: bool = False
     stepped: bool = False
     unbounded: int = 0
+    joins: Joins | None = None
 
     def is_integral(self, operand: Any, by_elements: bool = True) -> bool:
         if isinstance(operand, Soft):
@@ -115,10 +118,17 @@ class CallContext:
         return result
 
     def soft_bool(self, probability: Tensor) -> SoftBool:
-        return SoftBool(probability, exact=self.exact, sites=self.sites)
+        return SoftBool(probability, joint=self._joint(probability), exact=self.exact, sites=self.sites)
 
     def soft_count(self, value: Tensor) -> SoftCount:
-        return SoftCount(value, exact=self.exact, sites=self.sites)
+        return SoftCount(value, joint=self._joint(value), exact=self.exact, sites=self.sites)
+
+    def _joint(self, result: Tensor) -> int:
+        """How many decisions there are in one element of the result, which is noted where there are several."""
+        joint = 1 if self.joins is None else self.joins.into(result)
+        if joint > 1:
+            self.state.evidence.joined(self.sites, joint)
+        return joint
 
     def soft_index(self, weights: Tensor, support: Tensor | None = None, *, distinct: int | None = None) -> SoftIndex:
         return SoftIndex(weights, support, distinct, exact=self.exact, sites=self.sites)

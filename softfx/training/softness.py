@@ -67,8 +67,9 @@ def _set(decision: Decision, value: Setting) -> Decision:
     if standardizes and decision.resolved.options.get("standardize") is not False:
         unit = None
     if isinstance(value, str):
-        usual = CONTROL_SOFTNESS if decision.rule.family == "control" else DEFAULT_SOFTNESS
-        return decision.with_softness(usual) if unit is None else decision.with_relative(unit.relative)
+        if unit is not None:
+            return decision.with_relative(unit.relative_of(decision.joint))
+        return decision.with_softness(CONTROL_SOFTNESS if decision.rule.family == "control" else DEFAULT_SOFTNESS)
     if isinstance(value, Mapping):
         return decision.with_softness(value[RELATIVE]) if unit is None else decision.with_relative(value[RELATIVE])
     return decision.with_softness(value)

@@ -33,10 +33,12 @@ class Soft:
 
     exact: every softened operation behind it is straight-through, so the hard value is the value.
     sites: the sites that it comes from.
+    joint: how many decisions have become one in a mask, as planning counts them.
     """
 
     exact: bool = field(default=True, kw_only=True)
     sites: frozenset[int] = field(default=frozenset(), kw_only=True)
+    joint: int = field(default=1, kw_only=True)
 
     kind: ClassVar[Kind]
     """The name of its kind, as written code and reports give it."""

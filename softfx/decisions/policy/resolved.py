@@ -29,6 +29,7 @@ class Resolved:
     estimator: the source of a straight-through site's derivative; None for its soft form.
     allow_partial: the site may act where only some of its consumers take soft values.
     outputs: the form in which a soft result leaves the model; None leaves it to the action.
+    auto: softness = "auto" chose the softness.
     named: an entry names the operation or its family; existing straight-through code is only touched then.
     """
 
@@ -42,6 +43,7 @@ class Resolved:
     on_blocked: OnBlocked = "keep"
     outputs: str | None = None
     decided_by: str = ""
+    auto: bool = False
     named: bool = False
 
 
@@ -106,8 +108,7 @@ def resolve(site: SiteFacts, entries: Iterable[Entry]) -> Resolved:
     fields = _Fields.of(site, entries)
     settings, named = fields.settings, fields.named_by != ""
     action = _action(site, fields)
-    if action != "keep":
-        _in_units(site, fields, action)
+    auto = action != "keep" and _in_units(site, fields, action)
     options = _options(site, fields) if action != "keep" else {}
     relevant = ("action", *options) if named or site.family in settings["families"] else ("families",)
     return Resolved(
@@ -121,14 +122,16 @@ def resolve(site: SiteFacts, entries: Iterable[Entry]) -> Resolved:
         on_blocked=settings.get("on_blocked", "keep"),
         outputs=settings.get("outputs"),
         decided_by=fields.decided_by(relevant),
+        auto=auto,
         named=named,
     )
 
 
-def _in_units(site: SiteFacts, fields: _Fields, action: Action) -> None:
+def _in_units(site: SiteFacts, fields: _Fields, action: Action) -> bool:
     """Put in what a softness relative to the data, or "auto", stands for, where the policy does not say it itself.
 
-    A preset's "auto" is for derivatives alone: a soft form changes values, and has its number unless it is asked.
+    Return True if "auto" chose the softness. A preset's "auto" is for derivatives alone: a soft form changes values,
+    and has its number unless it is asked.
     """
     softness, unit = fields.values.get("softness"), site.rule.unit if site.rule is not None else None
     if softness == AUTO:
@@ -141,11 +144,12 @@ def _in_units(site: SiteFacts, fields: _Fields, action: Action) -> None:
             raise PolicyError(f"{fields.set_by['softness']}: {text} Write standardize = false, or a number.")
         chosen = {"standardize": False}
     else:
-        return
+        return False
     for key, value in chosen.items():
         if key not in fields.values:
             fields.values[key] = value
             fields.set_by[key] = fields.set_by["softness"]
+    return softness == AUTO and "softness" in chosen
 
 
 def _rule_of_thumb(rule: Rule | None, unit: Unit, fields: _Fields) -> dict[str, object]:

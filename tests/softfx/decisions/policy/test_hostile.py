@@ -248,6 +248,7 @@ def test_the_presets_and_what_a_policy_does_not_say_are_a_promise() -> None:
         on_blocked="keep",
         outputs=None,
         decided_by="preset gradients",
+        auto=True,
         named=False,
     )
     assert resolved == expected
