@@ -144,14 +144,16 @@ def soften(
     rewritten = _rewritten(subject.runs, program, sites, evidence, args, kwargs, executor)
     subject = subject.keeping(program.written)
     eager, planned = Eager(sites, evidence, place, draws=Draws(generator)), {subject.entry}
+    graph = None if rewritten is None else Graph(rewritten, sites, signature(args, kwargs))
+    replays = executor == "graph"
+    ran = eager.executed(subject.runs, args, kwargs, program.touched) if graph is not None and replays else None
     state = Softened(
-        subject.original, subject.runs, subject.entry, sites, evidence, eager, None, program.seen, subject.name, planned
-    )
+        subject.original, subject.runs, subject.entry, sites, evidence, eager, graph, program.seen, subject.name,
+        planned, graph is not None and replays,
+    )  # fmt: skip
     soft = subject.softened(state)
-    if rewritten is not None:
-        reader = soft if isinstance(soft, torch.nn.Module) else subject.runs
-        state.graph = Graph(rewritten, sites, signature(args, kwargs), reader, replays=executor == "graph")
-        state.replays = executor == "graph"
+    if graph is not None and replays:
+        graph.watch(soft if isinstance(soft, torch.nn.Module) else None, subject.runs, ran)
     return soft
 
 

@@ -6,15 +6,17 @@ Python. `Graph` runs the rewritten graph, for the signature that it was captured
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from softfx import torch_private
 from softfx.capture.example import function_of
+from softfx.capture.executed import Ran, executed
 from softfx.capture.later import exhausted
 from softfx.capture.preserve import Preserved, copied
 from softfx.capture.unreached import sources_of, unreached_sources
@@ -36,9 +38,10 @@ from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.pipeline import serialize
 from softfx.pipeline.control_modules import hooked
 from softfx.pipeline.control_runs import ControlRuns, planning_mode
-from softfx.pipeline.reads import exact, same_reads, state_read
+from softfx.pipeline.reads import is_apart, state_read
 from softfx.pipeline.rewrite import Rewritten
 from softfx.pipeline.session import BOUNDARY, Session
+from softfx.pipeline.snapshot import Snapshot, exact
 from softfx.values import Environment, ValueFacts
 from softtorch.scope import outside
 
@@ -139,6 +142,11 @@ class Eager:
             sources = sources_of(target, function, own_args, own_kwargs)
             return unreached_sources(torch_private.leaves(result), sources)
 
+    def executed(self, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> list[Ran] | None:
+        """The code of the target's own that a call runs, by one that leaves no trace. Arguments as of `trial`."""
+        state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False)
+        return executed(lambda: self._tried(state, target, args, kwargs, touched), is_apart)
+
     def observed(self, observer: Observer, root: object, function: Function, args: Args, kwargs: Kwargs) -> Result:
         """The same as a call, every call of the program seen by an observer."""
         state = RunState(self.sites, self.evidence, Direct(), observer=observer)
@@ -200,17 +208,31 @@ def _described(leaf: object) -> object:
 class Graph:
     """The rewritten graph, for calls that it was captured for."""
 
-    def __init__(self, rewritten: Rewritten, sites: Sites, example: Args, target: object, replays: bool) -> None:
-        self.target = target if callable(target) and not isinstance(target, nn.Module) else None  # of a function
+    def __init__(self, rewritten: Rewritten, sites: Sites, example: Args) -> None:
         self.rewritten = rewritten
         self.sites = sites
         self.example = example
-        self._state: list[object] | None = state_read(target) if replays else None
+        self._root: object = None
+        self._state: Snapshot | None = None
+
+    def watch(self, root: object, target: object, ran: Sequence[Ran] | None) -> None:
+        """Let it hold plain calls as long as all that they may read is as it is now.
+
+        root: the softened module; None for a function.
+        target: the root, or the function.
+        ran: the code that a call of it runs.
+        """
+        self._root, self._state = root, state_read(target, ran)
 
     def __getstate__(self) -> Kwargs:
         """A copy has another state, so it runs the original Python, but for what a compiler makes of it."""
         structure, *leaves = self.example
-        return {**self.__dict__, "example": (serialize.pack_structure(structure), *leaves), "_state": None}
+        return {
+            **self.__dict__,
+            "example": (serialize.pack_structure(structure), *leaves),
+            "_state": None,
+            "_root": None,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         tree, *leaves = state["example"]
@@ -222,7 +244,7 @@ class Graph:
             return False
         if torch.compiler.is_compiling():
             return True
-        return self._state is not None and same_reads(self._state, state_read(self.target if root is None else root))
+        return self._state is not None and self._root is root and self._state.holds()
 
     def __call__(self, root: object, args: Args, kwargs: Kwargs) -> Result:
         tensors = [leaf for leaf in torch_private.leaves((args, kwargs)) if isinstance(leaf, Tensor)]

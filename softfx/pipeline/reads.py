@@ -1,7 +1,8 @@
-"""What the Python behind a target can read besides its arguments, as a list that two moments can be compared by.
+"""What the Python behind a target can read besides its arguments, and whether it is as it was.
 
-It is walked from the target: attributes at any depth, containers, classes, and of each function its code, its defaults,
-its closure and the globals that it names. Foreign objects are held by identity.
+It is walked from the target: attributes at any depth, containers, classes, and of each function that a call of the
+target runs its closure and the globals that it names (`softfx.capture.executed`); of others, which are data, their
+attributes and defaults. Foreign objects are held by identity. What is walked is noted as a `Snapshot`.
 """
 
 from __future__ import annotations
@@ -9,185 +10,216 @@ from __future__ import annotations
 import collections
 import contextvars
 import functools
+import gc
+import logging
 import os
+import sys
 import types
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from softfx import torch_private as private
+from softfx.capture.executed import Ran
+from softfx.pipeline.snapshot import ABSENT, ATOMS, Snapshot
 
-__all__ = ["exact", "same_reads", "state_read"]
+__all__ = ["is_apart", "state_read"]
 
-_ATOMS = (bool, int, float, complex, str, bytes, type(None))
-_LIBRARIES = ("torch", "softfx", "softtorch", "builtins", "abc", "typing", "collections")
-_END = object()
-_TENSORS = ("_parameters", "_buffers", "_softfx")
+_LIBRARIES = ("torch", "softfx", "softtorch", "builtins", "abc", "typing", "collections", "logging")
+_TENSORS = ("_parameters", "_buffers")
+# What is looked at apart: the tensors of modules; of a logger its levels, and not all that it is tied to.
+_APART: dict[type, tuple[str, ...]] = {
+    nn.Module: (*_TENSORS, "_softfx"),
+    logging.Logger: ("manager", "parent", "root", "_cache", "handlers", "filters"),
+}
+# What code names to read how a function is called, or to run its code by another.
+_PARTS = {"__defaults__", "__kwdefaults__", "__code__", "__closure__", "__globals__"}
+# Types of which no instance changes, and none holds anything.
+_FIXED = (*ATOMS, types.CodeType, types.BuiltinFunctionType, types.GetSetDescriptorType, types.MemberDescriptorType)
+_CACHED: type = type(functools.cache(len))
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class that Python code has made and can change
 
 
-def exact(value: object) -> object:
-    """A plain value with what tells it apart: 2 is not 2.0, nor True 1, nor 0.0 -0.0.
+def state_read(root: object, ran: Sequence[Ran] | None = None) -> Snapshot | None:
+    """What code of `root`, a module or a function, may read; None where an iterator is among it: it tells nothing.
 
-    >>> exact(2) == exact(2.0), exact(0.0) == exact(-0.0), exact(1) == exact(1)
-    (False, False, True)
+    ran: the code that a call of it runs; None for any code that is in reach.
     """
-    if isinstance(value, float | complex):
-        return type(value), repr(value)
-    return (type(value), value) if isinstance(value, _ATOMS) else value
+    walk = _Walk(root, ran)
+    return walk.snapshot if walk.is_told else None
 
 
-def state_read(root: object) -> list[object]:
-    """Everything that code of `root`, a module or a function, may read; tensors by identity."""
-    fetched = {id(module) for module in root.modules()} if isinstance(root, nn.Module) else set[int]()
-    return [torch.get_default_dtype(), *_walk(root, set(), fetched)]
+class _Walk:
+    """All that belongs to a value, noted; without recursion, because modules hold modules a thousand deep."""
 
+    def __init__(self, root: object, ran: Sequence[Ran] | None) -> None:
+        self.snapshot = Snapshot()
+        self.is_told = True
+        self._codes = None if ran is None else {id(piece.code) for piece in ran}
+        self._names = {name for piece in ran or () for name in piece.names}
+        # Functions that do not run are read where code asks for their parts.
+        self._inspects = not _PARTS.isdisjoint(self._names)
+        # The modules whose parameters and buffers are looked up at each call.
+        self._fetched = {id(module) for module in root.modules()} if isinstance(root, nn.Module) else set[int]()
+        self._seen: dict[int, object] = {}
+        self._instances: list[object] = []
+        self._functions: list[types.FunctionType] = []
+        self._left: list[Any] = [root]
+        for piece in ran or ():
+            self._named(piece.scope, piece.names)
+        while self._left:
+            value = self._left.pop()
+            if not isinstance(value, _FIXED) and id(value) not in self._seen:
+                self._seen[id(value)] = value  # kept, so that no other value gets its identity
+                self._visit(value)
+        self.snapshot.instances(self._instances)
+        self.snapshot.functions(self._functions)
 
-def same_reads(before: list[object], after: list[object]) -> bool:
-    """Return True if two states are the same."""
-    if len(before) != len(after):
-        return False
-    return all(old is new or _equal(old, new) for old, new in zip(before, after, strict=True))
-
-
-def _equal(old: object, new: object) -> bool:
-    return isinstance(old, tuple | torch.dtype | torch.device) and type(old) is type(new) and old == new
-
-
-def _walk(root: Any, seen: set[int], fetched: set[int]) -> Iterator[object]:
-    """All that belongs to a value, depth first; without recursion, because modules hold modules a thousand deep.
-
-    fetched: the modules whose parameters and buffers are looked up at each call.
-    """
-    left: list[Iterator[Any]] = [iter((root,))]
-    while left:
-        value = next(left[-1], _END)
-        if value is _END:
-            left.pop()
-        elif isinstance(value, _ATOMS):
-            yield exact(value)
+    def _visit(self, value: Any) -> None:
+        """Note what a value holds."""
+        if isinstance(value, Tensor):
+            self.snapshot.tensor(value)
+        elif isinstance(value, type):
+            self._of_class(value)
+        elif isinstance(value, types.FunctionType):
+            self._of_function(value)
+        elif isinstance(value, types.ModuleType):
+            if not _is_library(value):
+                self._named(vars(value), self._names)
         else:
-            yield type(value) if isinstance(value, tuple) else value  # of which the items follow
-            if id(value) not in seen and not isinstance(value, Tensor):
-                seen.add(id(value))
-                left.append(_parts(value, id(value) in fetched))
+            self._contents(value)
+            self._of_instance(value)
 
+    def _and(self, items: Iterable[object]) -> None:
+        self._left += items
 
-def _parts(value: Any, is_fetched: bool) -> Iterator[object]:
-    """What belongs to a value, in an order that does not depend on its contents."""
-    if isinstance(value, type):
-        yield from () if _is_library(value) else _of_class(value)
-        return
-    yield from _contents(value)
-    if isinstance(value, types.FunctionType):
-        yield from () if _is_library(value) else _of_function(value)
-    elif not isinstance(value, types.ModuleType):
-        yield from _of_instance(value)
-        if isinstance(value, nn.Module):
-            yield from _tensors_of(value, is_fetched)
+    # -- values of Python's own types ----------------------------------------------------------------------------
 
+    def _contents(self, value: Any) -> None:
+        if isinstance(value, tuple | frozenset):
+            self._and(value)
+        elif isinstance(value, list | collections.deque | set):
+            self._and(self.snapshot.items(value))
+        elif value is sys.modules:
+            self.snapshot.fact(lambda: dict(sys.modules))
+        elif isinstance(value, dict | types.MappingProxyType):
+            self._and(self.snapshot.table(value))
+        elif isinstance(value, types.MethodType):
+            self._and((value.__func__, value.__self__))
+        elif isinstance(value, property):
+            self._and((value.fget,))
+        elif isinstance(value, staticmethod | classmethod):
+            self._and((value.__func__,))
+        elif isinstance(value, functools.partial):
+            self._and((value.func, value.args, value.keywords))
+        elif isinstance(value, _CACHED):
+            self._of_cache(value)
+        elif isinstance(value, contextvars.ContextVar):
+            self._and(self.snapshot.read(lambda: (value.get(ABSENT),)))
+        elif isinstance(value, weakref.ref):
+            self._and(self.snapshot.read(lambda: (value(),)))
+        elif isinstance(value, logging.Logger):
+            self.snapshot.fact(lambda: (value.getEffectiveLevel(), value.manager.disable, value.disabled))
+        elif hasattr(type(value), "__next__"):
+            self.is_told = self.is_told and _gives_nothing(value)  # what it gives next is not known before
+        else:
+            self._of_memory(value)
 
-def _contents(value: Any) -> Iterator[object]:
-    """What a value of one of Python's own types holds."""
-    if isinstance(value, tuple | list | collections.deque):
-        yield from (len(value), *value)
-    elif isinstance(value, dict | types.MappingProxyType):
-        yield from _entries(value)
-    elif isinstance(value, set | frozenset):
-        yield repr(sorted(map(repr, value)))
-    elif isinstance(value, types.MethodType):
-        yield from (value.__func__, value.__self__)
-    elif isinstance(value, property):
-        yield value.fget
-    elif isinstance(value, staticmethod | classmethod):
-        yield value.__func__
-    elif isinstance(value, functools.partial):
-        yield from (value.func, value.args, value.keywords)
-    elif isinstance(value, contextvars.ContextVar):
-        yield value.get(_END)
-    elif isinstance(value, weakref.ref):
-        yield value()
-    elif hasattr(type(value), "__next__"):
-        yield object()  # what it gives next is not known before
-    elif (held := _bytes(value)) is not None:
-        yield held
+    def _of_cache(self, value: Any) -> None:
+        """The results that functools.lru_cache keeps: as long as they are there, their calls run nothing."""
+        tables = [item for item in gc.get_referents(value) if type(item) is dict and item is not vars(value)]
+        for table in tables:
+            results = self.snapshot.entries(table, tuple(table))
+            self._and(part for result in results for part in (result, *gc.get_referents(result)))
 
-
-def _bytes(value: Any) -> object:
-    """The bytes in the memory of an array; None of anything else."""
-    try:
-        return memoryview(value).tobytes()
-    except TypeError:
-        return None
-    except ValueError:  # an array of objects: of these nothing is known
-        return object()
-
-
-def _of_instance(value: Any) -> Iterator[object]:
-    """The type of an object and its attributes, those in slots included."""
-    if isinstance(getattr(value, "__dict__", None), dict):
-        yield type(value)
-        yield from _entries({name: item for name, item in vars(value).items() if name not in _TENSORS})
-    for kind in type(value).__mro__ if not _is_library(type(value)) else ():
-        if not isinstance(slots := vars(kind).get("__slots__", ()), str):
-            yield from (type(value), *(getattr(value, name, _END) for name in slots))
-
-
-def _tensors_of(module: nn.Module, is_fetched: bool) -> Iterator[object]:
-    """Which parameters and buffers there are, and of what form; if they are not fetched, the tensors themselves."""
-    tables = private.module_tables(module)
-    items = [item for key in _TENSORS[:2] for item in tables[key].items()]
-    yield repr([(name, _form(item)) for name, item in items])
-    if not is_fetched:
-        yield from (item for _, item in items)
-
-
-def _of_class(value: type) -> Iterator[object]:
-    """Attributes, methods and bases of a class, and of its special methods those written in Python."""
-    own = vars(value).items()
-    yield from _entries({k: v for k, v in own if not k.startswith("__") or isinstance(v, types.FunctionType)})
-    yield from value.__bases__
-
-
-def _form(tensor: Tensor | None) -> object:
-    """What code may ask of a tensor besides its elements."""
-    return None if tensor is None else (tensor.shape, tensor.dtype, tensor.device, tensor.requires_grad)
-
-
-def _entries(table: Mapping[Any, object]) -> Iterator[object]:
-    # A dict of another kind may load what it does not hold yet when its own methods are called.
-    stored = list(dict.items(table) if isinstance(table, dict) else table.items())
-    yield len(stored)
-    for name, item in stored:
-        yield from (name, item)
-
-
-def _of_function(function: types.FunctionType) -> Iterator[object]:
-    yield from (function.__code__, function.__defaults__, function.__kwdefaults__, vars(function))
-    for cell in function.__closure__ or ():
+    def _of_memory(self, value: Any) -> None:
+        """The bytes of an array."""
         try:
-            yield cell.cell_contents
-        except ValueError:  # it has no value yet
-            yield _END
-    names = set(_names(function.__code__))
-    if names & {"environ", "getenv"}:
-        yield repr(sorted(os.environ.items()))
-    for name in sorted(names & function.__globals__.keys()):
-        read = function.__globals__[name]
-        yield read
-        yield from _of_module(read, names)
+            memoryview(value).release()
+        except TypeError:  # it is none
+            return
+        except ValueError:  # an array of objects: of these nothing is known
+            self.is_told = False
+            return
+        self.snapshot.fact(lambda: memoryview(value).tobytes())
+
+    # -- objects -------------------------------------------------------------------------------------------------
+
+    def _of_instance(self, value: Any) -> None:
+        """The type of an object and its attributes, those in slots included."""
+        if isinstance(attributes := getattr(value, "__dict__", None), dict):
+            if attributes is value.__dict__:
+                if type(value).__flags__ & _HEAP_TYPE:  # of others the type and the dictionary stay
+                    self._instances.append(value)
+                self.snapshot.table(attributes)
+            else:  # it makes them anew each time
+                self.snapshot.read(lambda: (*value.__dict__, *value.__dict__.values()))
+            skipped = next((names for kind, names in _APART.items() if isinstance(value, kind)), ())
+            self._and(item for name, item in attributes.items() if name not in skipped)
+        if not _is_library(type(value)):
+            self._left.append(type(value))
+            for kind in type(value).__mro__:
+                if slots := vars(kind).get("__slots__", ()):
+                    self._and(self.snapshot.slots(value, tuple(_slots(kind, slots))))
+        if isinstance(value, nn.Module):
+            tables = private.module_tables(value)
+            for key in _TENSORS:
+                if id(value) in self._fetched:
+                    self.snapshot.tensors(tables[key])
+                else:
+                    self._left.append(tables[key])
+
+    def _of_class(self, value: type) -> None:
+        """Attributes, methods and bases of a class, and of its special methods those written in Python."""
+        if not _is_library(value) and value.__flags__ & _HEAP_TYPE:
+            self._and(self.snapshot.of_class(value))
+
+    def _of_function(self, function: types.FunctionType) -> None:
+        if _is_library(function):
+            return
+        self._left.append(vars(function))
+        if self._codes is None or id(function.__code__) in self._codes or self._inspects:
+            self._functions.append(function)
+            self._and((function.__defaults__, function.__kwdefaults__))
+        if self._codes is None or id(function.__code__) in self._codes:
+            self._and(self.snapshot.cells(function.__closure__ or ()))
+            if self._codes is None:
+                self._named(function.__globals__, set(_names(function.__code__)))
+
+    # -- what code names -----------------------------------------------------------------------------------------
+
+    def _named(self, scope: dict[str, Any], names: set[str]) -> None:
+        """The globals that code names, and the attributes of modules among them, those of their modules included."""
+        if names & {"environ", "getenv"}:
+            self._left.append(os.environ)
+        found = [sys.modules.get(name) for name in _imported(scope, names)]
+        modules = [scope, *(vars(module) for module in found if module is not None and not _is_library(module))]
+        for namespace in modules:
+            read = self.snapshot.entries(namespace, tuple(sorted(names)))
+            self._and(read)
+            modules += [
+                vars(item)
+                for item in read
+                if isinstance(item, types.ModuleType)
+                and not _is_library(item)
+                and not any(vars(item) is known for known in modules)
+            ]
 
 
-def _of_module(read: object, names: set[str]) -> Iterator[object]:
-    """The attributes of a module that code may name, those of the modules among them included."""
-    left = [read]
-    for module in left:
-        if isinstance(module, types.ModuleType) and not _is_library(module):
-            found = [vars(module)[name] for name in sorted(names & vars(module).keys())]
-            yield from found
-            left += [item for item in found if isinstance(item, types.ModuleType) and item not in left]
+def is_apart(package: str) -> bool:
+    """Return True for the packages whose code reads nothing that could change a result, or is not to be patched."""
+    return package in _LIBRARIES
+
+
+def _imported(scope: dict[str, Any], names: Iterable[str]) -> Iterator[str]:
+    """The full names that `import` and `from . import` in code may mean."""
+    package = str(scope.get("__package__") or "")
+    for name in names:
+        yield name
+        parts = package.split(".") if package else []
+        yield from (".".join((*parts[:depth], name)).rstrip(".") for depth in range(1, len(parts) + 1))
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
@@ -198,6 +230,21 @@ def _names(code: types.CodeType) -> Iterator[str]:
             yield from _names(constant)
 
 
+def _slots(kind: type, names: str | Iterable[str]) -> Iterator[str]:
+    """The attributes that a class has slots for, as they are called."""
+    for name in (names,) if isinstance(names, str) else names:
+        if name in ("__dict__", "__weakref__"):
+            continue
+        is_mangled = name.startswith("__") and not name.endswith("__")
+        yield f"_{kind.__name__.lstrip('_')}{name}" if is_mangled else name
+
+
+def _gives_nothing(value: Any) -> bool:
+    """Return True for a stream that is written only."""
+    readable: Callable[[], bool] | None = getattr(value, "readable", None)
+    return readable is not None and not readable()
+
+
 def _is_library(value: Any) -> bool:
     name = value.__name__ if isinstance(value, types.ModuleType) else value.__module__
-    return str(name).partition(".")[0] in _LIBRARIES
+    return is_apart(str(name).partition(".")[0])

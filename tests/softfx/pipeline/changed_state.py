@@ -8,6 +8,7 @@ import functools
 import math
 import os
 import threading
+import types
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -32,11 +33,16 @@ class Kind(NamedTuple):
     change: Change
 
 
+class Inner:
+    def __init__(self) -> None:
+        self.limit = 0.5
+
+
 class Options:
     limit = 0.5
 
     def __init__(self) -> None:
-        self.inner = SimpleNamespace(limit=0.5)
+        self.inner = Inner()
 
 
 class Model(nn.Module):
@@ -139,7 +145,7 @@ def held(state: Any, read: Callable[[Any], float], change: Change) -> Callable[[
     """State that a closure holds; each kind that is made has a copy of its own."""
 
     def kind() -> Kind:
-        own = copy.copy(state)
+        own = copy.deepcopy(state)
         return Kind(lambda m: read(own), lambda m: change(own))
 
     return kind
@@ -185,6 +191,55 @@ def weak_reference() -> Kind:
     return Kind(lambda m: getattr(reference(), "limit", 0.0), lambda m: setter("", "limit")(owner))
 
 
+def helper() -> float:
+    return LIMIT
+
+
+@functools.cache
+def cached() -> float:
+    return LIMIT
+
+
+def clear_cached(model: Any) -> None:
+    cached.cache_clear()
+    set_global(model)
+
+
+def importing(_: Any) -> float:
+    from tests.softfx.pipeline import changed_state as here
+
+    return here.LIMIT
+
+
+def of_module_in_cell() -> Kind:
+    module = types.ModuleType("settings")
+    setter("", "limit", 0.5)(module)
+    return Kind(lambda m: module.limit, lambda m: setter("", "limit")(module))
+
+
+class Private:
+    """An object with a slot that its class alone can name."""
+
+    __slots__ = ("__limit",)
+
+    def __init__(self) -> None:
+        self.__limit = 0.5
+
+    def read(self) -> float:
+        return self.__limit
+
+    def change(self) -> None:
+        self.__limit = 1.0
+
+
+def move_between(own: list[list[float]]) -> None:
+    own[1].append(own[0].pop())
+
+
+def replace_attributes(model: Any) -> None:
+    model.objects.inner.__dict__ = {"limit": 1.0}
+
+
 def method(model: Any) -> None:
     model.objects.answer = lambda: 1.0
 
@@ -206,6 +261,13 @@ KINDS: dict[str, Callable[[], Kind]] = {
     "instance method": lambda: Kind(lambda m: getattr(m.objects, "answer", float)() + 0.5, method),
     "global": lambda: Kind(lambda m: LIMIT, set_global),
     "global dict": lambda: Kind(lambda m: TABLE["limit"], lambda m: TABLE.update(limit=1.0)),
+    "global of a function that is called": lambda: Kind(lambda m: helper(), set_global),
+    "cleared cache": lambda: Kind(lambda m: cached(), clear_cached),
+    "module imported in the call": lambda: Kind(importing, set_global),
+    "module in a closure cell": of_module_in_cell,
+    "slot of a private name": held(Private(), Private.read, Private.change),
+    "item moved between lists": held([[0.5], [0.5]], lambda own: len(own[1]) / 2, move_between),
+    "attributes replaced at once": lambda: Kind(lambda m: m.objects.inner.limit, replace_attributes),
     "closure cell": cell,
     "default": default,
     "keyword default": keyword_default,

@@ -26,6 +26,7 @@ def _global_state(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("SOFTFX_TEST_LIMIT", "0.5")
     monkeypatch.setattr(changed_state, "LIMIT", 0.5)
     monkeypatch.setitem(changed_state.TABLE, "limit", 0.5)
+    changed_state.cached.cache_clear()
     yield
     torch.set_default_dtype(torch.float32)
 
