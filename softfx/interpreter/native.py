@@ -22,7 +22,7 @@ from softfx.ops.operation import Effect, Operation
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules.refusals import is_discrete
 
-__all__ = ["MANY_VIEWS", "detached", "repeat", "run", "write_hard", "written_out"]
+__all__ = ["MANY_VIEWS", "detached", "overlaps_itself", "repeat", "run", "write_hard", "written_out"]
 
 # Calls that return several views of one tensor: torch takes no write into these where a derivative is recorded.
 _SPLITS = (ops.split, ops.chunk, ops.tensor_split, ops.split_with_sizes, ops.hsplit, ops.vsplit)
@@ -131,8 +131,19 @@ def _written_beside(state: RunState, call: Call) -> Result:
     target: Tensor = call.args[0]
     scratch: Tensor = state.backend.emit(torch.clone, (target,), {})
     state.backend.emit(call.func, (scratch, *rest), kwargs)
-    state.backend.emit(torch.Tensor.copy_, (target, scratch), {})
+    if overlaps_itself(target) and call.operation is ops.setitem:  # torch takes a write into a part alone
+        part = state.backend.emit(torch.Tensor.__getitem__, (scratch, rest[0]), {})
+        state.backend.emit(torch.Tensor.__setitem__, (target, rest[0], part), {})
+    else:
+        state.backend.emit(torch.Tensor.copy_, (target, scratch), {})
     return None if call.operation is ops.setitem else target
+
+
+def overlaps_itself(tensor: Tensor) -> bool:
+    """Return True for a tensor that was expanded, so that its elements share memory."""
+    if tensor.layout is not torch.strided:
+        return False
+    return any(stride == 0 and size > 1 for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
 
 
 # -- several views of one tensor ---------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from softfx.interpreter.call_context import CallContext, counts_softly, is_integ
 from softfx.interpreter.hard_call import hard_call, remember
 from softfx.interpreter.hard_values import hard_value, with_hard_operands
 from softfx.interpreter.indexed_update import addend
-from softfx.interpreter.native import detached, repeat, run, write_hard
+from softfx.interpreter.native import detached, overlaps_itself, repeat, run, write_hard
 from softfx.interpreter.overwritten import is_overwritten, kept_results
 from softfx.interpreter.settled import is_spoilt, settled, settled_at_ties, with_finite_gradients
 from softfx.interpreter.state import RunState
@@ -32,7 +32,7 @@ from softfx.ops.operation import Integral
 from softfx.ops.spelling import Spelled, arguments
 from softfx.ops.trees import map_tensors
 from softfx.rules import rule_of
-from softfx.rules.refusals import AS_NUMBER, CannotSoften, is_discrete
+from softfx.rules.refusals import AS_NUMBER, OVERLAPPED, CannotSoften, is_discrete
 from softfx.rules.rows import RowRule
 from softfx.runtime import infinities
 from softfx.torch_private import version_of
@@ -182,6 +182,8 @@ def _written(context: CallContext, call: Call, rows: RowRule | None) -> Result:
     if call.kwargs and call.kwargs.get("out") is not None:
         return _written_out(context, call, rows)
     target, rest = call.args[0], map_tensors(partial(hard_value, state), call.args[1:])
+    if overlaps_itself(target):
+        raise CannotSoften(OVERLAPPED)
     before = emit(torch.clone, (target,), {})
     state.environment.set(before, state.environment.facts(target))
     scratch = emit(torch.clone, (hard_value(state, target),), {})

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import softfx
 from tests.generated.contracts import EXACT
-from tests.helpers import EXECUTOR, gradient
+from tests.helpers import EXECUTOR, gradient, identical
 
 X = torch.tensor([[1.2, 2.7], [0.6, 3.3]])
 
@@ -181,3 +181,16 @@ def test_a_hard_unique_does_not_break_the_backward_pass() -> None:
     if result.requires_grad:
         result.sum().backward()
     assert torch.equal(result, program(x))
+
+
+@EXECUTOR
+def test_a_part_of_an_expanded_tensor_may_be_written(executor: str) -> None:
+    def program(x: Tensor) -> Tensor:
+        mask, rounded = x > 0, x.round() * 1
+        mask.expand(2, *mask.shape)[0, :, 1] = mask[:, 0]
+        rounded.expand(2, *rounded.shape)[1, 0] = rounded[2]
+        return mask.float() * rounded
+
+    x = torch.tensor([[0.3, -1.7, 2.4], [-0.6, 1.2, 0.9], [1.6, -0.2, -2.3]])
+    soft = softfx.soften(program, example_inputs=(x,), executor=executor)
+    assert identical(soft(x), program(x)) and gradient(soft, x).isfinite().all()
