@@ -32,7 +32,7 @@ from softfx.ops.operation import Effect
 from softfx.ops.python_form import python_form
 from softfx.ops.spelling import INDEX, SPOKEN, Spelled, attribute_of
 from softfx.ops.trees import tensors_in
-from softfx.report.record import Break
+from softfx.report.record import SHAPED_BY_DATA, Break
 
 __all__ = ["Recorder", "capture", "record"]
 
@@ -271,7 +271,7 @@ class Recorder(HostMode):
         self, spelled: Spelled, args: Any, kwargs: Kwargs, dynamic: bool, location: Location
     ) -> None:
         if dynamic and spelled.operation.shaped_by_data(args, kwargs):
-            self._obstruct(f"{spelled.operation.name} has a shape that depends on data", location)
+            self._obstruct(f"{spelled.operation.name} {SHAPED_BY_DATA}", location)
 
     def _tell(self, reason: str, location: Location) -> None:
         """Note a break behind which more may happen than was seen."""

@@ -54,6 +54,10 @@ class Site:
     scope: str | None = None  # where that is not "region"
 
 
+SHAPED_BY_DATA = "has a shape that depends on data"
+"""The end of the reason of a break where an operation gives as many elements as data decide."""
+
+
 @dataclass
 class Break:
     """A place where one captured graph ends and another begins, or where the program itself ends a gradient."""

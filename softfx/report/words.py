@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from softfx.errors import listed
 from softfx.locations import shown_place
 from softfx.ops.spelling import SPOKEN
-from softfx.report.record import ReportData, Site, SiteAction
+from softfx.report.record import SHAPED_BY_DATA, ReportData, Site, SiteAction
 from softfx.rules import RULES
 from softfx.rules.barriers import INSTEAD
 
@@ -208,6 +208,8 @@ def _steps(report: ReportData) -> Iterator[str]:
         site for site in report.sites if site.action in ("keep", "blocked") and site.family in ("discrete", "random")
     ]
     met = {_BARRIERS.get(use.op) for site in left for use in site.consumers if use.takes == "hard"}
+    if any(item.reason.endswith(SHAPED_BY_DATA) for item in report.breaks) and any(map(_is_unused, left)):
+        met.add("shape")  # of what was selected only its size is used, which is read out of sight
     yield from (text for barrier, text in INSTEAD.items() if barrier in met)
     gained = set(report.gained or ())
     unused = [name for name in report.starved if name not in gained and not report.upstream.get(name)]
@@ -221,6 +223,11 @@ def _steps(report: ReportData) -> Iterator[str]:
             "The program detaches: where that is not meant, --policy lifted, or lift_detach = true and "
             "lift_no_grad = true in a [[rule]], lets the gradient through."
         )
+
+
+def _is_unused(site: Site) -> bool:
+    """Return True if softly taken values of a site went nowhere."""
+    return site.action == "keep" and all(use.takes == "soft" for use in site.consumers)
 
 
 def starved_lines(report: ReportData) -> list[tuple[str, str, list[str]]]:

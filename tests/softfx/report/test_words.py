@@ -37,6 +37,10 @@ def ends_in_number(x: Tensor) -> Tensor:
     return x * x.round().sum().item()
 
 
+def counts_rows(x: Tensor) -> Tensor:
+    return x.new_tensor(x[x > 0.5].shape[0] / 2)
+
+
 def detaches(x: Tensor) -> Tensor:
     return (x > 0.5).float().detach() * 3
 
@@ -46,6 +50,7 @@ def detaches(x: Tensor) -> Tensor:
     [
         (ends_in_branch, "torch.where(condition, a, b)"),
         (ends_in_number, "leave it a tensor"),
+        (counts_rows, "reduce under the mask"),
         (detaches, "--policy lifted"),
     ],
 )
