@@ -362,8 +362,9 @@ def _example(
             f"soften: the second argument is a {type(policy).__name__}, and it is the policy: a preset's name, a path, "
             "a dict or a softfx.Policy. Example inputs are given by name: example_inputs=(x,)."
         )
-    if isinstance(inputs, torch.Tensor):
-        raise TargetError("soften: example_inputs is a tensor. It is a tuple of arguments. Write example_inputs=(x,).")
+    if isinstance(inputs, torch.Tensor | Mapping | str):
+        text = f"example_inputs is a {type(inputs).__name__}, and it is a tuple of arguments. "
+        raise TargetError(f"soften: {text}Write example_inputs=(x,); arguments by name are example_kwargs.")
     args, named = tuple(inputs or ()), dict(kwargs or {})
     signature = _signature(function_of(target))
     try:

@@ -40,10 +40,11 @@ def message(where: str, wrong: str, legal: str = "", remedy: str = "") -> str:
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """A question that names the known word closest to `name`, or nothing when none is close.
+    """A question that names the known word closest to `name`, or nothing when none is close; capitals do not count.
 
-    >>> nearest("softsrt", ["softsort", "neuralsort"])
-    "Did you mean 'softsort'?"
+    >>> nearest("softsrt", ["softsort", "neuralsort"]), nearest("C1", ["smooth", "c1"])
+    ("Did you mean 'softsort'?", "Did you mean 'c1'?")
     """
-    close = get_close_matches(str(name), list(known), n=1)
-    return f"Did you mean {close[0]!r}?" if close else ""
+    by_small = {word.lower(): word for word in known}
+    close = get_close_matches(str(name).lower(), by_small, n=1)
+    return f"Did you mean {by_small[close[0]]!r}?" if close else ""

@@ -33,6 +33,15 @@ def test_inputs_in_the_place_of_the_policy_are_told(verb: Callable[..., Any], gi
 
 
 @pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("given", [X, {"x": X}, "3x8"], ids=["tensor", "mapping", "text"])
+def test_inputs_that_are_no_tuple_are_told(verb: Callable[..., Any], given: Any) -> None:
+    with pytest.raises(TargetError, match=r"example_inputs is a (Tensor|dict|str), and it is a tuple") as refusal:
+        verb(Net(), example_inputs=given)
+    assert "example_kwargs" in str(refusal.value)
+    assert "tensor(" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("inputs", [None, (X,)])
 def test_a_class_in_the_place_of_a_module_is_told(verb: Callable[..., Any], inputs: Any) -> None:
     with pytest.raises(TargetError, match=r"Net is a class of Modules.*soften\(Net\(\.\.\.\)\)"):
