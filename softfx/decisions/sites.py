@@ -6,6 +6,7 @@ first met while a softened model runs is decided in the same way and joins the r
 
 from __future__ import annotations
 
+import fnmatch
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
@@ -13,12 +14,15 @@ from typing import Literal, NamedTuple
 
 from softfx.decisions.policy import Policy
 from softfx.decisions.policy.schema import RELATIVE
-from softfx.decisions.site import Decision, SiteKey
+from softfx.decisions.site import Decision, SiteKey, Softness
 from softfx.locations import Location
 from softfx.rules.comparison import as_written
 from softfx.rules.rule import Rule
 
-__all__ = ["CONTROL_SOFTNESS", "DEFAULT_SOFTNESS", "Lift", "Sites"]
+__all__ = ["CONTROL_SOFTNESS", "DEFAULT_SOFTNESS", "Lift", "Setting", "Sites"]
+
+# A softness, or one in units of the data: {"relative": 0.2}, or "auto".
+Setting = Softness | str | Mapping[str, float]
 
 DEFAULT_SOFTNESS = 0.1
 CONTROL_SOFTNESS = 0.05  # of a control site, in units of the spread of its margins
@@ -45,6 +49,7 @@ class Sites:
         self.policy = policy
         self._ids: dict[SiteKey, int] = {}
         self._decisions: list[Decision] = []
+        self._assigned: dict[str, Setting] = {}
         self._lifts: frozenset[Lift] = frozenset()
         self._scopes: dict[frozenset[int], str] = {}
 
@@ -89,10 +94,25 @@ class Sites:
         self._decisions[decision.id] = decision
         return decision
 
+    def assign(self, pattern: str, softness: Setting) -> bool:
+        """Give the sites that a pattern names another softness; False if there is none.
+
+        It is that of sites of such names, too, that are met later.
+        """
+        matched = [decision for decision in self if _matches(decision, pattern)]
+        if not matched and pattern != "*":
+            return False
+        for decision in matched:
+            self.replace(_with_setting(decision, softness))
+        self._assigned.pop(pattern, None)  # the last is first in force
+        self._assigned[pattern] = softness
+        return True
+
     def copied(self, changed: Iterable[Decision] = ()) -> Sites:
         """Sites of their own with the same decisions but for these."""
         own = copy(self)
         own._ids, own._decisions, own._scopes = dict(self._ids), list(self._decisions), {}
+        own._assigned = dict(self._assigned)
         for decision in changed:
             own.replace(decision)
         return own
@@ -116,6 +136,9 @@ class Sites:
         decision = Decision(len(self._decisions), rule, location, resolved, resolved.action, number)
         if isinstance(softness, Mapping):
             decision = decision.with_relative(softness[RELATIVE])
+        for pattern, setting in self._assigned.items():
+            if _matches(decision, pattern):
+                decision = _with_setting(decision, setting)
         if decision.action == "keep":
             return decision.kept("the policy keeps it")
         if rule.relax is None and rule.propagate is None and rule.family != "control":
@@ -180,3 +203,23 @@ class Sites:
         """Lift these from the next run on, but for those to leave, and return True if anything changes."""
         before, self._lifts = self._lifts, (self._lifts | lifts) - leave
         return before != self._lifts
+
+
+def _matches(decision: Decision, pattern: str) -> bool:
+    names = (decision.rule.name, decision.rule.code, "@" + decision.rule.family)
+    return pattern in names or fnmatch.fnmatchcase(decision.location.module, pattern)
+
+
+def _with_setting(decision: Decision, value: Setting) -> Decision:
+    """The decision with this softness; rows that are standardized have a unit of their own."""
+    unit = decision.rule.unit
+    standardizes = unit is not None and "standardize" in unit.auto
+    if standardizes and decision.resolved.options.get("standardize") is not False:
+        unit = None
+    if isinstance(value, str):
+        if unit is not None:
+            return decision.with_relative(unit.relative_of(decision.joint))
+        return decision.with_softness(CONTROL_SOFTNESS if decision.rule.family == "control" else DEFAULT_SOFTNESS)
+    if isinstance(value, Mapping):
+        return decision.with_softness(value[RELATIVE]) if unit is None else decision.with_relative(value[RELATIVE])
+    return decision.with_softness(value)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Mapping
 
 from torch import Tensor
 
-from softfx.decisions.policy.schema import OPTIONS, RELATIVE
-from softfx.decisions.site import Decision
-from softfx.decisions.sites import CONTROL_SOFTNESS, DEFAULT_SOFTNESS
+from softfx.decisions.policy.schema import OPTIONS
+from softfx.decisions.sites import Setting
 from softfx.errors import PolicyError, brief, did_you_mean
 from softfx.pipeline.softened import softened
 
 __all__ = ["Softness", "is_softness", "measure_again", "set_softness"]
 
 Softness = float | Tensor
-# Or in units of the data: {"relative": 0.2}, or "auto".
-Setting = float | Tensor | str | Mapping[str, float]
 
 
 def set_softness(soft: object, softness: Setting | Mapping[str, Setting]) -> None:
-    """Set the softness of every site, or of those that a pattern names.
+    """Set the softness of every site, or of those that a pattern names; also of those that later calls meet.
 
     Args:
         soft: the module or function that `soften` returned.
@@ -49,30 +45,12 @@ def set_softness(soft: object, softness: Setting | Mapping[str, Setting]) -> Non
                 'axes; in units of the data {"relative": number} or "auto". Give one; a number lies between '
                 "1e-18 and 1e18."
             )
-        matched = [decision for decision in state.sites if _matches(decision, pattern)]
-        if not matched and pattern != "*":
+        if not state.sites.assign(pattern, value) and pattern != "*":
             known = {name for decision in state.sites for name in (decision.rule.name, decision.location.module)}
             raise PolicyError(
                 f"set_softness: no site matches {pattern!r}.{did_you_mean(pattern, known)} "
                 "A pattern is an operation, a code, @family or a glob on the module path. See soft.report."
             )
-        for decision in matched:
-            state.sites.replace(_set(decision, value))
-
-
-def _set(decision: Decision, value: Setting) -> Decision:
-    """The decision with this softness; rows that are standardized have a unit of their own."""
-    unit = decision.rule.unit
-    standardizes = unit is not None and "standardize" in unit.auto
-    if standardizes and decision.resolved.options.get("standardize") is not False:
-        unit = None
-    if isinstance(value, str):
-        if unit is not None:
-            return decision.with_relative(unit.relative_of(decision.joint))
-        return decision.with_softness(CONTROL_SOFTNESS if decision.rule.family == "control" else DEFAULT_SOFTNESS)
-    if isinstance(value, Mapping):
-        return decision.with_softness(value[RELATIVE]) if unit is None else decision.with_relative(value[RELATIVE])
-    return decision.with_softness(value)
 
 
 def measure_again(soft: object) -> None:
@@ -89,8 +67,3 @@ def is_softness(value: object) -> bool:
     if isinstance(value, Tensor):
         return value.dim() == 0 and value.is_floating_point()
     return OPTIONS["softness"].accepts(value)
-
-
-def _matches(decision: Decision, pattern: str) -> bool:
-    names = (decision.rule.name, decision.rule.code, "@" + decision.rule.family)
-    return pattern in names or fnmatch.fnmatchcase(decision.location.module, pattern)

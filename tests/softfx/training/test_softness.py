@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 import softfx
 
@@ -116,3 +118,20 @@ def test_a_state_with_a_number_that_is_no_softness_is_refused(number: Any) -> No
     state["sites"][0]["softness"] = number
     with pytest.raises(softfx.PolicyError, match="is no softness"):
         softfx.load_softness_state(soft, state)
+
+
+def test_what_is_set_is_the_softness_of_sites_that_later_calls_meet() -> None:
+    def program(x: Tensor) -> Tensor:
+        return x.round() if x.sum() > 0 else x.floor() * x.sign()
+
+    x = torch.tensor([0.3, 1.4])
+    soft = softfx.soften(program, "smooth", example_inputs=(x,))
+    softfx.set_softness(soft, 0.5)
+    softfx.set_softness(soft, {"round": 0.3})
+    softfx.set_softness(soft, 0.001)
+    again = copy.deepcopy(soft)
+    assert {site.op for site in soft.report.sites} == {"round", "gt"}
+    for softened in (soft, again):
+        torch.testing.assert_close(softened(-x), program(-x))
+        of = {site.op: site.softness for site in softened.report.sites}
+        assert of["floor"] == of["sign"] == 0.001
