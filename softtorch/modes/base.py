@@ -50,7 +50,12 @@ class Mode(ABC):
 
     @property
     def tailless(self) -> "Mode":
-        """The mode for rows of scores and for sums of many steps: this one, or `smooth` where its steps have tails."""
+        """The mode for rows of scores: this one, or another where its step is none of a row."""
+        return self
+
+    @property
+    def summed(self) -> "Mode":
+        """The mode for sums of many steps: this one, or `smooth` where its steps have tails, which would add up."""
         return self
 
     @abstractmethod

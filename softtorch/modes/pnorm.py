@@ -17,7 +17,7 @@ from softtorch.modes.c2 import C2
 
 
 class PNorm(Piecewise):
-    """Rows of scores, and sums of many steps, are those of the polynomial mode of the same smoothness."""
+    """Rows of scores are those of the polynomial mode of the same smoothness, whose projections are the same."""
 
     rows: Mode
 

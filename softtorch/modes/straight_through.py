@@ -28,6 +28,10 @@ class StraightThrough(Mode):
     def tailless(self) -> Mode:
         return StraightThrough(self.soft.tailless)
 
+    @property
+    def summed(self) -> Mode:
+        return StraightThrough(self.soft.summed)
+
     def by_passes(self, softness: Tensor | float, x: Tensor) -> TypeGuard[float]:
         return False  # passes by hand have one curve, not the value of one and the derivative of another
 

@@ -14,7 +14,7 @@ class Tailed(Mode):
     """For elementwise decisions: the density falls as 1 / u^2, so that a threshold far from all data still moves.
 
     Where many steps are summed, as in a staircase, tails would add up, and a row of scores has no step: there it is
-    mode `smooth` (`tailless`). The ramp is the integral of the step from 0 on: far to the left it is not 0 but falls as
+    mode `smooth` (`summed`, `tailless`). The ramp is the integral of the step from 0 on: far to the left it is not 0 but falls as
     a logarithm, which times the softness vanishes in the limit.
     """
 
@@ -26,6 +26,10 @@ class Tailed(Mode):
 
     @property
     def tailless(self) -> Mode:
+        return SMOOTH
+
+    @property
+    def summed(self) -> Mode:
         return SMOOTH
 
     def sigmoidal(self, u: Tensor) -> Tensor:

@@ -157,7 +157,7 @@ def frac(x: Tensor, softness: Softness = 0.1, mode: str | Mode = "smooth", neigh
     def soft(curve: Mode, s: Softness, x: Tensor) -> Tensor:
         # x - trunc(x), both counted from the same integer: far from 0 the difference would be rounding alone.
         from_floor = x - (x.detach() - 0.5).floor()
-        return from_floor - stairs(curve, s, x - 0.5, steps, from_floor=True) - curve.tailless.sigmoidal(-x / s)
+        return from_floor - stairs(curve, s, x - 0.5, steps, from_floor=True) - curve.summed.sigmoidal(-x / s)
 
     return relaxed("frac", softness, mode, torch.frac, soft, x)
 
@@ -264,7 +264,7 @@ def _moved(
 
 
 def _trunc(curve: Mode, s: Softness, x: Tensor, steps: int) -> Tensor:
-    return stairs(curve, s, x - 0.5, steps) + curve.tailless.sigmoidal(-x / s)
+    return stairs(curve, s, x - 0.5, steps) + curve.summed.sigmoidal(-x / s)
 
 
 def _check_radius(where: str, radius: int) -> int:

@@ -20,7 +20,7 @@ def stairs(curve: Mode, s: Softness, x: Tensor, radius: int, from_floor: bool = 
 
     With from_floor it is counted from floor(x), and the same for all x that are whole numbers apart: NaN at inf.
     """
-    curve = curve.tailless
+    curve = curve.summed
     if curve.by_passes(s, x):
         return run(stairs_function(curve, s, radius, from_floor), x)
     return _plain(curve, s, x, radius, from_floor)
@@ -28,7 +28,7 @@ def stairs(curve: Mode, s: Softness, x: Tensor, radius: int, from_floor: bool = 
 
 def stairs_function(curve: Mode, s: float, radius: int, from_floor: bool = False) -> Fused:
     """The staircase in few passes."""
-    curve = curve.tailless
+    curve = curve.summed
 
     def value(out: Tensor, x: Tensor) -> None:
         whole = x.floor()
