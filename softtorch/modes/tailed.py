@@ -14,8 +14,8 @@ class Tailed(Mode):
     """For elementwise decisions: the density falls as 1 / u^2, so that a threshold far from all data still moves.
 
     Where many steps are summed, as in a staircase, tails would add up, and a row of scores has no step: there it is
-    mode `smooth` (`summed`, `tailless`). The ramp is the integral of the step from 0 on: far to the left it is not 0 but falls as
-    a logarithm, which times the softness vanishes in the limit.
+    mode `smooth` (`summed`, `tailless`). The ramp is the integral of the step from 0 on: far to the left it is not 0
+    but falls as a logarithm, which times the softness vanishes in the limit.
     """
 
     name = "tailed"
