@@ -85,7 +85,8 @@ def refusal_of(state: RunState, call: Call, failure: Exception) -> str:
 
 def _context(state: RunState, call: Call, decision: Decision | None) -> CallContext:
     """The context that the rule is given beside the operands."""
-    exact = decision is None or decision.is_exact
+    is_of_soft_values = decision is not None and decision.action == "guard" and call.has_hard
+    exact = (decision is None or decision.is_exact) and not is_of_soft_values  # a guard keeps the value that there is
     sites = decision.ids if decision is not None and decision.acts else frozenset[int]()
     for soft in call.softs:
         exact = exact and soft.exact

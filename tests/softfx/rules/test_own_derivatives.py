@@ -71,3 +71,41 @@ def test_draws_are_made_once_where_a_soft_form_is_no_number(executor: str) -> No
     torch.manual_seed(0)
     before = program(X), torch.get_rng_state()
     assert identical(after[0], before[0]) and torch.equal(after[1], before[1])
+
+
+GUARDED: dict[str, Callable[[Tensor], Tensor]] = {
+    "log": lambda y: y.log(),
+    "power": lambda y: y**2,
+    "exp in place": lambda y: y.mul(1.0).exp_(),
+    "divisor": lambda y: 1 / y,
+    "norm": lambda y: y.norm(dim=0, keepdim=True),
+    "of several": lambda y: torch.hypot(y, y.flip(0)),
+}
+
+
+@EXECUTOR
+@pytest.mark.parametrize("name", GUARDED)
+def test_a_guard_of_soft_values_gives_what_the_call_gives_of_them(name: str, executor: str) -> None:
+    guarded = GUARDED[name]
+
+    def choice(x: Tensor) -> Tensor:
+        return torch.where(x > 0, x, -3 * x) + 1
+
+    x = torch.tensor([0.1, -0.2, 0.4])
+    soft = softfx.soften(lambda x: guarded(choice(x)), "smooth", softness=0.5, example_inputs=(x,), executor=executor)
+    chosen = softfx.soften(choice, "smooth", softness=0.5, example_inputs=(x,), executor=executor)
+    assert "guard" in [site.action for site in soft.report.sites]
+    torch.testing.assert_close(soft(x), guarded(chosen(x)))
+    torch.testing.assert_close(gradient(soft, x), gradient(lambda x: guarded(chosen(x)), x))
+    with torch.no_grad():
+        torch.testing.assert_close(soft(x), guarded(chosen(x)))
+
+
+def test_a_decision_behind_a_guard_of_soft_values_goes_by_the_originals_value() -> None:
+    def program(x: Tensor) -> Tensor:
+        y = (torch.where(x > 0, x, -3 * x) + 1).log()
+        return y if y.sum() > 0.8 else -y
+
+    x = torch.tensor([0.1, -0.2, 0.4])
+    soft = softfx.soften(program, "smooth", softness=0.5, example_inputs=(x,))
+    assert program(x).sum() > 0.8 and 0.0 < soft(x).sum() < 0.8
