@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
-__all__ = ["Answer", "Choice", "Count", "Distribution", "Member", "Real", "Turn", "Yes"]
+__all__ = ["Answer", "Choice", "Count", "Distribution", "Member", "Parts", "Probable", "Real", "Turn", "Yes"]
 
+Parts = Sequence[tuple[Tensor, float]]  # tensors of one element, and a factor each
 Answer = bool | int | float | tuple[bool, ...]  # the last of a mask
 
 
@@ -24,13 +24,13 @@ Answer = bool | int | float | tuple[bool, ...]  # the last of a mask
 class Turn:
     """One term of the derivative: that of a coefficient, times a weighted sum of results.
 
-    coefficient: makes the tensor whose derivative it is.  # -> (), or one element
+    parts: makes the tensors whose derivatives, each times its factor, together are that of the coefficient.
     weight: how much it is expected to matter, by which turns are chosen.
     runs: the answers to run the call with, and the factor of each result.
     own: the factor of the result of the run that the choice was met in.
     """
 
-    coefficient: Callable[[], Tensor]
+    parts: Callable[[], Parts]
     weight: float
     runs: Sequence[tuple[Answer, float]]
     own: float
@@ -61,33 +61,43 @@ class Choice:
         raise NotImplementedError
 
 
-def _between(other: Answer, answer: Answer, coefficient: Callable[[], Tensor], p: float, rises: bool) -> Turn:
+def _between(other: Answer, answer: Answer, parts: Callable[[], Parts], p: float, rises: bool) -> Turn:
     """The turn of a choice between two answers; rises: the coefficient is the other one's probability."""
     sign = 1.0 if rises else -1.0
-    return Turn(coefficient, p * (1.0 - p), ((other, sign),), -sign)
+    return Turn(parts, p * (1.0 - p), ((other, sign),), -sign)
 
 
-@dataclass(eq=False)
+def _part(tensor: Callable[[], Tensor]) -> Callable[[], Parts]:
+    """A coefficient that is one tensor."""
+    return lambda: ((tensor(), 1.0),)
+
+
 class Yes(Choice):
-    """A condition that holds with probability p.
+    """A condition that holds with a probability.
 
-    number: makes p as a number, when it is asked for: the unit of the softness may not be measured before.
-    probability: makes p as a tensor.
+    has_derivative: the probability has one.
     is_known: it is finite.
     """
 
-    number: Callable[[], float]
-    probability: Callable[[], Tensor]
     has_derivative: bool
-    is_known: bool = True
+    is_known: bool
+
+    @property
+    def p(self) -> float:
+        """The probability as a number."""
+        raise NotImplementedError
+
+    def probability(self) -> Tensor:
+        """The same as a tensor.  # -> ()"""
+        raise NotImplementedError
+
+    def parts(self) -> Parts:
+        """What its derivative is made of (see Turn)."""
+        return ((self.probability(), 1.0),)
 
     @property
     def is_certain(self) -> bool:
         return not self.is_known
-
-    @cached_property
-    def p(self) -> float:
-        return self.number()
 
     def drawn(self, u: float) -> Answer:
         return u < self.p
@@ -96,13 +106,28 @@ class Yes(Choice):
         p = self.p
         if not self.has_derivative or p * (1.0 - p) == 0.0:
             return []
-        return [_between(not answer, answer, self.probability, p, rises=not answer)]
+        return [_between(not answer, answer, self.parts, p, rises=not answer)]
 
     def probabilities(self) -> Sequence[float]:
         return (self.p,)
 
     def branches(self) -> list[tuple[Answer, Callable[[], Tensor]]]:
         return [(True, self.probability), (False, lambda: 1.0 - self.probability())]
+
+
+class Probable(Yes):
+    """A condition whose probability is a tensor.  # ()"""
+
+    def __init__(self, probability: Tensor) -> None:
+        self._probability, self._number = probability, float(probability.detach())
+        self.has_derivative, self.is_known = probability.requires_grad, math.isfinite(self._number)
+
+    @property
+    def p(self) -> float:
+        return self._number
+
+    def probability(self) -> Tensor:
+        return self._probability
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +165,7 @@ class Distribution(Choice):
         if not self.weights.requires_grad:
             return []
         return [
-            _between(number, answer, self._probability(place), p, rises=True)
+            _between(number, answer, _part(self._probability(place)), p, rises=True)
             for place, (number, p) in enumerate(zip(self.numbers, self.certainties, strict=True))
             if number != answer and p * (1.0 - p) != 0.0
         ]
@@ -186,13 +211,13 @@ class Count(Choice):
         if drawn:
             p, above = self.number - self._floor, answer > self._floor
             other = self._floor + (not above)
-            turn = _between(other, answer, lambda: self.value, p, rises=not above)
+            turn = _between(other, answer, _part(lambda: self.value), p, rises=not above)
             return [turn]
         up, down = (answer + 1, answer + 1 <= self.most), (answer - 1, answer - 1 >= self.least)
         sides = [(value, sign) for (value, valid), sign in ((up, 1.0), (down, -1.0)) if valid]
         if len(sides) == 2:
-            return [Turn(lambda: self.value, 0.25, [(value, sign / 2) for value, sign in sides], 0.0)]
-        return [Turn(lambda: self.value, 0.25, sides, -sides[0][1])] if sides else []
+            return [Turn(_part(lambda: self.value), 0.25, [(value, sign / 2) for value, sign in sides], 0.0)]
+        return [Turn(_part(lambda: self.value), 0.25, sides, -sides[0][1])] if sides else []
 
     def branches(self) -> list[tuple[Answer, Callable[[], Tensor]]]:
         low = self._floor
@@ -223,7 +248,7 @@ class Real(Choice):
             return []
         h = self.width()
         runs = ((self.number + h, 0.5 / h), (self.number - h, -0.5 / h))
-        return [Turn(lambda: self.value, 0.25, runs, 0.0)]
+        return [Turn(_part(lambda: self.value), 0.25, runs, 0.0)]
 
 
 @dataclass(eq=False)
@@ -241,7 +266,7 @@ class Member(Choice):
         i = self.place
         return [
             Turn(
-                turn.coefficient,
+                turn.parts,
                 turn.weight,
                 [((*answer[:i], bool(other), *answer[i + 1 :]), factor) for other, factor in turn.runs],
                 turn.own,

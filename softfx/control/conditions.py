@@ -8,13 +8,14 @@ whatever was made of its result hands it on. Whether the comparison is a site th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from softfx.control.choices import Choice, Count, Distribution, Real, Yes
+from softfx.control.choices import Choice, Count, Distribution, Parts, Probable, Real, Yes
 from softfx.control.provenance import Made, Margin, Provenance, real_operands
 from softfx.decisions.control_evidence import ControlEvidence, SiteControl
 from softfx.decisions.evidence import Evidence
@@ -61,7 +62,7 @@ class Conditions:
         if isinstance(made, Margin):
             return self._yes(made, decision)
         soft = self._soft(tensor, decision)
-        return None if soft is None else _of_probability(soft.truth(_made).reshape(()))
+        return None if soft is None else Probable(soft.truth(_made).reshape(()))
 
     def settled_scale(self, tensor: Tensor, decision: Decision) -> float | None:
         """The unit of softness of a comparison of two numbers, if it is known and the mode is smooth; None if not."""
@@ -75,7 +76,7 @@ class Conditions:
         if soft is None:
             return None
         probabilities = soft.truth(_made).expand(mask.shape).reshape(-1)
-        return [_of_probability(p) for p in probabilities.unbind()]
+        return [Probable(p) for p in probabilities.unbind()]
 
     def whole(self, tensor: Tensor, decision: Decision) -> Choice | None:
         """The choice that a whole number read of a tensor is; None if nothing real is behind it."""
@@ -133,17 +134,11 @@ class Conditions:
     def _yes(self, margin: Margin, decision: Decision) -> Choice:
         if decision.resolved.options.get("mode", "smooth") == "smooth":
             return self.compared(margin, decision)
-        return _of_probability(self._step(margin.value, decision).reshape(()))
+        return Probable(self._step(margin.value, decision).reshape(()))
 
-    def compared(self, margin: Margin, decision: Decision, scale: float | None = None) -> Choice:
+    def compared(self, margin: Margin, decision: Decision, scale: float | None = None) -> Compared:
         """The choice that a comparison of two real numbers is, in mode smooth. scale: the unit, where it is settled."""
-        number = margin.number
-        return Yes(
-            lambda: logistic(number / (scale or self._spreads.scale(decision))),
-            lambda: self._step(margin.value, decision).reshape(()),
-            margin.has_derivative,
-            math.isfinite(number),
-        )
+        return Compared(margin, scale or partial(self._spreads.scale, decision))
 
     def _step(self, margin: Tensor, decision: Decision) -> Tensor:
         """The probability that a margin is above 0.  # (...) -> (...)"""
@@ -204,6 +199,34 @@ class Conditions:
         return self._sites[mode]
 
 
+class Compared(Yes):
+    """A comparison of two real numbers, in mode smooth: the logistic function of its margin.
+
+    unit: that of the margin, or what makes it: the unit of the softness may not be measured before it is asked for.
+    """
+
+    def __init__(self, margin: Margin, unit: float | Callable[[], float]) -> None:
+        self._margin, self._unit = margin, unit
+        self.has_derivative, self.is_known = margin.has_derivative, math.isfinite(margin.number)
+        self._p = -1.0  # not asked for yet
+
+    @property
+    def unit(self) -> float:
+        return self._unit if isinstance(self._unit, float) else self._unit()
+
+    @property
+    def p(self) -> float:
+        if self._p < 0.0:
+            self._p = logistic(self._margin.number / self.unit)
+        return self._p
+
+    def probability(self) -> Tensor:
+        return torch.sigmoid(self._margin.value / self.unit).reshape(())
+
+    def parts(self) -> Parts:
+        return self._margin.parts(self.p * (1.0 - self.p) / self.unit)
+
+
 class _Known:
     """That a shadow was asked for, and the answer, which may be that there is none."""
 
@@ -232,11 +255,6 @@ def logistic(x: float) -> float:
     if x < 0.0:
         return 0.0 if x < -_FAR else math.exp(x) / (1.0 + math.exp(x))
     return 1.0 if x > _FAR else 1.0 / (1.0 + math.exp(-x))
-
-
-def _of_probability(probability: Tensor) -> Yes:
-    number = float(probability.detach())
-    return Yes(lambda: number, lambda: probability, probability.requires_grad, math.isfinite(number))
 
 
 def _truncated(tensor: Tensor) -> Choice:

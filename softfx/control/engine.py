@@ -78,6 +78,16 @@ class _Dropped(Exception):
     reason: str
 
 
+@dataclass(frozen=True, eq=False)
+class _Term:
+    """What one turn is worth: by leaf of the result the difference that it makes, and how much that counts."""
+
+    point: Point
+    turn: Turn
+    leaves: list[Tensor | None]
+    weight: float
+
+
 class Engine:
     """Makes one call by its runs."""
 
@@ -215,13 +225,12 @@ class Engine:
             return run.result
         probabilities = inclusion([turn for _, turn in pairs], self._settings.turns)
         leaves, structure = private.flatten(run.result)
-        terms: list[tuple[Point, Turn, list[Tensor | None]]] = []
+        terms: list[_Term] = []
         for number in chosen(probabilities, self._random):
             point, turn = pairs[number]
             found = self._difference(run, point, turn, leaves, numbers)
             if found is not None:
-                scale = 1.0 / probabilities[number]
-                terms.append((point, turn, [None if item is None else item * scale for item in found]))
+                terms.append(_Term(point, turn, found, 1.0 / probabilities[number]))
         return self._attached(run.result, leaves, structure, terms)
 
     def _difference(
@@ -229,19 +238,18 @@ class Engine:
     ) -> list[Tensor | None] | None:
         """The weighted sum of results of one turn, leaf by leaf; None where it is dropped."""
         seen = self._evidence.of(point.decision.id)
-        total: list[Tensor | None] = [leaf.detach() * turn.own if _carries(leaf) else None for leaf in leaves]
-        if turn.own == 0.0:  # the result may not be finite, and does not count
-            total = [None if item is None else torch.zeros_like(item) for item in total]
+        columns: list[list[Tensor]] = [[] for _ in leaves]
+        factors = [factor for _, factor in turn.runs]
+        if turn.own != 0.0:  # else the result may not be finite, and does not count
+            factors.append(turn.own)
         try:
-            for answer, factor in turn.runs:
+            for answer, _ in turn.runs:
                 seen.made += 1
-                other = self._other(run, point, answer, numbers)
-                total = [
-                    None if item is None else torch.add(item, leaf.detach(), alpha=factor)
-                    for item, leaf in zip(total, other, strict=True)
-                ]
-            if not all(item is None or _is_finite(item) for item in total):
-                raise _Dropped("the results differ by a number that is not finite")
+                for column, leaf in zip(columns, self._other(run, point, answer, numbers), strict=True):
+                    column.append(leaf)
+            total: list[Tensor | None] = []
+            for column, leaf in zip(columns, leaves, strict=True):
+                total.append(_weighted([*column, leaf], factors) if _carries(leaf) else None)
         except _Dropped as dropped:
             seen.dropped[dropped.reason] += 1
             return None
@@ -253,26 +261,33 @@ class Engine:
         other = self._again(start, numbers, keeps=False)
         return self._alike(other.result)
 
-    def _attached(self, result: Result, leaves: list[Any], structure: Any, terms: Sequence[Any]) -> Result:
+    def _attached(self, result: Result, leaves: list[Any], structure: Any, terms: Sequence[_Term]) -> Result:
         """The result with the derivative of terms; what they do not change is as it was."""
         if not terms:
             return result
-        coefficients = [turn.coefficient() for _, turn, _ in terms]
+        coefficients = [term.turn.parts() for term in terms]
         made = []
         for place, leaf in enumerate(leaves):
             if not _carries(leaf):
                 self._tell(leaf)
                 made.append(leaf)
                 continue
-            mine = [i for i, (_, _, items) in enumerate(terms) if _counts(items[place])]
-            heard = self._hearer([terms[i] for i in mine])
-            picked = [terms[i][2][place] for i in mine]
-            made.append(with_turns(leaf, [coefficients[i] for i in mine], picked, heard) if mine else leaf)
+            mine = [
+                (i, item) for i, term in enumerate(terms) if (item := term.leaves[place]) is not None and _counts(item)
+            ]
+            if not mine:
+                made.append(leaf)
+                continue
+            heard = self._hearer([terms[i] for i, _ in mine])
+            weights = [terms[i].weight for i, _ in mine]
+            made.append(
+                with_turns(leaf, [coefficients[i] for i, _ in mine], [item for _, item in mine], weights, heard)
+            )
         return result if all(map(_is, made, leaves)) else private.unflatten(made, structure)
 
-    def _hearer(self, terms: Sequence[Any]) -> Callable[[list[float]], None]:
+    def _hearer(self, terms: Sequence[_Term]) -> Callable[[list[float]], None]:
         """Notes by how much each site counts in a gradient."""
-        sites = [(point.decision.id, turn.weight) for point, turn, _ in terms]
+        sites = [(term.point.decision.id, term.turn.weight) for term in terms]
 
         def heard(each: list[float]) -> None:
             for (site, weight), size in zip(sites, each, strict=True):
@@ -317,10 +332,18 @@ def _carries(leaf: object) -> bool:
     return isinstance(leaf, Tensor) and leaf.is_floating_point()
 
 
-def _is_finite(tensor: Tensor) -> bool:
-    if tensor.numel() == 1:
-        return math.isfinite(tensor.item())
-    return bool(tensor.isfinite().all())
+def _weighted(results: Sequence[Tensor], factors: Sequence[float]) -> Tensor:
+    """The weighted sum of what runs have given.
+
+    Raises:
+        _Dropped: it is not finite.
+    """
+    total = results[0].detach() * factors[0]
+    for leaf, factor in zip(results[1:], factors[1:], strict=False):
+        total = torch.add(total, leaf.detach(), alpha=factor)
+    if not (math.isfinite(total.item()) if total.numel() == 1 else bool(total.isfinite().all())):
+        raise _Dropped("the results differ by a number that is not finite")
+    return total
 
 
 def _counts(term: Tensor) -> bool:

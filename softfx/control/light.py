@@ -17,12 +17,13 @@ import weakref
 from types import CodeType, FrameType
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from softfx.control.modes import READINGS, Watch
 from softfx.control.path import Answer, Path, Reader
-from softfx.control.provenance import Made, Margin, sign_of
-from softfx.control.slots import item, names_of
+from softfx.control.provenance import Margin
+from softfx.control.slots import names_of
 from softfx.decisions.site import Decision
 from softfx.interpreter.host import PLACE
 from softfx.locations import instruction
@@ -117,12 +118,14 @@ class Light:
         self.code: CodeType
         self._closeness, self._scales = closeness, scales
         self._followed: dict[tuple[int, int], set[Answer]] = {}
+        self._ways: set[tuple[int, int, Answer]] = set()  # answers that were found to be followed
         self._forced, self._answers = path.start.answers, path.answers
         self._left = len(path.start.answers)
         self._read: dict[int, tuple[Tensor, int, Answer]] = {}
-        self._last: tuple[Tensor, Function, Args] | None = None  # the condition that was made last
-        # A derivative is made when its condition is: the order of calls is that of a watched run, to the last bit.
-        self._is_eager = path.keeps or shown.writes
+        self._last: tuple[Tensor, Function, Args, bool] | None = None  # the condition that was made last
+        self._is_eager = path.provenance.writes = shown.writes
+        if not self._left:
+            self._free()
 
     def __enter__(self) -> Light:
         self._around, PLACE.run = PLACE.run, self
@@ -145,44 +148,70 @@ class Light:
     def read(self, original: Function, tensor: Tensor, frame: FrameType) -> Any:
         """What a read of a tensor gives, which `original` would make."""
         known = self._read.get(id(tensor))
-        version = version_of(tensor)
-        if known is not None and known[1] == version:
+        if known is not None and known[1] == version_of(tensor):
             return type(original(tensor))(known[2])
+        number = len(self._answers)
+        if number >= self.most:
+            raise Unforeseen
+        if number < self._left:
+            answer: Answer = self._forced[number]
+            if number == self._left - 1:  # those before it were followed by the run that gave them
+                self._check(answer, frame)
+                self._free()
+        else:
+            answer = self._own(original, tensor, frame)
+            self._check(answer, frame)
+        self._answers.append(answer)
+        self._read[id(tensor)] = tensor, version_of(tensor), answer
+        return answer
+
+    def _free(self) -> None:
+        """Nothing is given from here on. Where nothing is noted either, only the last answer given is not one's own."""
+        if not self.notes:
+            self.read = self._read_freely  # type: ignore[method-assign]  # most reads come by here
+
+    def _read_freely(self, original: Function, tensor: Tensor, frame: FrameType) -> Any:
+        if id(tensor) in self._read:
+            known = self._read[id(tensor)]
+            if known[1] == version_of(tensor):
+                return type(original(tensor))(known[2])
+        answer = original(tensor)
+        way = id(frame.f_code), frame.f_lasti, answer
+        if way not in self._ways:
+            self._check(answer, frame)
+            self._ways.add(way)
+        self.most -= 1
+        if self.most < 0:
+            raise Unforeseen
+        return answer
+
+    def _check(self, answer: Answer, frame: FrameType) -> None:
+        """Leave the run where nothing is known of how it goes on with an answer."""
         key = id(frame.f_code), frame.f_lasti
         followed = self._followed.get(key)
         if followed is None:
             followed = self._followed[key] = self.shown.followed[self._closeness].get(self.shown.reader(frame), set())
-        number = len(self._answers)
-        if number < self._left:
-            answer: Answer = self._forced[number]
-        elif self.notes:
-            answer = self._own(original, tensor, frame, key)
-        else:
-            answer = original(tensor)
         if answer not in followed and type(answer) is not float:
             if self.shown.reader(frame) not in self.shown.readers:
                 self.shown.surprise()
             raise Unforeseen
-        if number >= self.most:
-            raise Unforeseen
-        self._answers.append(answer)
-        self._read[id(tensor)] = tensor, version, answer
-        return answer
 
-    def _own(self, original: Function, tensor: Tensor, frame: FrameType, key: tuple[int, int]) -> Answer:
+    def _own(self, original: Function, tensor: Tensor, frame: FrameType) -> Answer:
         """The answer of the path, behind those that are given."""
         PLACE.run = None  # what softfx itself reads is not the program's
         try:
+            key = id(frame.f_code), frame.f_lasti
             last, known = self._last, self._scales.get(key)
-            margin: Margin | Made | None
+            provenance = self.path.provenance
             if last is not None and last[0] is tensor:
                 self._last = None
-                margin = _margin(last[1], last[2])
+                margin = provenance.margin(*last[1:])
                 if known is None or margin is None:
-                    self._noted(last[1], last[2], {}, tensor)
+                    self._noted(last[1], last[2], {}, tensor, last[3], margin)
             else:
-                margin = self.path.provenance.get(tensor)
-            if known is not None and isinstance(margin, Margin):
+                found = provenance.get(tensor)
+                margin = found if isinstance(found, Margin) else None
+            if known is not None and margin is not None:
                 return self.path.compared(margin, *known, original(tensor))
             return self._chosen(original(tensor), tensor, self.shown.reader(frame), key)
         finally:
@@ -212,53 +241,29 @@ class Light:
             self._last = None
             # Who holds it beside this function, its argument of getrefcount, and the table of what was read?
             if sys.getrefcount(last[0]) > (3 if id(last[0]) in self._read else 2):
-                self._noted_now(last[1], last[2], {}, last[0])
+                self._noted_now(last[1], last[2], {}, last[0], last[3])
+        differentiable = self.path.keeps and torch.is_grad_enabled()
         if kwargs or type(result) is not Tensor or self._is_eager:
-            self._noted_now(func, args, kwargs, result)
+            self._noted_now(func, args, kwargs, result, differentiable)
         else:
-            self._last = result, func, args
+            self._last = result, func, args, differentiable
 
-    def _noted_now(self, func: Function, args: Args, kwargs: Kwargs, result: Result) -> None:
+    def _noted_now(self, func: Function, args: Args, kwargs: Kwargs, result: Result, differentiable: bool) -> None:
         PLACE.run = None
         try:
-            self._noted(func, args, kwargs, result)
+            self._noted(func, args, kwargs, result, differentiable)
         finally:
             PLACE.run = self
 
-    def _noted(self, func: Function, args: Args, kwargs: Kwargs, result: Result) -> None:
-        """Of a comparison of two numbers, where no derivative is wanted, the difference is kept and nothing else."""
+    def _noted(
+        self, func: Function, args: Args, kwargs: Kwargs, result: Result, differentiable: bool,
+        margin: Margin | None = None,
+    ) -> None:  # fmt: skip
+        """Of a comparison of two numbers the margin is kept and nothing else."""
         provenance = self.path.provenance
-        if (
-            type(result) is Tensor
-            and not kwargs
-            and not self.path.keeps
-            and (margin := _margin(func, args)) is not None
-        ):
-            provenance.entries[id(result)] = weakref.ref(result), margin
-        else:
+        if margin is None and type(result) is Tensor and not kwargs:
+            margin = provenance.margin(func, args, differentiable)
+        if margin is None:
             provenance.note(func, args, kwargs, result)
-
-
-def _margin(func: Function, args: Args) -> Margin | None:
-    """The margin of a comparison of two real numbers, as a number; None for another call."""
-    sign = sign_of(func)
-    if not sign or len(args) != 2 or (difference := _difference(*args)) is None:
-        return None
-    return Margin.of(difference * sign)
-
-
-def _difference(left: Any, right: Any) -> float | None:
-    """left - right, of two real numbers; None for anything else."""
-    numbers = []
-    reals = 0
-    for operand in (left, right):
-        if isinstance(operand, Tensor):
-            if operand.numel() != 1 or type(number := item(operand)) is not float:
-                return None
-            numbers.append(number)
-            reals += 1
-        elif type(operand) is float or type(operand) is int:
-            numbers.append(operand)
         else:
-            return None
-    return numbers[0] - numbers[1] if reals else None
+            provenance.entries[id(result)] = weakref.ref(result), margin

@@ -180,7 +180,9 @@ class Watch:
 
     def _saved(self, tensor: Tensor) -> None:
         """A tensor is about to be written."""
-        self.wrote = True
+        if not self.wrote:
+            self.wrote = self.path.provenance.writes = True
+            self.path.provenance.settle()
         base = base_of(tensor)
         self.alien = self.alien or id(tensor if base is None else base) not in self.made
         self.writes.save(tensor)

@@ -8,6 +8,7 @@ is read (softfx.control.conditions).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ctypes import c_float
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +16,13 @@ import torch
 from torch import Tensor
 
 from softfx import ops
+from softfx.control.slots import item
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.operation import Operation
 from softfx.ops.spelling import INDEX
 from softfx.ops.trees import tensors_in
 from softfx.rules.refusals import is_discrete
-from softfx.torch_private import version_of
+from softfx.torch_private import in_transform, version_of
 from softfx.values import TensorTable
 
 __all__ = ["Made", "Margin", "Provenance", "real_operands", "sign_of"]
@@ -30,35 +32,38 @@ SIGNS: dict[Operation, int] = {ops.gt: 1, ops.ge: 1, ops.lt: -1, ops.le: -1}
 
 
 class Margin:
-    """A comparison of two real numbers: by how much it holds, as a tensor with its derivative or as a number alone."""
+    """A comparison of two real numbers: by how much it holds, and what that is made of.
 
-    __slots__ = ("_number", "_value")
+    Few margins are asked for their derivative, so the tensor that carries it is made when one is; before an operand is
+    written it has to be made (Provenance.settle).
+    """
 
-    def __init__(self, value: Tensor | None, number: float | None = None) -> None:
-        self._value, self._number = value, number
+    __slots__ = ("_operands", "_value", "has_derivative", "number")
 
-    @classmethod
-    def of(cls, number: float) -> Margin:
-        """A margin without a derivative."""
-        return cls(None, number)
+    def __init__(self, number: float, operands: Args, has_derivative: bool) -> None:
+        self.number, self.has_derivative = number, has_derivative
+        self._operands = operands
+        self._value: Tensor | None = None
 
     @property
     def value(self) -> Tensor:
         """Positive where it holds; one element."""
         if self._value is None:
-            self._value = torch.tensor(self._number)
+            left, right = self._operands
+            if self.has_derivative:
+                with torch.enable_grad():
+                    self._value = left - right
+            else:  # the operands may be written by now
+                like = left if isinstance(left, Tensor) else right
+                self._value = like.new_tensor(self.number)
         return self._value
 
-    @property
-    def number(self) -> float:
-        """The same as a number."""
-        if self._number is None:
-            self._number = self.value.item()
-        return self._number
-
-    @property
-    def has_derivative(self) -> bool:
-        return self._value is not None and self._value.requires_grad
+    def parts(self, slope: float) -> list[tuple[Tensor, float]]:
+        """The tensors whose derivatives together are `slope` times that of the margin, each with its factor."""
+        if self._value is not None:
+            return [(self._value, slope)]
+        pairs = zip(self._operands, (slope, -slope), strict=True)
+        return [(operand, factor) for operand, factor in pairs if _has_derivative(operand)]
 
 
 @dataclass(eq=False, slots=True)
@@ -86,11 +91,35 @@ class Provenance(TensorTable[Margin | Made]):
     """What each tensor of integers or bools of a run was made of; constants are not listed.
 
     functions: those that made them.
+    writes: the run may write operands out of sight, so that the tensors of margins are made at once.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.functions: set[Function] = set()
+        self.writes = False
+        self._open: list[Margin] = []  # whose tensors are not made yet
+
+    def settle(self) -> None:
+        """A tensor is about to be written: make the tensors of margins while their operands are what they were."""
+        while self._open:
+            _ = self._open.pop().value
+
+    def margin(self, func: Function, args: Args, differentiable: bool) -> Margin | None:
+        """The margin of a comparison of two real numbers; None for another call. differentiable: gradients were on."""
+        sign = sign_of(func)
+        if not sign or len(args) != 2 or in_transform():
+            return None
+        operands = args if sign > 0 else args[::-1]
+        if (difference := _difference(*operands)) is None:
+            return None
+        made = Margin(difference, operands, differentiable and any(map(_has_derivative, operands)))
+        if made.has_derivative:
+            if self.writes:
+                _ = made.value
+            else:
+                self._open.append(made)
+        return made
 
     def note(self, func: Function, args: Args, kwargs: Kwargs, result: Result) -> None:
         """Note a call that has been made, where its result holds integers or bools."""
@@ -103,11 +132,11 @@ class Provenance(TensorTable[Margin | Made]):
                     self._note(func, args, kwargs, item, part)
 
     def _note(self, func: Function, args: Args, kwargs: Kwargs, result: Tensor, part: int = 0) -> None:
-        if len(args) == 2 and not kwargs and result.numel() == 1:
-            sign = sign_of(func)
-            if sign and (value := _margin(sign, args)) is not None:
+        if not kwargs and result.numel() == 1:
+            margin = self.margin(func, args, torch.is_grad_enabled())
+            if margin is not None:
                 self.functions.add(func)
-                self.set(result, Margin(value))
+                self.set(result, margin)
                 return
         tensors = tensors_in((args, kwargs) if kwargs else args)
         if any(self.get(tensor) is not None or tensor.is_floating_point() for tensor in tensors):
@@ -149,21 +178,33 @@ def sign_of(func: Function) -> int:
     return sign
 
 
-def _margin(sign: int, operands: Args) -> Tensor | None:
-    """By how much the comparison of two numbers holds; None if they are not real."""
-    left, right = operands
-    reals = 0
-    for operand in operands:
-        if isinstance(operand, Tensor):
-            if not operand.is_floating_point():
-                return None
-            reals += 1
-        elif type(operand) not in (float, int):
+def _difference(left: Any, right: Any) -> float | None:
+    """left - right, of two real numbers of which one at least is a tensor; None for anything else."""
+    if isinstance(left, Tensor):
+        if left.numel() != 1 or type(one := item(left)) is not float:
             return None
-    if not reals:
+        if not isinstance(right, Tensor):
+            return None if type(right) not in _NUMBERS else one - _as_torch_takes(right, left.dtype)
+    elif type(left) not in _NUMBERS or not isinstance(right, Tensor):
         return None
-    margin: Tensor = left - right if sign > 0 else right - left
-    return margin
+    if right.numel() != 1 or type(other := item(right)) is not float:
+        return None
+    found: float = (one if isinstance(left, Tensor) else _as_torch_takes(left, right.dtype)) - other
+    return found
+
+
+def _as_torch_takes(number: float, dtype: torch.dtype) -> float:
+    """A number of Python as it is beside a tensor of a dtype: 0.4 and the 0.4 of float32 are the same there."""
+    if dtype is torch.float64:
+        return number
+    return c_float(number).value if dtype is torch.float32 else torch.tensor(number, dtype=dtype).item()
+
+
+_NUMBERS = (float, int)
+
+
+def _has_derivative(operand: object) -> bool:
+    return isinstance(operand, Tensor) and operand.requires_grad
 
 
 def real_operands(made: Made) -> list[Tensor]:

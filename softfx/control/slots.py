@@ -50,11 +50,14 @@ def names_of(function: Function) -> list[_Name] | None:
 
 
 @contextmanager
-def put_in_place(noted: Iterable[Function]) -> Iterator[None]:
-    """A block in which reads, and calls of the functions `noted`, are told to the run of the thread that makes them."""
-    wanted = {(Tensor, reader.__name__): _reading(reader) for reader in READERS}
+def put_in_place(functions: Iterable[Function]) -> Iterator[None]:
+    """A block in which calls of functions, reads or others, are told to the run of the thread that makes them."""
+    wanted = {}
     with _LOCK:
-        for function in noted:
+        for function in functions:
+            if function in READERS:
+                wanted[Tensor, function.__name__] = _reading(function)
+                continue
             for owner, name in names_of(function) or ():
                 wanted[owner, name] = _noting(function, original_of(getattr(owner, name)))
         for owner, name in wanted:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softfx.control.choices import Turn
+from softfx.control.choices import Parts, Turn
 from softfx.errors import ControlError
 
 __all__ = ["chosen", "inclusion", "with_turns"]
@@ -58,15 +58,23 @@ def chosen(probabilities: Sequence[float], random: Random) -> list[int]:
 
 
 def with_turns(
-    result: Tensor, coefficients: Sequence[Tensor], terms: Sequence[Tensor], heard: Callable[[list[float]], None]
+    result: Tensor,
+    coefficients: Sequence[Parts],
+    terms: Sequence[Tensor],
+    weights: Sequence[float],
+    heard: Callable[[list[float]], None],
 ) -> Tensor:
-    """`result` itself, with the derivative sum of grad coefficient times term.
+    """`result` itself, with the derivative sum of grad coefficient times weight times term.
 
+    coefficients: the parts that each is made of.
     terms: each of the shape of the result.
     heard: is told in the backward pass by how much each term counts.
     """
-    together = torch.stack([item.reshape(()).to(result.dtype) for item in coefficients])  # ([turns])
-    made: Tensor = _WithTurns.apply(result, together, torch.stack(list(terms)), heard)  # type: ignore[no-untyped-call]
+    parts = [(number, tensor, factor) for number, item in enumerate(coefficients) for tensor, factor in item]
+    shares = [(number, factor * weights[number], tensor.shape, tensor.dtype) for number, tensor, factor in parts]
+    tensors = [tensor for _, tensor, _ in parts]
+    stacked = torch.stack(list(terms))
+    made: Tensor = _WithTurns.apply(result, stacked, shares, weights, heard, *tensors)  # type: ignore[no-untyped-call]
     return made
 
 
@@ -74,26 +82,28 @@ class _WithTurns(torch.autograd.Function):
     """The value of its first operand; of the coefficients the derivative in the backward pass. It has no second one."""
 
     @staticmethod
-    def forward(ctx: Any, result: Tensor, coefficients: Tensor, terms: Tensor, heard: Any) -> Tensor:
-        ctx.save_for_backward(coefficients, terms)
-        ctx.heard = heard
+    def forward(ctx: Any, result: Tensor, terms: Tensor, shares: Any, weights: Any, heard: Any, *parts: Any) -> Tensor:
+        ctx.save_for_backward(terms)
+        # The parts are no saved tensors: the program may write them, and their values are not asked for.
+        ctx.parts, ctx.shares, ctx.weights, ctx.heard = parts, shares, weights, heard
         return result.clone()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        coefficients, terms = ctx.saved_tensors
+        (terms,) = ctx.saved_tensors
         each = (terms * gradient).reshape(terms.shape[0], -1).sum(1)
-        ctx.heard(each.tolist())
+        ctx.heard([size * weight for size, weight in zip(each.tolist(), ctx.weights, strict=True)])
         if torch.is_grad_enabled():  # the graph of this pass is wanted, for a derivative of the derivative
-            each = _Once.apply(each, coefficients)  # type: ignore[no-untyped-call]
-        return gradient, each, None, None
+            each = _Once.apply(each, *ctx.parts)  # type: ignore[no-untyped-call]
+        found = [(each[number] * factor).to(dtype).reshape(shape) for number, factor, shape, dtype in ctx.shares]
+        return gradient, None, None, None, None, *found
 
 
 class _Once(torch.autograd.Function):
     """What a term is worth depends on the coefficients, and nobody knows how: its derivative raises."""
 
     @staticmethod
-    def forward(ctx: Any, each: Tensor, coefficients: Tensor) -> Tensor:
+    def forward(ctx: Any, each: Tensor, *parts: Tensor) -> Tensor:
         return each.clone()
 
     @staticmethod

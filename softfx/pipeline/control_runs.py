@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -21,7 +21,7 @@ from softfx.control.modes import Bare, Watch, WatchedFast, WatchedFull
 from softfx.control.path import Numbers, Path, Reading, Start, nowhere
 from softfx.control.provenance import Margin, Provenance
 from softfx.control.settings import LIMIT, scoped_modules
-from softfx.control.slots import put_in_place
+from softfx.control.slots import READERS, put_in_place
 from softfx.control.traceless import Printed, Traceless, Writes
 from softfx.control.versions_private import is_recorded
 from softfx.decisions.evidence import Evidence
@@ -78,15 +78,25 @@ class ControlRuns(Runner):
         others = any(decision.acts for decision in self.sites if decision.rule.family != "control")
         looked_at = self.measures is not None or bool(self.evidence.overwritten)
         self._are_alone = self._may_be_bare and not (others or looked_at or self.sites.lifts_any)
-        self._light = False
+        self._light = self._are_noted = False
+        self._noting = ExitStack()
         self._scales: Scales = {}
 
     @contextmanager
     def opened(self) -> Iterator[None]:
         """A block for the call: runs in it may be light ones."""
         self._light = self.shown.fits and bool(self.shown.readers) and self._may_be_bare
-        with put_in_place(self.shown.noted) if self._light else nullcontext():
+        with put_in_place(READERS) if self._light else nullcontext(), self._noting:
             yield
+
+    def _note_or_not(self, notes: bool) -> None:
+        """Have calls that conditions are made by told to light runs, or to none where the next one does not ask."""
+        if notes != self._are_noted:
+            self._are_noted = notes
+            if notes:
+                self._noting.enter_context(put_in_place(self.shown.noted))
+            else:
+                self._noting.close()
 
     def first(self, function: Function, args: Args, kwargs: Kwargs, *, keeps: bool) -> Run:
         _refuse_where_values_are_missing(args, kwargs)
@@ -136,6 +146,7 @@ class ControlRuns(Runner):
 
     def _lightly(self, wanted: _Wanted, args: Args, kwargs: Kwargs) -> Run:
         path = wanted.path(self.evidence, self.before)
+        self._note_or_not(path.looks)
         most = _LEAST_READS + LIMIT * self.shown.reads
         light = Light(path, self.shown, self._scales, most=most, closeness=wanted.closeness)
         light.owner = self.owner
@@ -152,6 +163,7 @@ class ControlRuns(Runner):
         mode.owner = self.owner
         path = wanted.path(self.evidence, self.before)
         path.site = _Sites(self.sites, mode, path, self.shown, self._where, self._paths, None if bare else state)
+        path.provenance.writes = path.provenance.writes or self.shown.writes
         mode.begin(path, self.traceless.writes, wanted.most)
         mode.finds_members = self.sites.policy.decides_members
         session = Session(mode, interpreter)
@@ -292,5 +304,5 @@ def _depends_on_source(state: RunState, provenance: Provenance, tensor: Tensor) 
     if state.environment.get(tensor) is not None or (made := provenance.get(tensor)) is None:
         return state.environment.facts(tensor).depends_on_source
     if isinstance(made, Margin):
-        return made.value.requires_grad
+        return made.has_derivative
     return any(_depends_on_source(state, provenance, operand) for operand in made.tensors)
