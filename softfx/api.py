@@ -98,7 +98,7 @@ def soften(
         target: an nn.Module or a function; it stays as it is, but for lazy modules, which the call initialises.
         policy: a preset ("gradients", "straight-through", "lifted", "smooth", "keep"), a TOML file's path, a dict or a
             Policy; None is "gradients".
-        example_inputs: positional arguments of one call. It is run once, leaving no trace.
+        example_inputs: positional arguments of one call; its runs on copies put back tensors, modules and random state.
         example_kwargs: keyword arguments of that call.
         softness: a shorthand for this field of the policy's [default]; its [[rule]] entries override it.
             `softfx.set_softness` takes tensors and Parameters, too.
