@@ -5,6 +5,8 @@
 - torch.autograd.forward_ad._current_level: nor has torch for whether forward-mode derivatives are being computed.
 - torch._C._are_functorch_transforms_active and torch._functorch.utils.unwrap_dead_wrappers, with the `apply` of
   torch.autograd.Function's base: to call a Function without the search for default arguments, see `Function`.
+- torch._C._get_dispatch_mode, _TorchDispatchModeKey.PROXY, torch._ops.mode_stack_state_for_pre_dispatch: whether
+  make_fx records, which torch.fx.experimental.proxy_tensor.get_proxy_mode tells by six calls in Python.
 """
 
 from typing import Any
@@ -13,7 +15,10 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-__all__ = ["Function", "forward_mode_is_open", "is_wrapped"]
+__all__ = ["Function", "forward_mode_is_open", "is_recorded", "is_wrapped"]
+
+_PROXY = torch._C._TorchDispatchModeKey.PROXY
+_before_dispatch = torch._ops.mode_stack_state_for_pre_dispatch()  # type: ignore[no-untyped-call]  # untyped in torch
 
 
 def is_wrapped(x: Tensor) -> bool:
@@ -24,6 +29,11 @@ def is_wrapped(x: Tensor) -> bool:
 def forward_mode_is_open() -> bool:
     """Return True if forward-mode derivatives are being computed around this call."""
     return forward_ad._current_level >= 0
+
+
+def is_recorded() -> bool:
+    """Return True if make_fx records the operators that are called."""
+    return torch._C._get_dispatch_mode(_PROXY) is not None or _before_dispatch.get(0) is not None
 
 
 class Function(torch.autograd.Function):

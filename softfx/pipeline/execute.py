@@ -40,7 +40,7 @@ from softfx.pipeline.control_modules import hooked
 from softfx.pipeline.control_runs import ControlRuns, planning_mode
 from softfx.pipeline.reads import is_apart, state_read
 from softfx.pipeline.rewrite import Rewritten
-from softfx.pipeline.session import BOUNDARY, Session
+from softfx.pipeline.session import BOUNDARY, Session, is_flat
 from softfx.pipeline.snapshot import Snapshot, exact
 from softfx.values import Environment, ValueFacts
 from softtorch.scope import outside
@@ -193,9 +193,21 @@ def signature(args: Args, kwargs: Kwargs) -> Args:
 
     They are the structure, shapes, strides, dtypes, devices and plain values with their types.
     """
-    leaves, structure = torch_private.flatten((args, kwargs))
+    leaves, structure = _flattened(args, kwargs)
     modes = tuple((torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda"))
     return (structure, modes, *(_described(leaf) for leaf in leaves))
+
+
+def _flattened(args: Args, kwargs: Kwargs) -> tuple[Sequence[Any], torch_private.TreeSpec]:
+    """The leaves of a call's arguments, and their structure."""
+    if not kwargs and is_flat(args, kwargs):
+        return args, _flat_structure(len(args))
+    return torch_private.flatten((args, kwargs))
+
+
+@cache
+def _flat_structure(count: int) -> torch_private.TreeSpec:
+    return torch_private.flatten(((0,) * count, {}))[1]
 
 
 def _described(leaf: object) -> object:
@@ -247,7 +259,7 @@ class Graph:
         return self._state is not None and self._root is root and self._state.holds()
 
     def __call__(self, root: object, args: Args, kwargs: Kwargs) -> Result:
-        tensors = [leaf for leaf in torch_private.leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        tensors = [leaf for leaf in _flattened(args, kwargs)[0] if isinstance(leaf, Tensor)]
         attributes = [resolve(root, name) for name in self.rewritten.attributes]
         softness = [self.sites[site].softness for site in self.rewritten.softness]
         gradients = torch.is_grad_enabled()

@@ -21,10 +21,15 @@ from softfx.capture.later import computes_later
 from softfx.interpreter.interpreter import Interpreter
 from softfx.ops.calls import Args, Function, Kwargs, Result
 
-__all__ = ["BOUNDARY", "Session", "run_under"]
+__all__ = ["BOUNDARY", "Session", "is_flat", "run_under"]
 
 # Arguments of these types are their own leaves.
-_FLAT = frozenset({Tensor, Parameter, int, float, bool, str})
+_LEAVES = frozenset({Tensor, Parameter, int, float, bool, str})
+
+
+def is_flat(args: Args, kwargs: Kwargs) -> bool:
+    """Return True if the arguments of a call are tensors and numbers, as they mostly are, in no containers."""
+    return _LEAVES.issuperset(map(type, args)) and _LEAVES.issuperset(map(type, kwargs.values()))
 
 
 def run_under(mode: AbstractContextManager[Any], function: Function, args: Args, kwargs: Kwargs) -> Result:
@@ -46,8 +51,7 @@ class Session:
     def call(self, function: Function, args: Args = (), kwargs: Kwargs | None = None) -> Result:
         """`function(*args, **kwargs)` in this run, its tensors among the sources; the result as the caller gets it."""
         kwargs = kwargs or {}
-        flat = all(type(item) in _FLAT for item in (*args, *kwargs.values()))
-        for leaf in (*args, *kwargs.values()) if flat else private.leaves((args, kwargs)):
+        for leaf in (*args, *kwargs.values()) if is_flat(args, kwargs) else private.leaves((args, kwargs)):
             if isinstance(leaf, Tensor):
                 self._interpreter.source(leaf)
         return self.given(run_under(self._mode, function, args, kwargs))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from softtorch.kernels.numeric.host import readable
 from softtorch.kernels.numeric.precision import widened
-from softtorch.kernels.numeric.standardize import Moments, bounds, moments, ordinary
+from softtorch.kernels.numeric.standardize import Moments, bounds, moments, ordinary, standardized
 from softtorch.modes import Mode
 
 _FAR = 1e8  # masks are also written with -1e9; so far apart, standardizing leaves the rest one number in float32
@@ -173,9 +173,9 @@ def _general(x: Tensor, raw: Tensor, softness: Tensor | float, mode: Mode, stand
     level, counted = high.to(kind) - low.to(kind), ~(high | low)
     finite = torch.where(counted, raw, 0.0)
     if standardize:
-        known = moments(finite, counted)
+        z, known = standardized(finite, counted)
         # The logistic function takes -inf to 0 and inf to 1, outside of what finite entries reach.
-        compared = torch.where(counted, known.standardized(finite).sigmoid(), high.to(raw.dtype))
+        compared = torch.where(counted, z.sigmoid(), high.to(raw.dtype))
         keys = Keys(raw, compared, level, softness, mode, standardized=True, moments=known)
     else:
         lowest, highest = bounds(raw, counted)

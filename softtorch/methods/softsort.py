@@ -46,7 +46,9 @@ class SoftSort(Method):
 
     def log_rows(self, keys: Keys, positions: Positions) -> Tensor:
         scores = _scores(keys, positions)
-        # What is infinitely far gets exactly nothing, which the logarithm has to be told.
+        # What is infinitely far gets exactly nothing, which the logarithm has to be told. Rows may be off by a
+        # constant, beside which it would not be told apart.
+        scores = scores - scores.detach().amax(dim=-1, keepdim=True)
         return keys.mode.log_project(scores.masked_fill(scores < -0.6 * _FAR, -torch.inf))
 
     def rank(self, keys: Keys, descending: bool) -> Tensor:
@@ -89,8 +91,7 @@ def _scores(keys: Keys, positions: Positions) -> Tensor:
     """-|anchor - entry| over softness, (..., k, [n])."""
     if keys.moderate and not isinstance(keys.softness, Tensor) and keys.softness > _TINY:
         return positions.nearness(keys.compared / keys.softness)
-    inner = (keys.compared / keys.softness).clamp(-_FAR / 4, _FAR / 4)
-    line = torch.where(keys.level == 0, inner, keys.level * _FAR)
-    near = positions.nearness(line)
-    # Rows may be off by a constant, which here has to be small beside what is infinitely far.
-    return near - near.detach().amax(dim=-1, keepdim=True)
+    inner = keys.compared / keys.softness
+    if isinstance(keys.softness, Tensor) or keys.softness <= _TINY or not keys.standardized:
+        inner = inner.clamp(-_FAR / 4, _FAR / 4)  # others lie in (0, 1 / softness)
+    return positions.nearness(torch.where(keys.level == 0, inner, keys.level * _FAR))

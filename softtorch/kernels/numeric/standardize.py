@@ -32,10 +32,6 @@ class Moments(NamedTuple):
     shift: Tensor
     spread: Tensor
 
-    def standardized(self, x: Tensor) -> Tensor:
-        """z of the entries, (..., [n])."""
-        return (x - self.middle - self.shift) / self.spread
-
     def restored(self, z: Tensor) -> Tensor:
         """The numbers, (..., k), that standardize to z."""
         return torch.addcmul(self.shift, z, self.spread) + self.middle
@@ -49,11 +45,16 @@ class Moments(NamedTuple):
         return Moments(*(part.unsqueeze(-2) for part in self))
 
 
-def moments(x: Tensor, counted: Tensor | None = None) -> Moments:
-    """The moments of those entries of x, (..., [n]), that are counted, (..., [n]); of all by default.
+def moments(x: Tensor) -> Moments:
+    """The moments of the entries of x, (..., [n]). Differentiable by x."""
+    return standardized(x)[1]
 
-    Differentiable by x. Everything is counted from the middle of the row and in units of its reach, so that neither
-    distance from 0 nor size costs a digit.
+
+def standardized(x: Tensor, counted: Tensor | None = None) -> tuple[Tensor, Moments]:
+    """z, (..., [n]), and the moments of those entries of x, (..., [n]), that are counted, (..., [n]); all by default.
+
+    Differentiable by x; z is 0 for entries that are not counted. Everything is counted from the middle of the row and
+    in units of its reach, so that neither distance from 0 nor size costs a digit.
     """
     low, high = bounds(x, counted)
     middle = low / 2.0 + high / 2.0
@@ -63,15 +64,18 @@ def moments(x: Tensor, counted: Tensor | None = None) -> Moments:
     scaled = (x - middle) / unit
     if counted is None:
         shift = scaled.mean(dim=-1, keepdim=True)
-        variance = (scaled - shift).square().mean(dim=-1, keepdim=True)
+        centred = scaled - shift
+        variance = centred.square().mean(dim=-1, keepdim=True)
     else:
         count = counted.sum(dim=-1, keepdim=True, dtype=x.dtype).clamp(min=1)
         shift = torch.where(counted, scaled, 0.0).sum(dim=-1, keepdim=True) / count
-        variance = torch.where(counted, scaled - shift, 0.0).square().sum(dim=-1, keepdim=True) / count
+        centred = torch.where(counted, scaled - shift, 0.0)
+        variance = centred.square().sum(dim=-1, keepdim=True) / count
     whole = VARIANCE_FLOOR / unit.square()
     part = torch.maximum(VARIANCE_FLOOR * variance, (VARIANCE_FLOOR / ORDINARY) * variance - whole)
     floor = torch.where(reach > rounding, torch.minimum(part, whole), whole)
-    return Moments(middle, shift * unit, (variance + floor).sqrt() * unit)
+    spread = (variance + floor).sqrt()
+    return centred / spread, Moments(middle, shift * unit, spread * unit)
 
 
 def bounds(x: Tensor, counted: Tensor | None = None) -> tuple[Tensor, Tensor]:

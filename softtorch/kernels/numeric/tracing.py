@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-from softtorch.torch_private import forward_mode_is_open
+from softtorch.torch_private import forward_mode_is_open, is_recorded
 
 
 def differentiating() -> bool:
@@ -24,7 +23,7 @@ def plain_operators_needed() -> bool:
     A graph that is recorded (compile, export, make_fx) would lose the derivative of a Function, or could not fuse it;
     forward mode loses what is beyond the first derivative.
     """
-    return torch.compiler.is_compiling() or _asked.plain or forward_mode_is_open() or get_proxy_mode() is not None
+    return torch.compiler.is_compiling() or _asked.plain or forward_mode_is_open() or is_recorded()
 
 
 def function_may_be_traced() -> bool:
