@@ -221,7 +221,8 @@ class Compared(Yes):
         return self._p
 
     def probability(self) -> Tensor:
-        return torch.sigmoid(self._margin.value / self.unit).reshape(())
+        scaled = self._margin.value / self.unit
+        return torch.sigmoid(scaled).reshape(())
 
     def parts(self) -> Parts:
         return self._margin.parts(self.p * (1.0 - self.p) / self.unit)
