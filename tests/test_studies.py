@@ -4,15 +4,19 @@
 """
 
 import ast
+import importlib
 import importlib.util
+import json
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.test_examples import requirements
+from tests.test_examples import interpreter, requirements
 
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "studies"
@@ -26,7 +30,7 @@ def run(script: Path, out: Path, *flags: str) -> Path:
     missing = [name for name in requirements(script) if importlib.util.find_spec(name) is None]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}")
-    done = subprocess.run([sys.executable, script, *flags, "--out", out], capture_output=True, text=True)
+    done = subprocess.run([*interpreter(), script, *flags, "--out", out], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return out / f"{script.stem}.md"
 
@@ -64,6 +68,49 @@ def test_the_index_lists_it(script: Path) -> None:
 
 def test_the_index_lists_nothing_that_is_not_there() -> None:
     assert set(re.findall(r"\]\((\w+)\.md\)", INDEX)) == {script.stem for script in SCRIPTS}
+
+
+def test_each_number_of_a_size_is_an_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = study(monkeypatch, "--steps", "7", "--names", "F1", "two words", "--seed", "3")
+    assert made.size == Size(7, 5, ("F1", "two words"))
+    assert list(made.seeds(2)) == [3, 4]
+    assert made.command.endswith('x.py --seed 3 --steps 7 --names F1 "two words"')
+    assert made.out != PAGES  # a page in docs/ is that of the plain command
+    assert study(monkeypatch).out == PAGES and study(monkeypatch, "--quick").size == Size(1, 1)
+
+
+def test_a_claim_that_does_not_hold_fails_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = study(monkeypatch, "--out", str(tmp_path))
+    made.claim("this holds", True)
+    made.claim("this does not", False)
+    with pytest.raises(AssertionError, match=r"^this does not$"):
+        made.finish()
+
+
+def test_other_libraries_have_rows_only_where_they_are_installed_under_their_name() -> None:
+    script = ROOT / "examples" / "studies" / "programs" / "order_peers.py"
+    done = subprocess.run([sys.executable, script], input="", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert not any("SoftTorch" in row for row in rows)  # `softtorch` is softfx's here
+    assert ("torchsort's own, ranks" in rows) is (importlib.util.find_spec("torchsort") is not None)
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a study is made with, for tests."""
+
+    steps: int
+    seeds: int
+    names: tuple[str, ...] = ()
+
+
+def study(monkeypatch: pytest.MonkeyPatch, *flags: str) -> Any:
+    """A study of no script that was called with these flags."""
+    monkeypatch.syspath_prepend(ROOT / "examples" / "studies")
+    monkeypatch.setattr(sys, "argv", ["x.py", *flags])
+    made = importlib.import_module("study").Study
+    return made("x.py", "A title.\n\nWords.", quick=Size(1, 1), default=Size(9, 5), full=Size(99, 5))
 
 
 def published(script: Path) -> str:

@@ -263,15 +263,15 @@ class Found:
 
 
 def main() -> None:
-    study = Study(__file__, __doc__)
-    size = study.size(Size(25, 200, 1), Size(300, 500, 5), Size(4000, 8000, 10))
+    study = Study(__file__, __doc__, quick=Size(25, 200, 1), default=Size(300, 500, 5), full=Size(4000, 8000, 10))
+    size = study.size
     found = Found()
     for seed in study.seeds(size.seeds):
         for program in PROGRAMS:
             found.run(program, seed, size)
     found.table(study, size)
     study.draw(found.picture, width=8)
-    quick = study.arguments.quick
+    quick = study.quick
     exact = [abs(found.gap(program, "straight-through")) for program in PROGRAMS]
     study.claim("straight-through has no gap: what is trained is the circuit", max(exact) == 0)
     study.claim("the two-bit networks are their tables, to the bit", found.differ == 0)

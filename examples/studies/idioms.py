@@ -10,24 +10,32 @@ what flows where, and an `argsort` of an `argsort` is told in the report as the 
 **By hand.** Experts write most of these anew: a sigmoid for each comparison, a pairwise sum for the ranks, a softmax
 times the table for the one-hot of an argmax. With softfx 0 lines change.
 
-**What did not work.** An equality with the own maximum, a running maximum, suppression of neighbours and two layers of
-signs stay below 0.9: their factors are decided by the same numbers, and the product of their soft forms is not the soft
-form of the product. A threshold that is 12 units from all numbers has no reference at all, for no sample comes near
-it; its gradient is checked for its sign alone.
+**What did not work.** An equality with the own maximum, a running maximum, suppression of neighbours, two layers of
+signs and a threshold by the k-th value stay below 0.9: their factors are decided by the same numbers, and the product
+of their soft forms is not the soft form of the product. A threshold that is 12 units from all numbers has no reference
+at all, for no sample comes near it; its gradient is checked for its sign alone.
 """
 
 import statistics
+from dataclasses import dataclass
 
 import torch
 from programs.idioms import COUNT, IDIOMS, Idiom
-from study import Study
+from study import Study, spread
 from torch import Tensor
 
 import softfx
 
-study = Study(__file__, __doc__)
-PAIRS, DRAWS = study.size((60, 1), (1500, 2), (20000, 5))
-NAMES = study.size(list(IDIOMS)[:3], list(IDIOMS), list(IDIOMS))
+
+@dataclass(frozen=True)
+class Size:
+    pairs: int
+    seeds: int
+    names: tuple[str, ...] = tuple(IDIOMS)
+
+
+study = Study(__file__, __doc__, quick=Size(60, 1, tuple(IDIOMS)[:3]), default=Size(1500, 5), full=Size(20_000, 5))
+PAIRS, DRAWS, NAMES = study.size.pairs, study.size.seeds, study.size.names
 FAR = "a threshold far away"
 WAYS: dict[str, tuple[object, float]] = {
     "softness 0.1": ({"default": {"softness": 0.1}}, 1.0),
@@ -54,7 +62,8 @@ def gradient(idiom: Idiom, x: Tensor, policy: object, unit: float) -> Tensor:
     return unit * found
 
 
-def cosines(name: str) -> list[float]:
+def cosines(name: str) -> list[list[float]]:
+    """For each way the cosines of the draws."""
     found: list[list[float]] = []
     for seed in study.seeds(DRAWS):
         draws = torch.Generator().manual_seed(seed)
@@ -62,11 +71,12 @@ def cosines(name: str) -> list[float]:
         true = torch.ones(COUNT) if name == FAR else reference(IDIOMS[name], x, draws)
         slopes = [gradient(IDIOMS[name], x, policy, unit) for policy, unit in WAYS.values()]
         found.append([float(torch.cosine_similarity(slope, true, dim=0)) for slope in slopes])
-    return [statistics.fmean(column) for column in zip(*found, strict=True)]
+    return [list(column) for column in zip(*found, strict=True)]
 
 
-table = {name: cosines(name) for name in NAMES}
-rows = [[f"`{name}`", *(f"{value:.2f}" for value in values)] for name, values in table.items()]
+drawn = {name: cosines(name) for name in NAMES}
+rows = [[f"`{name}`", *map(spread, columns)] for name, columns in drawn.items()]
+table = {name: [statistics.fmean(column) for column in columns] for name, columns in drawn.items()}
 means = [statistics.fmean(column) for column in zip(*table.values(), strict=True)]
 rows.append(["mean", *(f"{value:.2f}" for value in means)])
 study.table(

@@ -248,12 +248,14 @@ def learn(study: Study, size: Size) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    study = Study(__file__, __doc__)
-    size = study.size(
+    study = Study(
+        __file__,
+        __doc__,
         quick=Size((32,), runs=200, length=8, seeds=1, steps=24, tracks=16),
         default=Size((32, 64), runs=200, length=15, seeds=5, steps=48, tracks=16),
         full=Size((32, 128, 512), runs=2000, length=50, seeds=5, steps=400, tracks=200),
     )
+    size = study.size
     found, lost = compare(study, size), learn(study, size)
     many = size.particles[-1]
 

@@ -156,8 +156,8 @@ def fitted(name: str, start: Tensor, image: Tensor, size: Size) -> Tensor:
 
 
 def main() -> None:
-    study = Study(__file__, __doc__)
-    size = study.size(Size(16, 80, 2), Size(16, 100, 5), Size(64, 500, 20))
+    study = Study(__file__, __doc__, quick=Size(16, 80, 2), default=Size(16, 100, 5), full=Size(64, 500, 20))
+    size = study.size
     pixels = grid(size.pixels)
     hard_has_gradient = render(*example(size)).requires_grad
     ends: dict[str, list[Tensor]] = {name: [] for name in ("as it starts", *ROWS)}

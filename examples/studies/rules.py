@@ -214,8 +214,14 @@ class Found:
 
 
 def main() -> None:
-    study = Study(__file__, __doc__)
-    size = study.size(Size(15, 16, 1, 5, 20), Size(300, 32, 5, 10, 60), Size(2000, 64, 20, 40, 200))
+    study = Study(
+        __file__,
+        __doc__,
+        quick=Size(15, 16, 1, 5, 20),
+        default=Size(300, 32, 5, 10, 60),
+        full=Size(2000, 64, 20, 40, 200),
+    )
+    size = study.size
     found = Found()
     for seed in study.seeds(size.seeds):
         found.scorecards(seed, size)
@@ -231,7 +237,7 @@ def main() -> None:
     )
     study.claim(
         "and are right more often in test, by a tenth of all images",
-        right[TUNED] > right[POINTS] + 0.1 or study.arguments.quick,
+        right[TUNED] > right[POINTS] + 0.1 or study.quick,
     )
     grown, leaves, softened, _ = (statistics.fmean(values) for values in found.forests.values())
     study.claim("a softened forest gains more in test than its leaves alone", softened > leaves > grown)

@@ -5,13 +5,14 @@ made of the script's own docstring and of what that run found, so a number in it
 """
 
 import argparse
+import dataclasses
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from rich.console import Console
@@ -23,15 +24,24 @@ PAGES = Path(__file__).parents[2] / "docs" / "studies"
 COLORS = ("#30343b", "#2a9d60", "#e06c5a", "#3f74c8", "#c99a2e", "#8a5fb5", "#8a909a")
 
 
-class Study:
+class Study(Generic[Size]):
     """One run of one study.
+
+    Its size is a dataclass of numbers, tuples of numbers, and names; each field is an option of the command line, so
+    that every study runs with other seeds and sizes: `--seeds 3 --steps 500`.
 
     Args:
         script: the file of the study, `__file__`.
         text: its docstring: the title, and the paragraphs that open its page.
+        quick: what the tests run, under a minute.
+        default: what the page is made of, minutes.
+        full: the size of publications, hours.
+        options: further options, each with what argparse takes.
     """
 
-    def __init__(self, script: str, text: str) -> None:
+    def __init__(
+        self, script: str, text: str, *, quick: Size, default: Size, full: Size, **options: dict[str, Any]
+    ) -> None:
         self.name, self.text = Path(script).stem, text
         parser = argparse.ArgumentParser(description=text.splitlines()[0])
         sizes = parser.add_mutually_exclusive_group()
@@ -39,30 +49,37 @@ class Study:
         sizes.add_argument("--full", action="store_true", help="the size of publications, hours")
         parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
         parser.add_argument("--out", type=Path, help="folder for the page; docs/studies for the default size")
+        fields = [field.name for field in dataclasses.fields(default)]  # type: ignore[arg-type]
+        for name in fields:
+            _add(parser, name, getattr(default, name))
+        for name, taken in options.items():
+            parser.add_argument(f"--{name}", **taken)
         self.arguments = parser.parse_args()
         self.seed: int = self.arguments.seed
-        elsewhere = self.arguments.quick or self.arguments.full
-        self.out: Path = self.arguments.out or (Path(tempfile.gettempdir()) if elsewhere else PAGES)
+        self.quick: bool = self.arguments.quick
+        given = {name: value for name in fields if (value := getattr(self.arguments, name)) is not None}
+        self.size: Size = dataclasses.replace(
+            quick if self.quick else full if self.arguments.full else default,  # type: ignore[type-var]
+            **{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()},
+        )
+        sized = [f"--{name} {_words(value)}" for name, value in given.items()]
+        flags = [f"--{name}" for name in ("quick", "full") if getattr(self.arguments, name)]
+        seed = [f"--seed {self.seed}"] if self.seed else []
+        more = [
+            f"--{name} {taken.get('metavar', '')}" for name, taken in options.items() if getattr(self.arguments, name)
+        ]
+        self.flags = [*flags, *seed, *sized]
+        self.command = " ".join([f"python examples/studies/{self.name}.py", *self.flags, *more])
+        self.out: Path = self.arguments.out or (Path(tempfile.gettempdir()) if self.flags else PAGES)
         self.found: list[str] = []
         self.claims: list[tuple[str, bool]] = []
         self.console = Console()
-
-    def size(self, quick: Size, default: Size, full: Size) -> Size:
-        """The one of three sizes that was asked for."""
-        return quick if self.arguments.quick else full if self.arguments.full else default
 
     def seeds(self, count: int) -> Iterator[int]:
         """`count` seeds; torch's generator is set to each in turn."""
         for seed in range(self.seed, self.seed + count):
             torch.manual_seed(seed)
             yield seed
-
-    @property
-    def command(self) -> str:
-        """What prints the tables of this run."""
-        flags = "".join(f" --{name}" for name in ("quick", "full") if getattr(self.arguments, name))
-        seed = f" --seed {self.seed}" if self.seed else ""
-        return f"python examples/studies/{self.name}.py{flags}{seed}"
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> None:
         """Print a table and put it on the page, with a sentence below it."""
@@ -97,6 +114,11 @@ class Study:
             AssertionError: a claim does not hold, with all that do not.
         """
         title, _, body = self.text.partition("\n")
+        seconds = round(time.process_time())
+        self.found += [
+            f"The run took {seconds} s of processor time with {torch.get_num_threads()} thread(s) of torch.",
+            "",
+        ]
         asserted = ["## What the script asserts", "", *(f"- {sentence}" for sentence, _ in self.claims), ""]
         self.out.mkdir(parents=True, exist_ok=True)
         page = self.out / f"{self.name}.md"
@@ -106,6 +128,19 @@ class Study:
         assert not failed, "; ".join(failed)
 
 
+def _add(parser: argparse.ArgumentParser, name: str, value: object) -> None:
+    """The option of one field of a size."""
+    several = isinstance(value, tuple)
+    kind = type(value[0]) if isinstance(value, tuple) and value else str if several else type(value)
+    parser.add_argument(f"--{name}", type=kind, nargs="+" if several else None, help=f"by default {_words(value)}")
+
+
+def _words(value: object) -> str:
+    """A field of a size as the command line takes it."""
+    parts = value if isinstance(value, (tuple, list)) else (value,)
+    return " ".join(f'"{part}"' if " " in str(part) else str(part) for part in parts) or "all"
+
+
 def spread(values: Sequence[float], digits: int = 2, unit: str = "") -> str:
     """The mean and the standard deviation over seeds, as text; one value stands alone."""
     mean = f"{statistics.fmean(values):.{digits}f}"
@@ -113,16 +148,16 @@ def spread(values: Sequence[float], digits: int = 2, unit: str = "") -> str:
 
 
 class Stopwatch:
-    """Seconds of the blocks that were timed; `seconds` is their sum."""
+    """Processor seconds of the blocks that were timed, which other work on the machine does not lengthen."""
 
     def __init__(self) -> None:
         self.seconds, self.runs = 0.0, 0
 
     @contextmanager
     def timed(self) -> Iterator[None]:
-        start = time.perf_counter()
+        start = time.process_time()
         yield
-        self.seconds += time.perf_counter() - start
+        self.seconds += time.process_time() - start
         self.runs += 1
 
     def each(self) -> str:

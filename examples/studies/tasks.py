@@ -17,18 +17,28 @@ the smoothed metric has its optimum elsewhere, and 0.1 spreads come nearer. One 
 
 import statistics
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from programs import orderings, thresholds
 from programs.task import Loss, Task, evolved, trained
-from study import Study
+from study import Study, spread
 
 import softfx
 
-study = Study(__file__, __doc__)
-STEPS = study.size(25, 120, 400)
-NAMES = study.size(("F1", "Spearman", "sensors"), (), ())
-SEEDS = list(study.seeds(study.size(1, 2, 5)))
+
+@dataclass(frozen=True)
+class Size:
+    steps: int
+    seeds: int
+    names: tuple[str, ...] = ()  # all
+
+
+study = Study(
+    __file__, __doc__, quick=Size(25, 1, ("F1", "Spearman", "sensors")), default=Size(120, 5), full=Size(400, 20)
+)
+STEPS, NAMES = study.size.steps, study.size.names
+SEEDS = list(study.seeds(study.size.seeds))
 TASKS = [task for task in (*thresholds.TASKS, *orderings.TASKS) if not NAMES or task.name in NAMES]
 
 
@@ -69,7 +79,7 @@ def within(name: str, way: str) -> bool:
     return mean(name, way) <= expert + 0.1 * (start - expert)
 
 
-rows = [[name, *(f"{mean(name, way):.3f}" for way in WAYS)] for name in found]
+rows = [[name, *(spread(values, 3) for values in found[name].values())] for name in found]
 counts = [sum(within(name, way) for name in found) for way in WAYS]
 rows.append(["within 10 % of by hand", *map(str, counts)])
 study.table(
@@ -86,11 +96,10 @@ study.claim(
 )
 study.claim(
     "where the program selects (sensors), the default ends below half of the expert's straight-through mask",
-    all(mean(name, "default") < 0.5 * mean(name, "by hand") for name in found if tasks[name].selects)
-    or study.arguments.quick,
+    all(mean(name, "default") < 0.5 * mean(name, "by hand") for name in found if tasks[name].selects) or study.quick,
 )
 study.claim(
     "of all tasks the default ends at least eight in ten within 10 % of the expert's form",
-    10 * counts[-1] >= 8 * len(found) or study.arguments.quick,
+    10 * counts[-1] >= 8 * len(found) or study.quick,
 )
 study.finish()
