@@ -154,7 +154,10 @@ def main() -> None:
     mean = {name: sum(values) / size.seeds for name, values in off.items()}
     own = "the program's own gradient"
     study.claim("by the program's own gradient the box stays where it is", mean[own] == mean["as it starts"])
-    study.claim("with smooth values it comes within half of its distance", 2 * mean[BEST] < mean[own])
+    nearest = min(mean[BEST], mean["smooth values, 0.3 to 0.02"])
+    study.claim(
+        "with smooth values, at one softness or annealed, it comes within half of its distance", 2 * nearest < mean[own]
+    )
     study.finish()
 
 
