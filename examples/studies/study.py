@@ -6,6 +6,7 @@ made of the script's own docstring and of what that run found, so a number in it
 
 import argparse
 import dataclasses
+import os
 import statistics
 import tempfile
 import time
@@ -114,7 +115,7 @@ class Study(Generic[Size]):
             AssertionError: a claim does not hold, with all that do not.
         """
         title, _, body = self.text.partition("\n")
-        seconds = round(time.process_time())
+        seconds = round(sum(os.times()[:4]))  # with those of processes that it started
         self.found += [
             f"The run took {seconds} s of processor time with {torch.get_num_threads()} thread(s) of torch.",
             "",
