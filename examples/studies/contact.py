@@ -160,7 +160,7 @@ def field(figure: Any, scene: Scene) -> None:
 
 
 def main() -> None:
-    study = Study(__file__, __doc__, quick=Size(80, 2, 1), default=Size(120, 4, 5), full=Size(2000, 100, 5))
+    study = Study(__file__, __doc__, quick=Size(120, 3, 1), default=Size(120, 4, 5), full=Size(2000, 100, 5))
     size = study.size
     off: dict[str, list[float]] = {name: [] for name in ("as it starts", *ROWS)}
     exact: dict[str, list[float]] = {name: [] for name in off}

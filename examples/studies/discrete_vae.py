@@ -15,9 +15,9 @@ function with a leave-one-out baseline, written by hand (5 lines), stands beside
 
 **What did not work.** Gumbel straight-through at a small softness has rare and very large gradients, at a large one it
 is biased; no softness has both small. The relaxed draw trains another loss: its gradient is quiet, and exact for a
-decoder that gets mixtures, not for the hard one. A control variate does not help ReinMax: what it makes of a linear
-error with the slope at another draw has a known mean, but the slopes of two draws differ so much that taking it away
-makes the gradient noisier than the plain mean of the two draws.
+decoder that gets mixtures, not for the hard one. Late in training a control variate harms ReinMax: what it makes of a
+linear error with the slope at another draw has a known mean, but the slopes of two draws differ so much that taking it
+away makes the gradient noisier than the plain mean of the two draws.
 
 Sources: Jang et al. 2017 (arXiv 1611.01144), Bengio et al. 2013 (arXiv 1308.3432), Liu et al. 2023 (arXiv 2304.08612).
 """

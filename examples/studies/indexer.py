@@ -99,7 +99,9 @@ def judged(model: nn.Module, size: Size, sinks: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    study = Study(__file__, __doc__, quick=Size(80, 1), default=Size(250, 5), full=Size(5000, 5, 4096, 64, 64, (0, 64)))
+    study = Study(
+        __file__, __doc__, quick=Size(120, 1), default=Size(250, 5), full=Size(5000, 5, 4096, 64, 64, (0, 64))
+    )
     size, ends = study.size, Ends()
     settings = {f"{sinks} sinks": sinks for sinks in size.sinks}
     for seed in study.seeds(size.seeds):
