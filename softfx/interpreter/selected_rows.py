@@ -24,17 +24,21 @@ from softfx.ops.calls import Result
 from softfx.ops.spelling import arguments
 from softfx.ops.trees import map_tensors
 from softfx.rules.refusals import CannotSoften
+from softfx.rules.row_places import places_of
 from softfx.rules.rows import RowRule, keeps_rows, row_rule_of, selected
 from softfx.values import SelectedRows, Soft, SoftBool, SoftIndex
 
 __all__ = ["call_on_rows", "concerns_rows"]
 
-_REASON = "takes the rows that the original selects: x[mask] has a shape that depends on data"
+_HARD_ROWS = "takes the rows that the original selects"
+_REASON = f"{_HARD_ROWS}: x[mask] has a shape that depends on data"
 
 
 def concerns_rows(state: RunState, call: Call) -> bool:
     """Return True if a call selects by a soft mask, or takes what one selected."""
-    return any(isinstance(soft, SelectedRows) for soft in call.softs) or _mask(state, call) is not None
+    if any(isinstance(soft, SelectedRows) for soft in call.softs):
+        return True
+    return _mask(state, call) is not None or _asks_for_places(call)
 
 
 def call_on_rows(state: RunState, call: Call, decision: Decision | None) -> Result:
@@ -42,6 +46,8 @@ def call_on_rows(state: RunState, call: Call, decision: Decision | None) -> Resu
     mask = _mask(state, call)
     if mask is not None:
         return _attached(state, call, lambda context: _selection(context, call, mask), None)
+    if _asks_for_places(call):
+        return _attached(state, call, lambda context: _places(context, call), None)
     rows = row_rule_of(call.operation)
     if rows is None:
         return _with_hard_rows(state, call, _REASON)
@@ -63,6 +69,22 @@ def _mask(state: RunState, call: Call) -> Tensor | None:
     return mask if isinstance(state.environment.facts(mask).soft, SoftBool) else None
 
 
+def _asks_for_places(call: Call) -> bool:
+    """Return True for nonzero, argwhere and where(mask) of a soft mask, or of numbers by whether they are 0."""
+    asked = call.operation in (ops.nonzero, ops.argwhere) and len(call.softs) == 1
+    return asked and call.tensors[0].dim() > 0 and not isinstance(call.softs[0], SelectedRows)
+
+
+def _places(context: CallContext, call: Call) -> Soft | tuple[Soft, ...]:
+    """The shadow of nonzero(mask), or of each axis's places where those are asked for apart."""
+    mask = operand(context, call.tensors[0])
+    assert isinstance(mask, Soft)
+    places = places_of(context, mask, call.tensors[0])
+    if not (call.kwargs.get("as_tuple") or call.func is torch.where):
+        return places
+    return tuple(context.like(places, axis) for axis in context.call(torch.unbind, places.rows, 1))
+
+
 def _selection(context: CallContext, call: Call, mask: Tensor) -> Soft:
     """The shadow of x[mask]."""
     data = arguments(call.spelled, call.args, call.kwargs)[0][0]
@@ -79,17 +101,19 @@ def _selection(context: CallContext, call: Call, mask: Tensor) -> Soft:
     return selected(context, shadow, weights, mask)
 
 
-def _made(context: CallContext, rows: RowRule, call: Call) -> Soft:
+def _made(context: CallContext, rows: RowRule, call: Call) -> Soft | tuple[Soft, ...]:
     """The shadow of a result that is rows again."""
     args, kwargs = map_tensors(lambda tensor: operand(context, tensor), (call.args, call.kwargs))
     kwargs = {key: value for key, value in kwargs.items() if key not in ("inplace", "out")}
     args, kwargs = arguments(call.spelled, args, kwargs)
-    made: Soft = rows.propagate(context, call.operation, call.rule, *args, **kwargs)
+    made: Soft | tuple[Soft, ...] = rows.propagate(context, call.operation, call.rule, *args, **kwargs)
     return made
 
 
-def _attached(state: RunState, call: Call, shadow: Callable[[CallContext], Soft], decision: Decision | None) -> Result:
-    """The call as it is, its result with a shadow of all rows."""
+def _attached(
+    state: RunState, call: Call, shadow: Callable[[CallContext], Soft | tuple[Soft, ...]], decision: Decision | None
+) -> Result:
+    """The call as it is, its result, or each of its results, with a shadow of all rows."""
     acting = decision if decision is not None and decision.acts else None
     sites = (acting.ids if acting is not None else frozenset[int]()).union(*(soft.sites for soft in call.softs))
     exact = all(soft.exact for soft in call.softs) and (decision is None or decision.is_exact)
@@ -97,12 +121,13 @@ def _attached(state: RunState, call: Call, shadow: Callable[[CallContext], Soft]
     try:
         made = shadow(context)
     except FAILURES as failure:
-        return _with_hard_rows(state, call, refusal_of(state, call, failure))
+        return _with_hard_rows(state, call, f"{_HARD_ROWS}: {refusal_of(state, call, failure)}")
     result = hard_call(state, call)
     state.evidence.join(sites)
     state.evidence.took(call.softs, call.name, call.location)
-    facts = replace(state.environment.facts(result), depends_on_source=True, soft=made)
-    state.environment.set(result, facts)
+    results, shadows = (result, made) if isinstance(made, tuple) else ((result,), (made,))
+    for item, soft in zip(results, shadows, strict=True):
+        state.environment.set(item, replace(state.environment.facts(item), depends_on_source=True, soft=soft))
     return result
 
 

@@ -102,11 +102,14 @@ class Rows(enum.Enum):
     OWN_AXES = enum.auto()  # along axes of each row
     JOINED = enum.auto()  # joins several selections along axes of each row
     STACKED = enum.auto()  # joins several selections along a new axis of each row
-    RESHAPED = enum.auto()  # takes an axis of each row away
+    RESHAPED = enum.auto()  # gives each row another shape
+    PARTED = enum.auto()  # cuts into parts along an axis
     EXTENDED = enum.auto()  # adds an axis to each row
     INDEXED = enum.auto()  # selects by a key: entries of each row, or rows by a mask
     SELECTED = enum.auto()  # selects rows by a mask
-    WRITTEN = enum.auto()  # writes rows back by a mask
+    WRITTEN = enum.auto()  # writes rows back by a mask, or at the places that it selects
+    LOOKED_UP = enum.auto()  # looks up, along an axis, the places that a mask selects
+    ADDED = enum.auto()  # adds rows along an axis, or writes them, at the places that a mask selects
     TOTAL = enum.auto()  # sums
     MEAN = enum.auto()
     VARIANCE = enum.auto()

@@ -14,6 +14,10 @@ __all__ = ["INSTEAD", "RULES"]
 
 _BRANCH = "Python takes one way or the other by the value: a branch has no derivative."
 _NUMBER = "Python reads the value: the number it becomes has no derivative."
+_PLACES = (
+    "What is read at the places of a soft mask, and written or added there, is soft as under the mask itself; what "
+    "else is made of places is hard."
+)
 _SHAPE = "The shape of the result depends on data."
 
 # What a program may do in their place.
@@ -29,8 +33,8 @@ INSTEAD: dict[Barrier, str] = {
 }
 
 
-def _rule(code: str, operation: Operation, why: str) -> Rule:
-    return Rule(code, operation, "selection", why, "Always hard.", "", options=())
+def _rule(code: str, operation: Operation, why: str, advice: str = "Always hard.") -> Rule:
+    return Rule(code, operation, "selection", why, advice, "", options=())
 
 
 RULES = (
@@ -40,8 +44,8 @@ RULES = (
     _rule("SX954", ops.is_nonzero, _BRANCH),
     _rule("SX955", ops.equal, _BRANCH),
     _rule("SX956", ops.allclose, _BRANCH),
-    _rule("SX961", ops.nonzero, _SHAPE),
-    _rule("SX962", ops.argwhere, _SHAPE),
+    _rule("SX961", ops.nonzero, _SHAPE, _PLACES),
+    _rule("SX962", ops.argwhere, _SHAPE, _PLACES),
     _rule("SX964", ops.unique_consecutive, _SHAPE),
     _rule("SX965", ops.masked_select, _SHAPE),
 )

@@ -9,6 +9,7 @@ softfx.ops.table the action that fits; to add an action, add it to `Rows` and it
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,21 +18,23 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx import torch_private
+from softfx import ops
 from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.operation import Operation, Rows
 from softfx.ops.trees import map_tensors, tensors_in
+from softfx.rules import row_places
 from softfx.rules.context import Operand, RuleContext, Shadow, TensorOrSoft
 from softfx.rules.readings import as_real, out_of_place
 from softfx.rules.refusals import CannotSoften, is_discrete
+from softfx.rules.row_operands import are_same, count_of, selections_in, softs_of, spread, with_all_rows
 from softfx.rules.rule import Rule
 from softfx.runtime import distributions, selections
-from softfx.values import SelectedRows, Soft, SoftBool, SoftIndex
+from softfx.values import SelectedRows, SoftBool, SoftIndex
 
 __all__ = ["ROW_RULES", "RowRule", "keeps_rows", "row_rule_of", "selected"]
 
 _ALONG_THE_ROWS = "it runs along the rows that a soft mask selects, whose number depends on data"
-_AS_INDEX = "rows that a soft mask selects, as an index"
+_OTHER_AXIS = "the rows that a soft mask selects become an axis of something else"
 _PART = "a part of the rows that a soft mask selects"
 
 
@@ -65,68 +68,17 @@ def selected(context: RuleContext, input: TensorOrSoft, mask: SoftBool, chosen: 
     return context.selected_rows(rows, probabilities, flat)  # what is asked of a NaN has an answer, and no probability
 
 
-# -- operands ----------------------------------------------------------------------------------------------------------
-
-
-def _selections_in(tree: object) -> list[SelectedRows]:
-    """The selections among a call's operands, which one mask has made."""
-    softs = _softs_in(tree)
-    found = [soft for soft in softs if isinstance(soft, SelectedRows)]
-    if len(found) != len(softs):
-        raise CannotSoften("rows that a soft mask selects meet other soft values")
-    if not all(_are_same(rows.probabilities, found[0].probabilities) for rows in found):
-        raise CannotSoften("rows that two soft masks select stand beside each other")
-    return found
-
-
-def _softs_in(tree: object) -> list[Soft]:
-    if isinstance(tree, Soft):
-        return [tree]
-    return [soft for item in tree for soft in _softs_in(item)] if isinstance(tree, tuple | list) else []
-
-
-def _are_same(one: Tensor, other: Tensor) -> bool:
-    """Return True for equal tensors; without values, while a graph is made, for one and the same alone."""
-    if one is other or torch_private.fake_mode_of(one) is not None:
-        return one is other
-    return one.shape == other.shape and torch.equal(one, other)
-
-
-def _with_all_rows(tree: object) -> Any:
-    """Nested operands with all rows in the place of the selected ones."""
-    if isinstance(tree, Soft):
-        return tree.tensor
-    if isinstance(tree, tuple | list):
-        return type(tree)(_with_all_rows(item) for item in tree)
-    return tree
-
-
-def _spread(context: RuleContext, rows: SelectedRows, tensor: Tensor) -> Tensor:
-    """A hard operand beside the rows: one with as many rows as the original selects is spread over all of them."""
-    rank = rows.rows.dim()
-    if tensor.dim() < rank or (tensor.dim() == rank and tensor.shape[0] == 1):
-        return tensor
-    if tensor.dim() > rank or not _selects(rows, tensor.shape[0]):
-        raise CannotSoften("rows that a soft mask selects meet a tensor of other rows")
-    spread: Tensor = context.call(selections.alongside, tensor, rows.probabilities)
-    return spread
-
-
-def _selects(rows: SelectedRows, count: int) -> bool:
-    """Return True if the original selects so many rows, which is not known while a graph is made without values."""
-    return torch_private.fake_mode_of(rows.mask) is None and int(rows.mask.sum()) == count
-
-
 # -- functions of each row ---------------------------------------------------------------------------------------------
 
 
 def _each(context: RuleContext, operation: Operation, rule: Rule | None, *args: object, **kwargs: object) -> Shadow:
     """Row by row: made of all rows; a decision among them as the site's policy has it."""
-    first = _selections_in((args, tuple(kwargs.values())))[0]
-    args, kwargs = map_tensors(lambda tensor: _spread(context, first, tensor), (args, kwargs))
-    args, kwargs = _with_all_rows(args), {key: _with_all_rows(value) for key, value in kwargs.items()}
+    parts = selections_in((args, tuple(kwargs.values())))
+    first, decides = parts[0], any(not is_discrete(part.rows) for part in parts)  # of places there is nothing to decide
+    args, kwargs = map_tensors(lambda tensor: spread(context, first, tensor), (args, kwargs))
+    args, kwargs = with_all_rows(args), {key: with_all_rows(value) for key, value in kwargs.items()}
     result = context.call(out_of_place(context), *args, **kwargs)
-    if rule is not None and rule.relax is not None and (rule.family == "unsafe" or context.options):
+    if rule is not None and rule.relax is not None and decides and (rule.family == "unsafe" or context.options):
         result = as_real(context, rule.relax(context.with_hard(result), *args, **kwargs))
     return context.like(first, result)
 
@@ -135,7 +87,7 @@ def _along_own_axes(
     context: RuleContext, operation: Operation, rule: Rule | None, input: Operand, *args: object, **kwargs: object
 ) -> Shadow:
     """A function of each row's own axes: linear layers, normalisations, norms, softmax along another axis."""
-    if not isinstance(input, SelectedRows) or _softs_in((args, tuple(kwargs.values()))):
+    if not isinstance(input, SelectedRows) or softs_of((args, tuple(kwargs.values()))):
         raise CannotSoften("rows that a soft mask selects stand where weights are wanted")
     rows = input.rows
     if 0 in _axes(context, operation, rows.dim(), args, kwargs):
@@ -179,7 +131,7 @@ def _joined(added_axes: int) -> RowRule:
     def propagate(
         context: RuleContext, operation: Operation, rule: Rule | None, tensors: Sequence[Operand], dim: int = 0
     ) -> Shadow:
-        parts = _selections_in(tensors)
+        parts = selections_in(tensors)
         rank = parts[0].rows.dim() + added_axes
         if len(parts) != len(tensors) or dim % rank == 0:
             raise CannotSoften("rows that a soft mask selects are joined with others")
@@ -188,28 +140,41 @@ def _joined(added_axes: int) -> RowRule:
     return RowRule(propagate)
 
 
-def _shaped(added_axes: int) -> RowRule:
-    """unsqueeze and squeeze along the rows' own axes."""
+def _reshaped(
+    context: RuleContext, operation: Operation, rule: Rule | None, input: SelectedRows, *args: Any, **kwargs: Any
+) -> Shadow:
+    """reshape, flatten and squeeze, where each row has another shape and there are as many."""
+    own = input.rows.shape[1:]
+    count = count_of(input)
+    shape = context.func(torch.empty((count, *own), device="meta"), *args, **kwargs).shape
+    if not shape or shape[0] != count or math.prod(shape[1:]) != math.prod(own):
+        raise CannotSoften(_OTHER_AXIS)
+    return context.like(input, context.call(torch.reshape, input.rows, (input.rows.shape[0], *shape[1:])))
 
-    def propagate(
-        context: RuleContext, operation: Operation, rule: Rule | None, input: SelectedRows, dim: int
-    ) -> Shadow:
-        if dim % (input.rows.dim() + added_axes) == 0:
-            raise CannotSoften("the rows that a soft mask selects become an axis of something else")
-        return context.like(input, context.call(out_of_place(context), input.rows, dim))
 
-    return RowRule(propagate)
+def _parted(
+    context: RuleContext, operation: Operation, rule: Rule | None, input: SelectedRows, *args: Any, **kwargs: Any
+) -> tuple[Shadow, ...]:
+    """chunk, split and unbind along an axis of each row."""
+    dim = kwargs["dim"] if "dim" in kwargs else args[-1] if len(args) > (operation is not ops.unbind) else 0
+    if not isinstance(dim, int) or dim % input.rows.dim() == 0:
+        raise CannotSoften(_OTHER_AXIS)
+    return tuple(context.like(input, part) for part in context.call(context.func, input.rows, *args, **kwargs))
+
+
+def _extended(context: RuleContext, operation: Operation, rule: Rule | None, input: SelectedRows, dim: int) -> Shadow:
+    """unsqueeze along the rows' own axes."""
+    if dim % (input.rows.dim() + 1) == 0:
+        raise CannotSoften(_OTHER_AXIS)
+    return context.like(input, context.call(out_of_place(context), input.rows, dim))
 
 
 def _indexed(context: RuleContext, operation: Operation, rule: Rule | None, input: Operand, key: object) -> Shadow:
-    """rows[:, key]: the same of every row; table[rows]: what each row finds."""
-    if isinstance(input, Tensor) and isinstance(key, Soft):
-        found = _selections_in([key])[0]
-        if input.dim() == 0 or not is_discrete(found.rows) or found.rows.dtype is torch.bool:
-            raise CannotSoften(_AS_INDEX)
-        return context.like(found, context.call(Tensor.__getitem__, input, found.rows))
-    if not isinstance(input, SelectedRows) or isinstance(key, Soft):
-        raise CannotSoften(_AS_INDEX)
+    """rows[:, key]: the same of every row; table[places]: what is found at each place."""
+    if softs_of(key) and isinstance(input, Tensor):
+        return row_places.read(context, input, key)
+    if not isinstance(input, SelectedRows) or softs_of(key):
+        raise CannotSoften(row_places.AS_INDEX)
     first = key[0] if isinstance(key, tuple) and key else key
     if first is not Ellipsis and first != slice(None):
         raise CannotSoften(_PART)
@@ -274,7 +239,7 @@ def _loss(
     reduction: str = "mean", **options: Any,
 ) -> Shadow:  # fmt: skip
     """A loss of rows and targets: the loss of each row, weighted by its probability."""
-    parts = _selections_in((input, target))
+    parts = selections_in((input, target))
     if options.get("ignore_index", 0) < 0:  # no target is
         del options["ignore_index"]
     if len(parts) != 2 or reduction not in ("mean", "sum") or any(options.values()):
@@ -292,11 +257,13 @@ def _written(
     context: RuleContext, operation: Operation, rule: Rule | None, input: TensorOrSoft, key: object, value: Operand
 ) -> Shadow:
     """y[mask] = rows, by the mask that selected them: where(mask, rows, y)."""
+    if any(isinstance(soft, SelectedRows) for soft in softs_of(key)):
+        return row_places.written_at(context, input, key, value)
     mask = key[0] if isinstance(key, tuple) and len(key) == 1 else key
     if not isinstance(value, SelectedRows) or not isinstance(mask, SoftBool):
         raise CannotSoften("rows that a soft mask selects are written elsewhere")
     probability = mask.probability
-    if not _are_same(value.probabilities, context.call(torch.flatten, probability)):
+    if not are_same(value.probabilities, context.call(torch.flatten, probability)):
         raise CannotSoften("rows that a soft mask selects are written where another is true")
     base = as_real(context, input)
     shape = (*probability.shape, *(1,) * (base.dim() - probability.dim()))
@@ -315,10 +282,13 @@ ROW_RULES: Mapping[Rows, RowRule] = {
     Rows.OWN_AXES: RowRule(_along_own_axes),
     Rows.JOINED: _joined(0),
     Rows.STACKED: _joined(1),
-    Rows.RESHAPED: _shaped(0),
-    Rows.EXTENDED: _shaped(1),
+    Rows.RESHAPED: RowRule(_reshaped),
+    Rows.PARTED: RowRule(_parted),
+    Rows.EXTENDED: RowRule(_extended),
     Rows.INDEXED: RowRule(_indexed),
     Rows.WRITTEN: RowRule(_written, reduces=True),
+    Rows.LOOKED_UP: RowRule(row_places.looked_up),
+    Rows.ADDED: RowRule(row_places.added, reduces=True),
     Rows.TOTAL: _reduced(selections.total),
     Rows.MEAN: _reduced(selections.mean),
     Rows.VARIANCE: _reduced(selections.variance),

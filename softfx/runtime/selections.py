@@ -13,7 +13,7 @@ from torch import Tensor
 import softtorch
 from softfx.runtime.distributions import blend, excluding
 
-__all__ = ["alongside", "deviation", "left_out", "mean", "placed", "total", "variance"]
+__all__ = ["alongside", "deviation", "left_out", "mean", "placed", "total", "variance", "weighted"]
 
 
 def _weighted(rows: Tensor, p: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
@@ -22,6 +22,16 @@ def _weighted(rows: Tensor, p: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
     weights = p.to(rows.dtype).reshape(-1, *(1,) * (rows.dim() - 1))
     spoilt = ~torch.isfinite(rows.detach()) & ~chosen.reshape(weights.shape)
     return torch.where(spoilt, 0.0, rows), weights.expand(rows.shape)
+
+
+def weighted(rows: Tensor, p: Tensor, chosen: Tensor) -> Tensor:
+    """Each row times its probability.  # (n, ...), (n), (n) -> (n, ...)
+
+    >>> weighted(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 0.5]), torch.tensor([True, False]))
+    tensor([1., 1.])
+    """
+    rows, weights = _weighted(rows, p, chosen)
+    return weights * rows
 
 
 def _axes(rows: Tensor, dims: Sequence[int] | None) -> list[int]:

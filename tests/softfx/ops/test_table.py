@@ -54,6 +54,7 @@ OTHER_MEANINGS = (
     ("a verb of softfx", "diff", "cli.output report.page.render"),
     ("an argument", "dim", "rules.units auditing.margins interpreter.measuring"),
     ("a call that reads a value into Python", "item", "control.slots"),
+    ("an attribute of a tensor", "requires_grad", "pipeline.snapshot"),
     ("a type variable", "T", "cli.on_target report.shown"),
 )
 

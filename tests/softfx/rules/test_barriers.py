@@ -22,12 +22,12 @@ def report_of(program: Callable[..., Tensor], *inputs: Tensor) -> softfx.Report:
 
 
 def by_places(x: Tensor) -> Tensor:
-    return x[(x > 0).nonzero()[:, 0]] * 2
+    return x[(x > 0).nonzero()[:, 0].sort().values] * 2
 
 
 def by_where(x: Tensor) -> Tensor:
     (places,) = torch.where(x > 0)
-    return x[places] * 2
+    return x.repeat(2, 1)[:, places] * 2
 
 
 def by_item(x: Tensor) -> Tensor:
@@ -52,8 +52,8 @@ def by_unknown_operation(x: Tensor) -> Tensor:
 
 
 PROGRAMS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
-    "nonzero": (by_places, "nonzero has a shape that depends on data"),
-    "where": (by_where, "nonzero has a shape that depends on data"),
+    "nonzero": (by_places, "sort takes the rows that the original selects"),
+    "where": (by_where, "getitem takes the rows that the original selects: rows that a soft mask selects, as an index"),
     "item": (by_item, "reads the value into Python"),
     "tolist": (by_list, "reads the value into Python"),
     "numpy": (by_foreign_code, "reads the value into Python"),
