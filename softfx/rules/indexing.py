@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import softtorch
 from softfx import ops
 from softfx.ops.operation import Operation
 from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow, TensorOrSoft
@@ -30,9 +29,9 @@ from softfx.rules.readings import (
 )
 from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.rules.rule import Rule
-from softfx.rules.selection import MOST_POINTS, excluded, excludes, look_up, positions, spans
+from softfx.rules.selection import MOST_POINTS, excluded, excludes, look_up, may_be_infinite, positions, spans
 from softfx.rules.writing import put
-from softfx.runtime import distributions
+from softfx.runtime import distributions, infinities, places
 from softfx.values import Soft, SoftBool, SoftChoice, SoftIndex
 
 __all__ = ["RULES"]
@@ -53,10 +52,10 @@ def _getitem(context: RuleContext, input: TensorOrSoft, key: object) -> Shadow:
     input, parts = _merged(context, input, parts)
     at = next(i for i, part in enumerate(parts) if isinstance(part, Soft))
     index = parts[at]
-    if len(parts) == 1 and isinstance(input, Tensor) and input.dim() <= 2 and spans(index, input, input.shape[0]):
-        if input.dim() == 2:
-            return context.call(softtorch.embedding, index.weights, input)
-        return context.call(distributions.weighted, index.weights, input)
+    if len(parts) == 1 and isinstance(input, Tensor) and spans(index, input, input.shape[0]):
+        if may_be_infinite(context, input):
+            return context.call(infinities.rows_of, index.weights, input, context.hard)
+        return context.call(places.rows_of, index.weights, input)
     place = _place(context, parts, at, shape_of(input))
     return look_up(context, torch.Tensor.__getitem__, (input, place.key), place.index, place.block, place.size)
 

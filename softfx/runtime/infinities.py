@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.runtime import distributions
+from softfx.runtime import distributions, places
 from softfx.runtime.distributions import excluding
 from softtorch.straight_through import with_finite_gradient, with_finite_value
 
-__all__ = ["averaged", "gathered", "or_hard", "put", "scattered"]
+__all__ = ["averaged", "gathered", "or_hard", "put", "rows_of", "scattered"]
 
 # The least weight that the finite elements of a row are taken to have in all.
 _LEAST = 1e-6
@@ -50,6 +50,18 @@ def averaged(p: Tensor, values: Tensor, hard: Tensor) -> Tensor:
     left = p * finite
     mass = left.sum(-1, keepdim=True).clamp(min=_LEAST)
     return _settled(softtorch.choose(left / mass, torch.where(finite, values, 0.0).movedim(-1, 0)), hard)
+
+
+def rows_of(p: Tensor, table: Tensor, hard: Tensor) -> Tensor:
+    """places.rows_of of the finite elements.  # (..., [n]), (n, *row), (..., *row) -> (..., *row)
+
+    >>> table = torch.tensor([[1.0, -torch.inf], [3.0, 4.0]])
+    >>> rows_of(torch.tensor([0.75, 0.25]), table, table[0])
+    tensor([1.5000,   -inf])
+    """
+    finite = torch.isfinite(table)
+    found = places.rows_of(p, torch.where(finite, table, 0.0))
+    return _settled(found / places.rows_of(p, finite.to(table.dtype)).clamp(min=_LEAST), hard)
 
 
 def gathered(x: Tensor, dim: int, p: Tensor, hard: Tensor) -> Tensor:

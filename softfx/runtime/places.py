@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+import softtorch
+from softfx.runtime import distributions
 from softfx.runtime.distributions import excluding
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "inverse",
     "located",
     "place_of",
+    "rows_of",
 ]
 
 
@@ -37,6 +40,17 @@ def first(b: Tensor, dim: int | None = None) -> Tensor:
     weights = b * torch.cat([torch.ones_like(none[..., :1]), none[..., :-1]], -1)
     start = (torch.arange(b.shape[-1], device=b.device) == 0).to(b.dtype)
     return weights + none[..., -1:] * start
+
+
+def rows_of(p: Tensor, table: Tensor) -> Tensor:
+    """The rows of a table by their weights: a product of matrices.  # (..., [n]), (n, *row) -> (..., *row)
+
+    >>> rows_of(torch.tensor([0.5, 0.5]), torch.tensor([[[1.0], [2.0]], [[3.0], [6.0]]])).tolist()
+    [[2.0], [4.0]]
+    """
+    if table.dim() == 1:
+        return distributions.weighted(p, table)
+    return softtorch.embedding(p, table.flatten(1)).reshape(*p.shape[:-1], *table.shape[1:])
 
 
 def covering(p: Tensor, dim: int) -> Tensor:

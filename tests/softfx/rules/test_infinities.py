@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import softfx
-from softfx.runtime import infinities
+from softfx.runtime import infinities, places
 from softtorch import choose, gather, scatter
 
 INF = float("inf")
@@ -116,3 +116,31 @@ def test_finite_rows_have_the_averages_of_the_operators() -> None:
     torch.testing.assert_close(infinities.scattered(x, 1, p, values, x), scatter(x, 1, p, values))
     rows = x.unsqueeze(1).expand(2, 3, 4)
     torch.testing.assert_close(infinities.averaged(p, rows, values), choose(p, rows.movedim(-1, 0)))
+
+
+@pytest.mark.parametrize("row", [(), (2,), (2, 2)], ids=["numbers", "rows", "matrices"])
+@pytest.mark.parametrize("policy", ["gradients", "smooth"])
+def test_a_table_with_infinities_is_looked_up_in_its_finite_elements(row: tuple[int, ...], policy: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    table = torch.randn(4, *row, generator=generator).where(torch.rand(4, *row, generator=generator) > 0.3, -INF)
+    table[1] = torch.randn(row, generator=generator)
+    scores = torch.randn(6, 4, generator=generator).requires_grad_()
+
+    def found(scores: Tensor) -> Tensor:
+        rows = table[scores.argmax(-1)]
+        return torch.where(torch.isfinite(rows), rows, 0.0).sum()
+
+    soft = softfx.soften(found, policy, example_inputs=(scores,))
+    (gradient,) = torch.autograd.grad(soft(scores), scores)
+    assert torch.isfinite(gradient).all() and gradient.abs().sum() > 0
+    if policy == "gradients":
+        assert torch.equal(soft(scores), found(scores))
+
+
+def test_rows_of_a_finite_table_are_those_of_one_that_is_known_to_be() -> None:
+    table, weights = torch.randn(3, 2, 4, dtype=torch.float64), torch.rand(5, 3, dtype=torch.float64).softmax(-1)
+    expected = torch.einsum("kn,nij->kij", weights, table)
+    torch.testing.assert_close(places.rows_of(weights, table), expected)
+    torch.testing.assert_close(infinities.rows_of(weights, table, expected), expected)
+    operands = (weights.requires_grad_(), table.requires_grad_())
+    assert torch.autograd.gradcheck(lambda p, table: infinities.rows_of(p, table, expected), operands)
