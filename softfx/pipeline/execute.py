@@ -198,16 +198,11 @@ def signature(args: Args, kwargs: Kwargs) -> Args:
     return (structure, modes, *(_described(leaf) for leaf in leaves))
 
 
-def _flattened(args: Args, kwargs: Kwargs) -> tuple[Sequence[Any], torch_private.TreeSpec]:
-    """The leaves of a call's arguments, and their structure."""
+def _flattened(args: Args, kwargs: Kwargs) -> tuple[Sequence[Any], object]:
+    """The leaves of a call's arguments, and their structure: how many there are, where each is a leaf itself."""
     if not kwargs and is_flat(args, kwargs):
-        return args, _flat_structure(len(args))
+        return args, len(args)
     return torch_private.flatten((args, kwargs))
-
-
-@cache
-def _flat_structure(count: int) -> torch_private.TreeSpec:
-    return torch_private.flatten(((0,) * count, {}))[1]
 
 
 def _described(leaf: object) -> object:
