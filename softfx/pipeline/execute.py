@@ -236,14 +236,16 @@ class Graph:
         structure, *leaves = self.example
         return {
             **self.__dict__,
-            "example": (serialize.pack_structure(structure), *leaves),
+            "example": (structure if isinstance(structure, int) else serialize.pack_structure(structure), *leaves),
             "_state": None,
             "_root": None,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         tree, *leaves = state["example"]
-        self.__dict__.update(state, example=(serialize.unpack_structure(tree), *leaves))
+        self.__dict__.update(
+            state, example=(tree if isinstance(tree, int) else serialize.unpack_structure(tree), *leaves)
+        )
 
     def holds(self, root: object, args: Args, kwargs: Kwargs) -> bool:
         """Return True if the graph is this call: same signature, and the module in the state it was captured in."""
