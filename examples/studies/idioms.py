@@ -14,6 +14,8 @@ times the table for the one-hot of an argmax. With softfx 0 lines change.
 signs and a threshold by the k-th value stay below 0.9: their factors are decided by the same numbers, and the product
 of their soft forms is not the soft form of the product. A threshold that is 12 units from all numbers has no reference
 at all, for no sample comes near it; its gradient is checked for its sign alone.
+Comparisons that `any` joins have a narrower width by default, for a box of rules trains better so (tasks.py), and lose
+some of the cosine here.
 """
 
 import statistics
