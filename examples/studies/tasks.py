@@ -11,9 +11,9 @@ the end, in the task's own unit; lower is better.
 straight-through mask and a straight-through router, a soft-argmax: `practice_*` in examples/studies/programs, five to
 ten lines for each task, and a width or a temperature in each. With softfx 0 lines change and no number is chosen.
 
-**What did not work.** A sharp optimum between two walls (the box of rules) wants a smaller softness than 0.2 spreads, by
-which it ended at 0.25: what its comparisons blur adds up. The default blurs joined decisions less, 0.115 spreads here,
-and 0.1 spreads still come nearer. One number for all tasks is a compromise.
+**What did not work.** A sharp optimum between two walls (the box of rules) wants a smaller softness than 0.2 spreads,
+by which it ended at 0.25: what its comparisons blur adds up. The default blurs joined decisions less, by 0.115 spreads
+here, and 0.1 spreads still come nearer. One number for all tasks is a compromise.
 """
 
 import statistics
