@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
@@ -71,3 +71,21 @@ class ExampleCall:
         leaves, structure = private.flatten((self.args, self.kwargs))
         args, kwargs = private.unflatten(copied(leaves), structure)
         return args, kwargs
+
+    def asks_for_gradients(self) -> ExampleCall | None:
+        """The same call on copies of its inputs that all require a gradient; None if its inputs do already."""
+        leaves, structure = private.flatten((self.args, self.kwargs))
+        without = [id(leaf) for leaf in leaves if _could_require_a_gradient(leaf)]
+        if not without:
+            return None
+        own = [
+            copy.requires_grad_() if id(leaf) in without else copy
+            for leaf, copy in zip(leaves, copied(leaves), strict=True)
+        ]
+        args, kwargs = private.unflatten(own, structure)
+        return replace(self, args=args, kwargs=kwargs)
+
+
+def _could_require_a_gradient(leaf: object) -> bool:
+    """Return True for a tensor of real or complex numbers that does not require a gradient yet."""
+    return isinstance(leaf, Tensor) and (leaf.is_floating_point() or leaf.is_complex()) and not leaf.requires_grad

@@ -75,20 +75,28 @@ def capture(
 def _failure(call: ExampleCall, error: Exception) -> CaptureError:
     """The error for a call that raises while it is looked at: it may be the call's own, or softfx is in its way."""
     text = next(iter(str(error).strip().splitlines()), "")
-    try:
-        args, kwargs = call.copied_arguments()
-        with Preserved(call.target, own_buffers=False):
-            call.function(*args, **kwargs)
-    except Exception:
-        return CaptureError(
-            f"{call.name}: it raised {type(error).__name__} on its example inputs: {text}. "
-            "A target must run on the inputs it is captured with. Correct the inputs, or the model."
-        )
+    if not _runs_by_itself(call):
+        asking = call.asks_for_gradients()
+        step = "A target must run on the inputs it is captured with. Correct the inputs, or the model."
+        if asking is not None and _runs_by_itself(asking):  # it registers a hook, or takes a derivative
+            step = "It runs where these require a gradient. Give example inputs that do: x.requires_grad_()."
+        return CaptureError(f"{call.name}: it raised {type(error).__name__} on its example inputs: {text}. {step}")
     return UnseenError(
         f"{call.name}: it runs on its example inputs, but raised {type(error).__name__} where softfx looks on at its "
         f"torch calls: {text}. This is a limit of softfx, not a fault of the target. Soften a part of it without that "
         "call, or take the policy 'keep', which runs it as it is."
     )
+
+
+def _runs_by_itself(call: ExampleCall) -> bool:
+    """Return True if the call, on copies of its inputs, raises nothing where softfx does not look on."""
+    try:
+        args, kwargs = call.copied_arguments()
+        with Preserved(call.target, own_buffers=False):
+            call.function(*args, **kwargs)
+    except Exception:
+        return False
+    return True
 
 
 def refuse(program: Program) -> NoReturn:

@@ -118,3 +118,42 @@ def test_an_unknown_frontend_is_named_with_the_legal_ones() -> None:
     message = r"^soften: unknown frontend 'jit'\. Legal: auto, eager, dynamo, fx\. Take 'auto'\.$"
     with pytest.raises(TargetError, match=message):
         softfx.soften(torch.round, example_inputs=(torch.ones(2),), capture="jit")
+
+
+def _hooked(x: Tensor) -> Tensor:
+    y = x * 2.0
+    y.register_hook(lambda gradient: gradient * 3.0)
+    return torch.where(y > 0, y, y.round())
+
+
+def _differentiated(x: Tensor) -> Tensor:
+    x = x * 1.0
+    return torch.autograd.grad(x.square().sum(), x, create_graph=True)[0].round()
+
+
+def _retained(x: Tensor) -> Tensor:
+    y = x * 2.0
+    y.retain_grad()
+    return y.round()
+
+
+@pytest.mark.parametrize("target", [_hooked, _differentiated, _retained])
+def test_a_target_that_needs_inputs_with_a_gradient_is_told_so(target: Callable[[Tensor], Tensor]) -> None:
+    x, n = torch.tensor([0.4, -1.3]), torch.tensor([1, 2])
+    with pytest.raises(RuntimeError):
+        target(x)
+    advice = r"on its example inputs: .*\. It runs where these require a gradient\. Give example inputs that do"
+    with pytest.raises(CaptureError, match=advice):
+        softfx.soften(target, example_inputs=(x,))
+    assert not x.requires_grad
+    soft = softfx.soften(target, example_inputs=(x.clone().requires_grad_(),))
+    a, b = (x.clone().requires_grad_() for _ in range(2))
+    assert torch.equal(soft(a), target(b))
+    with pytest.raises(CaptureError, match="Correct the inputs, or the model"):  # a gradient does not help here
+        softfx.soften(target, example_inputs=(n,))
+
+
+def test_a_hook_that_the_target_registers_runs_on_the_softened_gradient() -> None:
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    softfx.soften(_hooked, "keep", example_inputs=(x,))(x).sum().backward()
+    assert x.grad is not None and x.grad.tolist() == [6.0, 6.0]
