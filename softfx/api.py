@@ -303,7 +303,7 @@ def _plan(
         Eager(sites, evidence, place).trial(subject.runs, args, kwargs, program.touched)
 
     sites, evidence = plan(program, loaded, trial)
-    if sites.measures:
+    if sites.measures or (sites.acts and not program.finite):  # what such elements touch only a run on them shows
         Eager(sites, evidence, place).measure(subject.runs, args, kwargs, program.touched)
     found = make_report("", program.seen, sites, evidence, "").sites
     unmatched = [] if allow_unused else loaded.unmatched(found)

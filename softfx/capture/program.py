@@ -123,6 +123,7 @@ class Program:
     touched: tensors that the call writes and generators that it draws from, but for what it makes itself.
     written: containers among the module's attributes that it writes.
     input_names: the names of `inputs` in a report, as `softfx.capture.unreached.sources_of` gives them.
+    finite: whether none of its tensors was seen to hold an infinity or a NaN.
     """
 
     seen: Seen
@@ -134,6 +135,7 @@ class Program:
     touched: list[Tensor | torch.Generator] = field(default_factory=list)
     written: list[object] = field(default_factory=list)
     input_names: list[str] = field(default_factory=list)
+    finite: bool = True
 
     @staticmethod
     def unseen(reason: str, place: Place) -> Program:

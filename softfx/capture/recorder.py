@@ -26,6 +26,7 @@ from softfx.interpreter.backends import has_whole_elements
 from softfx.interpreter.derivatives import Blockage, judged
 from softfx.interpreter.host import HostMode
 from softfx.interpreter.inline import inlined
+from softfx.interpreter.settled import is_seen_finite
 from softfx.locations import Location, Place, locate, module_paths, shown_place
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.operation import Effect
@@ -59,6 +60,7 @@ class Recorder(HostMode):
         self.memories: dict[int, tuple[private.StorageReference, torch.UntypedStorage]] = {}
         self.inference = torch.is_inference_mode_enabled()
         self.autocast = torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")
+        self.finite = True  # no tensor has held an infinity or a NaN so far
         self.gradients = True  # what the calls in the graph so far leave the grad mode at
 
     def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Result:
@@ -106,6 +108,7 @@ class Recorder(HostMode):
                 with self.fake:
                     dtype = torch.int32 if tree.is_quantized else tree.dtype
                     return torch.empty(tree.shape, dtype=dtype, device=tree.device)
+            self.finite = self.finite and is_seen_finite(tree)
             memory = self._memory(tree)
             empty = private.fake(self.fake, tree) if memory is None else private.fake_on(self.fake, tree, memory)
             if private.in_transform():  # it would stop a tensor from being marked; and no graph is replayed then
@@ -140,9 +143,8 @@ class Recorder(HostMode):
             else:
                 node = self.builder.constant(tensor)
                 if tensor.grad_fn is not None:
-                    self.obstacles[
-                        f"a tensor made out of sight of torch's function protocol ({tensor.grad_fn.name()})"
-                    ] = None
+                    made = tensor.grad_fn.name()
+                    self.obstacles[f"a tensor made out of sight of torch's function protocol ({made})"] = None
                     self.dynamic.add(node)
             node.meta["val"] = self.value(tensor)
 
@@ -291,11 +293,7 @@ def capture(target: Function, args: Args, kwargs: Kwargs, place: Place) -> Progr
 
 
 def record(
-    target: Any,
-    function: Function,
-    args: Args,
-    kwargs: Kwargs,
-    recorder_for: Callable[[Preserved], Recorder],
+    target: Any, function: Function, args: Args, kwargs: Kwargs, recorder_for: Callable[[Preserved], Recorder]
 ) -> Program:
     """The program that a recorder sees in `function(*args, **kwargs)`: `target`'s call, or a traced form of it."""
     leaf = None
@@ -335,6 +333,7 @@ def record(
         preserved.touched,
         preserved.written,
         input_names,
+        recorder.finite,
     )
 
 

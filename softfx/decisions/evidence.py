@@ -82,6 +82,8 @@ class Evidence:
         # Calls whose operands or results, which their softened derivative keeps, the program writes later.
         self.overwritten: set[tuple[str, Location]] = set()
         self.spoilt: set[tuple[str, Location]] = set()  # sites that met NaN or infinities as softness was measured
+        # Products of infinite or NaN factors with what has a derivative, as planning meets them.
+        self.infinite_products: set[tuple[str, Location]] = set()
         self.refused: set[tuple[str, Location]] = set()  # calls whose soft form failed when it was tried
         self.cuts: dict[Cut, None] = {}  # where the program itself ends a gradient, in order
         self.custom_functions = False  # a custom autograd.Function was met, through which no derivative is followed
@@ -90,6 +92,11 @@ class Evidence:
         self.control = ControlEvidence()  # of branches, and of numbers that Python reads
         # The blocks and detachments that must not be lifted, each with where it writes what outlives the call.
         self.to_leave: dict[tuple[str, Location], Location] = {}
+
+    @property
+    def is_by_place(self) -> bool:
+        """True if calls that are no sites are made in other ways too, which only their places tell."""
+        return bool(self.overwritten or self.infinite_products)
 
     def of(self, site: int) -> SiteEvidence:
         """The observations of one site."""

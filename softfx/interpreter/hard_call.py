@@ -22,7 +22,7 @@ from softfx.interpreter.native import repeat, run
 from softfx.interpreter.state import RunState
 from softfx.ops import integrality
 from softfx.ops.calls import Args, Options, Result
-from softfx.ops.operation import Effect, Infinities, Integral, Operation, Reads
+from softfx.ops.operation import Effect, Integral, Operation, Reads
 from softfx.ops.trees import rebuilt, tensors_in
 from softfx.rules.refusals import is_discrete
 from softfx.torch_private import version_of
@@ -46,12 +46,10 @@ def hard_call(state: RunState, call: Call, loss: str = "") -> Result:
 def _decided_hard(state: RunState, call: Call) -> Result:
     """The call's result: what it decides, and what Python reads of it, as the original would have it."""
     unsoftened = with_hard_operands(state, call)
-    if unsoftened is call:
-        return run_with_finite_derivative(state, call) if meets_infinities(call) else run(state, call)
-    if call.operation.gives_python_value:
+    if unsoftened is not call and call.operation.gives_python_value:
         return run(state, unsoftened)
-    result = run(state, call)
-    if not any(is_discrete(tensor) for tensor in tensors_in(result)):
+    result = run_with_finite_derivative(state, call) if meets_infinities(state, call) else run(state, call)
+    if unsoftened is call or not any(is_discrete(tensor) for tensor in tensors_in(result)):
         return result
     return _discrete_from(repeat(state, unsoftened), result)
 
@@ -83,7 +81,7 @@ def result_facts(
     if operation.reads is Reads.NONE or not operands:
         return ValueFacts(False, integral=integral, fill=fill) if integral or fill is not None else None
     carried = _NO_SITES.union(*(facts.gradient_sites for facts in operands))
-    passes = operation.infinities is not Infinities.END  # an element of the results may hold one of the operands
+    passes = operation.passes_infinities  # an element of the results may hold one of the operands
     return ValueFacts(
         depends_on_source(operation, operands),
         gradient_sites=_NO_SITES if operation.stops_gradient else carried,

@@ -1,8 +1,11 @@
-"""Products with infinities that a guarded operation has made: the call as it is, and a derivative that is finite.
+"""Products with infinities: the call as it is, and a derivative that is finite.
 
 `x * log(x)` at 0 has the derivative log(0) by its first factor, which the guard of the logarithm never sees. What a
 `where` does not select meets it with a weight of 0, and 0 times infinity is NaN. So the derivative is that of the same
 call on operands that have 0 in the place of infinite elements.
+
+Infinities that the program has itself, in its inputs or behind a mask, are the same: `(x @ w > 0)` has no derivative in
+the original, and softly one of 0 where x is infinite, which is NaN by w. They are looked for as the call is planned.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from torch import Tensor
 import softtorch
 from softfx.interpreter.call import Call
 from softfx.interpreter.native import repeat, run
+from softfx.interpreter.settled import is_seen_finite
 from softfx.interpreter.state import RunState
 from softfx.ops.calls import Result
-from softfx.ops.operation import Infinities
+from softfx.ops.operation import Infinities, Linear
 from softfx.ops.trees import map_tensors
 from softfx.runtime import guards
 from softtorch.straight_through import finite as seen_finite
@@ -25,14 +29,31 @@ from softtorch.straight_through import finite as seen_finite
 __all__ = ["meets_infinities", "run_with_finite_derivative"]
 
 
-def meets_infinities(call: Call) -> bool:
+def meets_infinities(state: RunState, call: Call) -> bool:
     """Return True if the call multiplies by infinities, so that derivatives of its operands may be infinite or NaN."""
-    return (
-        call.operation.infinities is Infinities.SPREAD
-        and any(facts.unbounded for facts in call.facts)
-        and call.depends_on_source
-        and torch.is_grad_enabled()
-        and call.kwargs.get("out") is None
+    if not (call.operation.multiplies and call.depends_on_source and torch.is_grad_enabled()):
+        return False
+    if call.kwargs.get("out") is not None:
+        return False
+    is_unbounded = call.operation.infinities is Infinities.SPREAD and any(facts.unbounded for facts in call.facts)
+    return is_unbounded or (_is_noted(state, call) and state.sites.acts)
+
+
+def _is_noted(state: RunState, call: Call) -> bool:
+    """Return True for a product that had infinite or NaN factors when it was planned, or its softness measured."""
+    noted = state.evidence.infinite_products
+    if (state.planning or state.measures is not None) and _multiplies_derivatives(call):
+        noted.add((call.name, call.location))
+    return bool(noted) and (call.name, call.location) in noted
+
+
+def _multiplies_derivatives(call: Call) -> bool:
+    """Return True if a factor is infinite or NaN that the derivative by another one, or its own elements, has."""
+    depends = [facts.depends_on_source for facts in call.facts]
+    own = call.operation.linear is Linear.NO  # a product of its elements among themselves
+    return any(
+        (own or any(depends[:place] + depends[place + 1 :])) and not is_seen_finite(tensor)
+        for place, tensor in enumerate(call.tensors)
     )
 
 

@@ -27,7 +27,7 @@ from softfx.rules.refusals import is_discrete
 from softfx.runtime import distributions, guards, infinities, ties
 from softfx.values import Soft, SoftSum, is_stepped
 
-__all__ = ["is_spoilt", "settled", "settled_at_ties", "with_finite_gradients"]
+__all__ = ["is_seen_finite", "is_spoilt", "settled", "settled_at_ties", "with_finite_gradients"]
 
 # Operations whose real result is a number where an operand is NaN, as the bool of a comparison is.
 _FINITE_OF_NAN = frozenset({ops.sign, ops.heaviside, ops.histc})
@@ -45,7 +45,7 @@ def settled(context: CallContext, call: Call, shadow: Result) -> Result:
 def is_spoilt(state: RunState, call: Call, shadow: Result) -> bool:
     """Return True for a call whose shadow was infinite or NaN when it was planned, or its softness measured."""
     evidence = state.evidence
-    if (state.planning or state.measures is not None) and not _is_finite(shadow):
+    if (state.planning or state.measures is not None) and not is_seen_finite(shadow):
         evidence.spoilt.add((call.name, call.location))
     return bool(evidence.spoilt) and (call.name, call.location) in evidence.spoilt
 
@@ -93,16 +93,21 @@ def _leaf(context: CallContext, call: Call, hard: Tensor, shadow: Result, own: T
     return shadow.with_tensor(context.call(distributions.settled, shadow.tensor, value))
 
 
-def _is_finite(shadow: Result) -> bool:
+def is_seen_finite(shadow: Result) -> bool:
     """Return True if no infinity and no NaN is seen in a shadow."""
     if isinstance(shadow, tuple | list):
-        return all(map(_is_finite, shadow))
+        return all(map(is_seen_finite, shadow))
     tensor = shadow.tensor if isinstance(shadow, Soft) and not isinstance(shadow, SoftSum) else shadow
     if not isinstance(tensor, Tensor) or tensor.is_meta or torch_private.in_transform():
         return True
     if torch_private.fake_mode_of(tensor) is not None:
         return True
-    return bool(torch.isfinite(tensor.detach()).all())
+    tensor = tensor.detach()
+    if tensor.is_floating_point() and tensor.dtype.itemsize == 1:  # torch has no isfinite of each of these types
+        if tensor.dtype is torch.float4_e2m1fn_x2:  # which has neither
+            return True
+        tensor = tensor.float()
+    return bool(torch.isfinite(tensor).all())
 
 
 def settled_at_ties(context: CallContext, call: Call, shadow: Result) -> Result:

@@ -75,6 +75,7 @@ class Infinities(enum.Enum):
     END = enum.auto()  # results do not hold it as a rule, or rows of them do
     PASS = enum.auto()  # results may hold it, and the derivatives are finite beside it
     SPREAD = enum.auto()  # results may hold it, and the derivatives by other elements are infinite or NaN beside it
+    CONTRACT = enum.auto()  # sums of products: as END, and the derivatives by the other factors are as of SPREAD
 
 
 class Linear(enum.Enum):
@@ -206,6 +207,16 @@ class Operation:
     linear: Linear
 
     # Facts that calls ask for again and again, found once: a Flag is slow to ask.
+
+    @cached_property
+    def passes_infinities(self) -> bool:
+        """True if an element of its results may be an infinite element of an operand."""
+        return self.infinities in (Infinities.PASS, Infinities.SPREAD)
+
+    @cached_property
+    def multiplies(self) -> bool:
+        """True if the derivative by an element is a product with others, which may be infinite."""
+        return self.infinities in (Infinities.SPREAD, Infinities.CONTRACT)
 
     @cached_property
     def stops_gradient(self) -> bool:

@@ -141,7 +141,7 @@ def contracts(
     integral: Integral = Integral.OF_INTEGRAL_OPERANDS,
 ) -> Operation:  # fmt: skip
     """Sums of products of operands, or of differences of one operand: matmul, diff."""
-    return _plain(name, spellings, integral, rows, python=python)
+    return _plain(name, spellings, integral, rows, python=python, infinities=Infinities.CONTRACT)
 
 
 def reduces(

@@ -186,7 +186,7 @@ class ControlRuns(Runner):
         return part
 
     def _mode(self, interpreter: Interpreter) -> Watch:
-        if self.evidence.overwritten:  # which calls are concerned only their places tell
+        if self.evidence.is_by_place:
             return WatchedFull(interpreter, self._where)
         return WatchedFast(interpreter, self.cache, self._where)
 

@@ -159,7 +159,7 @@ class Eager:
         def where() -> Location:
             return locate(BOUNDARY, paths(), self.place)
 
-        fast = fast and not self.evidence.overwritten  # which calls are concerned only their places tell
+        fast = fast and not self.evidence.is_by_place
         mode: FullMode = FastMode(interpreter, self.cache, where) if fast else FullMode(interpreter, where)
         if state.planning and self.sites.policy.turns:
             mode = planning_mode(interpreter, where, paths)

@@ -109,7 +109,7 @@ def unbounded_after(operation: Operation, operands: Iterable[ValueFacts], makes_
     """The `unbounded` of the results of a call. makes_infinities: it is guarded, and may make them itself."""
     if makes_infinities:
         return _PRODUCTS
-    if operation.infinities is Infinities.END:
+    if not operation.passes_infinities:
         return 0
     left = max((facts.unbounded for facts in operands), default=0)
     return max(left - (operation.infinities is Infinities.SPREAD), 0)
