@@ -16,20 +16,31 @@ from torch import Tensor, fx
 
 import softtorch
 from softfx.capture.program import identifier
-from softfx.runtime import counts, distributions, draws, guards, normalized, places, selections
+from softfx.runtime import (
+    choices,
+    counts,
+    distributions,
+    divisions,
+    draws,
+    guards,
+    infinities,
+    normalized,
+    places,
+    selections,
+    storage,
+    ties,
+)
 from softfx.torch_private import OpOverload, OpOverloadPacket
 
 __all__ = ["IMPORTS", "Names", "module_of", "name_of"]
 
 _RUNTIME = {
-    "counts": counts,
-    "distributions": distributions,
-    "draws": draws,
-    "guards": guards,
-    "normalized": normalized,
-    "places": places,
-    "selections": selections,
-}
+    module.__name__.rpartition(".")[2]: module
+    for module in (
+        choices, counts, distributions, divisions, draws, guards, infinities, normalized, places, selections, storage,
+        ties,
+    )
+}  # fmt: skip
 # The names by which written code reaches a package, in the order of their lines.
 IMPORTS: dict[str, str] = {
     "operator": "import operator",
