@@ -60,7 +60,8 @@ class Recorder(HostMode):
         self.memories: dict[int, tuple[private.StorageReference, torch.UntypedStorage]] = {}
         self.inference = torch.is_inference_mode_enabled()
         self.autocast = torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")
-        self.finite = True  # no tensor has held an infinity or a NaN so far
+        self.finite = True  # no tensor has held an infinity or a NaN so far; of several processes each would see others
+        self.alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
         self.gradients = True  # what the calls in the graph so far leave the grad mode at
 
     def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Result:
@@ -108,7 +109,7 @@ class Recorder(HostMode):
                 with self.fake:
                     dtype = torch.int32 if tree.is_quantized else tree.dtype
                     return torch.empty(tree.shape, dtype=dtype, device=tree.device)
-            self.finite = self.finite and is_seen_finite(tree)
+            self.finite = self.finite and (not self.alone or is_seen_finite(tree))
             memory = self._memory(tree)
             empty = private.fake(self.fake, tree) if memory is None else private.fake_on(self.fake, tree, memory)
             if private.in_transform():  # it would stop a tensor from being marked; and no graph is replayed then

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from softfx import ops, torch_private
 from softfx.interpreter.call import Call
@@ -25,7 +25,7 @@ from softfx.ops.spelling import arguments
 from softfx.ops.trees import map_tensors
 from softfx.rules.refusals import is_discrete
 from softfx.runtime import distributions, guards, infinities, ties
-from softfx.values import Soft, SoftSum, is_stepped
+from softfx.values import Soft, SoftSum, is_stepped, was_freed
 
 __all__ = ["is_seen_finite", "is_spoilt", "settled", "settled_at_ties", "with_finite_gradients"]
 
@@ -98,9 +98,9 @@ def is_seen_finite(shadow: Result) -> bool:
     if isinstance(shadow, tuple | list):
         return all(map(is_seen_finite, shadow))
     tensor = shadow.tensor if isinstance(shadow, Soft) and not isinstance(shadow, SoftSum) else shadow
-    if not isinstance(tensor, Tensor) or tensor.is_meta or torch_private.in_transform():
-        return True
-    if torch_private.fake_mode_of(tensor) is not None:
+    if not isinstance(tensor, Tensor) or type(tensor) not in (Tensor, nn.Parameter):
+        return True  # the shards of several processes are not looked into: that would take them all
+    if tensor.is_meta or torch_private.in_transform() or was_freed(tensor):
         return True
     tensor = tensor.detach()
     if tensor.is_floating_point() and tensor.dtype.itemsize == 1:  # torch has no isfinite of each of these types

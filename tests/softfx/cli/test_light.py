@@ -62,7 +62,7 @@ def test_a_family_that_is_none_is_told_with_the_nearest(softfx: Run, name: str) 
 @pytest.mark.parametrize(("kinds", "status"), [("blocked", 1), ("none", 0)])
 def test_a_reader_who_leaves_early_changes_no_exit_status(tmp_path: Path, kinds: str, status: int) -> None:
     """Enough is printed that the pipe is full when nobody reads it any more."""
-    lines = "\n".join(f"    y = y + (x > {number}).nonzero().sum()" for number in range(60))
+    lines = "\n".join(f"    y = y + (x > {number}).nonzero().cumsum(0).sum()" for number in range(60))
     (tmp_path / "many.py").write_text(f"def many(x):\n    y = x.sum()\n{lines}\n    return y\n")
     command = [sys.executable, "-m", "softfx", "check", "many.py:many", "--function", "--input", "4"]
     command += ["--format", "json", "--fail-on", kinds]
