@@ -11,8 +11,6 @@ from torch import Tensor, nn
 import softfx
 import softtorch
 
-Form = Callable[[Tensor], tuple[Tensor, ...]]
-
 
 class Experts(nn.Module):
     """Each row goes to the expert that the router chooses, by the places that `form` makes of the mask."""
@@ -114,9 +112,6 @@ def test_a_mixture_keeps_its_value_and_its_router_learns_what_was_not_chosen() -
 
 def above(x: Tensor) -> Tensor:
     return (x > 0.3).nonzero().squeeze(-1)
-
-
-DENSE = softtorch.greater
 
 
 @pytest.mark.parametrize(
