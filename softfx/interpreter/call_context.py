@@ -105,6 +105,9 @@ class CallContext:
             return known or (by_elements and is_integral(self.state, operand))
         return is_whole_number(operand)
 
+    def is_source(self, operand: Tensor) -> bool:
+        return operand.requires_grad or self.state.environment.facts(operand).depends_on_source
+
     def fill(self, operand: Tensor) -> float | None:
         return self.state.environment.facts(operand).fill
 

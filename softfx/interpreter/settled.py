@@ -24,8 +24,9 @@ from softfx.ops.calls import Args, Kwargs, Result
 from softfx.ops.spelling import arguments
 from softfx.ops.trees import map_tensors
 from softfx.rules.refusals import is_discrete
+from softfx.rules.rule import Rule
 from softfx.runtime import distributions, guards, infinities, ties
-from softfx.values import Soft, SoftSum, is_stepped, was_freed
+from softfx.values import Soft, SoftCount, SoftIndex, SoftSum, is_stepped, was_freed
 
 __all__ = ["is_seen_finite", "is_spoilt", "settled", "settled_at_ties", "with_finite_gradients"]
 
@@ -116,15 +117,30 @@ def settled_at_ties(context: CallContext, call: Call, shadow: Result) -> Result:
     call: on the operands that it has in the original.
     """
     rule = call.rule
-    if context.exact or rule is None or rule.ties is None or call.softs or not call.is_site:
+    if context.exact or rule is None or not call.is_site or not (rule.ties or rule.tied_places):
+        return shadow
+    if call.softs and not (rule.tied_places and all(isinstance(soft, SoftCount) for soft in call.softs)):
         return shadow
     if not (_are_alike(call.tensors) or any(map(is_stepped, call.facts))):
         return shadow
     args, kwargs = arguments(call.spelled, call.args, call.kwargs)
+    if rule.ties is None:
+        return _at_tied_places(context, rule, args, kwargs, shadow)
     tied = context.call(rule.ties, *args, **kwargs)
     if isinstance(shadow, Soft):
         return shadow.with_tensor(context.call(ties.settled, shadow.tensor, context.hard, tied))
     return context.call(ties.settled, shadow, context.hard, tied)  # rounded to decimals
+
+
+def _at_tied_places(context: CallContext, rule: Rule, args: Args, kwargs: Kwargs, shadow: Result) -> Result:
+    """A soft index with the program's place where several tie, and values, which are the same at each, as they are."""
+    if isinstance(shadow, tuple | list):
+        return [_at_tied_places(context, rule, args, kwargs, leaf) for leaf in shadow]
+    if not isinstance(shadow, SoftIndex):
+        return shadow
+    assert rule.tied_places is not None  # the caller has seen to it
+    place = context.call(rule.tied_places, *args, **kwargs)
+    return shadow.with_tensor(context.call(ties.settled_place, shadow.weights, place))
 
 
 def _are_alike(tensors: list[Tensor]) -> bool:

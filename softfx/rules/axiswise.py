@@ -33,7 +33,7 @@ from softfx.rules.ordered_soft_values import (
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Estimate, Family, Rule
 from softfx.rules.units import CHOICE, ORDER, SELECTION, Unit
-from softfx.runtime import choices, distributions, draws, places
+from softfx.runtime import choices, distributions, draws, places, ties
 from softfx.values import Soft, SoftIndex
 
 __all__ = ["LARGEST", "RULES", "SMALLEST", "VALUES_OPTIONS"]
@@ -225,6 +225,7 @@ def _values(
     drop_in: bool = False,
     estimators: Mapping[str, Estimate] | None = None,
     unit: Unit = ORDER,
+    tied: Callable[..., Tensor] | None = None,
 ) -> Rule:
     """A rule of an operation that returns elements, and perhaps their places."""
     return Rule(
@@ -242,6 +243,7 @@ def _values(
         drop_in=drop_in,
         estimators=estimators or {},
         unit=unit,
+        tied_places=tied,
     )
 
 
@@ -255,6 +257,7 @@ def _indices(
     soft: str = "",
     estimators: Mapping[str, Estimate] | None = None,
     unit: Unit = ORDER,
+    tied: Callable[..., Tensor] | None = None,
 ) -> Rule:
     """A rule of an operation for whose places softness matters."""
     return Rule(
@@ -271,6 +274,7 @@ def _indices(
         options=_OPTIONS,
         estimators=estimators or {},
         unit=unit,
+        tied_places=tied,
     )
 
 
@@ -287,15 +291,15 @@ def _of_reals(func: Function, args: Args, kwargs: Kwargs) -> bool:
 
 RULES = (
     _indices("SX201", ops.argmax, _arg(softtorch.argmax), f"softsort: {LARGEST}", first_of_bools(largest=True),
-             estimators=_gumbel(ops.argmax) | {"reinmax": reinmax}, unit=CHOICE),
+             estimators=_gumbel(ops.argmax) | {"reinmax": reinmax}, unit=CHOICE, tied=ties.first_largest),
     _indices("SX202", ops.argmin, _arg(softtorch.argmin), f"softsort: {SMALLEST}", first_of_bools(largest=False),
-             estimators=_gumbel(ops.argmin) | {"reinmax": reinmax}, unit=CHOICE),
+             estimators=_gumbel(ops.argmin) | {"reinmax": reinmax}, unit=CHOICE, tied=ties.first_smallest),
     _values("SX203", ops.max, _extreme(softtorch.max, softtorch.maximum),
             f"softsort: sum_j p_j x_j, {LARGEST}; of two tensors: maximum(x, y), maximum soft",
-            propagating=pairwise_exactly(torch.maximum), unit=CHOICE),
+            propagating=pairwise_exactly(torch.maximum), unit=CHOICE, tied=ties.first_largest),
     _values("SX204", ops.min, _extreme(softtorch.min, softtorch.minimum),
             f"softsort: sum_j p_j x_j, {SMALLEST}; of two tensors: minimum(x, y), minimum soft",
-            propagating=pairwise_exactly(torch.minimum), unit=CHOICE),
+            propagating=pairwise_exactly(torch.minimum), unit=CHOICE, tied=ties.first_smallest),
     _values("SX205", ops.sort, _sort, f"neuralsort: values sum_j P_ij x_j, indices P_ij, {_RISING}",
             propagating=sorting, estimators=_gumbel(ops.sort)),
     _values("SX206", ops.topk, _topk, f"neuralsort: values sum_j P_ij x_j, indices P_ij, i up to k, {_FALLING}",

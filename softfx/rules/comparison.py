@@ -58,10 +58,13 @@ def _resolved(compare: Callable[..., Tensor], function: Callable[..., Tensor]) -
     relax = _relax(function)
 
     def propagate(context: RuleContext, input: Operand, other: Operand) -> SoftBool:
-        # A count is compared with constants of masks; beside an index it says nothing that real numbers are whole.
-        by_elements = not any(isinstance(operand, SoftIndex | SoftChoice) for operand in (input, other))
+        # A count is compared with constants of masks; an index with whatever has no derivative of its own.
+        is_count = not any(isinstance(operand, SoftIndex | SoftChoice) for operand in (input, other))
         tensors = [operand for operand in (input, other) if isinstance(operand, Tensor)]
-        if not all(context.is_integral(tensor, by_elements) for tensor in tensors):
+        whole = (
+            context.is_integral(tensor, is_count) or not (is_count or context.is_source(tensor)) for tensor in tensors
+        )
+        if not all(whole):
             return relax(context, as_real(context, input), as_real(context, other))
         if isinstance(input, Soft) and isinstance(other, Soft):
             return context.soft_bool(_of_two(context, compare, input, other))

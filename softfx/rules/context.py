@@ -45,6 +45,9 @@ class RuleContext(Protocol):
     def is_integral(self, operand: object, by_elements: bool = True) -> bool:
         """Return True if an operand stands for integers, whatever its type; of a constant also `by_elements`."""
 
+    def is_source(self, operand: Tensor) -> bool:
+        """Return True for a tensor that depends on a differentiable source."""
+
     def fill(self, operand: Tensor) -> float | None:
         """The one number that a constant tensor is filled with, if that is known."""
 

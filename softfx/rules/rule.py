@@ -65,6 +65,7 @@ class Rule:
     stands_for: further operations that a policy means by this name: what an operation that is never a site becomes.
     reads_numbers: it takes shadows as the numbers that they are worth, whatever kind they are of.
     ties(*args, **kwargs): where the call's own operands lie on a jump.  # -> (...) bool
+    tied_places(*args, **kwargs): the place that torch takes where several tie, -1 where none do.  # -> (...) int
     unit: what its softness is measured by, for a softness relative to the data; None where that has no meaning.
     note: the meaning of the rule, where policies treat it otherwise than its family.
     """
@@ -90,6 +91,7 @@ class Rule:
     stands_for: tuple[Operation, ...] = ()
     reads_numbers: bool = False
     ties: Callable[..., Tensor] | None = None
+    tied_places: Callable[..., Tensor] | None = None
     unit: Unit | None = None
     note: str = ""
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import softtorch
 
-__all__ = ["equal", "half", "settled", "whole"]
+__all__ = ["equal", "first_largest", "first_smallest", "half", "settled", "settled_place", "whole"]
 
 # How far apart numbers may be that are equal but for rounding, in units of the last place.
 _ULPS = 8
@@ -24,6 +24,48 @@ def settled(soft: Tensor, hard: Tensor, tied: Tensor) -> Tensor:
     tensor([1.0000, 0.7500])
     """
     return torch.where(tied, softtorch.straight_through(hard.detach().to(soft.dtype), soft), soft)
+
+
+def settled_place(p: Tensor, place: Tensor) -> Tensor:
+    """The weights of a place, and where numbers tie the program's place with the derivative of the weights.
+
+    place: the place that the program takes of several, -1 where there is one.
+    # (..., [n]), (...) -> (..., [n])
+
+    >>> settled_place(torch.tensor([[0.5, 0.5], [0.1, 0.9]]), torch.tensor([0, -1]))
+    tensor([[1.0000, 0.0000],
+            [0.1000, 0.9000]])
+    """
+    taken = torch.arange(p.shape[-1], device=p.device) == place.unsqueeze(-1)
+    return settled(p, taken, (place >= 0).unsqueeze(-1))
+
+
+def first_largest(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """The first of several largest numbers, equal but for rounding; -1 where one alone is the largest.
+
+    # (..., n, ...) -> (...)
+
+    >>> first_largest(torch.tensor([[0.0, 2.0, 2.0], [1.0, 3.0, 2.0]]), 1)
+    tensor([ 1, -1])
+    """
+    axis = 0 if dim is None else dim
+    rows = input.detach().flatten() if dim is None else input.detach()
+    if not rows.dim():
+        return rows.new_full((), -1, dtype=torch.int64)
+    tied = equal(rows, rows.amax(axis, keepdim=True))
+    place = torch.where(tied.sum(axis, keepdim=True) > 1, tied.int().argmax(axis, keepdim=True), -1)
+    if dim is None:
+        return place.reshape([1] * input.dim() if keepdim else [])
+    return place if keepdim else place.squeeze(axis)
+
+
+def first_smallest(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """The same of the smallest.  # (..., n, ...) -> (...)
+
+    >>> first_smallest(torch.tensor([2.0, 0.0, 0.0]))
+    tensor(1)
+    """
+    return first_largest(-input, dim, keepdim)
 
 
 def equal(x: Tensor | float, y: Tensor | float) -> Tensor:

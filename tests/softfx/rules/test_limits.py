@@ -247,3 +247,19 @@ def test_straight_through_gradients_of_draws_are_biased_for_losses_that_bend(
     found = torch.autograd.grad(soft(p).mean(), p)[0].sum()
     exact = loss(torch.ones(())) - loss(torch.zeros(()))  # the derivative of p loss(1) + (1 - p) loss(0)
     assert bool((found - exact).abs() > 0.1) == biased
+
+
+@pytest.mark.parametrize("numbers", [[0.0, 1.0, 2.0, 3.0], [0.5, 1.5, 2.0, 7.0]])
+@pytest.mark.parametrize("compare", [torch.lt, torch.ge, torch.eq])
+def test_an_index_is_compared_with_constant_numbers_on_its_points(
+    compare: Callable[..., Tensor], numbers: list[float]
+) -> None:
+    constants = torch.tensor(numbers)
+
+    def program(x: Tensor) -> Tensor:
+        return compare(constants, x.argmax(-1, keepdim=True)) * x
+
+    x = torch.tensor([[3.0, 1.0, 0.0, 2.0], [0.0, 1.0, 5.0, 2.0]])
+    soft = softfx.soften(program, "smooth", example_inputs=(x,))
+    softfx.set_softness(soft, 1e-3)
+    torch.testing.assert_close(soft(x), program(x))

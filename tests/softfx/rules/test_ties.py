@@ -55,6 +55,15 @@ TIED: dict[str, Program] = {
     "ranks from pairs": lambda x: (x.unsqueeze(-1) >= x.unsqueeze(-2)).sum(-1),
     "the largest": lambda x: x >= x.max(-1, keepdim=True).values,
     "the largest two": lambda x: x >= x.topk(2, -1).values[:, 1:],
+    "the place of what is clipped": lambda x: F.relu(x).argmax(-1),
+    "kept places": lambda x: F.relu(x - 0.6).argmax(-1, keepdim=True),
+    "the place of all": lambda x: F.relu(x[2]).argmax(),
+    "the place of the smallest": lambda x: F.relu(x).argmin(-1),
+    "the place beside a value": lambda x: F.relu(x).min(-1)[1],
+    "the place of a grade": lambda x: torch.tensor([2.0, 2.0, 1.0, 2.0])[x.argsort(-1)].max(-1)[1],
+    "the place of most votes": lambda x: (x > 0).sum(0).argmax(),
+    "the place of a running count": lambda x: (x > 0).long().cumsum(-1).max(-1)[1],
+    "a place before a number": lambda x: F.relu(x).argmax(-1) < torch.tensor([0.0, 1.0, 2.0]),
     "the median": lambda x: x <= x.median(-1, keepdim=True).values,
 }
 
@@ -77,6 +86,19 @@ def test_a_tie_keeps_the_derivative_of_the_soft_step() -> None:
     assert (soft(X)[X < 0] == 1).all() and gradient(soft, X).any()
 
 
+def test_a_tied_place_keeps_the_derivative_of_the_soft_place() -> None:
+    def program(x: Tensor) -> Tensor:
+        return torch.arange(4.0)[F.relu(x).argmax(-1)]
+
+    soft = softfx.soften(program, {"preset": "smooth", "default": {"softness": 0.1}}, example_inputs=(X,))
+    assert soft(X)[2] == 0 and gradient(soft, X)[2].any()
+
+
+def test_places_that_tie_by_chance_are_shared() -> None:
+    soft = softfx.soften(lambda x: F.one_hot(x.argmax(-1), 4).float(), TINY, example_inputs=(X,))
+    torch.testing.assert_close(soft(torch.ones(3, 4)), torch.full((3, 4), 0.25))
+
+
 def test_numbers_that_are_equal_by_chance_are_half_on_either_side() -> None:
     soft = softfx.soften(lambda x: (x > 0.5).float(), TINY, example_inputs=(X,))
     assert soft(torch.full_like(X, 0.5)).allclose(torch.tensor(0.5), atol=1e-3)
@@ -91,4 +113,7 @@ def test_whole_and_half_numbers_are_told_from_all_others(number: int, dtype: tor
 def test_numbers_are_equal_but_for_rounding() -> None:
     assert ties.equal(torch.tensor(0.1) * 3, 0.3) and not ties.equal(torch.tensor(0.3), 0.30001)
     assert ties.equal(torch.tensor([2, 3]), torch.tensor([2, 4])).tolist() == [True, False]
+    assert ties.first_largest(torch.tensor([[1.0, 2.0, 2.0]]), 1, True).tolist() == [[1]]
+    assert ties.first_largest(torch.tensor([[1.0, 2.0, 2.0]]), keepdim=True).tolist() == [[1]]
+    assert ties.first_largest(torch.tensor(1.0)) == -1
     assert not ties.equal(torch.tensor(torch.nan), torch.nan) and ties.equal(torch.zeros(0), 1.0).shape == (0,)
