@@ -81,6 +81,7 @@ class CallContext:
     stepped: in the original results are made of choices, counts or clipped numbers.
     unbounded: of the facts of results.
     joins: the decisions that the call makes one of, while they are counted.
+    met_nan: it has met infinities or NaN.
     """
 
     state: RunState
@@ -96,6 +97,11 @@ class CallContext:
     stepped: bool = False
     unbounded: int = 0
     joins: Joins | None = None
+    met_nan: bool = False
+
+    @property
+    def meets_nan(self) -> bool:
+        return self.met_nan or not self.exact
 
     def is_integral(self, operand: Any, by_elements: bool = True) -> bool:
         if isinstance(operand, Soft):

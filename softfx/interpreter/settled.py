@@ -28,7 +28,7 @@ from softfx.rules.rule import Rule
 from softfx.runtime import distributions, guards, infinities, ties
 from softfx.values import Soft, SoftCount, SoftIndex, SoftSum, is_stepped, was_freed
 
-__all__ = ["is_seen_finite", "is_spoilt", "settled", "settled_at_ties", "with_finite_gradients"]
+__all__ = ["has_met_nan", "is_seen_finite", "is_spoilt", "settled", "settled_at_ties", "with_finite_gradients"]
 
 # Operations whose real result is a number where an operand is NaN, as the bool of a comparison is.
 _FINITE_OF_NAN = frozenset({ops.sign, ops.heaviside, ops.histc})
@@ -48,7 +48,13 @@ def is_spoilt(state: RunState, call: Call, shadow: Result) -> bool:
     evidence = state.evidence
     if (state.planning or state.measures is not None) and not is_seen_finite(shadow):
         evidence.spoilt.add((call.name, call.location))
-    return bool(evidence.spoilt) and (call.name, call.location) in evidence.spoilt
+    return has_met_nan(state, call)
+
+
+def has_met_nan(state: RunState, call: Call) -> bool:
+    """Return True for a call whose shadow was infinite or NaN before."""
+    spoilt = state.evidence.spoilt
+    return bool(spoilt) and (call.name, call.location) in spoilt
 
 
 def with_finite_gradients(state: RunState, arguments: tuple[Args, Kwargs]) -> tuple[Args, Kwargs]:

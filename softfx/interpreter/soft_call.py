@@ -24,7 +24,7 @@ from softfx.interpreter.hard_values import hard_value, with_hard_operands
 from softfx.interpreter.indexed_update import addend
 from softfx.interpreter.native import detached, overlaps_itself, repeat, run, write_hard
 from softfx.interpreter.overwritten import is_overwritten, kept_results
-from softfx.interpreter.settled import is_spoilt, settled, settled_at_ties, with_finite_gradients
+from softfx.interpreter.settled import has_met_nan, is_spoilt, settled, settled_at_ties, with_finite_gradients
 from softfx.interpreter.state import RunState
 from softfx.ops import integrality
 from softfx.ops.calls import Args, Function, Kwargs, Result
@@ -104,6 +104,7 @@ def _context(state: RunState, call: Call, decision: Decision | None) -> CallCont
     return CallContext(
         state, call.func, options_of(state, decision), exact, sites, None, estimate, carried=carried, stepped=stepped,
         unbounded=unbounded, joins=joint_decisions.of(call) if state.planning else None,
+        met_nan=has_met_nan(state, call),
     )  # fmt: skip
 
 

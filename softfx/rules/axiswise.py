@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
 from typing import TypeAlias, TypeVar
 
 import torch
@@ -33,7 +34,7 @@ from softfx.rules.ordered_soft_values import (
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Estimate, Family, Rule
 from softfx.rules.units import CHOICE, ORDER, SELECTION, Unit
-from softfx.runtime import choices, distributions, draws, places, ties
+from softfx.runtime import choices, distributions, draws, infinities, places, ties
 from softfx.values import Soft, SoftIndex
 
 __all__ = ["LARGEST", "RULES", "SMALLEST", "VALUES_OPTIONS"]
@@ -194,6 +195,25 @@ def _unique(
     return (values, *inverse, *((None,) if return_counts else ()))
 
 
+def _beside_nan(relax: RuleFunction, level: float = torch.inf) -> RuleFunction:
+    """`relax` with NaN ordered as torch orders it, behind all numbers, or before them; a NaN stays one.
+
+    In softtorch a NaN makes its row NaN, and no other element of the row would have a gradient.
+    """
+
+    @wraps(relax)
+    def beside(context: RuleContext, input: Tensor, *args: object, **kwargs: object) -> Shadow:
+        if not context.meets_nan or is_discrete(input):
+            return relax(context, input, *args, **kwargs)
+        shadow = relax(context, context.call(infinities.without_nan, input, level), *args, **kwargs)
+        if isinstance(shadow, tuple):
+            values, *rest = shadow
+            return (context.call(infinities.with_nan, values, context.hard[0]), *rest)
+        return context.call(infinities.with_nan, shadow, context.hard) if isinstance(shadow, Tensor) else shadow
+
+    return beside
+
+
 # -- the records -------------------------------------------------------------------------------------------------------
 
 _INDEX_WHY = "An index is an integer: the numbers it was chosen from receive no gradient from what it selects."
@@ -300,25 +320,25 @@ RULES = (
     _values("SX204", ops.min, _extreme(softtorch.min, softtorch.minimum),
             f"softsort: sum_j p_j x_j, {SMALLEST}; of two tensors: minimum(x, y), minimum soft",
             propagating=pairwise_exactly(torch.minimum), unit=CHOICE, tied=ties.first_smallest),
-    _values("SX205", ops.sort, _sort, f"neuralsort: values sum_j P_ij x_j, indices P_ij, {_RISING}",
+    _values("SX205", ops.sort, _beside_nan(_sort), f"neuralsort: values sum_j P_ij x_j, indices P_ij, {_RISING}",
             propagating=sorting, estimators=_gumbel(ops.sort)),
-    _values("SX206", ops.topk, _topk, f"neuralsort: values sum_j P_ij x_j, indices P_ij, i up to k, {_FALLING}",
+    _values("SX206", ops.topk, _beside_nan(_topk), f"neuralsort: values sum_j P_ij x_j, indices P_ij, i up to k, {_FALLING}",
             estimators=_gumbel(ops.topk), unit=SELECTION),
-    _indices("SX207", ops.argsort, _argsort, f"neuralsort: {_RISING}", refusing_ties,
+    _indices("SX207", ops.argsort, _beside_nan(_argsort), f"neuralsort: {_RISING}", refusing_ties,
              estimators=_gumbel(ops.argsort)),
     _values("SX208", ops.median, _median,
             f"neuralsort: values sum_j P_mj x_j, indices P_mj, m the lower of the middle places, {_RISING}"),
-    _values("SX209", ops.kthvalue, _kthvalue, f"neuralsort: values sum_j P_kj x_j, indices P_kj, {_RISING}"),
+    _values("SX209", ops.kthvalue, _beside_nan(_kthvalue), f"neuralsort: values sum_j P_kj x_j, indices P_kj, {_RISING}"),
     _values("SX210", ops.quantile, _quantile,
             f"neuralsort: (1 - w) v_m + w v_(m+1), m + w = 1 + q (n - 1), v_i = sum_j P_ij x_j, {_RISING}",
             drop_in=True),
-    _values("SX211", ops.cummax, _cumulative(softtorch.cummax),
+    _values("SX211", ops.cummax, _beside_nan(_cumulative(softtorch.cummax)),
             f"softsort: values sum_j P_ij x_j, indices P_ij, P_ij = softmax_(j <= i)(u_j / s), {STANDARDIZED}",
             unit=CHOICE),
-    _values("SX212", ops.cummin, _cumulative(softtorch.cummin),
+    _values("SX212", ops.cummin, _beside_nan(_cumulative(softtorch.cummin), -torch.inf),
             f"softsort: values sum_j P_ij x_j, indices P_ij, P_ij = softmax_(j <= i)(-u_j / s), {STANDARDIZED}",
             unit=CHOICE),
-    _values("SX213", ops.msort, _msort, f"neuralsort: sum_j P_ij x_j, {_RISING}", soft="softtorch.sort", drop_in=True),
+    _values("SX213", ops.msort, _beside_nan(_msort), f"neuralsort: sum_j P_ij x_j, {_RISING}", soft="softtorch.sort", drop_in=True),
     replace(_indices("SX214", ops.unique, _unique,
                      "neuralsort: values x_j as they are, inverse sum_i i P_ij / sum_i P_ij - 1, x the distinct "
                      f"numbers, {_RISING}", refusing_all, soft="softtorch.rank"),

@@ -35,6 +35,10 @@ class RuleContext(Protocol):
         """True if values stay as they are: only the derivative of the shadow counts."""
 
     @property
+    def meets_nan(self) -> bool:
+        """True where a NaN may be among real operands: values that change, or calls that have met one."""
+
+    @property
     def options(self) -> Options:
         """mode, softness, method ...: the options that the policy gives and the rule takes."""
 

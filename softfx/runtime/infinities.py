@@ -19,7 +19,7 @@ from softfx.runtime import distributions, places
 from softfx.runtime.distributions import excluding
 from softtorch.straight_through import with_finite_gradient, with_finite_value
 
-__all__ = ["averaged", "gathered", "or_hard", "put", "rows_of", "scattered"]
+__all__ = ["averaged", "gathered", "or_hard", "put", "rows_of", "scattered", "with_nan", "without_nan"]
 
 # The least weight that the finite elements of a row are taken to have in all.
 _LEAST = 1e-6
@@ -38,6 +38,24 @@ def or_hard(soft: Tensor, hard: Tensor) -> Tensor:
     tensor([0.2500, 1.0000, 0.0000])
     """
     return torch.where(torch.isfinite(soft), soft, with_finite_value(hard))
+
+
+def without_nan(x: Tensor, level: float) -> Tensor:
+    """x with an infinite number in the place of NaN, as torch orders it.  # (...) -> (...)
+
+    >>> without_nan(torch.tensor([torch.nan, 1.0]), torch.inf)
+    tensor([inf, 1.])
+    """
+    return x.masked_fill(x.isnan(), level)
+
+
+def with_nan(soft: Tensor, hard: Tensor) -> Tensor:
+    """`soft`, and NaN where `hard` is.  # (...), (...) -> (...)
+
+    >>> with_nan(torch.tensor([torch.inf, 1.0]), torch.tensor([torch.nan, 2.0]))
+    tensor([nan, 1.])
+    """
+    return torch.where(hard.isnan(), hard.detach().to(soft.dtype), soft)
 
 
 def averaged(p: Tensor, values: Tensor, hard: Tensor) -> Tensor:
