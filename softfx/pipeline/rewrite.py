@@ -30,6 +30,7 @@ from softfx.ops.operation import Effect
 from softfx.ops.spelling import INDEX, Spelled, attribute_of
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.pipeline import serialize
+from softfx.pipeline.dead_derivatives import remove_dead_derivatives
 from softfx.pipeline.shape_memory import ShapeMemory
 from softfx.rules import rule_of
 from softfx.rules.refusals import is_discrete
@@ -232,6 +233,7 @@ def rewrite(program: Program, sites: Sites, evidence: Evidence, *, planning: boo
     builder = walk.writer.builder
     builder.output(walk.outputs())
     _remove_dead(builder.graph)
+    remove_dead_derivatives(builder.graph)
     module = serialize.graph_module(builder.graph, builder.constants)
     softness = list(walk.writer.softness_nodes)
     return Rewritten(module, list(program.attributes.values()), softness, program.result, walk.lifted_blocks)

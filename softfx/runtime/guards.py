@@ -160,10 +160,17 @@ def div(x: Any, y: Any) -> Tensor:
     >>> torch.autograd.grad(div(x, y)[1], (x, y))
     (tensor([0.0000, 0.2500]), tensor([ 0.0000, -0.0625]))
     """
-    if not isinstance(y, Tensor):
-        return torch.div(x, y)
+    result: Tensor = torch.div(x, y) if isinstance(x, Tensor) else x / y
+    if not isinstance(y, Tensor) or _divides_regularly(result, y):
+        return result
     x, y = _regular((lambda x, y: 1 / y, _ratio_to), (x, y))
     return torch.div(x, y) if isinstance(x, Tensor) else x / y
+
+
+def _divides_regularly(ratio: Tensor, y: Tensor) -> bool:
+    """True if the derivatives 1 / y and x / y / y of a ratio, (...), are seen to be finite: their sum is."""
+    y = y.detach()
+    return seen_finite(torch.addcdiv(y.reciprocal(), ratio.detach(), y))
 
 
 def mul(x: Tensor | float, y: Tensor | float) -> Tensor:
@@ -173,6 +180,9 @@ def mul(x: Tensor | float, y: Tensor | float) -> Tensor:
     >>> torch.autograd.grad(mul(weight, score).sum(), weight)[0]
     tensor([0.])
     """
+    product = torch.mul(x, y)
+    if seen_finite(product):  # then both factors are finite
+        return product
     return torch.mul(_factor(x, y), _factor(y, x))
 
 

@@ -51,7 +51,7 @@ class _StraightThrough(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
         (soft,) = ctx.saved_tensors
-        return None, _where_finite(soft, finite_gradient(grad).to(soft.dtype))
+        return None, _where_finite(soft, grad.to(soft.dtype))
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, int | None], hard: Tensor, soft: Tensor) -> tuple[Tensor, int]:
@@ -61,7 +61,6 @@ class _StraightThrough(Function):
 
 
 def _where_finite(soft: Tensor, grad: Tensor) -> Tensor:
-    """`grad` where `soft` is finite, else 0, without a bool tensor: those are several times slower."""
+    """`grad` where it and `soft` are finite, else 0, without a bool tensor: those are several times slower."""
     soft = soft.detach()
-    infinite = torch.nan_to_num(soft - soft, nan=1.0)  # (...), 1 where soft is infinite or NaN
-    return torch.addcmul(grad, grad, infinite, value=-1)
+    return finite_gradient(grad + (soft - soft))  # s - s is 0, or NaN where s is infinite or NaN

@@ -68,14 +68,14 @@ def _plain(curve: Mode, s: Softness, x: Tensor, radius: int, from_floor: bool) -
     unbounded = whole - base
     base = torch.zeros_like(base) if from_floor else base
     total = _begin(unbounded, base, ones, radius)
+    offsets = listed([0.5 - place for place in places], x.dtype, x.device)
+    s = s.unsqueeze(-1) if isinstance(s, Tensor) else s
+    steps = curve.sigmoidal((inside.unsqueeze(-1) + offsets) / s)  # (..., places)
     if {-radius, radius + 1}.isdisjoint(places):  # all steps count alike
-        offsets = listed([0.5 - place for place in places], x.dtype, x.device)
-        return total + curve.sigmoidal((inside.unsqueeze(-1) + offsets) / s).sum(dim=-1)  # over (..., places)
-    for place in places:
-        step = curve.sigmoidal((inside + (0.5 - place)) / s)
-        factor = _factor(place, base, radius)
-        total = total + step if factor is None else total + factor * step
-    return total
+        return total + steps.sum(dim=-1)
+    counts = listed([_count(place, radius) for place in places], x.dtype, x.device)
+    ends = listed([_end(place, radius) for place in places], x.dtype, x.device)
+    return total + (steps * torch.addcmul(counts, base.unsqueeze(-1), ends)).sum(dim=-1)
 
 
 def _reached(curve: Mode, s: Softness, radius: int, dtype: torch.dtype) -> tuple[list[int], int]:
@@ -95,9 +95,18 @@ def _begin(unbounded: Tensor, base: Tensor, ones: int, radius: int) -> Tensor:
 
 def _factor(place: int, base: Tensor, radius: int) -> Tensor | None:
     """The factor of the step at a place: the first and last integer at the ends, 1 (as None) between. (...)"""
-    if place == -radius:
-        return base - radius
-    return -(base + radius) if place == radius + 1 else None
+    end = _end(place, radius)
+    return end * base + _count(place, radius) if end else None
+
+
+def _count(place: int, radius: int) -> float:
+    """What the factor of the step at a place is without the integer that is counted from."""
+    return -radius if _end(place, radius) else 1.0
+
+
+def _end(place: int, radius: int) -> float:
+    """1 at the first place, -1 at the last one, and 0 between."""
+    return {-radius: 1.0, radius + 1: -1.0}.get(place, 0.0)
 
 
 def _finite(whole: Tensor) -> Tensor:

@@ -1,0 +1,67 @@
+"""What is left out of a rewritten graph because no derivative of it arrives anywhere, and what stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+import softfx
+
+x = torch.tensor([0.2, 0.6, 0.9])
+w = torch.tensor([1.0, 2.0, 3.0])
+
+
+def share(x: Tensor, w: Tensor) -> Tensor:
+    chosen = (x > 0.5).float()
+    return (chosen * w).sum() / (chosen.sum() + 1)
+
+
+def kept_beside(x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+    chosen = (x > 0.5).float()
+    return (chosen * w).sum() / (chosen.sum() + 1), chosen
+
+
+def written(x: Tensor, w: Tensor) -> Tensor:
+    chosen = (x > 0.5).float()
+    total = (chosen * w).sum()
+    chosen.mul_(2)
+    return total / (chosen.sum() + 1)
+
+
+def detached_between(x: Tensor, w: Tensor) -> Tensor:
+    chosen = (x > 0.5).float()
+    return (chosen * w).sum() / (chosen.detach().sum() + 1)
+
+
+def joins(soft: object) -> int:
+    return str(softfx.source(soft)).count("softtorch.straight_through(")
+
+
+def gradients(function: Callable[..., object]) -> list[Tensor]:
+    args = [t.clone().requires_grad_() for t in (x, w)]
+    results = function(*args)
+    total = sum(result.sum() for result in (results if isinstance(results, tuple) else (results,)))
+    return [total.detach(), *torch.autograd.grad(total, args)]
+
+
+@pytest.mark.parametrize("program", [share, kept_beside, written, detached_between])
+def test_values_and_gradients_are_those_of_the_other_executor(program: Callable[..., object]) -> None:
+    graph, eager = (softfx.soften(program, example_inputs=(x, w), executor=kind) for kind in ("graph", "eager"))
+    for one, other in zip(gradients(graph), gradients(eager), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(("program", "count"), [(share, 2), (kept_beside, 3), (detached_between, 2)])
+def test_what_the_derivative_goes_through_is_joined_and_nothing_else(
+    program: Callable[..., object], count: int
+) -> None:
+    """A sum with another derivative than its shadow's, which a division differentiates, and each result."""
+    assert joins(softfx.soften(program, example_inputs=(x, w), executor="graph")) == count
+
+
+def test_where_something_is_written_in_place_all_are_joined() -> None:
+    """A value that is not copied would be written with what it was joined from."""
+    assert joins(softfx.soften(written, example_inputs=(x, w), executor="graph")) > 3
