@@ -57,14 +57,19 @@ def _multiplies_derivatives(call: Call) -> bool:
     )
 
 
+def _may_be_infinite(operand: Tensor) -> bool:
+    """Return True for an operand in whose elements 0 can be put; those that a sparse tensor stores are left."""
+    return operand.is_floating_point() and operand.layout is torch.strided
+
+
 def run_with_finite_derivative(state: RunState, call: Call) -> Result:
     """The result of the program's call, with the derivative of the call on finite operands."""
-    if all(seen_finite(tensor.detach()) for tensor in call.tensors if tensor.is_floating_point()):
+    if all(seen_finite(tensor.detach()) for tensor in call.tensors if _may_be_infinite(tensor)):
         return run(state, call)
     emit = state.backend.emit
 
     def finite(operand: Tensor) -> Tensor:
-        result: Tensor = emit(guards.finite, (operand,), {}) if operand.is_floating_point() else operand
+        result: Tensor = emit(guards.finite, (operand,), {}) if _may_be_infinite(operand) else operand
         return result
 
     args, kwargs = map_tensors(finite, (call.args, call.kwargs))

@@ -107,7 +107,7 @@ def is_seen_finite(shadow: Result) -> bool:
     tensor = shadow.tensor if isinstance(shadow, Soft) and not isinstance(shadow, SoftSum) else shadow
     if not isinstance(tensor, Tensor) or type(tensor) not in (Tensor, nn.Parameter):
         return True  # the shards of several processes are not looked into: that would take them all
-    if tensor.is_meta or torch_private.in_transform() or was_freed(tensor):
+    if tensor.is_meta or torch_private.in_transform() or was_freed(tensor) or tensor.layout is not torch.strided:
         return True
     tensor = tensor.detach()
     if tensor.is_floating_point() and tensor.dtype.itemsize == 1:  # torch has no isfinite of each of these types

@@ -120,3 +120,19 @@ def test_a_nan_leaves_other_elements_their_derivative_at_a_softness_that_is_give
 def test_infinite_and_nan_elements_of_short_types_are_seen(dtype: torch.dtype) -> None:
     assert is_seen_finite(torch.tensor([1.0, -2.0]).to(dtype))
     assert not is_seen_finite(torch.tensor([1.0, NAN]).to(dtype))
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr])
+@pytest.mark.parametrize("preset", ["gradients", "smooth"])
+def test_products_with_sparse_matrices_are_made_as_they_are(preset: str, layout: torch.layout) -> None:
+    """torch cannot look for infinities among the elements that a sparse matrix stores."""
+    matrix = torch.eye(3).to_sparse(layout=layout)
+    x = torch.tensor([[0.5], [1.0], [2.0]], requires_grad=True)
+
+    def program(x: Tensor, matrix: Tensor) -> Tensor:
+        return (matrix @ x.log()).sum() + ((matrix @ x) > 0.7).float().sum()
+
+    soft = softfx.soften(program, preset, example_inputs=(x, matrix))
+    gradient = torch.autograd.grad(soft(x, matrix), x)[0]
+    assert bool((gradient > 1 / x).all())
