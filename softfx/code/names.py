@@ -29,6 +29,7 @@ from softfx.runtime import (
     selections,
     storage,
     ties,
+    writes,
 )
 from softfx.torch_private import OpOverload, OpOverloadPacket
 
@@ -38,7 +39,7 @@ _RUNTIME = {
     module.__name__.rpartition(".")[2]: module
     for module in (
         choices, counts, distributions, divisions, draws, guards, infinities, normalized, places, selections, storage,
-        ties,
+        ties, writes,
     )
 }  # fmt: skip
 # The names by which written code reaches a package, in the order of their lines.

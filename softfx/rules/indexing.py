@@ -31,7 +31,7 @@ from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.rules.rule import Rule
 from softfx.rules.selection import MOST_POINTS, excluded, excludes, look_up, may_be_infinite, positions, spans
 from softfx.rules.writing import put
-from softfx.runtime import distributions, infinities, places
+from softfx.runtime import distributions, infinities, places, writes
 from softfx.values import Soft, SoftBool, SoftChoice, SoftIndex
 
 __all__ = ["RULES"]
@@ -223,8 +223,8 @@ def _written_in_part(
     part = _masked_write(context, context.call(Tensor.__getitem__, input, key), mask, value)
     if isinstance(part, Soft):
         base = context.call(Tensor.to, input, part.tensor.dtype)
-        return context.like(part, context.call(distributions.write, base, key, part.tensor))
-    return context.call(distributions.write, input, key, part)
+        return context.like(part, context.call(writes.write, base, key, part.tensor))
+    return context.call(writes.write, input, key, part)
 
 
 def _masked_write(context: RuleContext, input: TensorOrSoft, mask: Soft, value: Operand) -> Shadow:
@@ -259,14 +259,12 @@ def _written(
     if indices and context.hard.dtype is not torch.bool and not accumulate:
         (base, new), supports = as_indices(context, [input, value])
         key = key if any(part is Ellipsis for part in key) else (*key, Ellipsis)
-        written = context.call(distributions.write, base, (*key, slice(None)), new)
+        written = context.call(writes.write, base, (*key, slice(None)), new)
         if supports is None:
             return context.soft_index(written)
-        return context.soft_index(
-            written, context.call(distributions.write, supports[0], (*key, slice(None)), supports[1])
-        )
+        return context.soft_index(written, context.call(writes.write, supports[0], (*key, slice(None)), supports[1]))
     data, values = as_number(context, input, softs[0].tensor), as_number(context, value, softs[0].tensor)
-    return _in_form(context, context.call(distributions.write, data, key, values, accumulate), input, value)
+    return _in_form(context, context.call(writes.write, data, key, values, accumulate), input, value)
 
 
 def _in_form(context: RuleContext, result: Tensor, *operands: Operand) -> Shadow:

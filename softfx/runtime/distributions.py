@@ -47,7 +47,6 @@ __all__ = [
     "summed",
     "support_of",
     "weighted",
-    "write",
 ]
 
 
@@ -367,15 +366,6 @@ def expected_loss(
         return losses.sum() if reduction == "sum" else losses
     shares = torch.ones_like(p) if weight is None else weight[legal]
     return losses.sum() / weighted(p, torch.where(classes == ignored, 0.0, shares)).sum()
-
-
-def write(base: Tensor, key: Any, value: Any, accumulate: bool = False) -> Tensor:
-    """A copy of `base` with base[key] = value, or += value.  # (...) -> (...)"""
-    result = base.clone()
-    if accumulate:
-        return torch.index_put(result, key, value, accumulate=True)
-    result[key] = value
-    return result
 
 
 def real_clamp(
