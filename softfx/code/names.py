@@ -24,12 +24,12 @@ from softfx.runtime import (
     draws,
     guards,
     infinities,
+    keys,
     normalized,
     places,
     selections,
     storage,
     ties,
-    writes,
 )
 from softfx.torch_private import OpOverload, OpOverloadPacket
 
@@ -38,8 +38,8 @@ __all__ = ["IMPORTS", "Names", "module_of", "name_of"]
 _RUNTIME = {
     module.__name__.rpartition(".")[2]: module
     for module in (
-        choices, counts, distributions, divisions, draws, guards, infinities, normalized, places, selections, storage,
-        ties, writes,
+        choices, counts, distributions, divisions, draws, guards, infinities, keys, normalized, places, selections,
+        storage, ties,
     )
 }  # fmt: skip
 # The names by which written code reaches a package, in the order of their lines.

@@ -7,7 +7,7 @@ there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.rules.rule import Rule
 from softfx.rules.selection import MOST_POINTS, excluded, excludes, look_up, may_be_infinite, positions, spans
 from softfx.rules.writing import put
-from softfx.runtime import distributions, infinities, places, writes
+from softfx.runtime import distributions, infinities, keys, places
 from softfx.values import Soft, SoftBool, SoftChoice, SoftIndex
 
 __all__ = ["RULES"]
@@ -46,7 +46,7 @@ def _getitem(context: RuleContext, input: TensorOrSoft, key: object) -> Shadow:
     soft_parts = [i for i, part in enumerate(parts) if isinstance(part, Soft)]
     if not soft_parts:
         assert isinstance(input, Soft)  # one of the two is
-        return input.moved(context.call, torch.Tensor.__getitem__, key)
+        return input.moved(context.call, _reading(key), key)
     if any(isinstance(parts[i], SoftBool) for i in soft_parts):
         raise CannotSoften("x[mask] has a shape that depends on data; use torch.where or a masked reduction")
     input, parts = _merged(context, input, parts)
@@ -57,7 +57,12 @@ def _getitem(context: RuleContext, input: TensorOrSoft, key: object) -> Shadow:
             return context.call(infinities.rows_of, index.weights, input, context.hard)
         return context.call(places.rows_of, index.weights, input)
     place = _place(context, parts, at, shape_of(input))
-    return look_up(context, torch.Tensor.__getitem__, (input, place.key), place.index, place.block, place.size)
+    return look_up(context, _reading(place.key), (input, place.key), place.index, place.block, place.size)
+
+
+def _reading(key: object) -> Callable[..., Tensor]:
+    """What reads a hard key of a shadow."""
+    return keys.read if keys.has_numbers(key) else torch.Tensor.__getitem__
 
 
 @dataclass(frozen=True)
@@ -223,8 +228,8 @@ def _written_in_part(
     part = _masked_write(context, context.call(Tensor.__getitem__, input, key), mask, value)
     if isinstance(part, Soft):
         base = context.call(Tensor.to, input, part.tensor.dtype)
-        return context.like(part, context.call(writes.write, base, key, part.tensor))
-    return context.call(writes.write, input, key, part)
+        return context.like(part, context.call(keys.write, base, key, part.tensor))
+    return context.call(keys.write, input, key, part)
 
 
 def _masked_write(context: RuleContext, input: TensorOrSoft, mask: Soft, value: Operand) -> Shadow:
@@ -259,12 +264,12 @@ def _written(
     if indices and context.hard.dtype is not torch.bool and not accumulate:
         (base, new), supports = as_indices(context, [input, value])
         key = key if any(part is Ellipsis for part in key) else (*key, Ellipsis)
-        written = context.call(writes.write, base, (*key, slice(None)), new)
+        written = context.call(keys.write, base, (*key, slice(None)), new)
         if supports is None:
             return context.soft_index(written)
-        return context.soft_index(written, context.call(writes.write, supports[0], (*key, slice(None)), supports[1]))
+        return context.soft_index(written, context.call(keys.write, supports[0], (*key, slice(None)), supports[1]))
     data, values = as_number(context, input, softs[0].tensor), as_number(context, value, softs[0].tensor)
-    return _in_form(context, context.call(writes.write, data, key, values, accumulate), input, value)
+    return _in_form(context, context.call(keys.write, data, key, values, accumulate), input, value)
 
 
 def _in_form(context: RuleContext, result: Tensor, *operands: Operand) -> Shadow:

@@ -19,7 +19,7 @@ from softfx.rules.readings import as_real, counted
 from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.rules.row_operands import are_same, selections_in, softs_of, with_all_rows
 from softfx.rules.rule import Rule
-from softfx.runtime import distributions, selections, writes
+from softfx.runtime import distributions, keys, selections
 from softfx.values import SelectedRows, Soft
 
 __all__ = ["AS_INDEX", "added", "looked_up", "places_of", "read", "written_at"]
@@ -56,7 +56,7 @@ def written_at(context: RuleContext, input: TensorOrSoft, key: object, value: Op
     rows = _beside(context, places[0], value, before)
     like = base if base.is_floating_point() else places[0].probabilities
     new = context.call(selections.placed, _weights(context, places[0], before), rows, before, like)
-    return _in_form(context, context.call(writes.write, context.call(Tensor.to, base, like.dtype), at, new))
+    return _in_form(context, context.call(keys.write, context.call(Tensor.to, base, like.dtype), at, new))
 
 
 def looked_up(

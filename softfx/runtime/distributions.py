@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 import softtorch
+from softfx.runtime import keys
 from softtorch.methods import SortingNetwork
 from softtorch.straight_through import second_order, with_finite_gradient
 
@@ -282,7 +283,8 @@ def put(
     """
     base, points = with_finite_gradient(base), points.expand(p.shape)
     wide = tuple(part.unsqueeze(-1) if isinstance(part, Tensor) and part.dim() else part for part in key)
-    places = torch.arange(base.numel(), device=base.device).reshape(base.shape)[_filled(wide, points)]
+    places = torch.arange(base.numel(), device=base.device).reshape(base.shape)
+    places = keys.read(places, _filled(wide, points))
     axis = block + p.dim() - 1  # the axis of the points
     after = places.dim() - 1 - axis
     weights = p.reshape(*p.shape[:-1], p.shape[-1], *(1,) * after).expand(places.shape)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.runtime import distributions
+from softfx.runtime import distributions, keys
 from softfx.runtime.distributions import excluding
 
 __all__ = [
@@ -95,7 +95,7 @@ def place_of(ranks: Tensor, place: Tensor) -> Tensor:
     >>> place_of(torch.tensor([1.0, 2.0]), torch.tensor([1, 0, 1]))
     tensor([1., 0., 1.])
     """
-    return ranks[place] - 1
+    return keys.read(ranks, place) - 1
 
 
 def binned(p: Tensor, points: Tensor, bins: int, low: float, high: float) -> Tensor:
