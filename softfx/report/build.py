@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
@@ -13,7 +13,7 @@ from softfx.decisions.sites import Sites
 from softfx.locations import source_line
 from softfx.report import Report
 from softfx.report.build_control import control_lines, seen_of
-from softfx.report.record import Break, Consumer, Site
+from softfx.report.record import BESIDE_INFINITIES, Break, Consumer, Site
 
 __all__ = ["make_report"]
 
@@ -30,13 +30,20 @@ def make_report(name: str, seen: Seen, sites: Sites, evidence: Evidence, executo
         static=sum(key not in sites for key in evidence.static),
         sites=[_site(decision, evidence) for decision in sites],
         starved=list(seen.unreached),
-        cuts=[Break(*cut) for cut in evidence.cuts],
+        cuts=[*(Break(*cut) for cut in evidence.cuts), *_beside_infinities(sites, evidence)],
         policy=sites.policy.name,
         upstream={name: list(found) for name, found in seen.upstream.items()},
         gained=None if seen.gained is None else list(seen.gained),
         not_tried=seen.not_tried,
         control=control_lines(sites, evidence),
     )
+
+
+def _beside_infinities(sites: Sites, evidence: Evidence) -> Iterator[Break]:
+    """The products whose derivative is another one than the original's, if any site is acted on."""
+    if sites.acts:
+        for file, line, name in sorted({(place.file, place.line, name) for name, place in evidence.infinite_products}):
+            yield Break(f"{name} {BESIDE_INFINITIES}", file, line)
 
 
 def _site(record: Decision, evidence: Evidence) -> Site:

@@ -56,6 +56,8 @@ class Site:
 
 SHAPED_BY_DATA = "has a shape that depends on data"
 """The end of the reason of a break where an operation gives as many elements as data decide."""
+BESIDE_INFINITIES = "has infinite or NaN factors: beside them its derivative is 0, also where the original's is NaN"
+"""The end of the reason of a cut at a product, once sites are acted on."""
 
 
 @dataclass

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from softfx.errors import listed
 from softfx.locations import shown_place
 from softfx.ops.spelling import SPOKEN
-from softfx.report.record import SHAPED_BY_DATA, ReportData, Site, SiteAction
+from softfx.report.record import BESIDE_INFINITIES, SHAPED_BY_DATA, ReportData, Site, SiteAction
 from softfx.rules import RULES
 from softfx.rules.barriers import INSTEAD
 
@@ -213,12 +213,13 @@ def _steps(report: ReportData) -> Iterator[str]:
     yield from (text for barrier, text in INSTEAD.items() if barrier in met)
     gained = set(report.gained or ())
     unused = [name for name in report.starved if name not in gained and not report.upstream.get(name)]
-    if unused and not report.cuts and not report.breaks:
+    detaches = any(not cut.reason.endswith(BESIDE_INFINITIES) for cut in report.cuts)
+    if unused and not detaches and not report.breaks:
         yield (
             f"No site stands between {listed(unused, 3)} and a result: no result uses it, or what uses it is out of "
             "sight of torch's function protocol."
         )
-    if report.cuts and report.starved and set(report.starved) != set(report.gained or ()):
+    if detaches and report.starved and set(report.starved) != set(report.gained or ()):
         yield (
             "The program detaches: where that is not meant, --policy lifted, or lift_detach = true and "
             "lift_no_grad = true in a [[rule]], lets the gradient through."

@@ -208,3 +208,18 @@ def test_the_steps_of_a_function_of_torch_name_it() -> None:
     report = softfx.check(lambda x: F.normalize(x, dim=0), example_inputs=(X,))
     assert len(report.sites) > 1
     assert all(site.reason.startswith("a step of normalize") for site in report.sites)
+
+
+@EXECUTOR
+def test_products_whose_derivative_is_another_one_beside_infinities_are_told(executor: Any) -> None:
+    infinite = torch.tensor([2.0, torch.inf, 1.0])
+
+    def program(x: Tensor, w: Tensor) -> Tensor:
+        return torch.where(x * w > 0, x * w, 0.0)
+
+    report = softfx.soften(program, example_inputs=(source(), infinite), executor=executor).report
+    (cut,) = report.cuts
+    assert cut.reason.startswith("mul has infinite or NaN factors: beside them its derivative is 0")
+    assert cut.reason in " ".join(str(report).split()) and "detaches" not in str(report)
+    assert softfx.soften(program, "keep", example_inputs=(source(), infinite), executor="eager").report.cuts == []
+    assert softfx.soften(program, example_inputs=(source(), W), executor=executor).report.cuts == []
