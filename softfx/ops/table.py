@@ -311,6 +311,7 @@ scatter_extremum = decomposes("scatter_extremum")
 index_add = writes_into("index_add", rows=Rows.ADDED)
 index_copy = writes_into("index_copy", rows=Rows.ADDED)
 index_fill = writes_into("index_fill")
+masked_scatter = writes_into("masked_scatter", rows=Rows.WRITTEN)
 index_put = writes_into("index_put", rows=Rows.WRITTEN)
 setitem = writes_into(
     "setitem", rows=Rows.WRITTEN, effect=Effect.WRITES_FIRST, python=SubscriptAssignment("[]=", operator.setitem)

@@ -263,6 +263,8 @@ def _written(
     if not isinstance(value, SelectedRows) or not isinstance(mask, SoftBool):
         raise CannotSoften("rows that a soft mask selects are written elsewhere")
     probability = mask.probability
+    if operation is ops.masked_scatter and probability.shape != context.hard.shape:
+        raise CannotSoften("rows that a soft mask selects are scattered by a mask of fewer axes")
     if not are_same(value.probabilities, context.call(torch.flatten, probability)):
         raise CannotSoften("rows that a soft mask selects are written where another is true")
     base = as_real(context, input)

@@ -25,7 +25,7 @@ from softfx.rules.readings import as_number, counted, shape_of, softs_in
 from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.rules.rule import Rule
 from softfx.rules.selection import MOST_POINTS, excludes, far_from, masked_fill, may_be_infinite, positions, selecting
-from softfx.runtime import distributions, infinities, places
+from softfx.runtime import distributions, infinities, places, selections
 from softfx.values import Soft, SoftChoice, SoftIndex
 
 __all__ = ["RULES", "put", "reduced"]
@@ -217,6 +217,16 @@ def _index_fill(context: RuleContext, input: TensorOrSoft, dim: int, index: Tens
     return in_form(context, context.call(torch.index_fill, data, dim, index, filler), input, value)
 
 
+def _masked_scatter(context: RuleContext, input: TensorOrSoft, mask: TensorOrSoft, source: TensorOrSoft) -> Shadow:
+    like = softs_in((input, mask, source))[0].tensor
+    data, values = as_number(context, input, like), as_number(context, source, like)
+    if isinstance(mask, Soft):
+        written = context.call(selections.scattered, data, mask.truth(context.call), values)
+    else:
+        written = context.call(torch.masked_scatter, data, mask, context.call(Tensor.to, values, data.dtype))
+    return in_form(context, written, input, source)
+
+
 def _copy(context: RuleContext, input: TensorOrSoft, src: Operand, non_blocking: bool = False) -> Shadow:
     """What is written over a whole tensor: the shadow of that, in the type of the tensor."""
     shape = tuple(context.hard.shape)
@@ -270,6 +280,7 @@ RULES: tuple[Rule, ...] = (
     selecting("SX517", ops.index_add, _index_write(True), "softtorch.scatter_add"),
     selecting("SX518", ops.index_copy, _index_write(False), "softtorch.scatter"),
     selecting("SX519", ops.index_fill, _index_fill, "softtorch.scatter"),
+    selecting("SX524", ops.masked_scatter, _masked_scatter, "softtorch.where"),
     selecting("SX520", ops.bincount, _bincount, "softtorch.bincount"),
     selecting("SX521", ops.copy_, _copy, "torch.Tensor.copy_"),
     selecting("SX522", ops.fill, _copy, "torch.fill"),

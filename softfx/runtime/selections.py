@@ -13,7 +13,7 @@ from torch import Tensor
 import softtorch
 from softfx.runtime.distributions import blend, excluding
 
-__all__ = ["alongside", "deviation", "left_out", "mean", "placed", "total", "variance", "weighted"]
+__all__ = ["alongside", "deviation", "left_out", "mean", "placed", "scattered", "total", "variance", "weighted"]
 
 
 def _weighted(rows: Tensor, p: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,7 +86,22 @@ def alongside(values: Tensor, p: Tensor) -> Tensor:
     before = (p.cumsum(0) - p).clamp(0, len(values) - 1)
     lower = before.detach().floor().long()
     part = (before - lower).to(values.dtype).reshape(-1, *(1,) * (values.dim() - 1))
-    return torch.lerp(values[lower], values[(lower + 1).clamp(max=len(values) - 1)], part)
+    return blend(1 - part, values[lower], values[(lower + 1).clamp(max=len(values) - 1)])
+
+
+def scattered(base: Tensor, p: Tensor, source: Tensor) -> Tensor:
+    """torch.masked_scatter by a soft mask: where it is true the next of the source, by how often it was true before.
+
+    # (...), (...) broadcastable, (any) -> (...) in the dtype of `base`, or of `p` where that has no fractions
+
+    >>> scattered(torch.zeros(3), torch.tensor([1.0, 0.0, 1.0]), torch.tensor([5.0, 6.0]))
+    tensor([5., 0., 6.])
+    """
+    base, p = torch.broadcast_tensors(base, p)  # type: ignore[no-untyped-call]
+    like = base if base.is_floating_point() else p
+    if not source.numel():
+        return base.to(like.dtype)
+    return placed(p, alongside(source.flatten(), p.flatten()).reshape(base.shape), base, like)
 
 
 def left_out(rows: Tensor, p: Tensor, chosen: Tensor, largest: bool) -> Tensor:

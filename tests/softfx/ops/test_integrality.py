@@ -174,6 +174,7 @@ CALLS |= {
     "index_add": [lambda x, y, n: call(x, 1, COLUMNS, y[:, :2], alpha=n)],
     "index_copy": [lambda x, y, n: call(x, 1, COLUMNS, y[:, :2])],
     "index_fill": [lambda x, y, n: call(x, 1, COLUMNS, n)],
+    "masked_scatter": [lambda x, y, n: call(x, x > 0, y)],
     "index_put": [lambda x, y, n: call(x, (COLUMNS,), y[:2]), lambda x, y, n: call(x, (COLUMNS,), y[:2], True)],
     "setitem": [lambda x, y, n: call(x, 0, n), lambda x, y, n: call(x, x > 0, y[0, 0])],
     "copy_": [lambda x, y, n: call(x, y)],
