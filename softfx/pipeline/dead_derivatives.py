@@ -15,11 +15,11 @@ from softfx.capture import effects
 __all__ = ["remove_dead_derivatives"]
 
 
-def remove_dead_derivatives(graph: fx.Graph) -> None:
-    """Replace each join by its hard value where nothing takes its derivative."""
+def remove_dead_derivatives(graph: fx.Graph) -> bool:
+    """Replace each join by its hard value where nothing takes its derivative; True if there was one."""
     if any(node.op == "call_function" and _writes(node) for node in graph.nodes):
-        return
-    alive = _differentiated(graph)
+        return False
+    alive, found = _differentiated(graph), False
     for node in reversed(list(graph.nodes)):
         if _is_join(node) and node not in alive:
             hard = node.args[0]
@@ -27,6 +27,8 @@ def remove_dead_derivatives(graph: fx.Graph) -> None:
             if _type(hard) == _type(node):
                 node.replace_all_uses_with(hard)
                 graph.erase_node(node)
+                found = True
+    return found
 
 
 def _differentiated(graph: fx.Graph) -> set[fx.Node]:

@@ -233,7 +233,8 @@ def rewrite(program: Program, sites: Sites, evidence: Evidence, *, planning: boo
     builder = walk.writer.builder
     builder.output(walk.outputs())
     _remove_dead(builder.graph)
-    remove_dead_derivatives(builder.graph)
+    if remove_dead_derivatives(builder.graph):
+        _remove_dead(builder.graph)
     module = serialize.graph_module(builder.graph, builder.constants)
     softness = list(walk.writer.softness_nodes)
     return Rewritten(module, list(program.attributes.values()), softness, program.result, walk.lifted_blocks)

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor
 
+from softfx import torch_private
 from softfx.ops.calls import Function
 from softfx.runtime import counts, distributions
 
@@ -160,6 +161,7 @@ class SoftIndex(Soft):
     weights: Tensor
     support: Tensor | None = None
     distinct: int | None = None
+    _worth: list[Tensor] = field(default_factory=list, init=False, repr=False)
 
     kind: ClassVar[Kind] = "soft_index"
 
@@ -185,8 +187,17 @@ class SoftIndex(Soft):
         return self.distinct is not None and self.support is None and self.weights.shape[self.distinct] == self.size
 
     def real(self, emit: Emit) -> Tensor:
+        if self._worth and self._keeps_worth:
+            return self._worth[0]
         result: Tensor = emit(distributions.expectation, self.weights, self.support)
+        if self._keeps_worth:
+            self._worth.append(result)
         return result
+
+    @property
+    def _keeps_worth(self) -> bool:
+        """True if the number is computed once for all readers: none gets it as a tensor of the program."""
+        return self.exact and torch.is_grad_enabled() and not torch_private.in_transform()
 
     def truth(self, emit: Emit) -> Tensor:
         weights, support = self.finite(emit)

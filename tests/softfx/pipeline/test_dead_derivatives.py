@@ -65,3 +65,19 @@ def test_what_the_derivative_goes_through_is_joined_and_nothing_else(
 def test_where_something_is_written_in_place_all_are_joined() -> None:
     """A value that is not copied would be written with what it was joined from."""
     assert joins(softfx.soften(written, example_inputs=(x, w), executor="graph")) > 3
+
+
+def test_the_number_that_an_index_is_worth_is_computed_once() -> None:
+    def program(x: Tensor) -> Tensor:
+        place = x.argmax().float()
+        return place * x.sum() + place**2
+
+    for kind in ("graph", "eager"):
+        soft = softfx.soften(program, example_inputs=(x,), executor=kind)
+        assert str(softfx.source(soft)).count("distributions.expectation(") == 1
+        leaf = x.clone().requires_grad_()
+        first = torch.autograd.grad(soft(leaf), leaf)[0]
+        assert bool(first.any())
+        with torch.no_grad():
+            soft(leaf)
+        torch.testing.assert_close(torch.autograd.grad(soft(leaf), leaf)[0], first)
