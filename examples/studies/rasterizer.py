@@ -15,7 +15,11 @@ The smooth values are pleasant to descend, but the pose whose softened image mat
 depth of a triangle's plane grows without bound outside the triangle; a soft choice sees a share of it, so the program
 has to clamp depths to the near and far planes, as graphics hardware may; without that line the pose was often lost.
 One softness for all leaves the choice of the nearest triangle, in units of depth, too sharp to follow where the edges,
-in units of area, are right: the policy gives `argmin` its own. The formula by hand was not tuned beyond its one width.
+in units of area, are right: the policy gives `argmin` its own. One pose in ten gets lost, where the face that is to
+come into sight is hidden at the start and no pixel has its colour: a descent ends 40 to 60 degrees off, by whatever
+softness. The hard image tells, it is far from the one to match; so each row has three tries, from the start and from
+two places near it, and the one whose hard image fits best is taken. The formula by hand was not tuned beyond its one
+width.
 
 Sources: Liu et al. 2019, Soft Rasterizer (arXiv 1904.01786); Petersen et al. 2022, GenDR (arXiv 2204.13845).
 """
@@ -132,6 +136,7 @@ class Size:
     pixels: int
     steps: int
     seeds: int
+    tries: int = 3
 
 
 def example(size: Size) -> tuple[Tensor, Tensor, Tensor]:
@@ -155,6 +160,13 @@ def fitted(name: str, start: Tensor, image: Tensor, size: Size) -> Tensor:
     return pose.detach()
 
 
+def nearest_of(name: str, starts: list[Tensor], image: Tensor, size: Size) -> Tensor:
+    """Of the fits from these starts the pose that the hard program renders most like the image."""
+    pixels = grid(size.pixels)
+    poses = [fitted(name, start, image, size) for start in starts]
+    return min(poses, key=lambda pose: float((render(posed(pose), COLORS, pixels) - image).square().mean()))
+
+
 def main() -> None:
     study = Study(__file__, __doc__, quick=Size(16, 80, 2), default=Size(16, 100, 5), full=Size(64, 500, 20))
     size = study.size
@@ -166,10 +178,12 @@ def main() -> None:
         true = torch.cat([torch.randn(3), 0.1 * torch.randn(2)])
         away = torch.cat([0.6 * torch.nn.functional.normalize(torch.randn(3), dim=0), 0.2 * torch.randn(2)])
         image = render(posed(true), COLORS, pixels)
+        more = [torch.cat([0.3 * torch.randn(3), 0.1 * torch.randn(2)]) for _ in range(size.tries - 1)]
+        starts = [true + away, *(true + away + moved for moved in more)]
         truths.append(true)
-        ends["as it starts"].append(true + away)
+        ends["as it starts"].append(starts[0])
         for name in ROWS:
-            ends[name].append(fitted(name, true + away, image, size))
+            ends[name].append(nearest_of(name, starts, image, size))
 
     rows, angles = [], {}
     for name, poses in ends.items():
@@ -181,8 +195,9 @@ def main() -> None:
         "Poses recovered",
         ["rasterizer", "degrees off", "moved off", "within 5 degrees"],
         rows,
-        f"{size.pixels} x {size.pixels} pixels, {size.steps} steps of Adam, {size.seeds} seeds; the cube has edges of "
-        "0.9 in an image of 2.4. The poses are compared; the hard program renders the image to match.",
+        f"{size.pixels} x {size.pixels} pixels, {size.steps} steps of Adam, {size.seeds} seeds, {size.tries} tries "
+        "each; the cube has edges of 0.9 in an image of 2.4. The poses are compared; the hard program renders the "
+        "image to match.",
     )
 
     def picture(figure: Any) -> None:
