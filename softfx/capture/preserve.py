@@ -242,6 +242,7 @@ class Preserved:
     written: list[object] = field(default_factory=list)
     drawn: list[str] = field(default_factory=list)
     _tensors: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    _parts: set[tuple[object, ...]] = field(default_factory=set)
     _generators: dict[int, tuple[torch.Generator, Tensor]] = field(default_factory=dict)
     _modules: list[ModuleState] = field(default_factory=list)
     _gradients: list[tuple[Tensor, Tensor | None, Tensor | None]] = field(default_factory=list)
@@ -255,6 +256,16 @@ class Preserved:
             self._tensors[id(value)] = (value, value.detach().clone())
         elif isinstance(value, torch.Generator) and id(value) not in self._generators:
             self._generators[id(value)] = (value, value.get_state())
+
+    def save_part(self, part: Tensor) -> None:
+        """Remember what a tensor sees that is about to be written: a view or an alias of another one, saved by itself.
+
+        The program may write more of the memory meanwhile, so that the tensor itself may not be looked at any more.
+        """
+        place = private.storage_key(part), part.storage_offset(), tuple(part.shape), part.stride()
+        if place not in self._parts:
+            self._parts.add(place)
+            self.save(part.detach())
 
     @property
     def touched(self) -> list[Tensor | torch.Generator]:
@@ -290,7 +301,7 @@ class Preserved:
             self.written += state.written()
             state.restore()
         with torch.no_grad():
-            for tensor, values in self._tensors.values():
+            for tensor, values in reversed(self._tensors.values()):  # of two that overlap the first was as before
                 if not was_freed(tensor) and not same(tensor, values):
                     tensor.copy_(values)
             for parameter, gradient, before in self._gradients:

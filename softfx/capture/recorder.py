@@ -18,6 +18,7 @@ from torch import Tensor, fx, nn
 from softfx import torch_private as private
 from softfx.capture.example import function_of
 from softfx.capture.later import computes_later, exhausted, holds_tensors
+from softfx.capture.memories import Memories
 from softfx.capture.preserve import Preserved, copied
 from softfx.capture.program import GraphBuilder, Program, Seen
 from softfx.capture.threads import watched_threads
@@ -34,6 +35,7 @@ from softfx.ops.python_form import python_form
 from softfx.ops.spelling import INDEX, SPOKEN, Spelled, attribute_of
 from softfx.ops.trees import tensors_in
 from softfx.report.record import SHAPED_BY_DATA, Break
+from softfx.values.histories import history_of, is_leaf
 
 __all__ = ["Recorder", "capture", "record"]
 
@@ -56,8 +58,7 @@ class Recorder(HostMode):
         self.obstacles: dict[str, None] = {}
         self.dynamic: set[Any] = set()  # nodes that depend on an input, a parameter or a draw
         self.transformed = private.in_transform()
-        # The reference keeps a key from being used again for other memory.
-        self.memories: dict[int, tuple[private.StorageReference, torch.UntypedStorage]] = {}
+        self.memories = Memories()
         self.inference = torch.is_inference_mode_enabled()
         self.autocast = torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")
         self.finite = True  # no tensor has held an infinity or a NaN so far; of several processes each would see others
@@ -87,7 +88,7 @@ class Recorder(HostMode):
         return result
 
     def _preserve(self, spelled: Spelled, args: Any, kwargs: Kwargs) -> None:
-        """Save what the call is about to write or draw from, unless the program made it itself."""
+        """Save what the call is about to write or draw from, unless it lies in memory of the program's own making."""
         writes = spelled.writes(kwargs)
         for value in (*args, *kwargs.values()):
             if isinstance(value, torch.Generator):
@@ -95,8 +96,12 @@ class Recorder(HostMode):
                 self.obstacles["it draws from a torch.Generator, whose state a graph would not follow"] = None
             elif writes and isinstance(value, Tensor):
                 node = self.builder.node_of(value)
-                if node is not None and node.op != "call_function":
+                if node is None:
+                    continue
+                if node.op != "call_function":
                     self.preserved.save(value)
+                elif self.memories.is_outside(value):
+                    self.preserved.save_part(value)
 
     # -- recording ---------------------------------------------------------------------------------------------
 
@@ -110,25 +115,14 @@ class Recorder(HostMode):
                     dtype = torch.int32 if tree.is_quantized else tree.dtype
                     return torch.empty(tree.shape, dtype=dtype, device=tree.device)
             self.finite = self.finite and (not self.alone or is_seen_finite(tree))
-            memory = self._memory(tree)
+            memory = self.memories.fake(tree)
             empty = private.fake(self.fake, tree) if memory is None else private.fake_on(self.fake, tree, memory)
             if private.in_transform():  # it would stop a tensor from being marked; and no graph is replayed then
                 return empty
-            return empty.requires_grad_(tree.requires_grad and tree.is_leaf)
+            return empty.requires_grad_(tree.requires_grad and is_leaf(tree))
         if isinstance(tree, tuple | list) and not isinstance(tree, torch.Size):
             return [self.value(item) for item in tree]
         return tree
-
-    def _memory(self, tensor: Tensor) -> torch.UntypedStorage | None:
-        """The memory of a fake tensor, the same for tensors that share theirs."""
-        if private.storage_key(tensor) is None:
-            return None
-        reference = private.storage_reference(tensor)
-        if reference.cdata not in self.memories:
-            size = tensor.untyped_storage().nbytes()
-            empty = torch.UntypedStorage(size, device="meta")  # type: ignore[no-untyped-call]  # torch has no types here
-            self.memories[reference.cdata] = (reference, empty)
-        return self.memories[reference.cdata][1]
 
     def _meet(self, tree: Any) -> None:
         """Give every tensor among the operands a node."""
@@ -136,6 +130,7 @@ class Recorder(HostMode):
             if self.builder.node_of(tensor) is not None:
                 self._check_history(tensor)
                 continue
+            self.memories.met(tensor)
             name = self.names.get(id(tensor))
             if name is not None:
                 node = self.builder.placeholder("p_" + name.replace(".", "_"), tensor)
@@ -143,14 +138,14 @@ class Recorder(HostMode):
                 self.dynamic.add(node)
             else:
                 node = self.builder.constant(tensor)
-                if tensor.grad_fn is not None:
-                    made = tensor.grad_fn.name()
+                if (history := history_of(tensor)) is not None:
+                    made = history.name()
                     self.obstacles[f"a tensor made out of sight of torch's function protocol ({made})"] = None
                     self.dynamic.add(node)
             node.meta["val"] = self.value(tensor)
 
     def _check_history(self, tensor: Tensor) -> None:
-        function = tensor.grad_fn
+        function = history_of(tensor)
         if function is not None and isinstance(function, torch.autograd.function.BackwardCFunction):
             name = type(function).__name__.removesuffix("Backward")
             if name.startswith("GeneratedBackwardFor_"):  # a torch.library operator, which the graph holds whole

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from softfx import torch_private as private
 from softfx.ops.calls import Args, Function, Kwargs
+from softfx.values.histories import history_of
 
 __all__ = ["inputs_of", "sources_of", "unreached_sources"]
 
@@ -32,12 +33,12 @@ def unreached_sources(results: Iterable[object], sources: Mapping[str, Tensor]) 
     ['x']
     """
     tensors = [result for result in results if isinstance(result, Tensor)]
-    reached = {id(tensor): tensor for tensor in tensors} | _reached_from([tensor.grad_fn for tensor in tensors])
+    reached = {id(tensor): tensor for tensor in tensors} | _reached_from(map(history_of, tensors))
     return [name for name, tensor in sources.items() if tensor.requires_grad and not _is_reached(tensor, reached)]
 
 
 def _is_reached(tensor: Tensor, reached: Mapping[int, object]) -> bool:
-    return id(tensor) in reached or (tensor.grad_fn is not None and id(tensor.grad_fn) in reached)
+    return id(tensor) in reached or id(history_of(tensor)) in reached
 
 
 def _reached_from(roots: Iterable[AutogradNode | None]) -> dict[int, object]:

@@ -21,6 +21,7 @@ from softfx.ops.calls import Args, Kwargs, Result
 from softfx.ops.operation import Effect, Operation
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules.refusals import is_discrete
+from softfx.values.histories import is_leaf
 
 __all__ = ["MANY_VIEWS", "detached", "overlaps_itself", "repeat", "run", "write_hard", "written_out"]
 
@@ -182,4 +183,4 @@ def _is_softened(call: Call) -> bool:
     """Return True if it is softening that has made the operand of requires_grad_(False) no leaf."""
     wanted = next(iter((*call.args[1:], *call.kwargs.values())), True)
     tensor = call.tensors[0]
-    return not wanted and (is_discrete(tensor) or not tensor.is_leaf)
+    return not wanted and (is_discrete(tensor) or not is_leaf(tensor))
