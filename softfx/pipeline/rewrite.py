@@ -30,8 +30,8 @@ from softfx.ops.operation import Effect
 from softfx.ops.spelling import INDEX, Spelled, attribute_of
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.pipeline import serialize
-from softfx.pipeline.dead_derivatives import remove_dead_derivatives
 from softfx.pipeline.shape_memory import ShapeMemory
+from softfx.pipeline.simplify import simplify
 from softfx.rules import rule_of
 from softfx.rules.refusals import is_discrete
 from softfx.values import ValueFacts
@@ -233,7 +233,7 @@ def rewrite(program: Program, sites: Sites, evidence: Evidence, *, planning: boo
     builder = walk.writer.builder
     builder.output(walk.outputs())
     _remove_dead(builder.graph)
-    if remove_dead_derivatives(builder.graph):
+    if simplify(builder.graph):
         _remove_dead(builder.graph)
     module = serialize.graph_module(builder.graph, builder.constants)
     softness = list(walk.writer.softness_nodes)

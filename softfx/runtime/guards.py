@@ -183,15 +183,14 @@ def mul(x: Tensor | float, y: Tensor | float) -> Tensor:
     product = torch.mul(x, y)
     if seen_finite(product):  # then both factors are finite
         return product
-    return torch.mul(_factor(x, y), _factor(y, x))
+    return softtorch.straight_through(product, torch.mul(_finite_factor(x), _finite_factor(y)))
 
 
-def _factor(x: Tensor | float, other: Tensor | float) -> Tensor | float:
-    """x, whose derivative is `other`: held where that may be infinite."""
+def _finite_factor(x: Tensor | float) -> Tensor | float:
+    """A factor, (...), with 0 in the place of what no derivative can be multiplied by."""
     if not isinstance(x, Tensor):
-        return x
-    moderate = seen_finite(other) if isinstance(other, Tensor) else math.isfinite(other)
-    return x if moderate else with_finite_gradient(x)
+        return x if math.isfinite(x) else 0.0
+    return with_finite_value(x) if x.is_floating_point() else x
 
 
 def pow(x: Tensor | float, exponent: Tensor | float) -> Tensor:

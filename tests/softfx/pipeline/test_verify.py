@@ -22,7 +22,7 @@ from softfx.pipeline.rewrite import Rewritten, rewrite
 from softfx.pipeline.verify import LAWS, Example, Rewrite, SpecError, check_spec, difference, violations
 
 
-def program(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, int]:
+def program(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, int, Tensor]:
     """Draws, switches, writes that stay hard and that become soft, a soft bool, a soft index, a count."""
     with torch.no_grad():
         noise = torch.bernoulli(x.sigmoid())
@@ -35,7 +35,7 @@ def program(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, int]:
     gate = x < y
     chosen = F.one_hot(x.argmax(), 4).float()
     log.copy_(z * gate)
-    return z.round().sum(0) + noise, chosen, 3
+    return z.round().sum(0) + noise, chosen, 3, log
 
 
 INPUTS = torch.tensor([0.3, 1.2, -0.4, 0.8]), torch.tensor([0.5, -0.1, 0.2, 0.9])
@@ -233,7 +233,7 @@ PLANTED: list[tuple[str, Callable[[Rewrite], None], str]] = [
     ("soft_values_reach_rules_only", give_weights_for_a_number, "add .* takes soft_argmax, which stands for a soft_in"),
     ("results_mean_what_the_policy_says", return_a_shadow, "result 0 stands for a soft_bool"),
     ("results_mean_what_the_policy_says", return_weights, "result 0 stands for a soft_index"),
-    ("results_keep_their_number", drop_a_result, "the program returns 3 values, the rewrite 2"),
+    ("results_keep_their_number", drop_a_result, "the program returns 4 values, the rewrite 2"),
     ("results_keep_their_constants", change_a_constant, "result 2 was 3 and is 4"),
     ("results_keep_their_constants", return_a_float_for_an_integer, "result 2 was 3 and is 3.0"),
     ("results_keep_their_shapes", change_a_shape, r"result 0 had shape \(4,\) and has \(\)"),
@@ -298,7 +298,7 @@ def test_all_violations_are_told_at_once_as_a_defect_of_softfx() -> None:
         check_spec(planted.program, planted.rewritten, exact=True)
     assert str(caught.value) == (
         "verify: the rewrite lost rand, which the program does for its effect.\n"
-        "verify: the program returns 3 values, the rewrite 2.\n"
+        "verify: the program returns 4 values, the rewrite 2.\n"
         "This is a defect of softfx, not of the model. Please report it with this message; until it is mended take "
         "executor='eager', which runs the original Python softly and rewrites no graph."
     )

@@ -81,3 +81,31 @@ def test_the_number_that_an_index_is_worth_is_computed_once() -> None:
         with torch.no_grad():
             soft(leaf)
         torch.testing.assert_close(torch.autograd.grad(soft(leaf), leaf)[0], first)
+
+
+def test_operands_are_copied_only_where_their_memory_is_written() -> None:
+    def program(x: Tensor) -> Tensor:
+        ranks = x.argsort().argsort().float()
+        weights = x * 2.0
+        weights.div_(weights.sum())
+        return (ranks * weights).sum() + x.round().sum()
+
+    graph, eager = (softfx.soften(program, example_inputs=(x,), executor=kind) for kind in ("graph", "eager"))
+    assert "torch.clone(x)" not in str(softfx.source(graph))
+    gradient, other = (
+        torch.autograd.grad(soft(leaf), leaf)[0] for soft in (graph, eager) for leaf in [x.clone().requires_grad_()]
+    )
+    torch.testing.assert_close(gradient, other)
+
+
+def test_a_derivative_that_the_program_ends_is_not_computed_in_a_graph() -> None:
+    def program(x: Tensor) -> Tensor:
+        x = x * 1.0
+        x += 1.0
+        chosen = (x > 1.5).float()
+        return x * chosen.detach() + x.round() * x.detach().round().to(torch.int64)
+
+    soft = softfx.soften(program, example_inputs=(x,), executor="graph")
+    assert "softtorch.greater(" not in str(softfx.source(soft))
+    leaf = x.clone().requires_grad_()
+    assert torch.autograd.grad(soft(leaf).sum(), leaf)[0].isfinite().all()
