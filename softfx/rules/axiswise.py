@@ -33,7 +33,7 @@ from softfx.rules.ordered_soft_values import (
 )
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Estimate, Family, Rule
-from softfx.rules.units import CHOICE, ORDER, SELECTION, Unit
+from softfx.rules.units import CHOICE, ORDER, POSITION, SELECTION, Unit
 from softfx.runtime import choices, distributions, draws, infinities, places, ties
 from softfx.values import Soft, SoftIndex
 
@@ -328,12 +328,13 @@ RULES = (
     _indices("SX207", ops.argsort, _beside_nan(_argsort), f"neuralsort: {_RISING}", refusing_ties,
              estimators=_gumbel(ops.argsort)),
     _values("SX208", ops.median, _median,
-            f"neuralsort: values sum_j P_mj x_j, indices P_mj, m the lower of the middle places, {_RISING}"),
+            f"neuralsort: values sum_j P_mj x_j, indices P_mj, m the lower of the middle places, {_RISING}",
+            unit=POSITION),
     _values("SX209", ops.kthvalue, _beside_nan(_kthvalue),
-            f"neuralsort: values sum_j P_kj x_j, indices P_kj, {_RISING}"),
+            f"neuralsort: values sum_j P_kj x_j, indices P_kj, {_RISING}", unit=POSITION),
     _values("SX210", ops.quantile, _quantile,
             f"neuralsort: (1 - w) v_m + w v_(m+1), m + w = 1 + q (n - 1), v_i = sum_j P_ij x_j, {_RISING}",
-            drop_in=True),
+            drop_in=True, unit=POSITION),
     _values("SX211", ops.cummax, _beside_nan(_cumulative(softtorch.cummax)),
             f"softsort: values sum_j P_ij x_j, indices P_ij, P_ij = softmax_(j <= i)(u_j / s), {STANDARDIZED}",
             unit=CHOICE),

@@ -61,6 +61,26 @@ def test_data_and_thresholds_multiplied_together_change_no_direction(name, scale
     assert torch.cosine_similarity(one, other, dim=0) > 0.999
 
 
+PLACES = {
+    "median": lambda x: x.median(-1).values,
+    "kthvalue": lambda x: x.kthvalue(19, -1).values,
+    "quantile": lambda x: x.quantile(0.8, -1),
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_one_place_of_an_order_has_the_gradient_of_the_smoothed_program(name):
+    place, cosines = PLACES[name], []
+    for seed in range(6):
+        x, noise = normal(24, seed=seed), 0.3 * normal(20_000, 24, seed=100 + seed)
+        true = (place(x + noise) - place(x - noise)) @ noise
+        soft = softfx.soften(place, AUTO, example_inputs=(x.clone().requires_grad_(),))
+        assert soft.report.sites[0].reason.startswith("0.3 x spread")
+        cosines.append(float(torch.cosine_similarity(gradient(soft, x), true, dim=0)))
+    # 0.83 to 0.91 with the 0.2 spreads that other orderings take, 0.92 to 0.96 with 0.3.
+    assert sum(cosines) / len(cosines) > 0.915
+
+
 @EXECUTOR
 def test_the_report_says_what_a_softness_is_made_of(executor):
     x, t = 2000.0 * normal(4000), torch.tensor(10.0, requires_grad=True)
