@@ -15,6 +15,7 @@ from torch import Tensor
 
 from softfx import torch_private
 from softfx.interpreter.call import Call
+from softfx.interpreter.hard_values import hard_value
 from softfx.interpreter.state import RunState
 from softfx.ops.calls import Result
 from softfx.ops.trees import tensors_in
@@ -26,11 +27,25 @@ __all__ = ["brought_up_to_date", "note_results", "note_write", "prepare_write"]
 
 
 def prepare_write(state: RunState, call: Call) -> None:
-    """Let autograd know the history of what a call is going to write, where that was written through other tensors."""
+    """Let autograd know the history of what a call is going to write, where that was written through other tensors.
+
+    And find what else on the storage would be without softening, before it is written.
+    """
     for tensor in call.all_written if state.written and torch.is_grad_enabled() else ():
         key = torch_private.storage_key(tensor)
         if key is not None and state.written.get(key, id(tensor)) != id(tensor):
             state.backend.emit(storage.follow, (tensor,), {})
+    for tensor in call.all_written:
+        if state.environment.facts(tensor).hard is not None and torch_private.shares_storage(tensor):
+            _find_hard_values(state, tensor)
+
+
+def _find_hard_values(state: RunState, written: Tensor) -> None:
+    """Find the hard values of all that lies on a storage before it is written: they are made of what is there now."""
+    key = torch_private.storage_key(written)
+    for tensor in state.environment.shadowed():
+        if torch_private.storage_key(tensor) == key:
+            hard_value(state, tensor)
 
 
 def note_write(state: RunState, call: Call) -> None:
@@ -75,12 +90,19 @@ def brought_up_to_date(state: RunState, tensors: Iterable[Tensor]) -> None:
             continue
         news = shared.since(state.seen.get(tensor) or 0, _geometry(tensor))
         facts = state.environment.facts(tensor)
-        exact = all(known.soft is None or known.soft.exact for known in (facts, *(write.facts for write in news)))
+        exact = not any(map(_is_changed, (facts, *(write.facts for write in news))))
         if exact and not torch.is_grad_enabled():  # no shadow is asked for before gradients are on again
             continue
         if news:
             state.environment.set(tensor, _after(state, tensor, facts, news, tensor.dtype == shared.dtype))
+        elif facts.hard is not None and state.seen.get(tensor) != shared.count:  # written beside what the tensor holds
+            state.environment.set(tensor, replace(facts, version=torch_private.version_of(tensor)))
         state.seen.set(tensor, shared.count)
+
+
+def _is_changed(facts: ValueFacts) -> bool:
+    """Return True if softening has changed the value of a tensor, or that of what it stands for."""
+    return facts.hard is not None or (facts.soft is not None and not facts.soft.exact)
 
 
 def _after(state: RunState, tensor: Tensor, facts: ValueFacts, writes: list[Write], alike: bool) -> ValueFacts:
@@ -95,7 +117,32 @@ def _after(state: RunState, tensor: Tensor, facts: ValueFacts, writes: list[Writ
             soft = _overlaid(state, tensor, soft, write)
     else:
         soft = _count(state, tensor, [facts, *(write.facts for write in writes)]) if integral else None
-    return ValueFacts(True, soft, sites, integral)
+    hard = _hard(state, tensor, facts, writes) if alike and not is_discrete(tensor) else None
+    version = 0 if hard is None else torch_private.version_of(tensor)
+    return ValueFacts(True, soft, sites, integral, hard=hard, version=version)
+
+
+def _hard(state: RunState, tensor: Tensor, facts: ValueFacts, writes: list[Write]) -> Tensor | None:
+    """What a real tensor would hold without softening after these writes; None where that is what it holds."""
+    known = [_hard_of(state, each) for each in (facts, *(write.facts for write in writes))]
+    if all(hard is None for hard in known):
+        return None
+    emit, place = state.backend.emit, _geometry(tensor)
+    now: Tensor = emit(Tensor.detach, (tensor,), {})
+    hard = now if known[0] is None else known[0]
+    for write, part in zip(writes, known[1:], strict=True):
+        if part is None:  # what was written is there still, or was written over
+            hard = emit(storage.overwritten, (hard, now, place, write.place), {})
+        else:
+            hard = emit(storage.overlaid, (hard, part, place, write.place), {})
+    return hard
+
+
+def _hard_of(state: RunState, facts: ValueFacts) -> Tensor | None:
+    """The hard value of a tensor as these facts were known, whatever it holds by now."""
+    hard = facts.hard
+    found: Tensor | None = hard if hard is None or isinstance(hard, Tensor) else hard.value(state.backend)
+    return found
 
 
 def _count(state: RunState, tensor: Tensor, known: list[ValueFacts]) -> Soft | None:
