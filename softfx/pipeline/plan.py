@@ -39,8 +39,19 @@ def plan(program: Program, policy: Policy, trial: Callable[[Sites, Evidence], No
         pending = sites.lift(_lifts(sites, evidence), _to_leave(evidence))
     evidence.follows_all = _follows_all(program) and not (evidence.writes or evidence.custom_functions)
     settle(sites, evidence, range(len(sites)))
+    _keep_idle(program, sites, evidence)
     evidence.follows_all = False  # what later calls meet was seen by no capture
     return sites, evidence
+
+
+def _keep_idle(program: Program, sites: Sites, evidence: Evidence) -> None:
+    """Keep what acts to no effect where a graph shows where derivatives lead: runs count more than arrives."""
+    if program.seen.obstacles or evidence.custom_functions:
+        return
+    doubtful = {d.id for d in sites if d.acts and d.is_exact and (evidence.writes or evidence.of(d.id).losses)}
+    for site in doubtful.intersection(rewrite(program, sites, evidence).idle) if doubtful else ():
+        if (kept := _kept_for_ends(sites[site], evidence.of(site))) is not None:
+            sites.replace(kept)
 
 
 def _follows_all(program: Program) -> bool:

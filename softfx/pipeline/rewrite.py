@@ -45,6 +45,7 @@ class Rewritten:
 
     attributes: dotted names of the module's parameters and buffers.
     softness: the sites whose softness it takes.
+    idle: the sites whose soft values lead to no result: they are not computed.
     result: the structure that its flat outputs unflatten to.
     lifted_blocks: the program's grad mode switches, and detachments in place, that were left out.
     """
@@ -54,6 +55,7 @@ class Rewritten:
     softness: list[int]
     result: torch_private.TreeSpec
     lifted_blocks: list[str] = field(default_factory=list)
+    idle: list[int] = field(default_factory=list)
 
     def __getstate__(self) -> dict[str, object]:
         packed = {"module": serialize.pack(self.module), "result": serialize.pack_structure(self.result)}
@@ -235,9 +237,10 @@ def rewrite(program: Program, sites: Sites, evidence: Evidence, *, planning: boo
     _remove_dead(builder.graph)
     if simplify(builder.graph):
         _remove_dead(builder.graph)
+    idle = _remove_idle(builder.graph, walk.writer.softness_nodes)
     module = serialize.graph_module(builder.graph, builder.constants)
-    softness = list(walk.writer.softness_nodes)
-    return Rewritten(module, list(program.attributes.values()), softness, program.result, walk.lifted_blocks)
+    softness = [site for site in walk.writer.softness_nodes if site not in idle]
+    return Rewritten(module, list(program.attributes.values()), softness, program.result, walk.lifted_blocks, idle)
 
 
 def _fake_mode(program: Program) -> torch_private.FakeTensorMode:
@@ -254,6 +257,14 @@ def _remove_dead(graph: fx.Graph) -> None:
             graph.erase_node(node)
         if node.op == "call_function" and not node.users and _is_removable(node):
             graph.erase_node(node)
+
+
+def _remove_idle(graph: fx.Graph, softness: dict[int, tuple[Tensor, fx.Node]]) -> list[int]:
+    """Remove the softness that nothing asks for; the sites that it is of."""
+    idle = [site for site, (_, node) in softness.items() if not node.users]
+    for site in idle:
+        graph.erase_node(softness[site][1])
+    return idle
 
 
 def _is_removable(node: fx.Node) -> bool:

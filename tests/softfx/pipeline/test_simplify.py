@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -109,3 +110,17 @@ def test_a_derivative_that_the_program_ends_is_not_computed_in_a_graph() -> None
     assert "softtorch.greater(" not in str(softfx.source(soft))
     leaf = x.clone().requires_grad_()
     assert torch.autograd.grad(soft(leaf).sum(), leaf)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("executor", ["graph", "eager"])
+def test_a_site_that_reaches_no_result_is_kept_in_a_program_that_writes(executor: Any) -> None:
+    def program(x: Tensor, table: Tensor) -> Tensor:
+        x = x * 1.0
+        x /= x.sum()
+        counts = torch.histc(x, 3, 0.0, 1.0)
+        ends = counts.cumsum(0).to(torch.int32)
+        return x.round() + torch._foreach_mul([table[None]], 2.0)[0][0, : ends.shape[0]].detach()
+
+    soft = softfx.soften(program, example_inputs=(x, w), executor=executor)
+    actions = {site.op: site.action for site in softfx.report_of(soft).sites}
+    assert actions["histc"] == "keep" and actions["round"] == "straight_through"
