@@ -69,7 +69,7 @@ def of_entries(values: Tensor, of: str, decided_at_zero: bool = True) -> Spread 
 
 def of_rows(values: Tensor, dim: int | None, of: str) -> Spread | None:
     """The mean over rows along `dim` of each row's spread; None for all entries as one row."""
-    if dim is None or values.dim() < 2:
+    if dim is None or values.dim() < 2 or not values.numel():
         return of_entries(values, of, decided_at_zero=False)
     rows = values.detach().movedim(dim, -1).reshape(-1, values.shape[dim])
     rows = rows[:: max(1, rows.numel() // (4 * _MOST))].double()

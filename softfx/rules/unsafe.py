@@ -97,9 +97,11 @@ def _kl_div(context: RuleContext, *operands: object, **options: object) -> Tenso
 
 
 def _of_vectors(func: Function, args: Args, kwargs: Kwargs) -> bool:
-    """Return True for a norm of vectors, and False for one of matrices."""
+    """Return True for a norm of vectors, and False for one of matrices, or for a sum of sizes: its slopes are signs."""
     order = kwargs.get("p", kwargs.get("ord", args[1] if len(args) > 1 else None))
     dim = kwargs.get("dim", args[2] if len(args) > 2 else None)
+    if order == 1:
+        return False
     if func is torch.linalg.vector_norm or order in (None, "fro"):
         return True
     return isinstance(order, int | float) and not (isinstance(dim, Sequence) and len(dim) > 1)

@@ -177,7 +177,10 @@ def put(
         zeros = context.call(torch.zeros_like, data)
         left_out = context.call(distributions.put, zeros, *where, 1.0, block, False)
         return masked_fill(context, input, context.soft_bool(left_out), value)
-    if not add and isinstance(values, Tensor) and (may_be_infinite(context, input) or may_be_infinite(context, value)):
+    infinite = not add and (may_be_infinite(context, input) or may_be_infinite(context, value))
+    if infinite and context.meets_nan and not isinstance(values, Tensor):
+        values = context.call(torch.full, (), values, dtype=data.dtype, device=data.device)
+    if infinite and isinstance(values, Tensor):
         far = far_from(context, input)
         result = context.call(infinities.put, data, *where, values, block, context.hard, far)
     else:

@@ -53,3 +53,33 @@ def test_the_other_elements_of_the_row_keep_a_gradient(name: str, executor: str,
 
     found = gradient(softfx.soften(program, policy, example_inputs=(X,), executor=executor), X)
     assert found.isfinite().all() and (found[1] != 0).any()
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("policy", ["gradients", "smooth"])
+def test_a_nan_that_is_written_over_is_gone(policy: str, executor: str) -> None:
+    def program(x: Tensor) -> Tensor:
+        y = x * 1
+        y[torch.arange(len(y)), x.argmax(-1)] = 0.0  # a NaN is the largest
+        return y
+
+    soft = softfx.soften(program, policy, example_inputs=(X,), executor=executor)
+    assert program(X)[1].isfinite().all() and soft(X)[1].isfinite().all()
+    assert gradient(soft, X).isfinite().all()
+
+
+@pytest.mark.parametrize("norm", [lambda x: torch.norm(x, p=1, dim=-1), lambda x: torch.linalg.vector_norm(x, 1, -1)])
+def test_a_sum_of_sizes_leaves_the_others_of_a_row_their_derivative(norm: Program) -> None:
+    soft = softfx.soften(norm, example_inputs=(X,))
+    assert torch.equal(gradient(soft, X), gradient(norm, X))
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_orders_of_empty_rows_are_softened(executor: str) -> None:
+    def program(x: Tensor) -> Tensor:
+        none = x.topk(0, dim=-1).values
+        ordered, places = none.sort(dim=-1)
+        return none.gather(-1, places).cumsum(-1) + ordered
+
+    soft = softfx.soften(program, example_inputs=(FINITE,), executor=executor)
+    assert soft(FINITE).shape == (3, 0)
