@@ -23,13 +23,13 @@ FAR = 1e12
 
 def below(u: Tensor) -> Tensor:
     """The step, any shape; each part keeps its digits far to the left, where 1 less something near 1 has none."""
-    tail = torch.atan2(torch.ones_like(u), -TAIL * u)  # from 0 to pi
-    return 0.5 * ((1.0 - SHARE) * torch.erfc(-WIDTH * u) + SHARE * (2.0 / math.pi) * tail)
+    tail = torch.atan2(u.new_ones(()), -TAIL * u)  # from 0 to pi
+    return torch.add(0.5 * (1.0 - SHARE) * torch.erfc(-WIDTH * u), tail, alpha=SHARE / math.pi)
 
 
 def odd(u: Tensor) -> Tensor:
     """2 step - 1, any shape, with the digits that it has near 0."""
-    return (1.0 - SHARE) * torch.erf(WIDTH * u) + SHARE * (2.0 / math.pi) * torch.atan(TAIL * u)
+    return torch.add((1.0 - SHARE) * torch.erf(WIDTH * u), torch.atan(TAIL * u), alpha=SHARE * 2.0 / math.pi)
 
 
 def bump(u: Tensor) -> Tensor:
