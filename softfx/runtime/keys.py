@@ -49,6 +49,8 @@ def write(base: Tensor, key: Any, value: Any, accumulate: bool = False) -> Tenso
     """
     parts = key if isinstance(key, tuple) else (key,)
     masks = [part for part in parts if isinstance(part, Tensor) and part.dtype is torch.bool and not part.dim()]
+    if masks and isinstance(value, Tensor) and not value.numel():  # what a mask that is False selects
+        return base.clone()
     if masks:
         rest = tuple(part for part in parts if not any(part is mask for mask in masks))
         written = write(base, rest or (...,), value, accumulate)

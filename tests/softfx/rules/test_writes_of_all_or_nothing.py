@@ -56,6 +56,20 @@ def test_values_are_the_programs_and_gradients_finite(name: str, executor: str, 
         torch.testing.assert_close(soft(X), program(X), rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize("threshold", [0.5, 1.5], ids=["all", "nothing"])
+@pytest.mark.parametrize("policy", ["gradients", "smooth"])
+def test_what_a_mask_selects_is_written_back(policy: str, threshold: float) -> None:
+    def program(x: Tensor) -> Tensor:
+        y = x.max() * 1
+        y[y > threshold] = y[y > threshold].round()
+        return y
+
+    for executor in ("auto", "eager"):
+        soft = softfx.soften(program, policy, example_inputs=(X,), executor=executor)
+        softfx.set_softness(soft, 1e-6)
+        torch.testing.assert_close(soft(X), program(X), rtol=0, atol=1e-3)
+
+
 def test_a_place_that_a_kept_decision_writes_keeps_its_values() -> None:
     def program(x: Tensor) -> tuple[Tensor, Tensor]:
         value, place = x.max(0)
