@@ -152,11 +152,12 @@ def field(figure: Any, scene: Scene) -> None:
                 values[row, column] = off.detach().sqrt()
                 if off.requires_grad:
                     pulls[row, column] = -torch.autograd.grad(off, angles)[0]
-        axis.pcolormesh(around, heights, values, cmap="viridis", shading="nearest")
+        colors = axis.pcolormesh(around, heights, values, cmap="viridis", shading="nearest")
         if bool(pulls.any()):
             arrows = (pulls / pulls.norm(dim=-1, keepdim=True).clamp(min=1e-9).sqrt())[::2, ::2]
             axis.quiver(around[::2], heights[::2], arrows[..., 1], arrows[..., 0], color="white", width=0.003)
-        tidy(axis, title, "the normal's direction", "its height")
+        tidy(axis, title, "the normal's direction, radians", "its height, of 1")
+        figure.colorbar(colors, ax=axis).set_label("distance to the target", fontsize=8)
 
 
 def main() -> None:
