@@ -33,7 +33,7 @@ from softfx.rules.ordered_soft_values import (
 )
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Estimate, Family, Rule
-from softfx.rules.units import CHOICE, ORDER, POSITION, SELECTION, Unit
+from softfx.rules.units import CHOICE, ORDER, POSITION, RUNNING, SELECTION, Unit
 from softfx.runtime import choices, distributions, draws, infinities, places, ties
 from softfx.values import Soft, SoftIndex
 
@@ -337,10 +337,10 @@ RULES = (
             drop_in=True, unit=POSITION),
     _values("SX211", ops.cummax, _beside_nan(_cumulative(softtorch.cummax)),
             f"softsort: values sum_j P_ij x_j, indices P_ij, P_ij = softmax_(j <= i)(u_j / s), {STANDARDIZED}",
-            unit=CHOICE),
+            unit=RUNNING),
     _values("SX212", ops.cummin, _beside_nan(_cumulative(softtorch.cummin), -torch.inf),
             f"softsort: values sum_j P_ij x_j, indices P_ij, P_ij = softmax_(j <= i)(-u_j / s), {STANDARDIZED}",
-            unit=CHOICE),
+            unit=RUNNING),
     _values("SX213", ops.msort, _beside_nan(_msort), f"neuralsort: sum_j P_ij x_j, {_RISING}", soft="softtorch.sort",
             drop_in=True),
     replace(_indices("SX214", ops.unique, _unique,

@@ -29,6 +29,7 @@ __all__ = [
     "ORDER",
     "OTHER",
     "POSITION",
+    "RUNNING",
     "SELECTION",
     "STEP",
     "Operands",
@@ -152,5 +153,9 @@ ORDER = _ordering("lapsum")
 POSITION = replace(ORDER, relative=0.3)
 SELECTION = _ordering("lapsum", scope="model")
 CHOICE = _ordering("softsort")
+# What has a running maximum is asked of the maximum itself as a rule (`x >= x.cummax(-1).values`): over 0.3 spreads the
+# cosine with the smoothed program is 0.84 and 0.77 where 0.2 have 0.78 and 0.49 (rows of 6, and of 24), that of its
+# values 0.98 for 0.97. Its places begin to lose beyond that.
+RUNNING = replace(CHOICE, relative=0.3)
 CHOICE_AMONG_ALL = replace(CHOICE, of="the entries", measure=_of_entries)
 EXTREMES = replace(CHOICE_AMONG_ALL, auto={})
