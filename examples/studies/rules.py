@@ -139,7 +139,9 @@ def forests(seed: int, size: Size) -> dict[str, float]:
     x, test_x, y, test_y = digits(seed)
     grown = RandomForestClassifier(size.trees, max_depth=4, random_state=seed).fit(x, y)
     deeper = RandomForestClassifier(size.trees, max_depth=8, random_state=seed).fit(x, y)
+    threads = torch.get_num_threads()
     compiled = convert(grown, "torch", extra_config={"tree_implementation": "gemm"}).model
+    torch.set_num_threads(threads)  # hummingbird takes all processors, for the rest of the run
     names = ("weight_1", "bias_1", "weight_3")  # directions, thresholds, votes of the leaves
 
     leaves = copy.deepcopy(compiled)
