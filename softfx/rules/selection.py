@@ -238,6 +238,10 @@ def _take_along_dim(context: RuleContext, input: TensorOrSoft, indices: TensorOr
         return input.moved(context.call, torch.take_along_dim, indices, dim)
     shape = shape_of(input)
     size = shape.numel() if dim is None else shape[dim]
+    if dim is not None and spans(indices, input, size) and len(shape_of(indices)) == len(shape):
+        if may_be_infinite(context, input):
+            return context.call(infinities.taken_along_dim, input, indices.weights, dim, context.hard)
+        return context.call(softtorch.take_along_dim, input, indices.weights, dim)
     return look_up(context, torch.take_along_dim, (input, "index", dim), indices, 0, size)
 
 

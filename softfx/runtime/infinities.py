@@ -89,9 +89,23 @@ def gathered(x: Tensor, dim: int, p: Tensor, hard: Tensor) -> Tensor:
     >>> gathered(x, 0, p, x)
     tensor([1., -inf])
     """
+    return _taken(lambda values: softtorch.gather(values, dim, p), x, hard)
+
+
+def taken_along_dim(x: Tensor, p: Tensor, dim: int, hard: Tensor) -> Tensor:
+    """softtorch.take_along_dim of the finite elements.  # as `gathered`, broadcast
+
+    >>> x, p = torch.tensor([1.0, -torch.inf]), torch.tensor([[0.75, 0.25], [0.25, 0.75]])
+    >>> taken_along_dim(x, p, 0, x)
+    tensor([1., -inf])
+    """
+    return _taken(lambda values: softtorch.take_along_dim(values, p, dim), x, hard)
+
+
+def _taken(averages: Callable[[Tensor], Tensor], x: Tensor, hard: Tensor) -> Tensor:
     finite = torch.isfinite(x)
-    found = softtorch.gather(torch.where(finite, x, 0.0), dim, p)
-    return _settled(found / softtorch.gather(finite.to(x.dtype), dim, p).clamp(min=_LEAST), hard)
+    found = averages(torch.where(finite, x, 0.0))
+    return _settled(found / averages(finite.to(x.dtype)).clamp(min=_LEAST), hard)
 
 
 def scattered(x: Tensor, dim: int, p: Tensor, values: Tensor, hard: Tensor, far: float = torch.inf) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from softtorch.checks import resolve_dim
 from softtorch.errors import DimensionError, OptionError, ShapeError, message
+from softtorch.kernels.numeric.copies import copied, distinct
 from softtorch.kernels.numeric.weighted import contract, dot
 from softtorch.operators.selection import check_floating, dtypes
 
@@ -54,9 +55,17 @@ def take_along_dim(x: Tensor, soft_index: Tensor, dim: int | None = None) -> Ten
         legal = "It is shaped like torch's index with [n] after it"
         raise ShapeError(message("take_along_dim", wrong, legal, "Use take to select by indices of any shape"))
     dtype, weights, values = checked("take_along_dim", x, soft_index, dim)
-    columns = values.movedim(dim, -1).unsqueeze(-1)  # (..., n, 1)
-    taken = contract(weights.movedim(dim, -2), columns)  # (..., k, [n]), (..., n, 1) -> (..., k, 1)
-    return taken.squeeze(-1).movedim(-1, dim).to(dtype)
+    lead = [axis for axis in range(x.dim()) if axis != dim]
+    weights = distinct(weights, tuple(axis for axis in lead if axis in copied(weights) and x.shape[axis] > 1))
+    # What one index reads at several places of other axes is one product of matrices.
+    shared = [axis for axis in lead if weights.shape[axis] == 1 < x.shape[axis]]
+    own = [axis for axis in lead if axis not in shared]
+    lines = weights.permute(*own, *shared, dim, -1).flatten(len(own), -2)  # (..., k, [n])
+    columns = values.permute(*own, dim, *shared).unsqueeze(-1).flatten(len(own) + 1)  # (..., n, d)
+    taken = contract(lines, columns)  # (..., k, d)
+    taken = taken.reshape(*taken.shape[:-1], *(x.shape[axis] for axis in shared))
+    order = [*own, dim, *shared]
+    return taken.permute([order.index(axis) for axis in range(x.dim())]).to(dtype)
 
 
 def gather(x: Tensor, dim: int, soft_index: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from softtorch.errors import DimensionError, ShapeError
 from softtorch.operators.indexing import (
@@ -17,6 +18,20 @@ from softtorch.operators.indexing import (
 )
 
 INF, NAN = float("inf"), float("nan")
+
+
+class Storages(TorchDispatchMode):
+    """How many elements the memory of each result has."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **kwargs or {})
+        if isinstance(result, torch.Tensor):
+            self.sizes.append(result.untyped_storage().nbytes() // result.element_size())
+        return result
 
 
 def hot(index, n, dtype=torch.float64):
@@ -167,3 +182,30 @@ def test_errors_name_the_shapes_and_what_fits():
         narrow(x, p[0], 5, 1)
     with pytest.raises(ShapeError, match=r"dynamic_slice: 1 starts and 2 sizes for input \(3, 4\)\. Give 2"):
         dynamic_slice(x, [p[0]], [1, 1])
+
+
+@pytest.mark.parametrize("read", [lambda x, p: gather(x, 1, p), lambda x, p: take_along_dim(x, p, 1)])
+def test_an_expanded_index_reads_as_its_copies_do_and_is_contracted_once(read):
+    x = torch.randn(2, 16, 8, 3, dtype=torch.float64, requires_grad=True)
+    p = soft(2, 4, 1, 3, 16).requires_grad_()
+    weights = torch.randn(2, 4, 8, 3, dtype=torch.float64)
+
+    def gradients(copies):
+        return torch.autograd.grad((read(x, copies(p.expand(-1, -1, 8, -1, -1))) * weights).sum(), (x, p))
+
+    want = gradients(torch.clone)
+    with Storages() as made:
+        got = gradients(lambda index: index)
+    torch.testing.assert_close(got, want)
+    assert max(made.sizes) <= 2 * x.numel()  # marks of infinities; copies of the index would have 4 times as many
+    torch.testing.assert_close(read(x, p.expand(-1, -1, 8, -1, -1)), read(x, p.expand(-1, -1, 8, -1, -1).clone()))
+
+
+def test_an_expanded_index_has_all_derivatives_and_transforms():
+    x = torch.randn(2, 3, 2, dtype=torch.float64, requires_grad=True)
+    p = soft(2, 2, 1, 3).requires_grad_()
+    read = lambda x, p: gather(x, 1, p.expand(-1, -1, 2, -1))  # noqa: E731
+    assert gradcheck(read, (x, p), check_forward_ad=True)
+    assert gradgradcheck(read, (x, p))
+    slopes = torch.func.vmap(torch.func.grad(lambda x, p: read(x[None], p[None]).square().sum(), argnums=(0, 1)))(x, p)
+    torch.testing.assert_close(slopes, torch.autograd.grad(read(x, p).square().sum(), (x, p)))
