@@ -54,8 +54,15 @@ ROWS = [
     Row("C1", "greater", lambda x: softtorch.greater(x, 0.1), "gelu", 1.5),
     Row("C2", "argmax", lambda x: softtorch.argmax(x, -1), "softmax", 1.5),
     Row("C2", "max", lambda x: softtorch.max(x, -1)[0], "softmax", 1.5),
-    Row("C3", "sort, softsort", lambda x: softtorch.sort(x, return_indices=False)[0], "sort", 3.0, LONG),
-    Row("C3", "rank, softsort", lambda x: softtorch.rank(x), "sort", 3.0, LONG),
+    Row(
+        "C3",
+        "sort, softsort",
+        lambda x: softtorch.sort(x, method="softsort", return_indices=False)[0],
+        "sort",
+        3.0,
+        LONG,
+    ),
+    Row("C3", "rank, softsort", lambda x: softtorch.rank(x, method="softsort"), "sort", 3.0, LONG),
     Row(
         "C3",
         "sort, fast_soft_sort",

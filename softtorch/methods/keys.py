@@ -15,7 +15,9 @@ from torch import Tensor
 
 from softtorch.kernels.numeric.host import readable
 from softtorch.kernels.numeric.precision import widened
-from softtorch.kernels.numeric.standardize import Moments, bounds, moments, ordinary, standardized
+from softtorch.kernels.numeric.span import Span, clamped, once
+from softtorch.kernels.numeric.standardize import Moments, moments, ordinary, standardized
+from softtorch.kernels.numeric.tracing import function_may_be_traced
 from softtorch.modes import Mode
 
 _FAR = 1e8  # masks are also written with -1e9; so far apart, standardizing leaves the rest one number in float32
@@ -49,6 +51,8 @@ class Keys:
     """(..., [1]) a constant that was taken off instead; None where nothing was."""
     moderate: bool = False
     """True if it is known that no entry counts as infinite and none is huge; where False, either may be so."""
+    inside: Tensor | None = None
+    """(..., [n]) raw, with what counts as infinite at the ends of the rest; None but where torch.compile records."""
 
     @property
     def level(self) -> Tensor:
@@ -74,12 +78,13 @@ class Keys:
 
     @property
     def entries(self) -> Tensor:
-        """(..., [n]) what values are averages of: raw from `anchor` on, with 0 in the place of what counts as infinite.
+        """(..., [n]) what values are averages of: raw from `anchor` on, something finite where it counts as infinite.
 
         Weights sum to 1 but for rounding, which far from 0 would be rounding of the values, and of their derivatives.
         """
-        counted = self.raw if self.anchor is None else self.raw - self.anchor
-        return counted if self.moderate else torch.where(self.level == 0, counted, 0.0)
+        raw = self.raw if self.inside is None else self.inside
+        counted = raw if self.anchor is None else raw - self.anchor
+        return counted if self.moderate or self.inside is not None else torch.where(self.level == 0, counted, 0.0)
 
     def valued(self, averages: Tensor) -> Tensor:
         """Averages of `entries`, (..., k), as averages of raw."""
@@ -88,12 +93,12 @@ class Keys:
     @property
     def below(self) -> Tensor:
         """(..., [1]) how many entries count as -inf."""
-        return self._none if self.moderate else (self.level < 0).sum(dim=-1, keepdim=True)
+        return self._none if self.moderate else _count(self.level < 0)
 
     @property
     def above(self) -> Tensor:
         """(..., [1]) how many entries count as +inf."""
-        return self._none if self.moderate else (self.level > 0).sum(dim=-1, keepdim=True)
+        return self._none if self.moderate else _count(self.level > 0)
 
     @property
     def _none(self) -> Tensor:
@@ -130,7 +135,14 @@ class Keys:
             levels=None if self.levels is None else -self.levels,
             moments=None if self.moments is None else self.moments.negated(),
             origin=None if self.origin is None else -self.origin,
+            inside=None if self.inside is None else -self.inside,
         )
+
+
+def _count(entries: Tensor) -> Tensor:
+    """How many are True, (..., [n]) -> (..., [1]); compiled kernels add half as many integers at a time in 64 bits."""
+    kind = torch.int32 if torch.compiler.is_compiling() else torch.int64
+    return entries.sum(dim=-1, keepdim=True, dtype=kind)
 
 
 def prepare(x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool) -> Keys:
@@ -166,21 +178,20 @@ def _least(keys: Keys) -> Tensor:
 
 def _general(x: Tensor, raw: Tensor, softness: Tensor | float, mode: Mode, standardize: bool, seen: bool) -> Keys:
     """Keys for entries of any kind; `raw` is x widened."""
-    least, most = _bounds(x)
-    high, low = x.detach() >= most, x.detach() <= least
-    # Compiled kernels keep no level, and narrow integers take them out of vectors.
-    kind = raw.dtype if torch.compiler.is_compiling() else torch.int8
-    level, counted = high.to(kind) - low.to(kind), ~(high | low)
-    finite = torch.where(counted, raw, 0.0)
+    span = _span(x, raw)
     if standardize:
-        z, known = standardized(finite, counted)
+        z, known, inside = standardized(raw, span)
+        level = span.level(raw, inside)
         # The logistic function takes -inf to 0 and inf to 1, outside of what finite entries reach.
-        compared = torch.where(counted, z.sigmoid(), high.to(raw.dtype))
-        keys = Keys(raw, compared, level, softness, mode, standardized=True, moments=known)
+        compared = z.sigmoid()
+        if inside is None:
+            compared = torch.where(level == 0, compared, (level > 0).to(raw.dtype))
+        keys = Keys(raw, compared, level, softness, mode, True, known, inside=inside)
     else:
-        lowest, highest = bounds(raw, counted)
-        origin = lowest / 2.0 + highest / 2.0
-        keys = Keys(raw, _beyond(torch.where(counted, raw - origin, 0.0), level), level, softness, mode, origin=origin)
+        inside = clamped(raw, span) if function_may_be_traced() else None
+        level = span.level(raw, inside)
+        compared = _beyond(raw, span, level, inside)
+        keys = Keys(raw, compared, level, softness, mode, origin=span.middle, inside=inside)
     return replace(keys, levels=None, moderate=True) if seen and _is_moderate(keys) else keys
 
 
@@ -192,7 +203,7 @@ def _moderate(x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool
         if not float(scores.reach().amax()) < _FAR / 2 or not scores.holds():
             return None
         return Keys(x, scores.z.sigmoid(), None, softness, mode, standardized=True, moderate=True)
-    low, high = bounds(x)
+    low, high = Span.of(x)
     if not (float(low.amin()) > -_FAR / 2 and float(high.amax()) < _FAR / 2):
         return None
     middle, width = low / 2.0 + high / 2.0, high - low
@@ -207,24 +218,26 @@ def _is_moderate(keys: Keys) -> bool:
     return sizes[0] < _FAR and sizes[1] < _LARGE and not bool(keys.level.any())
 
 
-def _bounds(x: Tensor) -> tuple[Tensor | float, Tensor | float]:
-    """From where on entries of x, (..., [n]), count as infinite, (..., 1) below and above; integers never do."""
+def _span(x: Tensor, raw: Tensor) -> Span:
+    """Between which entries of x, (..., [n]), its entries do not count as infinite; integers never do. `raw` is x."""
     if not x.dtype.is_floating_point:
-        return -torch.inf, torch.inf
-    edge = torch.finfo(x.dtype).max / 2
-    fixed = x.detach()
-    low, high = bounds(fixed)
+        return Span.of(raw)
+    edge, fixed = torch.finfo(x.dtype).max / 2, raw.detach()
+    low = torch.where(fixed <= -edge, torch.inf, torch.where(fixed >= edge, torch.inf, fixed)).amin(-1, keepdim=True)
+    high = torch.where(fixed <= -edge, -torch.inf, torch.where(fixed >= edge, -torch.inf, fixed)).amax(-1, keepdim=True)
     # The sizes of the others, infinite where there are none: what is large beside some of them only is a number.
-    above = torch.where(fixed > low, fixed, torch.inf).amin(dim=-1, keepdim=True).abs().maximum(high.abs())
-    below = torch.where(fixed < high, fixed, -torch.inf).amax(dim=-1, keepdim=True).abs().maximum(low.abs())
-    least = torch.where(low < high - _FAR * (1.0 + above), low, -edge).clamp(min=-edge)
-    most = torch.where(high > low + _FAR * (1.0 + below), high, edge).clamp(max=edge)
-    return least, most
+    above = torch.where(fixed > low, fixed, torch.inf).amin(dim=-1, keepdim=True)
+    below = torch.where(fixed < high, fixed, -torch.inf).amax(dim=-1, keepdim=True)
+    least = torch.where(low < high - _FAR * (1.0 + above.abs().maximum(high.abs())), above, low)
+    most = torch.where(high > low + _FAR * (1.0 + below.abs().maximum(low.abs())), below, high)
+    none = low > high
+    return Span(once(torch.where(none, 0.0, least)), once(torch.where(none, 0.0, most)))
 
 
-def _beyond(finite: Tensor, level: Tensor) -> Tensor:
-    """`finite`, (..., [n]), with entries of level -1 and 1 set safely below and above all others."""
-    fixed = finite.detach()
-    low, high = fixed.amin(dim=-1, keepdim=True), fixed.amax(dim=-1, keepdim=True)
-    reach = (high - low) + 1.0
-    return torch.where(level == 0, finite, torch.where(level > 0, high + reach, low - reach))
+def _beyond(x: Tensor, span: Span, level: Tensor, inside: Tensor | None) -> Tensor:
+    """x from the middle of its span on, (..., [n]), with entries of level -1 and 1 safely beyond all others."""
+    reach = (span.high - span.low) + 1.0
+    if inside is not None:
+        return inside - span.middle + level * reach
+    ends = torch.where(level > 0, span.high - span.middle + reach, span.low - span.middle - reach)
+    return torch.where(level == 0, torch.where(level == 0, x, 0.0) - span.middle, ends)

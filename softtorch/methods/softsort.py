@@ -91,7 +91,12 @@ def _scores(keys: Keys, positions: Positions) -> Tensor:
     """-|anchor - entry| over softness, (..., k, [n])."""
     if keys.moderate and not isinstance(keys.softness, Tensor) and keys.softness > _TINY:
         return positions.nearness(keys.compared / keys.softness)
-    inner = keys.compared / keys.softness
+    if keys.inside is not None and not isinstance(keys.softness, Tensor):
+        inner = keys.compared * (1.0 / keys.softness)  # a division costs a compiled kernel as much as an exponential
+    else:
+        inner = keys.compared / keys.softness
     if isinstance(keys.softness, Tensor) or keys.softness <= _TINY or not keys.standardized:
         inner = inner.clamp(-_FAR / 4, _FAR / 4)  # others lie in (0, 1 / softness)
-    return positions.nearness(torch.where(keys.level == 0, inner, keys.level * _FAR))
+    far = keys.level * _FAR
+    # Beside what is so far away `inner` is rounding.
+    return positions.nearness(torch.where(keys.level == 0, inner, far) if keys.inside is None else inner + far)

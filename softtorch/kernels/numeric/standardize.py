@@ -6,18 +6,30 @@ what tells them apart. torch's layer normalization is the same thing for ordinar
 entries count as infinite is the business of methods/keys.py.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-VARIANCE_FLOOR = 1e-6  # of SoftTorch 0.1.1
+from softtorch.kernels.numeric.span import Span, beyond, clamped, once, weight
+from softtorch.kernels.numeric.tracing import function_may_be_traced
+from softtorch.torch_private import Function
 
-ORDINARY = 1e-3
+
+def _numbers() -> tuple[float, float, float]:
+    """VARIANCE_FLOOR, ORDINARY, and within how many units of rounding, at their size, entries count as equal.
+
+    Numbers written in a function are constants of a graph. Those of a module are its inputs where it is compiled for
+    all sizes, and the graphs of a Function inside do not get them.
+    """
+    return 1e-6, 1e-3, 4.0
+
+
+VARIANCE_FLOOR = _numbers()[0]  # of SoftTorch 0.1.1
+
+ORDINARY = _numbers()[1]
 """A variance of twice this has the whole floor; one of this or less has a floor of 1e-6 of itself. The least variance
 among the stored reference values is 2.6e-3."""
-
-_ROUNDING = 4.0  # entries within so many units of rounding of each other, at their size, count as equal
 
 # How far off its centre, in units of its spread, layer normalization may find a row: it subtracts last, which costs as
 # many units of rounding.
@@ -47,46 +59,121 @@ class Moments(NamedTuple):
 
 def moments(x: Tensor) -> Moments:
     """The moments of the entries of x, (..., [n]). Differentiable by x."""
-    return standardized(x)[1]
+    return standardized(x).moments
 
 
-def standardized(x: Tensor, counted: Tensor | None = None) -> tuple[Tensor, Moments]:
-    """z, (..., [n]), and the moments of those entries of x, (..., [n]), that are counted, (..., [n]); all by default.
+class Standardized(NamedTuple):
+    """Entries x, (..., [n]), in units of their own spread, differentiable by x."""
 
-    Differentiable by x; z is 0 for entries that are not counted. Everything is counted from the middle of the row and
-    in units of its reach, so that neither distance from 0 nor size costs a digit.
+    z: Tensor
+    """(..., [n]); of entries outside of the span 0, or huge and on their side where `inside` is given"""
+    moments: Moments
+    inside: Tensor | None = None
+    """(..., [n]) the entries, those outside of the span at its ends; None outside of what torch.compile records"""
+
+
+def standardized(x: Tensor, span: Span | None = None) -> Standardized:
+    """z, (..., [n]), and the moments of those entries of x, (..., [n]), that lie within a span; all by default.
+
+    Everything is counted from the middle of the row and in units of its reach, so that neither distance from 0 nor size
+    costs a digit. Entries outside of the span have no derivative.
     """
-    low, high = bounds(x, counted)
-    middle = low / 2.0 + high / 2.0
-    reach = high / 2.0 - low / 2.0
-    rounding = _ROUNDING * torch.finfo(x.dtype).eps * torch.maximum(low.abs(), high.abs())
-    unit = torch.where(reach > rounding, reach, 1.0)
-    scaled = (x - middle) / unit
-    if counted is None:
+    if span is not None and function_may_be_traced():
+        z, inside, shift, spread = _Standardized.apply(x, *span)[:4]
+        return Standardized(z, Moments(span.middle, shift, spread), inside)
+    row = _Row.of(Span.of(x) if span is None else span)
+    scaled = (x - row.middle) / row.unit
+    if span is None:
         shift = scaled.mean(dim=-1, keepdim=True)
         centred = scaled - shift
         variance = centred.square().mean(dim=-1, keepdim=True)
     else:
+        counted = span.counted(x)
         count = counted.sum(dim=-1, keepdim=True, dtype=x.dtype).clamp(min=1)
         shift = torch.where(counted, scaled, 0.0).sum(dim=-1, keepdim=True) / count
         centred = torch.where(counted, scaled - shift, 0.0)
         variance = centred.square().sum(dim=-1, keepdim=True) / count
-    whole = VARIANCE_FLOOR / unit.square()
-    part = torch.maximum(VARIANCE_FLOOR * variance, (VARIANCE_FLOOR / ORDINARY) * variance - whole)
-    floor = torch.where(reach > rounding, torch.minimum(part, whole), whole)
-    spread = (variance + floor).sqrt()
-    return centred / spread, Moments(middle, shift * unit, spread * unit)
+    spread = (variance + row.floor(variance)).sqrt()
+    return Standardized(centred / spread, Moments(row.middle, shift * row.unit, spread * row.unit))
 
 
-def bounds(x: Tensor, counted: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The lowest and the highest of the counted entries of x, (..., [n]): (..., [1]) each, constants; 0 for none."""
-    fixed = x.detach()
-    if counted is None:
-        return fixed.amin(dim=-1, keepdim=True), fixed.amax(dim=-1, keepdim=True)
-    low = torch.where(counted, fixed, torch.inf).amin(dim=-1, keepdim=True)
-    high = torch.where(counted, fixed, -torch.inf).amax(dim=-1, keepdim=True)
-    some = low <= high
-    return torch.where(some | low.isnan(), low, 0.0), torch.where(some | high.isnan(), high, 0.0)
+class _Row(NamedTuple):
+    """What entries of a row are counted in, (..., [1]) each: constants."""
+
+    middle: Tensor
+    unit: Tensor
+    """half of the distance of the lowest from the highest, 1 where that is rounding"""
+    wide: Tensor
+    """whether it is no rounding"""
+
+    @classmethod
+    def of(cls, span: Span) -> "_Row":
+        """That of a row with this span."""
+        low, high = span
+        reach, largest = high / 2.0 - low / 2.0, torch.maximum(low.abs(), high.abs())
+        wide = reach > _numbers()[2] * torch.finfo(low.dtype).eps * largest
+        return cls(span.middle, torch.where(wide, reach, 1.0), wide)
+
+    def floor(self, variance: Tensor) -> Tensor:
+        """What the variance, in square units, is not allowed to fall below, (..., [1])."""
+        least, more, whole = self._floors(variance)
+        return torch.where(self.wide, torch.minimum(torch.maximum(least, more), whole), whole)
+
+    def growth(self, variance: Tensor) -> Tensor:
+        """The derivative of variance + floor(variance), (..., [1])."""
+        least, more, whole = self._floors(variance)
+        floor, ordinary, _ = _numbers()
+        slope = torch.where(more > least, floor / ordinary, floor)
+        return 1.0 + torch.where(self.wide & (torch.maximum(least, more) < whole), slope, 0.0)
+
+    def _floors(self, variance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        floor, ordinary, _ = _numbers()
+        whole = floor / self.unit.square()
+        return floor * variance, (floor / ordinary) * variance - whole, whole
+
+
+class _Standardized(Function):
+    """`standardized` in few passes each way, without masks: z, the entries inside, shift and spread.
+
+    With means over the n entries that count, z = c / s for c = x - mean, and s^2 = v + floor(v) for v = mean(c^2), a
+    gradient g of z pulls back to (g - mean(g) - growth z mean(g z)) / s, that of the spread to growth z / n, and that
+    of the shift to 1 / n.
+    """
+
+    @staticmethod
+    def forward(x: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, ...]:
+        span = Span(low, high)
+        row, inside = _Row.of(span), clamped(x, span)
+        weights = weight(x, inside)
+        middle, scale = once(row.middle), once((1.0 / row.unit).clamp(max=torch.finfo(x.dtype).max))
+        count = once(weights.sum(dim=-1, keepdim=True).clamp(min=1.0))
+        scaled = (inside - middle) * scale
+        shift = once((scaled * weights).sum(dim=-1, keepdim=True) / count)
+        centred = scaled - shift
+        variance = (centred.square() * weights).sum(dim=-1, keepdim=True) / count
+        spread = (variance + row.floor(variance)).sqrt()
+        inverse = once(1.0 / spread)
+        z = centred * inverse + beyond(x, inside)
+        width = once(spread * row.unit)
+        rows = (middle, scale, shift, inverse, once(row.growth(variance) / count), once(1.0 / count))
+        return z, inside, shift * row.unit, width, *rows
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.mark_non_differentiable(*output[4:])
+        ctx.save_for_backward(*inputs, *output[3:])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, by_inside: Tensor, *by_rows: Any) -> tuple[Tensor, None, None]:
+        by_shift, by_spread, *_ = by_rows
+        x, low, high, width, middle, scale, shift, inverse, rate, share = ctx.saved_tensors
+        inside = clamped(x, Span(low, high))
+        weights = weight(x, inside)
+        z = ((inside - middle) * scale - shift) * inverse
+        counted = grad * weights
+        mean = (counted.sum(dim=-1, keepdim=True) - by_shift * width) * share
+        slope = ((counted * z).sum(dim=-1, keepdim=True) - by_spread * width) * rate
+        return ((grad - mean - slope * z) * inverse * scale + by_inside) * weights, None, None
 
 
 class Ordinary(NamedTuple):

@@ -153,6 +153,7 @@ def prefixes(keys: Keys, inside: Tensor, absent: int) -> Keys:
         softness=_per_part(keys.softness),
         moments=None if keys.moments is None else keys.moments.unsqueezed(),
         origin=None if keys.origin is None else keys.origin.unsqueeze(-2),
+        inside=None,
     )
 
 

@@ -75,3 +75,57 @@ def test_ten_batch_sizes_are_served_by_one_graph(name: str) -> None:
             found = compiled(x)
         torch.testing.assert_close(found, values_of(OPERATORS[name](x)))
         assert torch.autograd.grad((found * weights_like(found)).sum(), x)[0].any()
+
+
+INF = torch.inf
+UNEVEN = torch.tensor(
+    [
+        [0.3, -1.2, 0.9, 0.1, -0.4],
+        [3e-12, -1e-12, 2e-12, 0.0, 1e-12],  # narrow: no floor of a fixed size
+        [1e6 + 0.5, 1e6 - 1.0, 1e6, 1e6 + 2.0, 1e6 + 0.25],  # far from 0
+        [-1e9, 0.4, -0.8, 1.1, 0.2],  # masked by a number
+        [-INF, 0.4, INF, 1.1, 0.2],
+        [-1e9, 0.4, -INF, 1.1, torch.finfo(torch.float64).min],
+        [-INF, -INF, INF, -INF, -INF],
+        [-INF, -INF, -INF, 2.0, -INF],
+        [2.0, 2.0, 2.0, 2.0, 2.0],
+        [0.4, torch.nan, 1.0, -INF, 0.2],
+    ],
+    dtype=torch.float64,
+)
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("name", ["argmax", "max", "rank", "topk"])
+def test_compiled_rows_of_any_kind_are_what_eager_ones_are(name: str, standardize: bool) -> None:
+    def fn(x: Tensor) -> Tensor:
+        result = values_of(OPERATORS[name](x, method="softsort", standardize=standardize))
+        return result.nan_to_num(5.0, 6.0, -7.0)
+
+    x = UNEVEN.clone().requires_grad_()
+    torch._dynamo.reset()
+    compiled, plain = torch.compile(fn, fullgraph=True, backend="aot_eager")(x), fn(x)
+    torch.testing.assert_close(compiled, plain)
+    weights = weights_like(plain)
+    (got,) = torch.autograd.grad((compiled * weights).sum(), x)
+    (want,) = torch.autograd.grad((plain * weights).sum(), x)
+    size = want.abs().amax(dim=-1, keepdim=True).clamp(min=1.0)
+    torch.testing.assert_close(got / size, want / size, rtol=0, atol=1e-7)  # of entries 1e6 away from 0
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")  # torch's own use
+@pytest.mark.parametrize("name", ["argmax", "max"])
+def test_compiled_rows_keep_few_vectors_and_no_masks_for_backward(name: str) -> None:
+    def kept(tensor: Tensor) -> Tensor:
+        if tensor.numel() == x.numel():
+            saved.append(tensor.dtype)
+        return tensor
+
+    x, saved = draw(8, 16).requires_grad_(), list[torch.dtype]()
+    torch._dynamo.reset()
+    fn = torch.compile(lambda x: values_of(OPERATORS[name](x)), fullgraph=True, backend="aot_eager_decomp_partition")
+    with torch.autograd.graph.saved_tensors_hooks(kept, lambda tensor: tensor):
+        fn(x).sum().backward()
+    assert saved
+    assert len(saved) <= 4
+    assert torch.bool not in saved
