@@ -139,6 +139,8 @@ class Provenance(TensorTable[Margin | Made]):
                 self.set(result, margin)
                 return
         tensors = tensors_in((args, kwargs) if kwargs else args)
+        if any(tensor is result for tensor in tensors):  # a cast to the type that it has: nothing was made
+            return
         if any(self.get(tensor) is not None or tensor.is_floating_point() for tensor in tensors):
             self.functions.add(func)
             self.set(result, Made(func, args, kwargs, part, tensors, [version_of(tensor) for tensor in tensors]))

@@ -156,3 +156,16 @@ def test_a_value_that_is_kept_or_both_of_whose_ways_go_on_is_no_guard() -> None:
     code = program.__code__
     reads = [step.offset for step in dis.get_instructions(code) if "_IF_" in step.opname or step.opname == "CALL"]
     assert [guards(code, offset) for offset in reads].count(True) == 1, "of kept alone"
+
+
+@pytest.mark.parametrize("same", [Tensor.int, Tensor.contiguous, Tensor.cpu, lambda n: n.to(torch.int32)])
+def test_a_cast_that_gives_its_operand_back_leaves_what_is_known_of_it(same: Callable[[Tensor], Tensor]) -> None:
+    def program(x: Tensor) -> Tensor:
+        count = same((x > 0.5).sum().to(torch.int32))
+        return x.sum() * 2 if count > 1 else x.sum()
+
+    x = at(0.2, 0.6, 0.9)
+    soft = softfx.soften(program, "lifted", example_inputs=(x,))
+    (site,) = control(soft)
+    assert site.action == "straight_through"
+    assert torch.equal(soft(x), program(x))
