@@ -126,9 +126,7 @@ def _reduce(function: Callable[..., Tensor]) -> Callable[..., SoftBool]:
         value = input.truth(context.call) if isinstance(input, Soft) else _nonzero(context, input)
         axes = tuple(range(value.dim())) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
         for axis in sorted((axis % max(value.dim(), 1) for axis in axes), reverse=True):
-            value = context.call(function, value, dim=axis)
-            if keepdim:
-                value = context.call(Tensor.unsqueeze, value, axis)
+            value = context.call(function, value, dim=axis, keepdim=keepdim)  # a number by itself has no axis to keep
         return context.soft_bool(value)
 
     return reduce

@@ -265,3 +265,11 @@ def test_the_largest_of_bools_is_a_mask_and_no_index(executor: str) -> None:
     policy = {"preset": "smooth", "default": {"softness": 1e-3}}
     soft = softfx.soften(program, policy, example_inputs=(x, y), executor=executor)
     torch.testing.assert_close(soft(x, y), program(x, y))
+
+
+@pytest.mark.parametrize("reduced", [torch.all, torch.any])
+@pytest.mark.parametrize("keepdim", [False, True])
+def test_a_bool_by_itself_has_no_axis_to_keep(reduced: Callable[..., Tensor], keepdim: bool) -> None:
+    x = torch.tensor(0.5)
+    soft = softfx.soften(lambda x: reduced(x > 0, dim=0, keepdim=keepdim), "smooth", example_inputs=(x,))
+    assert soft(x).shape == ()
