@@ -6,9 +6,11 @@ whose derivative is zero everywhere (round, sign, floor) reaches nothing.
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +23,7 @@ __all__ = ["inputs_of", "sources_of", "unreached_sources"]
 
 AutogradNode: TypeAlias = torch.autograd.graph.Node
 
+_BLOCK = "CheckpointFunctionBackward"
 # Beginnings of autograd's own names for operations whose backward is zero.
 _ZERO = ("Round", "Sign", "Sgn", "Floor", "Ceil", "Trunc", "Heaviside", "ZerosLike", "OnesLike", "FullLike")
 
@@ -57,7 +60,43 @@ def _reached_from(roots: Iterable[AutogradNode | None]) -> dict[int, object]:
         if leaf is not None:
             found[id(leaf)] = leaf
         pending += [following for following, _ in node.next_functions if following is not None]
+        for tensor in _behind_block(node):
+            found[id(tensor)] = tensor
+            pending += [history for history in [history_of(tensor)] if history is not None]
     return found
+
+
+def _behind_block(node: AutogradNode) -> Iterator[Tensor]:
+    """The tensors that a block of torch.utils.checkpoint reads besides its arguments, where its node hides them.
+
+    With use_reentrant=True the block has no graph until it is computed again: what its function holds is looked at.
+    """
+    if node.name() != _BLOCK:
+        return
+    pending, seen = [getattr(node, "run_function", None)], dict[int, object]()
+    while pending:
+        value: Any = pending.pop()
+        if id(value) in seen:
+            continue
+        seen[id(value)] = value
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, nn.Module):
+            yield from value.parameters()
+        elif isinstance(value, functools.partial):
+            pending += [value.func, *value.args, *value.keywords.values()]
+        elif isinstance(value, types.MethodType):
+            pending += [value.__self__, value.__func__]
+        elif isinstance(value, types.FunctionType):
+            pending += _enclosed(value)
+        elif isinstance(value, tuple | list):
+            pending += value
+
+
+def _enclosed(function: types.FunctionType) -> list[Any]:
+    """What a function holds of the scopes around it."""
+    cells = [cell for cell in function.__closure__ or () if cell != types.CellType()]  # an empty one has no contents
+    return [cell.cell_contents for cell in cells]
 
 
 def sources_of(target: object, function: Function, args: Args, kwargs: Kwargs) -> dict[str, Tensor]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from softfx.capture.unreached import unreached_sources
 
@@ -38,3 +42,21 @@ def test_a_long_program_is_walked_without_recursion_and_without_mistaking_nodes(
     for _ in range(5000):
         total = total * 1.0 + y.round()
     assert unreached_sources([total], {"x": x, "y": y}) == ["y"]
+
+
+def _layers() -> tuple[torch.nn.Linear, torch.nn.Linear]:
+    return torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
+
+
+@pytest.mark.parametrize("held", ["module", "method", "partial", "closure"])
+def test_what_a_reentrant_checkpoint_holds_is_behind_it(held: str) -> None:
+    x, (layer, other) = leaf(), _layers()
+    functions: dict[str, Any] = {
+        "module": layer,
+        "method": layer.forward,
+        "partial": functools.partial(layer.__call__),
+        "closure": lambda x: layer(x).relu(),
+    }
+    result = checkpoint(functions[held], x, use_reentrant=True)
+    sources = {"x": x, "weight": layer.weight, "other": other.weight}
+    assert unreached_sources([result], sources) == ["other"]
