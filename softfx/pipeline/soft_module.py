@@ -8,12 +8,13 @@ that refer to the module, are entries, too.
 
 from __future__ import annotations
 
+import copy
 import functools
 import types
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from torch import nn
+from torch import Tensor, nn
 
 from softfx import torch_private as private
 from softfx.capture import sharded
@@ -58,6 +59,22 @@ class SoftModule:
 
     def __reduce_ex__(self, protocol: Any) -> Result:
         return _rebuild, (type(self).__bases__[1],), {**cast(Any, self).__getstate__(), "_softfx": self._softfx}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """A copy; what calls have left in it that has a derivative, such as the state of a metric, by its values."""
+        for module in cast(nn.Module, self).modules():
+            memo.update({id(t): t.detach().clone() for t in private.leaves(vars(module)) if _has_history(t)})
+        if (own := getattr(super(), "__deepcopy__", None)) is not None:
+            return own(memo)
+        rebuild, args, state = self.__reduce_ex__(4)
+        copied = memo[id(self)] = rebuild(*args)
+        copied.__setstate__(copy.deepcopy(state, memo))
+        return copied
+
+
+def _has_history(value: object) -> bool:
+    """Return True for a tensor that torch copies by its values alone."""
+    return isinstance(value, Tensor) and not value.is_leaf
 
 
 class Entry:

@@ -308,3 +308,27 @@ def test_a_softened_function_may_call_itself() -> None:
     soft = softfx.soften(power, example_inputs=(0, X), executor="eager")
     assert gradient(functools.partial(soft, 3), X).any()
     assert len(soft.report.sites) == 1
+
+
+class Mean(torch.nn.Module):
+    """A metric: its state goes on over calls, as tensors and in a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("total", torch.zeros(()))
+        self.seen: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.total = self.total + (x > 0).float().sum()
+        self.seen.append(self.total)
+        return self.total / len(self.seen)
+
+
+def test_a_copy_of_a_module_has_the_values_of_a_state_that_carries_a_derivative() -> None:
+    x = torch.tensor([0.3, -0.2], requires_grad=True)
+    soft = softfx.soften(Mean(), example_inputs=(x,))
+    soft(x)
+    assert soft.total.requires_grad
+    other = copy.deepcopy(soft)
+    assert other.seen[0] is other.total and not other.total.requires_grad and len(soft.seen) == 1
+    assert torch.equal(other(x), soft(x)) and other(x).requires_grad
