@@ -130,6 +130,11 @@ class Evidence:
         for site in sites:
             self._of[site].reached_real = True
 
+    def forget_deliveries(self) -> None:
+        """Forget which sites reached a result, for another run to see."""
+        for seen in self._of.values():
+            seen.delivered = False
+
     def detached(self, sites: frozenset[int], location: Location) -> None:
         """The program detaches a real number that these sites reached."""
         for site in sites:

@@ -114,7 +114,7 @@ class Interpreter:
             result = self._interpret(call)
         shared_storage.note_write(self.state, call)
         if self.state.planning:
-            lifting.note_made(self.state, result)
+            lifting.note_made(self.state, call, result)
             overwritten.note_reads(self.state, call, result)
         if self.state.storages.entries:
             shared_storage.note_results(self.state, result)

@@ -1,21 +1,25 @@
-"""What must not be lifted: no_grad blocks and detachments in which the program writes in place what outlives the call.
+"""What must not be lifted: no_grad blocks and detachments of which something outlives the call.
 
-A power iteration that updates its buffers, weights that are clamped: as part of the graph such a write would keep every
-call alive in the next, and torch takes none into a parameter. Planning finds these writes, and the block stays as the
-program has it; sites in it are kept with that reason.
+A power iteration that updates its buffers, weights that are clamped, a moving average of detached numbers: as part of
+the graph such a value would keep every call alive in the next, and torch takes no write into a parameter. Planning
+finds these values, written in place or kept by the module, and the block or detachment stays as the program has it;
+sites in such a block are kept with that reason.
 """
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from softfx import torch_private
 from softfx.interpreter.call import Call
+from softfx.interpreter.records import Cut
 from softfx.interpreter.state import RunState
 from softfx.locations import Location, shown_place
 from softfx.ops.trees import tensors_in
 
-__all__ = ["must_be_left", "note_detachment", "note_made", "reason"]
+__all__ = ["must_be_left", "note_detachment", "note_kept", "note_made", "reason"]
+
+_NONE = frozenset[Cut]()
 
 
 def must_be_left(state: RunState, call: Call) -> bool:
@@ -38,14 +42,27 @@ def must_be_left(state: RunState, call: Call) -> bool:
         if key in foreign.detached:
             state.evidence.to_leave["detach", foreign.detached[key]] = call.location
             found = True
+        if behind := _behind(state, call):
+            state.evidence.to_leave.update(dict.fromkeys(behind, call.location))
+            found = True
     return found
 
 
-def note_made(state: RunState, result: object) -> None:
-    """Note the tensors that a call has made, in storage of their own."""
+def _behind(state: RunState, call: Call) -> frozenset[Cut]:
+    """The lifted blocks and detachments that the derivative of a call's operands goes through."""
+    return _NONE.union(*(state.foreign.lifted.get(tensor) or _NONE for tensor in call.tensors))
+
+
+def note_made(state: RunState, call: Call, result: object) -> None:
+    """Note the tensors that a call has made, in storage of their own, and what of them is lifted."""
     if not state.sites.lifts_any:
         return
-    for tensor in tensors_in(result):
+    behind = _behind(state, call)
+    if state.grad_mode.lifted_at is not None:
+        behind |= {("no_grad", state.grad_mode.lifted_at)}
+    for tensor in (*tensors_in(result), *call.all_written):
+        if behind and state.environment.facts(tensor).depends_on_source:
+            state.foreign.lifted.set(tensor, behind | (state.foreign.lifted.get(tensor) or _NONE))
         key = torch_private.storage_key(tensor)
         if key is not None and key not in state.foreign.keys and key not in state.foreign.made:
             state.foreign.made[key] = torch_private.storage_reference(tensor)
@@ -56,6 +73,18 @@ def note_detachment(state: RunState, call: Call, result: Tensor) -> None:
     key = torch_private.storage_key(result)
     if state.planning and key is not None:
         state.foreign.detached[key] = call.location
+        state.foreign.lifted.set(result, _behind(state, call) | {("detach", call.location)})
+
+
+def note_kept(state: RunState, target: object) -> None:
+    """Note what a module keeps beyond the call of tensors that carry a lifted derivative."""
+    if not state.sites.lifts_any or not isinstance(target, nn.Module):
+        return
+    for module in target.modules():
+        for value in torch_private.leaves(vars(module)):
+            if isinstance(value, Tensor):
+                behind = state.foreign.lifted.get(value) or _NONE
+                state.evidence.to_leave.update({cut: cut[1] for cut in behind})
 
 
 def reason(state: RunState, block: Location) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from torch import Tensor
 
 from softfx.locations import Location
+from softfx.values import TensorTable
 
-__all__ = ["Foreign", "Lookup", "Term"]
+__all__ = ["Cut", "Foreign", "Lookup", "Term"]
+
+Cut: TypeAlias = tuple[Literal["no_grad", "detach"], Location]
 
 
 class Term(NamedTuple):
@@ -39,8 +42,10 @@ class Foreign:
 
     made: those that it has made, which are kept so that no other storage takes their key.
     detached: where a lifted detachment has given another name to a tensor there.
+    lifted: the lifted blocks and detachments, without which a tensor would carry no derivative, or another.
     """
 
     keys: set[int] = field(default_factory=set)
     made: dict[int, Any] = field(default_factory=dict)
     detached: dict[int, Location] = field(default_factory=dict)
+    lifted: TensorTable[frozenset[Cut]] = field(default_factory=TensorTable)

@@ -30,6 +30,7 @@ from softfx.decisions.sites import Sites
 from softfx.interpreter.backends import Direct
 from softfx.interpreter.fast_path import FastPathCache
 from softfx.interpreter.interpreter import Interpreter
+from softfx.interpreter.lifting import note_kept
 from softfx.interpreter.observer import Observer
 from softfx.interpreter.state import RunState
 from softfx.interpreter.torch_mode import FastMode, FullMode
@@ -125,6 +126,7 @@ class Eager:
             leaves, structure = torch_private.flatten((args, kwargs))
             own_args, own_kwargs = torch_private.unflatten(copied(leaves), structure)
             exhausted(self._session(state, target).call(function_of(target), own_args, own_kwargs))
+            note_kept(state, target)
 
     def unreached(self, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> list[str]:
         """The parameters and inputs that get no gradient in a call as decided, which leaves no trace.

@@ -32,11 +32,14 @@ def plan(program: Program, policy: Policy, trial: Callable[[Sites, Evidence], No
     sites, evidence = Sites(policy), Evidence()
     pending = True
     while pending:  # a block that a site lifts may hold more of them
+        left = len(evidence.to_leave)
         if program.seen.obstacles:
             trial(sites, evidence)
         else:
             rewrite(program, sites, evidence, planning=True)
         pending = sites.lift(_lifts(sites, evidence), _to_leave(evidence))
+        if pending and len(evidence.to_leave) > left:  # what the run saw arrive went through what is left from now on
+            evidence.forget_deliveries()
     evidence.follows_all = _follows_all(program) and not (evidence.writes or evidence.custom_functions)
     settle(sites, evidence, range(len(sites)))
     _keep_idle(program, sites, evidence)
@@ -84,9 +87,11 @@ def _lifts(sites: Sites, evidence: Evidence) -> frozenset[Lift]:
             found.add(Lift.at(block))
             seen.ends_without_gradients_at = None
         if decision.resolved.lift_detach:
-            places = (*seen.operands_detached_at, *((seen.detached_at,) if seen.detached_at else ()))
-            found.update(Lift.at(place, "detach") for place in places)
-            seen.operands_detached_at, seen.detached_at = frozenset(), None
+            left = {place for kind, place in evidence.to_leave if kind == "detach"}
+            places = seen.operands_detached_at | ({seen.detached_at} if seen.detached_at else set())
+            found.update(Lift.at(place, "detach") for place in places - left)
+            seen.operands_detached_at &= left
+            seen.detached_at = seen.detached_at if seen.detached_at in left else None
     return frozenset(found)
 
 
@@ -165,6 +170,9 @@ def _kept_for_detachment(decision: Decision, seen: SiteEvidence, evidence: Evide
         return None
     where = shown_place(seen.detached_at.file, seen.detached_at.line)
     how = "name it to act on it, or lift_detach = true" if seen.reached_real else "lift_detach = true lifts that"
+    if ("detach", seen.detached_at) in evidence.to_leave:
+        how = "what it detaches outlives the call, and such a detachment is not lifted"
+        return decision.kept(f"the program detaches what it reaches ({where}): {how}")
     return decision.kept(f"the program detaches what it reaches ({where}), as straight-through code does; {how}")
 
 

@@ -1,0 +1,71 @@
+"""What is lifted of blocks without gradients and of detachments, and what stays because it outlives the call."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import softfx
+
+
+class Average(nn.Module):
+    """A share of entries, beside its moving average, which is updated in one of four ways."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.register_buffer("average", torch.zeros(()))
+        self.history: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        share = (x > 0).float().mean()
+        if self.way == "written":
+            self.average.mul_(0.9).add_(share.detach() * 0.1)
+        elif self.way == "bound":
+            self.average = self.average * 0.9 + share.detach() * 0.1
+        elif self.way == "bound in a block":
+            with torch.no_grad():
+                self.average = self.average * 0.9 + share * 0.1
+        else:
+            self.history = [*self.history[-3:], share.detach()]
+            return x.sum() * torch.stack(self.history).mean() + share
+        return x.sum() * self.average + share
+
+
+@pytest.mark.parametrize("way", ["written", "bound", "bound in a block", "in a list"])
+@pytest.mark.parametrize("preset", ["lifted", "smooth"])
+def test_what_a_module_keeps_of_one_call_for_the_next_carries_no_derivative(preset: str, way: str) -> None:
+    soft = softfx.soften(Average(way), preset, example_inputs=(torch.randn(5),))
+    for _ in range(3):  # a second backward pass through the first call would raise
+        x = torch.randn(5, requires_grad=True)
+        soft(x).backward()
+        assert x.grad is not None and bool(x.grad.any())
+        assert not soft.average.requires_grad and not any(value.requires_grad for value in soft.history)
+
+
+def test_a_detachment_of_what_outlives_the_call_is_told() -> None:
+    class Observer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("counts", torch.zeros(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.counts += torch.histc(x, 3, -1, 1).detach()
+            return x / self.counts.sum()
+
+    (site, *_) = softfx.soften(Observer(), "lifted", example_inputs=(torch.randn(5),)).report.sites
+    assert site.op == "histc" and site.action == "keep"
+    assert "outlives the call, and such a detachment is not lifted" in site.reason
+
+
+def test_a_detachment_within_the_call_is_lifted() -> None:
+    def program(x: Tensor) -> Tensor:
+        scale = x.round().detach() + 1.0
+        local = torch.zeros(3)
+        local.add_(scale)
+        return (local * 2).sum()
+
+    x = torch.tensor([0.2, 1.4, 2.6], requires_grad=True)
+    soft = softfx.soften(program, "lifted", example_inputs=(x,))
+    assert bool(torch.autograd.grad(soft(x), x)[0].all())
