@@ -28,7 +28,7 @@ from softfx.pipeline.serialize import graph_module
 from softfx.pipeline.soft_function import SoftFunction
 from softfx.pipeline.softened import Softened, softened
 from softfx.pipeline.subject import Subject, subject_of
-from softfx.pipeline.upstream import look_upstream
+from softfx.pipeline.upstream import look_at_run
 from softfx.pipeline.verify import Example, check_spec, difference
 from softfx.report import Report
 from softfx.report.build import make_report
@@ -309,7 +309,7 @@ def _plan(
     unmatched = [] if allow_unused else loaded.unmatched(found)
     if unmatched:
         raise PolicyError("\n".join(unmatched))
-    look_upstream(program, Eager(sites, evidence, place), subject.runs, args, kwargs)
+    look_at_run(program, Eager(sites, evidence, place), subject.runs, args, kwargs)
     return program, sites, evidence
 
 

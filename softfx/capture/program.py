@@ -124,6 +124,7 @@ class Program:
     written: containers among the module's attributes that it writes.
     input_names: the names of `inputs` in a report, as `softfx.capture.unreached.sources_of` gives them.
     finite: whether none of its tensors was seen to hold an infinity or a NaN.
+    changed_buffers: the buffers that it changes and that have no derivative in the original.
     """
 
     seen: Seen
@@ -136,6 +137,7 @@ class Program:
     written: list[object] = field(default_factory=list)
     input_names: list[str] = field(default_factory=list)
     finite: bool = True
+    changed_buffers: frozenset[str] = frozenset()
 
     @staticmethod
     def unseen(reason: str, place: Place) -> Program:

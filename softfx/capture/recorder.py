@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from softfx import torch_private as private
+from softfx.capture import left_buffers
 from softfx.capture.example import function_of
 from softfx.capture.later import computes_later, exhausted, holds_tensors
 from softfx.capture.memories import Memories
@@ -301,7 +302,9 @@ def record(
         copies = copied(flat)
         call_args, call_kwargs = private.unflatten(copies, structure)
         inputs = _inputs(recorder, copies, inputs_of(function, call_args, call_kwargs))
+        before = left_buffers.state_of(target)
         result = _run(recorder, function, call_args, call_kwargs)
+        buffers, before = left_buffers.changed(target, before), {}
         leaves, result_structure = private.flatten(result)
         for leaf in leaves:
             recorder._meet(leaf)
@@ -330,6 +333,7 @@ def record(
         preserved.written,
         input_names,
         recorder.finite,
+        buffers,
     )
 
 

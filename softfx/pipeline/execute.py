@@ -18,7 +18,9 @@ from softfx import torch_private
 from softfx.capture.example import function_of
 from softfx.capture.executed import Ran, executed
 from softfx.capture.later import exhausted
+from softfx.capture.left_buffers import carrying
 from softfx.capture.preserve import Preserved, copied
+from softfx.capture.program import Program
 from softfx.capture.unreached import sources_of, unreached_sources
 from softfx.control.draws import Draws
 from softfx.control.engine import Engine
@@ -120,9 +122,14 @@ class Eager:
         self._tried(RunState(self.sites, self.evidence, Direct(), measures=Measures()), target, args, kwargs, touched)
 
     def _tried(self, state: RunState, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> None:
-        with Preserved(target) as preserved, torch.enable_grad():
+        with Preserved(target) as preserved:
             for value in touched:
                 preserved.save(value)
+            self._tried_here(state, target, args, kwargs)
+
+    def _tried_here(self, state: RunState, target: Any, args: Args, kwargs: Kwargs) -> None:
+        """A call on copies of its arguments, whose trace is to be removed."""
+        with torch.enable_grad():
             leaves, structure = torch_private.flatten((args, kwargs))
             own_args, own_kwargs = torch_private.unflatten(copied(leaves), structure)
             exhausted(self._session(state, target).call(function_of(target), own_args, own_kwargs))
@@ -143,6 +150,15 @@ class Eager:
             result = self._session(state, target).call(function, own_args, own_kwargs)
             sources = sources_of(target, function, own_args, own_kwargs)
             return unreached_sources(torch_private.leaves(result), sources)
+
+    def left_buffers(self, target: Any, args: Args, kwargs: Kwargs, program: Program) -> tuple[str, ...]:
+        """The buffers in which a call as decided, which leaves no trace, leaves a derivative; in the original none."""
+        state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False)
+        with Preserved(target) as preserved:
+            for value in program.touched:
+                preserved.save(value)
+            self._tried_here(state, target, *_with_derivatives(args, kwargs))
+            return tuple(carrying(target, program.changed_buffers))
 
     def executed(self, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> list[Ran] | None:
         """The code of the target's own that a call runs, by one that leaves no trace. Arguments as of `trial`."""
@@ -188,6 +204,17 @@ class Eager:
             return self._session(state, root, owner, fast=self.fast).step(block)
 
         return again
+
+
+def _with_derivatives(args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:
+    """The arguments as they come from what is trained before: real numbers among them carry a derivative."""
+    leaves, structure = torch_private.flatten((args, kwargs))
+    own = [
+        leaf.detach().requires_grad_() if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
+        for leaf in leaves
+    ]
+    with_derivatives: tuple[Args, Kwargs] = torch_private.unflatten(own, structure)
+    return with_derivatives
 
 
 def signature(args: Args, kwargs: Kwargs) -> Args:

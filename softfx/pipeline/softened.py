@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from softfx import torch_private
+from softfx.capture import left_buffers
 from softfx.capture.later import exhausted
 from softfx.capture.preserve import Preserved, copied
 from softfx.capture.program import Seen
@@ -85,6 +86,8 @@ class Softened:
             return function(*args, **kwargs)
         if not torch.is_grad_enabled() and self.sites.exact:
             return function(*args, **kwargs)
+        if self.evidence.left_buffers and name == self.entry and not torch.compiler.is_compiling():
+            left_buffers.detach(root, self.evidence.left_buffers)
         if self.measures is not None and name in self.planned and not torch.compiler.is_compiling():
             measures, self.measures = self.measures, None
             return self.eager(root, function, args, kwargs, owner, measures)

@@ -1,4 +1,4 @@
-"""What no gradient reaches: the sites that stand in its way, and whether a gradient comes through as they are decided.
+"""What a run as decided shows: the sites that stand in a gradient's way, whether one comes through, what is left of it.
 
 The captured graph is walked from the placeholder of each such parameter or input, up to the first sites on every path
 whose derivative is zero or missing. Then the call is made once as decided, and its autograd graph tells
@@ -14,17 +14,37 @@ from typing import Any
 from torch import fx
 
 from softfx.capture.program import Program
+from softfx.decisions.evidence import Cut
 from softfx.decisions.sites import Sites
 from softfx.locations import Location
 from softfx.ops.calls import Args, Kwargs
 from softfx.pipeline.execute import Eager
 
-__all__ = ["look_upstream"]
+__all__ = ["look_at_run"]
 
 _CUTTING = ("discrete", "random")
 
 
-def look_upstream(program: Program, eager: Eager, target: Any, args: Args, kwargs: Kwargs) -> None:
+def look_at_run(program: Program, eager: Eager, target: Any, args: Args, kwargs: Kwargs) -> None:
+    """Note what a run as decided shows: which gradients arrive, and in which buffers a derivative is left."""
+    _look_upstream(program, eager, target, args, kwargs)
+    if program.changed_buffers and any(decision.acts for decision in eager.sites):
+        _look_at_buffers(program, eager, target, args, kwargs)
+
+
+def _look_at_buffers(program: Program, eager: Eager, target: Any, args: Args, kwargs: Kwargs) -> None:
+    """Note the buffers whose derivative has to end before the next call."""
+    try:
+        left = eager.left_buffers(target, args, kwargs, program)
+    except Exception:  # with relaxed values a program may come to where it refuses them: any of them may be left
+        left = tuple(sorted(program.changed_buffers))
+    eager.evidence.left_buffers = left
+    for name in left:
+        text = f"what a call leaves in the buffer {name} has a derivative up to the next call, and none in the original"
+        eager.evidence.cuts[Cut(text, eager.place.file, eager.place.line)] = None
+
+
+def _look_upstream(program: Program, eager: Eager, target: Any, args: Args, kwargs: Kwargs) -> None:
     """Note in `program.seen` what cuts the names that no gradient reaches, and which of them `eager` reaches."""
     unreached = program.seen.unreached
     if not unreached:
