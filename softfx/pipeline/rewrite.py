@@ -29,7 +29,7 @@ from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.operation import Effect
 from softfx.ops.spelling import INDEX, Spelled, attribute_of
 from softfx.ops.trees import map_tensors, tensors_in
-from softfx.pipeline import serialize
+from softfx.pipeline import nodes, serialize
 from softfx.pipeline.shape_memory import ShapeMemory
 from softfx.pipeline.simplify import simplify
 from softfx.rules import rule_of
@@ -76,6 +76,7 @@ class _GraphWriter:
         self._last: fx.Node | None = None  # the last that was
         self._shapes = ShapeMemory()
         self.softness_nodes: dict[int, tuple[Tensor, fx.Node]] = {}
+        self._asked: dict[int, set[str]] = {}  # the program's nodes that the softness of a site was asked for
 
     def run(self, func: Function, args: Args, kwargs: Kwargs) -> Result:
         assert self.node is not None
@@ -124,6 +125,11 @@ class _GraphWriter:
         self.builder.call(func, args, kwargs, value, name, location=location, added=True, program_node=origin)
         return value
 
+    def relaxed(self) -> set[int]:
+        """The sites each of whose calls has a soft form of its own, where others hand the shadows of operands on."""
+        users = {site: node.users for site, (_, node) in self.softness_nodes.items()}
+        return {site for site, asked in self._asked.items() if asked <= {nodes.origin(user) for user in users[site]}}
+
     def blockage(self, func: Function, spelled: Spelled, args: Args, kwargs: Kwargs) -> Blockage | None:
         assert self.node is not None
         found: Blockage | None = self.node.meta.get("blockage")  # judged on what the program was captured with
@@ -135,6 +141,8 @@ class _GraphWriter:
                 value = torch.empty(decision.softness.shape if isinstance(decision.softness, Tensor) else ())
             node = self.builder.placeholder(f"softness_{decision.id}", value)
             self.softness_nodes[decision.id] = (value, node)
+        if self.node is not None:
+            self._asked.setdefault(decision.id, set()).add(self.node.name)
         return self.softness_nodes[decision.id][0]
 
     def lying(self, result: Result) -> Result:
@@ -234,12 +242,14 @@ def rewrite(program: Program, sites: Sites, evidence: Evidence, *, planning: boo
     walk = _Walk(program, sites, evidence, planning)
     builder = walk.writer.builder
     builder.output(walk.outputs())
+    relaxed = walk.writer.relaxed()
     _remove_dead(builder.graph)
     if simplify(builder.graph):
         _remove_dead(builder.graph)
-    idle = _remove_idle(builder.graph, walk.writer.softness_nodes)
+    unasked = _remove_unasked(builder.graph, walk.writer.softness_nodes)
     module = serialize.graph_module(builder.graph, builder.constants)
-    softness = [site for site in walk.writer.softness_nodes if site not in idle]
+    softness = [site for site in walk.writer.softness_nodes if site not in unasked]
+    idle = sorted(relaxed.intersection(unasked))
     return Rewritten(module, list(program.attributes.values()), softness, program.result, walk.lifted_blocks, idle)
 
 
@@ -259,12 +269,12 @@ def _remove_dead(graph: fx.Graph) -> None:
             graph.erase_node(node)
 
 
-def _remove_idle(graph: fx.Graph, softness: dict[int, tuple[Tensor, fx.Node]]) -> list[int]:
+def _remove_unasked(graph: fx.Graph, softness: dict[int, tuple[Tensor, fx.Node]]) -> list[int]:
     """Remove the softness that nothing asks for; the sites that it is of."""
-    idle = [site for site, (_, node) in softness.items() if not node.users]
-    for site in idle:
+    unasked = [site for site, (_, node) in softness.items() if not node.users]
+    for site in unasked:
         graph.erase_node(softness[site][1])
-    return idle
+    return unasked
 
 
 def _is_removable(node: fx.Node) -> bool:

@@ -100,7 +100,7 @@ def _factor(place: int, base: Tensor, radius: int) -> Tensor | None:
 
 
 def _count(place: int, radius: int) -> float:
-    """What the factor of the step at a place is without the integer that is counted from."""
+    """The factor of the step at a place without the integer that is counted from."""
     return -radius if _end(place, radius) else 1.0
 
 

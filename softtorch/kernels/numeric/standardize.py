@@ -98,7 +98,7 @@ def standardized(x: Tensor, span: Span | None = None) -> Standardized:
 
 
 class _Row(NamedTuple):
-    """What entries of a row are counted in, (..., [1]) each: constants."""
+    """The units of a row, (..., [1]) each: constants."""
 
     middle: Tensor
     unit: Tensor
@@ -115,7 +115,7 @@ class _Row(NamedTuple):
         return cls(span.middle, torch.where(wide, reach, 1.0), wide)
 
     def floor(self, variance: Tensor) -> Tensor:
-        """What the variance, in square units, is not allowed to fall below, (..., [1])."""
+        """The least variance that counts, in square units, (..., [1])."""
         least, more, whole = self._floors(variance)
         return torch.where(self.wide, torch.minimum(torch.maximum(least, more), whole), whole)
 

@@ -124,3 +124,15 @@ def test_a_site_that_reaches_no_result_is_kept_in_a_program_that_writes(executor
     soft = softfx.soften(program, example_inputs=(x, w), executor=executor)
     actions = {site.op: site.action for site in softfx.report_of(soft).sites}
     assert actions["histc"] == "keep" and actions["round"] == "straight_through"
+
+
+def test_a_site_that_hands_shadows_on_acts_though_nothing_asks_for_its_softness() -> None:
+    def program(x: Tensor, w: Tensor) -> Tensor:
+        place = x.round().long()
+        place *= 1
+        return w[place]
+
+    soft = softfx.soften(program, example_inputs=(x, w), executor="graph")
+    assert all(site.action == "straight_through" for site in softfx.report_of(soft).sites)
+    leaf = x.clone().requires_grad_()
+    assert bool(torch.autograd.grad(soft(leaf, w).sum(), leaf)[0].any())
