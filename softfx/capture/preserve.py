@@ -10,9 +10,8 @@ from __future__ import annotations
 import pickle
 import random
 import sys
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
-from copy import copy
 from dataclasses import dataclass, field
 from operator import is_
 from typing import Any
@@ -28,7 +27,9 @@ from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.trees import map_tensors
 from softfx.values import was_freed
 
-__all__ = ["ModuleState", "Preserved", "RandomStates", "containers_in", "copied", "differs", "refill"]
+__all__ = ["ModuleState", "Preserved", "RandomStates", "containers_in", "content_of", "copied", "differs", "refill"]
+
+_KINDS: tuple[type, ...] = (OrderedDict, dict, list, set, deque)
 
 
 def copied(leaves: Sequence[object]) -> list[Any]:
@@ -117,7 +118,7 @@ class ModuleState:
     def of(module: Any) -> ModuleState:
         tables = {key: dict(table) for key, table in private.module_tables(module).items()}
         containers = [
-            (key, container, copy(container))
+            (key, container, content_of(container))
             for key, value in module.__dict__.items()
             if key not in tables
             for container in containers_in(value)
@@ -160,33 +161,53 @@ def containers_in(value: object) -> Iterator[Any]:
     """The mutable containers that `value` is, or is nested of."""
     if isinstance(value, list | dict | set | deque):
         yield value
-    if isinstance(value, list | tuple | deque):
+    if isinstance(value, tuple):
         for item in value:
             yield from containers_in(item)
-    elif isinstance(value, dict):
-        for item in value.values():
+    elif isinstance(value, list | deque | dict):
+        content = content_of(value)
+        for item in content.values() if isinstance(content, dict) else content:
             yield from containers_in(item)
+
+
+def content_of(container: Any) -> Any:
+    """The objects in a container, as a plain dict, list or set."""
+    kind: Any = _kind(container)
+    if issubclass(kind, dict):
+        return dict(kind.items(container))
+    return set(kind.__iter__(container)) if kind is set else list(kind.__iter__(container))
 
 
 def differs(container: Any, content: Any) -> bool:
     """Return True if a container holds other objects than it did."""
-    if len(container) != len(content):
+    now = content_of(container)
+    if len(now) != len(content):
         return True
     if not content:
         return False
-    if isinstance(container, set):
-        return bool(container != content)
-    if isinstance(container, dict):
-        if all(map(is_, container, content)) and all(map(is_, container.values(), content.values())):
+    if isinstance(now, set):
+        return bool(now != content)
+    if isinstance(now, dict):
+        if all(map(is_, now, content)) and all(map(is_, now.values(), content.values())):
             return False
-        return any(content.get(key, _Absent) is not value for key, value in container.items())
-    return not all(map(is_, container, content))
+        return any(content.get(key, _Absent) is not value for key, value in now.items())
+    return not all(map(is_, now, content))
 
 
 def refill(container: Any, content: Any) -> None:
     """Give a container this content, in place."""
-    container.clear()
-    container.extend(content) if isinstance(container, list | deque) else container.update(content)
+    kind: Any = _kind(container)
+    kind.clear(container)
+    if issubclass(kind, dict):
+        for key, value in content.items():
+            kind.__setitem__(container, key, value)
+    else:
+        (kind.update if kind is set else kind.extend)(container, content)
+
+
+def _kind(container: object) -> type:
+    """The type of Python's own that a container is of: a subclass may store under other keys, and give other values."""
+    return next(kind for kind in _KINDS if isinstance(container, kind))
 
 
 class _OwnBuffers(TorchFunctionMode):

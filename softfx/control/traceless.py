@@ -12,7 +12,6 @@ import sys
 import types
 import warnings
 from collections.abc import Iterator
-from copy import copy
 from functools import partial
 from typing import Any
 
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from softfx import torch_private as private
-from softfx.capture.preserve import ModuleState, RandomStates, containers_in, differs, refill
+from softfx.capture.preserve import ModuleState, RandomStates, containers_in, content_of, differs, refill
 from softfx.control.versions_private import put_values
 from softfx.ops.calls import Args, Function, Kwargs
 
@@ -68,7 +67,7 @@ class _State:
     def __init__(self, objects: list[Any], containers: list[Any]) -> None:
         self.random = RandomStates.now()
         self.objects = [ModuleState.of(item) for item in objects]
-        self.containers = [(container, copy(container)) for container in containers]
+        self.containers = [(container, content_of(container)) for container in containers]
 
     def put_back(self) -> None:
         for state in self.objects:

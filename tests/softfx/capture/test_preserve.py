@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import softfx
+from softfx.capture.preserve import content_of, differs, refill
 from softfx.errors import CaptureError
 from tests.softfx.capture.models import FRONTENDS, Configured
 
@@ -110,3 +112,29 @@ def test_capturing_disturbs_no_compiled_function_and_no_globals(frontend: str) -
             softfx.check(module, example_inputs=(x,), capture=frontend)
         compiled(x)
     assert len(compilations) == count and set(globals()) == names
+
+
+class ByName(dict[str, int]):
+    """A dict that stores under other keys than it is given, and whose `get` takes one argument."""
+
+    def __setitem__(self, key: object, value: int) -> None:
+        super().__setitem__(type(key).__name__, value)
+
+    def get(self, key: object) -> int:  # type: ignore[override]  # as third-party code has it
+        return super().get(type(key).__name__, 0)
+
+
+def test_containers_are_read_and_put_back_past_what_their_class_makes_of_it() -> None:
+    registry = ByName()
+    registry[1] = 5
+    ordered = OrderedDict(a=1, b=2)
+    ordered.move_to_end("a")
+    containers: list[Any] = [registry, ordered, [1, 2], {1, 2}, deque([1, 2])]
+    for container in containers:
+        before = content_of(container)
+        assert not differs(container, before)
+        container.clear()
+        assert differs(container, before)
+        refill(container, before)
+        assert not differs(container, before) and content_of(container) == before
+    assert list(registry) == ["int"] and list(reversed(ordered)) == ["a", "b"]
