@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from torch import Tensor
 
@@ -12,7 +12,7 @@ from softfx.values import TensorTable
 
 __all__ = ["Cut", "Foreign", "Lookup", "Term"]
 
-Cut: TypeAlias = tuple[Literal["no_grad", "detach"], Location]
+Cut: TypeAlias = tuple[str, Location]  # which of the two it is, as in Lift, and where
 
 
 class Term(NamedTuple):
