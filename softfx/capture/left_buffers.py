@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 
 from softfx.torch_private import base_of, version_of
+from softfx.values.histories import is_leaf
 
 __all__ = ["carrying", "changed", "detach", "state_of"]
 
@@ -50,7 +51,7 @@ def detach(module: object, names: Iterable[str]) -> None:
         path, _, key = name.rpartition(".")
         owner = module.get_submodule(path)
         buffer = getattr(owner, key, None)
-        if not isinstance(buffer, Tensor) or buffer.is_leaf:
+        if not isinstance(buffer, Tensor) or is_leaf(buffer):
             continue
         if base_of(buffer) is not None:  # torch detaches no view in place
             setattr(owner, key, buffer.detach())

@@ -29,6 +29,9 @@ from softtorch.straight_through import finite as seen_finite
 
 __all__ = ["meets_infinities", "run_with_finite_derivative"]
 
+# Products of which the call and its finite derivative are one function.
+_GUARDED = {ops.mul: guards.mul}
+
 
 def meets_infinities(state: RunState, call: Call) -> bool:
     """Return True if the call multiplies by infinities, so that derivatives of its operands may be infinite or NaN."""
@@ -65,9 +68,8 @@ def _may_be_infinite(operand: Tensor) -> bool:
 
 def run_with_finite_derivative(state: RunState, call: Call) -> Result:
     """The result of the program's call, with the derivative of the call on finite operands."""
-    if call.operation is ops.mul and call.written is None and not call.kwargs:
-        result: Tensor = state.backend.emit(guards.mul, call.args, {})
-        return result
+    if call.operation in _GUARDED and call.written is None and not call.kwargs:
+        return state.backend.emit(_GUARDED[call.operation], call.args, {})
     if all(seen_finite(tensor.detach()) for tensor in call.tensors if _may_be_infinite(tensor)):
         return run(state, call)
     emit = state.backend.emit

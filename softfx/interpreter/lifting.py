@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from softfx import torch_private
 from softfx.interpreter.call import Call
-from softfx.interpreter.records import Cut
+from softfx.interpreter.records import LiftedAt
 from softfx.interpreter.state import RunState
 from softfx.locations import Location, shown_place
 from softfx.ops.trees import tensors_in
 
 __all__ = ["must_be_left", "note_detachment", "note_kept", "note_made", "reason"]
 
-_NONE = frozenset[Cut]()
+_NONE = frozenset[LiftedAt]()
 
 
 def must_be_left(state: RunState, call: Call) -> bool:
@@ -48,7 +48,7 @@ def must_be_left(state: RunState, call: Call) -> bool:
     return found
 
 
-def _behind(state: RunState, call: Call) -> frozenset[Cut]:
+def _behind(state: RunState, call: Call) -> frozenset[LiftedAt]:
     """The lifted blocks and detachments that the derivative of a call's operands goes through."""
     return _NONE.union(*(state.foreign.lifted.get(tensor) or _NONE for tensor in call.tensors))
 

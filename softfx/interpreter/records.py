@@ -10,9 +10,9 @@ from torch import Tensor
 from softfx.locations import Location
 from softfx.values import TensorTable
 
-__all__ = ["Cut", "Foreign", "Lookup", "Term"]
+__all__ = ["Foreign", "LiftedAt", "Lookup", "Term"]
 
-Cut: TypeAlias = tuple[str, Location]  # which of the two it is, as in Lift, and where
+LiftedAt: TypeAlias = tuple[str, Location]  # which of the two it is, as in Lift, and where
 
 
 class Term(NamedTuple):
@@ -48,4 +48,4 @@ class Foreign:
     keys: set[int] = field(default_factory=set)
     made: dict[int, Any] = field(default_factory=dict)
     detached: dict[int, Location] = field(default_factory=dict)
-    lifted: TensorTable[frozenset[Cut]] = field(default_factory=TensorTable)
+    lifted: TensorTable[frozenset[LiftedAt]] = field(default_factory=TensorTable)

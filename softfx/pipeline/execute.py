@@ -6,7 +6,8 @@ Python. `Graph` runs the rewritten graph, for the signature that it was captured
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
@@ -122,18 +123,14 @@ class Eager:
         self._tried(RunState(self.sites, self.evidence, Direct(), measures=Measures()), target, args, kwargs, touched)
 
     def _tried(self, state: RunState, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> None:
-        with Preserved(target) as preserved:
-            for value in touched:
-                preserved.save(value)
+        with _traceless(target, touched):
             self._tried_here(state, target, args, kwargs)
 
     def _tried_here(self, state: RunState, target: Any, args: Args, kwargs: Kwargs) -> None:
         """A call on copies of its arguments, whose trace is to be removed."""
-        with torch.enable_grad():
-            leaves, structure = torch_private.flatten((args, kwargs))
-            own_args, own_kwargs = torch_private.unflatten(copied(leaves), structure)
-            exhausted(self._session(state, target).call(function_of(target), own_args, own_kwargs))
-            note_kept(state, target)
+        own_args, own_kwargs = _own(args, kwargs)
+        exhausted(self._session(state, target).call(function_of(target), own_args, own_kwargs))
+        note_kept(state, target)
 
     def unreached(self, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> list[str]:
         """The parameters and inputs that get no gradient in a call as decided, which leaves no trace.
@@ -141,11 +138,8 @@ class Eager:
         touched: tensors and generators outside of the module that the call changes.
         """
         function = function_of(target)
-        with Preserved(target) as preserved, torch.enable_grad():
-            for value in touched:
-                preserved.save(value)
-            leaves, structure = torch_private.flatten((args, kwargs))
-            own_args, own_kwargs = torch_private.unflatten(copied(leaves), structure)
+        with _traceless(target, touched):
+            own_args, own_kwargs = _own(args, kwargs)
             state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False)
             result = self._session(state, target).call(function, own_args, own_kwargs)
             sources = sources_of(target, function, own_args, own_kwargs)
@@ -154,9 +148,7 @@ class Eager:
     def left_buffers(self, target: Any, args: Args, kwargs: Kwargs, program: Program) -> tuple[str, ...]:
         """The buffers in which a call as decided, which leaves no trace, leaves a derivative; in the original none."""
         state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False)
-        with Preserved(target) as preserved:
-            for value in program.touched:
-                preserved.save(value)
+        with _traceless(target, program.touched):
             self._tried_here(state, target, *_with_derivatives(args, kwargs))
             return tuple(carrying(target, program.changed_buffers))
 
@@ -204,6 +196,22 @@ class Eager:
             return self._session(state, root, owner, fast=self.fast).step(block)
 
         return again
+
+
+@contextmanager
+def _traceless(target: object, touched: list[Any]) -> Iterator[None]:
+    """A block of calls, made with gradients, after which the target and what they touch outside of it are as before."""
+    with Preserved(target) as preserved, torch.enable_grad():
+        for value in touched:
+            preserved.save(value)
+        yield
+
+
+def _own(args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:
+    """Copies of the arguments, which a call may write."""
+    leaves, structure = torch_private.flatten((args, kwargs))
+    own: tuple[Args, Kwargs] = torch_private.unflatten(copied(leaves), structure)
+    return own
 
 
 def _with_derivatives(args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:

@@ -22,6 +22,7 @@ from softfx.ops.calls import Kwargs, Result
 from softfx.pipeline.rebinding import rebound_attributes
 from softfx.pipeline.softened import Softened
 from softfx.report import Report
+from softfx.values.histories import is_leaf
 
 __all__ = ["SoftModule", "hard_copy", "hard_part", "made_soft"]
 
@@ -74,7 +75,7 @@ class SoftModule:
 
 def _has_history(value: object) -> bool:
     """Return True for a tensor that torch copies by its values alone."""
-    return isinstance(value, Tensor) and not value.is_leaf
+    return isinstance(value, Tensor) and not is_leaf(value)
 
 
 class Entry:

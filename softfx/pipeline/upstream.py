@@ -34,13 +34,16 @@ def look_at_run(program: Program, eager: Eager, target: Any, args: Args, kwargs:
 
 def _look_at_buffers(program: Program, eager: Eager, target: Any, args: Args, kwargs: Kwargs) -> None:
     """Note the buffers whose derivative has to end before the next call."""
+    has, left = "has", tuple(sorted(program.changed_buffers))
     try:
         left = eager.left_buffers(target, args, kwargs, program)
-    except Exception:  # with relaxed values a program may come to where it refuses them: any of them may be left
-        left = tuple(sorted(program.changed_buffers))
+    except Exception as error:  # with relaxed values a program may come to where it refuses them: any may be left
+        has = f"may have (the softened call raised {type(error).__name__})"
     eager.evidence.left_buffers = left
-    for name in left:
-        text = f"what a call leaves in the buffer {name} has a derivative up to the next call, and none in the original"
+    for buffer in left:
+        text = (
+            f"what a call leaves in the buffer {buffer} {has} a derivative up to the next call, the original's has none"
+        )
         eager.evidence.cuts[Cut(text, eager.place.file, eager.place.line)] = None
 
 

@@ -183,7 +183,7 @@ def mul(x: Tensor | float, y: Tensor | float) -> Tensor:
     product = torch.mul(x, y)
     if seen_finite(product):  # then both factors are finite
         return product
-    return softtorch.straight_through(product, torch.mul(_finite_factor(x), _finite_factor(y)))
+    return softtorch.straight_through(product, with_finite_value(torch.mul(_finite_factor(x), _finite_factor(y))))
 
 
 def _finite_factor(x: Tensor | float) -> Tensor | float:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import softfx
 from softfx.interpreter.settled import is_seen_finite
+from softfx.runtime import guards
 from tests.helpers import EXECUTOR, gradient, identical
 
 INF, NAN = float("inf"), float("nan")
@@ -136,3 +137,11 @@ def test_products_with_sparse_matrices_are_made_as_they_are(preset: str, layout:
     soft = softfx.soften(program, preset, example_inputs=(x, matrix))
     gradient = torch.autograd.grad(soft(x, matrix), x)[0]
     assert bool((gradient > 1 / x).all())
+
+
+def test_a_product_that_overflows_keeps_its_finite_derivatives() -> None:
+    x, y = torch.tensor([1e30, 2.0, INF], requires_grad=True), torch.tensor([1e30, 3.0, 4.0], requires_grad=True)
+    product = guards.mul(x, y)
+    assert identical(product, x * y)
+    of_x, of_y = torch.autograd.grad(product.sum(), (x, y))
+    assert torch.equal(of_x, y) and of_y.tolist() == [x[0].item(), 2.0, 0.0]
