@@ -18,7 +18,7 @@ from softfx.decisions.site import SiteKey
 from softfx.locations import Location, shown_place
 from softfx.values import Soft
 
-__all__ = ["Cut", "Evidence", "SiteEvidence", "Use"]
+__all__ = ["Cut", "Evidence", "Left", "SiteEvidence", "Use"]
 
 
 class Use(NamedTuple):
@@ -70,6 +70,16 @@ class Cut(NamedTuple):
     line: int
 
 
+class Left(NamedTuple):
+    """Why a no_grad block, or a detachment, that a policy would lift stays: what is done, and where."""
+
+    reason: str
+    location: Location
+
+    def __str__(self) -> str:
+        return f"{self.reason} ({shown_place(self.location.file, self.location.line)})"
+
+
 class Evidence:
     """The observations of all runs of one target."""
 
@@ -91,8 +101,8 @@ class Evidence:
         self.follows_all = False  # the derivative of every site was followed to wherever it goes
         self.blocks_to_lift: set[Location] = set()  # the no_grad blocks in which a site was met that is to be lifted
         self.control = ControlEvidence()  # of branches, and of numbers that Python reads
-        # The blocks and detachments that must not be lifted, each with where it writes what outlives the call.
-        self.to_leave: dict[tuple[str, Location], Location] = {}
+        # The blocks and detachments that must not be lifted.
+        self.to_leave: dict[tuple[str, Location], Left] = {}
 
     @property
     def is_by_place(self) -> bool:

@@ -109,8 +109,10 @@ class Interpreter:
             with torch.no_grad():
                 result = hard_call(self.state, call)
         else:
-            if self.state.planning and call.operation is ops.differentiate:
-                self._keep_what_is_differentiated(call)
+            if self.state.planning:
+                lifting.leave_what_is_expanded(self.state, call)
+                if call.operation is ops.differentiate:
+                    self._keep_what_is_differentiated(call)
             result = self._interpret(call)
         shared_storage.note_write(self.state, call)
         if self.state.planning:

@@ -1,25 +1,31 @@
-"""What must not be lifted: no_grad blocks and detachments of which something outlives the call.
+"""What must not be lifted: no_grad blocks and detachments of which something outlives the call, or has no derivative.
 
 A power iteration that updates its buffers, weights that are clamped, a moving average of detached numbers: as part of
 the graph such a value would keep every call alive in the next, and torch takes no write into a parameter. Planning
 finds these values, written in place or kept by the module, and the block or detachment stays as the program has it;
-sites in such a block are kept with that reason.
+sites in such a block are kept with that reason. So does what is written through an expanded tensor, whose elements lie
+on one place of memory: torch lets the program do so where it has no derivative, and refuses the backward pass of one.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from softfx import torch_private
+from softfx.decisions.evidence import Left
 from softfx.interpreter.call import Call
 from softfx.interpreter.records import LiftedAt
 from softfx.interpreter.state import RunState
-from softfx.locations import Location, shown_place
+from softfx.locations import Location
 from softfx.ops.trees import tensors_in
 
-__all__ = ["must_be_left", "note_detachment", "note_kept", "note_made", "reason"]
+__all__ = ["leave_what_is_expanded", "must_be_left", "note_detachment", "note_kept", "note_made", "reason"]
 
 _NONE = frozenset[LiftedAt]()
+_WRITTEN = "what outlives the call is written in place"
+_KEPT = "the module keeps what outlives the call"
+_EXPANDED = "it is written through an expanded tensor, of which torch has no derivative"
 
 
 def must_be_left(state: RunState, call: Call) -> bool:
@@ -37,15 +43,34 @@ def must_be_left(state: RunState, call: Call) -> bool:
         if key is None or key not in foreign.keys:
             continue
         if state.grad_mode.lifted_at is not None:
-            state.evidence.to_leave["no_grad", state.grad_mode.lifted_at] = call.location
+            state.evidence.to_leave["no_grad", state.grad_mode.lifted_at] = Left(_WRITTEN, call.location)
             found = True
         if key in foreign.detached:
-            state.evidence.to_leave["detach", foreign.detached[key]] = call.location
+            state.evidence.to_leave["detach", foreign.detached[key]] = Left(_WRITTEN, call.location)
             found = True
         if behind := _behind(state, call):
-            state.evidence.to_leave.update(dict.fromkeys(behind, call.location))
+            state.evidence.to_leave.update(dict.fromkeys(behind, Left(_WRITTEN, call.location)))
             found = True
     return found
+
+
+def leave_what_is_expanded(state: RunState, call: Call) -> None:
+    """Take the derivative that softening gives from what is written through an expanded tensor."""
+    if not torch.is_grad_enabled() or not any(map(_is_expanded, call.all_written)):
+        return
+    left = Left(_EXPANDED, call.location)
+    for site in call.carried_sites.union(*(soft.sites for soft in call.softs)):
+        decision = state.sites[site]
+        if decision.acts:
+            state.sites.replace(decision.blocked(str(left)))
+    state.evidence.to_leave.update(dict.fromkeys(_behind(state, call), left))
+
+
+def _is_expanded(tensor: Tensor) -> bool:
+    """Return True if several elements of a tensor lie on one place of memory."""
+    if tensor.layout is not torch.strided:
+        return False
+    return any(step == 0 and length > 1 for step, length in zip(tensor.stride(), tensor.shape, strict=True))
 
 
 def _behind(state: RunState, call: Call) -> frozenset[LiftedAt]:
@@ -84,13 +109,9 @@ def note_kept(state: RunState, target: object) -> None:
         for value in torch_private.leaves(vars(module)):
             if isinstance(value, Tensor):
                 behind = state.foreign.lifted.get(value) or _NONE
-                state.evidence.to_leave.update({cut: cut[1] for cut in behind})
+                state.evidence.to_leave.update({cut: Left(_KEPT, cut[1]) for cut in behind})
 
 
 def reason(state: RunState, block: Location) -> str:
     """Why a site in a block that is left is kept."""
-    at = state.evidence.to_leave["no_grad", block]
-    return (
-        f"inside a no_grad block of the program that writes in place what outlives the call "
-        f"({shown_place(at.file, at.line)}); such a block is not lifted"
-    )
+    return f"inside a no_grad block of the program that is not lifted, for {state.evidence.to_leave['no_grad', block]}"

@@ -96,7 +96,7 @@ def _lifts(sites: Sites, evidence: Evidence) -> frozenset[Lift]:
 
 
 def _to_leave(evidence: Evidence) -> frozenset[Lift]:
-    """The blocks and detachments that write in place what outlives the call: they stay as they are."""
+    """The blocks and detachments that stay as they are."""
     return frozenset(
         Lift("detach" if what == "detach" else "no_grad", at.file, at.line) for what, at in evidence.to_leave
     )
@@ -123,11 +123,9 @@ def _settled(decision: Decision, evidence: Evidence) -> Decision:
         return kept
     block = seen.ends_without_gradients_at
     if block is not None and not seen.delivered and not decision.reason:
-        written = evidence.to_leave.get(("no_grad", block))
+        left = evidence.to_leave.get(("no_grad", block))
         where = shown_place(block.file, block.line)
-        remedy = "lift_no_grad = true lifts it"
-        if written is not None:
-            remedy = f"it writes in place what outlives the call (line {written.line}), and such a block is not lifted"
+        remedy = "lift_no_grad = true lifts it" if left is None else f"such a block is not lifted, for {left}"
         return replace(decision, reason=f"a no_grad block of the program ({where}) cuts what it reaches; {remedy}")
     return decision
 
@@ -170,8 +168,8 @@ def _kept_for_detachment(decision: Decision, seen: SiteEvidence, evidence: Evide
         return None
     where = shown_place(seen.detached_at.file, seen.detached_at.line)
     how = "name it to act on it, or lift_detach = true" if seen.reached_real else "lift_detach = true lifts that"
-    if ("detach", seen.detached_at) in evidence.to_leave:
-        how = "what it detaches outlives the call, and such a detachment is not lifted"
+    if (left := evidence.to_leave.get(("detach", seen.detached_at))) is not None:
+        how = f"such a detachment is not lifted, for {left}"
         return decision.kept(f"the program detaches what it reaches ({where}): {how}")
     return decision.kept(f"the program detaches what it reaches ({where}), as straight-through code does; {how}")
 

@@ -56,7 +56,7 @@ def test_a_detachment_of_what_outlives_the_call_is_told() -> None:
 
     (site, *_) = softfx.soften(Observer(), "lifted", example_inputs=(torch.randn(5),)).report.sites
     assert site.op == "histc" and site.action == "keep"
-    assert "outlives the call, and such a detachment is not lifted" in site.reason
+    assert "such a detachment is not lifted, for what outlives the call is written in place" in site.reason
 
 
 def test_a_detachment_within_the_call_is_lifted() -> None:

@@ -155,7 +155,7 @@ def test_a_block_that_writes_a_parameter_is_not_lifted_and_the_report_says_so() 
 
     soft = softfx.soften(Clamped(), "lifted", example_inputs=(X,))
     assert soft(X).tolist() == Clamped()(X).tolist()
-    assert "writes in place what outlives the call" in soft.report.sites[0].reason
+    assert "what outlives the call is written in place" in soft.report.sites[0].reason
 
 
 def test_a_result_goes_with_its_last_name() -> None:

@@ -1,0 +1,69 @@
+"""Writes through expanded tensors, which torch makes where nothing has a derivative: they are not given one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+import softfx
+from tests.generated.contracts import EXACT
+from tests.helpers import EXECUTOR, assert_same, outcome
+
+pytestmark = pytest.mark.filterwarnings("ignore:Use of .* on expanded tensors")  # of torch: deprecated
+
+X = torch.tensor([[1.2, -2.7, 0.6], [0.4, 3.3, -1.1]])
+FIRST = torch.tensor([0])
+
+
+def filled(x: Tensor) -> Tensor:
+    mask = (x > 0.5).to(x.dtype) * 0.5
+    mask.expand(2, 2, 3).index_fill_(1, FIRST, 2.0)
+    return mask * x
+
+
+def masked(x: Tensor) -> Tensor:
+    rounded = x.detach().round()
+    rounded[0].expand(2, 3).masked_fill_(torch.tensor([[True], [False]]), 0.5)
+    return rounded * x
+
+
+def put(x: Tensor) -> Tensor:
+    zeros = torch.zeros(3)
+    zeros.expand(2, 3)[0] = x.detach()[0].sign()
+    zeros.expand(2, 3).index_put_((FIRST,), (x[1] > 0).to(x.dtype))
+    return zeros * x
+
+
+def in_a_block(x: Tensor) -> Tensor:
+    with torch.no_grad():
+        rounded = x.round()
+    rounded.expand(2, 2, 3).index_fill_(2, FIRST, 0.5)
+    return rounded * x
+
+
+@EXECUTOR
+@pytest.mark.parametrize("policy", [*EXACT, "smooth"])
+@pytest.mark.parametrize("program", [filled, masked, put, in_a_block])
+def test_what_is_written_through_an_expanded_tensor_is_the_originals(
+    program: Callable[[Tensor], Tensor], policy: str, executor: str
+) -> None:
+    soft = softfx.soften(program, policy, example_inputs=(X,), executor=executor, allow_unused=True)
+    assert_same(outcome(soft, [X]), outcome(program, [X]))
+    compared = [site for site in soft.report.sites if site.op == "gt"]
+    assert all(site.action == "blocked" and "an expanded tensor" in site.reason for site in compared)
+
+
+@EXECUTOR
+def test_a_write_beside_an_expanded_tensor_keeps_its_derivative(executor: str) -> None:
+    def beside(x: Tensor) -> Tensor:
+        mask = (x > 0.5).to(x.dtype)
+        mask.expand(1, 2, 3).mul_(2.0)  # no two elements lie on one place
+        return mask * 3
+
+    soft = softfx.soften(beside, example_inputs=(X,), executor=executor)
+    assert [site.action for site in soft.report.sites] == ["straight_through"]
+    (slope,) = outcome(soft, [X]).gradients
+    assert slope is not None and bool(slope.any())
