@@ -15,6 +15,7 @@ from softfx.auditing.verdicts import NO_DATA, SUGGESTIONS
 from softfx.decisions.site import Decision, SiteKey
 from softfx.ops.spelling import SPOKEN
 from softfx.report import Report
+from softfx.report.entry import changes_of
 from softfx.report.record import Site
 from softfx.rules import RULES
 
@@ -126,4 +127,6 @@ def _for_hard(site: Site, decision: Decision) -> str:
         return f"lift: {decision.reason}"
     if decision.action == "blocked":
         return f"rewrite what uses it: {decision.reason}"
+    if not changes_of(site):
+        return f"no policy entry changes it: {decision.reason}"
     return f'soften it: op = "{site.op}", action = "straight_through"'

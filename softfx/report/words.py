@@ -59,6 +59,10 @@ class Group:
         return list(dict.fromkeys(site.module for site in self.sites if site.module))
 
     @property
+    def reasons(self) -> list[str]:
+        return list(dict.fromkeys(site.reason.strip() for site in self.sites if site.reason))
+
+    @property
     def title(self) -> str:
         times = f" ({len(self.sites)} sites)" if len(self.sites) > 1 else ""
         return f"{self.first.code} {self.first.op}: {ACTION_WORDS[self.first.action]}{times}"
@@ -84,14 +88,18 @@ def by_file(sites: Iterable[Site]) -> dict[str, list[Group]]:
     return {file: sorted(members, key=lambda group: group.first.line) for file, members in groups.items()}
 
 
-def settings(site: Site) -> str:
-    """The settings of a soft site as words, such as 'mode smooth, method softsort, softness 0.1'."""
+def settings(site: Site, *alike: Site) -> str:
+    """The settings of a soft site as words, such as 'mode smooth, method softsort, softness 0.1'.
+
+    Sites `alike` may differ in their softness, which is a range then: 'softness 0.005 to 0.02'.
+    """
     if site.action not in ("soft", "straight_through"):
         return ""
     parts = [("estimator", site.estimator), ("mode", site.mode), ("method", site.method)]
     words = [f"{name} {value}" for name, value in parts if value is not None]
-    if site.softness is not None:
-        words.append(f"softness {site.softness:g}")
+    if found := [each.softness for each in (site, *alike) if each.softness is not None]:
+        ends = dict.fromkeys(f"{end:g}" for end in (min(found), max(found)))
+        words.append(f"softness {' to '.join(ends)}")
     return ", ".join(words)
 
 
@@ -101,9 +109,8 @@ def details(group: Group) -> list[str]:
     if group.modules:
         lines.append(f"in {listed(group.modules, 4)}")
     decided = f"decided by {site.decided_by}" if site.decided_by else ""
-    lines += [line for line in ("; ".join(filter(None, (settings(site), decided))),) if line]
-    reasons = dict.fromkeys(site.reason.strip() for site in group.sites if site.reason)
-    lines += [f"why: {reason}" for reason in listed_few(reasons)]
+    lines += [line for line in ("; ".join(filter(None, (settings(*group.sites), decided))),) if line]
+    lines += [f"why: {reason}" for reason in listed_few(group.reasons)]
     for op, file, line_number in dict.fromkeys((c.op, c.file, c.line) for c in site.consumers if c.takes == "hard"):
         lines.append(f"cut: {op} at {shown_place(file, line_number)} takes only the hard value")
     return lines

@@ -74,7 +74,7 @@ def functions(file: str, found: Mapping[int, str]) -> list[Function]:
 def _is_the_same(source: list[str], found: Mapping[int, str]) -> bool:
     """Return True if the file has each line as the report has it."""
     return bool(source) and all(
-        1 <= number <= len(source) and (not text or source[number - 1].strip() == text.strip())
+        1 <= number <= len(source) and (not text or visible(source[number - 1].strip()) == visible(text.strip()))
         for number, text in found.items()
     )
 

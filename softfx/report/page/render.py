@@ -19,12 +19,19 @@ from markupsafe import Markup
 
 from softfx.report.page.view import view
 from softfx.report.shown import json_text
+from softfx.report.words import ACTION_WORDS, STARVED
 from softfx.visible import visible
 from softtorch.version import installed_version
 
 __all__ = ["notebook", "page"]
 
 _FOLDER = Path(__file__).parent / "templates"
+# The letters of the gutter, as page.css has them.
+_MARKS = (
+    *zip("STGKB", ACTION_WORDS.values(), strict=True),
+    ("|", "a break: what no single graph holds"),
+    ("/", "a cut: where the program itself ends a gradient"),
+)
 
 
 @cache
@@ -57,6 +64,8 @@ def page(data: Mapping[str, Any], *, diff: str | None = None, kind: str = "check
         view=shown,
         diff=None if diff is None else _diff_lines(diff),
         kind=kind,
+        unreached=STARVED,
+        marks=_MARKS,
         style=style,
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

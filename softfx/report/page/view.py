@@ -8,8 +8,6 @@ shown of the objects in "parameters", which have a name.
 
 from __future__ import annotations
 
-import glob
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,9 +15,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import PurePath
 from typing import Any
 
-from softfx.decisions.policy.toml import write_pairs
 from softfx.locations import short_path, shown_place
+from softfx.report.entry import entry_for
 from softfx.report.page.listing import Function, clipped, functions, marked
+from softfx.report.page.measured import Measured, Seen, measured_of
 from softfx.report.record import ACTIONS, Break, ReportData, Site, SiteAction
 from softfx.report.shown import shown
 from softfx.report.words import (
@@ -30,43 +29,17 @@ from softfx.report.words import (
     counts_line,
     explanations,
     hints,
-    plural,
     settings,
     starved_lines,
 )
 from softfx.visible import visible
 
-__all__ = ["Entry", "File", "Histogram", "Measured", "Place", "View", "report_of", "view"]
+__all__ = ["Entry", "File", "Place", "View", "report_of", "view"]
 
-_BINS = 12
 # What decides between a hard choice and none: their derivative is zero or missing wherever they stand.
 _CUTTING = ("discrete", "random")
 # The most telling decision of a line is the colour of its gutter.
 _FIRST: tuple[SiteAction, ...] = ("blocked", "keep", "soft", "straight_through", "guard")
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """The margins of a site in softnesses, as bars: (left edge, height from 0 to 1, count)."""
-
-    low: float
-    high: float
-    bars: tuple[tuple[float, float, int], ...]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was measured of one site, or of a parameter by its name."""
-
-    module: str
-    before: float | None
-    after: float | None
-    agreement: float | None
-    interval: tuple[float, float] | None
-    margins: Histogram | None
-    verdict: str
-    suggestion: str
-    gap: float | None = None
 
 
 @dataclass(frozen=True)
@@ -97,10 +70,16 @@ class Entry:
         return self.group.first
 
     @property
+    def seen(self) -> Seen | None:
+        """What was measured of its sites together, for a table that has one row for them."""
+        return Seen.of(self.measured) if self.measured else None
+
+    @property
     def filters(self) -> dict[str, object]:
         """What the filters of the page look at."""
         site = self.site
-        parts = (site.code, site.op, self.place, site.source, site.decided_by, site.reason, *self.group.modules)
+        said = (self.place, site.source, site.decided_by, *self.group.reasons)
+        parts = (site.code, site.op, *said, *self.group.modules)
         modules = self.group.modules
         return {"action": site.action, "family": site.family, "modules": modules, "text": " ".join(parts).lower()}
 
@@ -186,14 +165,14 @@ def view(data: Mapping[str, Any]) -> View:
     lines = {(site.file, site.line) for site in report.sites} | {(item.file, item.line) for _, item in notes}
     users = {(use.file, use.line) for site in report.sites for use in site.consumers if use.file in anchors}
     lines |= users
-    originals = {site.id: site for site in raw.sites}
     real = [site.file for site in raw.sites] + [item.file for item in (*raw.breaks, *raw.cuts)]
     paths = {visible(file): file for file in real}
 
     def anchor(file: str, line: int) -> str:
         return f"{anchors[file]}-{line}" if (file, line) in lines else ""
 
-    entries = {name: [_entry(group, anchor, originals, measured) for group in groups.get(name, ())] for name in names}
+    rules = _rules(groups, {site.id: site for site in raw.sites})
+    entries = {name: [_entry(group, anchor, rules, measured) for group in groups.get(name, ())] for name in names}
     found = tuple(entry for name in names for entry in entries[name])
     files = [
         _file(
@@ -212,14 +191,19 @@ def view(data: Mapping[str, Any]) -> View:
         found,
         tuple(_starved(raw, found)),
         bool(measured),
-        tuple(_measured(visible(str(each["name"])), each) for each in data.get("parameters", ())),
+        tuple(measured_of(visible(str(each["name"])), each) for each in data.get("parameters", ())),
         tuple(capture_lines(report)),
         counts_line(report),
         tuple(hints(report)),
         tuple(sorted({site.family for site in report.sites})),
-        tuple(sorted({site.module for site in report.sites if site.module})),
+        tuple(sorted({site.module for site in report.sites if site.module}, key=_by_numbers)),
         tuple(explanations(report)),
     )
+
+
+def _by_numbers(name: str) -> list[str | int]:
+    """A key that sorts the layers of a network by their numbers: 2 before 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 def _starved(report: ReportData, entries: Iterable[Entry]) -> Iterator[tuple[str, str, tuple[Entry, ...]]]:
@@ -243,8 +227,21 @@ def _anchors(files: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def _rules(groups: Mapping[str, Sequence[Group]], real: Mapping[int, Site]) -> dict[int, str]:
+    """The entry that would change each group, by the number of its first site."""
+    every = [group for members in groups.values() for group in members]
+    many = Counter((group.first.file, group.first.line, group.first.op) for group in every)
+    return {
+        group.first.id: entry_for(
+            [real[site.id] for site in group.sites],
+            alone=many[group.first.file, group.first.line, group.first.op] == 1,
+        )
+        for group in every
+    }
+
+
 def _entry(
-    group: Group, anchor: Callable[[str, int], str], real: Mapping[int, Site], measured: Mapping[int, Any]
+    group: Group, anchor: Callable[[str, int], str], rules: Mapping[int, str], measured: Mapping[int, Any]
 ) -> Entry:
     site = group.first
     uses = dict.fromkeys((use.op, use.file, use.line, use.takes) for each in group.sites for use in each.consumers)
@@ -253,24 +250,11 @@ def _entry(
         anchor(site.file, site.line),
         group,
         shown_place(site.file, site.line),
-        settings(site),
+        settings(*group.sites),
         tuple(Use(op, f"{short_path(file)}:{line}", anchor(file, line), takes) for op, file, line, takes in uses),
-        _rule([real[each.id] for each in group.sites]),
-        tuple(_measured(each.module, measured[each.id]) for each in group.sites if each.id in measured),
+        rules[site.id],
+        tuple(measured_of(each.module, measured[each.id]) for each in group.sites if each.id in measured),
     )
-
-
-def _rule(sites: Sequence[Site]) -> str:
-    """The `[[rule]]` that gives these sites another decision."""
-    site = sites[0]
-    other = "keep" if site.action in ("soft", "straight_through", "guard") else "straight_through"
-    pairs: dict[str, object] = {"op": site.op}
-    modules = [glob.escape(name) for name in dict.fromkeys(each.module for each in sites) if name]
-    if modules:
-        pairs["module"] = modules[0] if len(modules) == 1 else modules
-    pairs["source"] = f"{glob.escape('/'.join(PurePath(site.file).parts[-2:]))}:{site.line}"
-    pairs["action"] = "guard" if other != "keep" and site.family == "unsafe" else other
-    return "[[rule]]\n" + write_pairs(pairs)
 
 
 def _file(
@@ -301,39 +285,3 @@ def _file(
         places[number] = Place(number, f"{anchor}-{number}", text, at, tuple(dict.fromkeys(said.get(number, ()))))
     counts = Counter(site.action for site in sites)
     return File(short_path(name), anchor, found, places, counts, len(cutting), still)
-
-
-def _measured(module: str, data: Mapping[str, Any]) -> Measured:
-    interval = data.get("interval")
-    return Measured(
-        module,
-        _number(data.get("before")),
-        _number(data.get("after")),
-        _number(data.get("agreement")),
-        (float(interval[0]), float(interval[1])) if interval else None,
-        _histogram(data.get("margins") or ()),
-        visible(str(data.get("verdict") or "")),
-        visible(str(data.get("suggestion") or "")),
-        _number(data.get("gap")),
-    )
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def _histogram(margins: Iterable[float]) -> Histogram | None:
-    """The margins as bars between the smallest and the largest."""
-    finite = [float(value) for value in margins if math.isfinite(value)]
-    if not finite:
-        return None
-    low, high = min(finite), max(finite)
-    width = (high - low) / _BINS or 1.0
-    counts = Counter(min(int((value - low) / width), _BINS - 1) for value in finite)
-    most = max(counts.values())
-    return Histogram(low, high, tuple((place / _BINS, counts[place] / most, counts[place]) for place in range(_BINS)))
-
-
-def title_of(report: ReportData) -> str:
-    """What the tab of a browser says."""
-    return f"{report.target}: {plural(len(report.sites), 'site')}"

@@ -53,7 +53,7 @@ def test_each_site_of_one_program_gets_its_own_verdict() -> None:
     verdicts = {site.site.op: site.verdict for site in report.sites}
     assert verdicts == {"gt": "good", "ge": "dead", "floor": "opposed", "lt": "cannot_tell"}
     assert only(report, "ge").suggestion.startswith("softer: 32 times the softness has cosine 0.")
-    assert only(report, "floor").suggestion.startswith("soften it") or "keep hard" in only(report, "floor").suggestion
+    assert only(report, "floor").suggestion.startswith("no policy entry changes it: inside the custom autograd.Func")
     assert only(report, "lt").suggestion.startswith("no data near the threshold")
     assert only(report, "gt").zeros < only(report, "gt").zeros_before == 1.0
     assert only(report, "gt").sign == 1.0

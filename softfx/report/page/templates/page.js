@@ -107,6 +107,7 @@
   // -- copying ---------------------------------------------------------------------------------------------
   async function copy(button) {
     const shown = button.previousElementSibling;
+    let copied = true;
     try {
       await navigator.clipboard.writeText(shown.textContent);
     } catch (error) {  // a page that was opened from a file may not be allowed to
@@ -114,9 +115,9 @@
       range.selectNodeContents(shown);
       getSelection().removeAllRanges();
       getSelection().addRange(range);
-      document.execCommand("copy");
+      copied = document.execCommand("copy");
     }
-    button.textContent = "copied";
+    button.textContent = copied ? "copied" : "selected: press Ctrl+C";
     setTimeout(() => { button.textContent = "copy [[rule]]"; }, 1500);
   }
   document.addEventListener("click", (event) => {

@@ -1,0 +1,58 @@
+"""The entry of a policy that would change what is decided about a group of sites."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from softfx.decisions.policy.toml import write_pairs
+from softfx.report.record import Site
+
+__all__ = ["changes_of", "entry_for"]
+
+# What a reason tells to write in a policy stands in it as it is written there.
+_REMEDY = re.compile(r"\b(action|estimator|lift_detach|lift_no_grad) = (?:(true)|[\"'](\w+)[\"'])")
+_BY_NAME = ("the policy keeps it", "name it to act on it")
+
+
+def entry_for(sites: Sequence[Site], alone: bool) -> str:
+    """The `[[rule]]` that gives these sites another decision; "" where no entry does.
+
+    Args:
+        sites: a group as `by_file` makes it.
+        alone: whether they are all sites of their operation on their line; if not, the entry names their modules.
+
+    >>> print(entry_for([Site(0, "SX201", "argmax", "gate", "/pkg/router.py", 7, "", "discrete", "soft")], True))
+    [[rule]]
+    op = "argmax"
+    source = "pkg/router.py:7"
+    action = "keep"
+    <BLANKLINE>
+    """
+    site = sites[0]
+    changes = changes_of(site)
+    if not changes:
+        return ""
+    pairs: dict[str, object] = {"op": site.op}
+    modules = [glob.escape(name) for name in dict.fromkeys(each.module for each in sites) if name]
+    if modules and not alone:
+        pairs["module"] = modules[0] if len(modules) == 1 else modules
+    pairs["source"] = f"{glob.escape('/'.join(PurePath(site.file).parts[-2:]))}:{site.line}"
+    return "[[rule]]\n" + write_pairs(pairs | changes)
+
+
+def changes_of(site: Site) -> dict[str, object]:
+    """The fields of an entry that change what is decided: those that the reason names, or else another action.
+
+    None for a site that is kept for what it reaches, or for where it stands: it is kept under every policy.
+    """
+    acting = "guard" if site.family == "unsafe" else "straight_through"
+    if site.action == "keep" and any(words in site.reason for words in _BY_NAME):
+        return {"action": acting}
+    if remedies := {name: bool(true) or text for name, true, text in _REMEDY.findall(site.reason)}:
+        return dict(remedies)
+    if site.action == "keep":
+        return {} if site.reason else {"action": acting}
+    return {"action": "keep"}
