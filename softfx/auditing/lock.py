@@ -65,7 +65,7 @@ def lock(
     >>> before.moved(lock(share, {"default": {"softness": 0.1}}, example_inputs=inputs))
     []
     >>> moved = before.moved(lock(share, "keep", example_inputs=inputs))
-    >>> moved[0].startswith("input 0: |gradient| "), "straight-through -> kept" in moved[1]
+    >>> moved[0].startswith("input x: |gradient| "), "straight-through -> kept" in moved[1]
     (True, True)
     """
     batches = batches_of("lock", example_inputs, example_kwargs, None)

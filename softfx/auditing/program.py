@@ -19,6 +19,7 @@ from torch.func import functional_call
 from softfx import torch_private
 from softfx.capture.example import function_of
 from softfx.capture.preserve import Preserved
+from softfx.capture.unreached import inputs_of
 from softfx.errors import TargetError, brief
 from softfx.ops.calls import Args, Function, Kwargs, Options, Result
 
@@ -58,27 +59,38 @@ def _call(batch: Any) -> Batch:
 
 @dataclass
 class _Call:
-    """The arguments of one batch, and the tensors among them that are audited, by name."""
+    """The arguments of one batch, and the tensors among them that are audited, by name.
+
+    names: the name of each tensor by its place among the leaves of the arguments, as a report has it.
+    """
 
     leaves: list[Any]
     structure: Any
-    inputs: dict[str, Tensor]
-    prefix: str
+    names: dict[int, str]
 
     @classmethod
-    def of(cls, batch: Batch, prefix: str) -> _Call:
+    def of(cls, function: Function, batch: Batch, prefix: str) -> _Call:
         leaves, structure = torch_private.flatten(batch)
-        floating = {
-            f"{prefix}input {place}": leaf
+        unnamed: dict[int, list[str]] = {}  # a tensor that is given twice has two names
+        for name, tensor in inputs_of(function, *batch).items():
+            unnamed.setdefault(id(tensor), []).append(f"{prefix}input {name}")
+        names = {
+            place: unnamed[id(leaf)].pop(0)
             for place, leaf in enumerate(leaves)
-            if isinstance(leaf, Tensor) and leaf.is_floating_point() and leaf.numel()
+            if isinstance(leaf, Tensor) and unnamed.get(id(leaf))
         }
-        return cls(leaves, structure, floating, prefix)
+        return cls(leaves, structure, names)
+
+    @property
+    def inputs(self) -> dict[str, Tensor]:
+        """The tensors that can be audited."""
+        named = {name: self.leaves[place] for place, name in self.names.items()}
+        return {name: leaf for name, leaf in named.items() if leaf.is_floating_point() and leaf.numel()}
 
     def arguments(self, values: Mapping[str, Tensor]) -> Batch:
         """Copies of the arguments, these values in the place of the audited tensors."""
         found = [
-            values.get(f"{self.prefix}input {place}", leaf.detach().clone()) if isinstance(leaf, Tensor) else leaf
+            values.get(self.names.get(place, ""), leaf.detach().clone()) if isinstance(leaf, Tensor) else leaf
             for place, leaf in enumerate(self.leaves)
         ]
         args, kwargs = torch_private.unflatten(found, self.structure)
@@ -102,8 +114,9 @@ class Program:
 
     def __post_init__(self) -> None:
         several = len(self.batches) > 1
+        function = function_of(self.target)
         self.calls = [
-            _Call.of(batch, f"batch {place}, " if several else "") for place, batch in enumerate(self.batches)
+            _Call.of(function, batch, f"batch {place}, " if several else "") for place, batch in enumerate(self.batches)
         ]
         floating = {name: leaf for call in self.calls for name, leaf in call.inputs.items()}
         module = self.target if isinstance(self.target, nn.Module) else nn.Module()

@@ -23,7 +23,7 @@ VERSION = 2  # of the format: that of `Report.to_dict`, with what was measured
 
 @dataclass(frozen=True)
 class Audited:
-    """One parameter, or one example input: `name` (or `input 0`), its gradients and their agreement.
+    """One parameter, or one example input: `name` (or `input x`), its gradients and their agreement.
 
     before, after: the length of the original's gradient and of the softened one. zeros_before, zeros: the shares of
     exact zeros in them. noise: how far one draw of it is off the mean, in lengths of the mean, None where

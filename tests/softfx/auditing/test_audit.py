@@ -139,9 +139,9 @@ def test_a_loss_a_keyword_and_the_same_seed() -> None:
         return softfx.audit(program, loss=lambda count: (count - 3.0) ** 2, **options)
 
     report = audited()
-    assert [each.name for each in report.parameters] == ["input 1"]
+    assert [each.name for each in report.parameters] == ["input t"]
     assert report == audited() and json.loads(json.dumps(report.to_dict(), allow_nan=False)) is not None
-    assert report.parameters[0].verdict == "good" and "input 1" in str(report)
+    assert report.parameters[0].verdict == "good" and "input t" in str(report)
 
 
 MISTAKES: dict[str, dict[str, Any]] = {
@@ -158,3 +158,15 @@ def test_a_mistake_is_told(message: str) -> None:
     arguments = {"target": torch.round, "example_inputs": (torch.randn(3),), **MISTAKES[message]}
     with pytest.raises(TargetError, match=message):
         softfx.audit(arguments.pop("target"), **arguments)
+
+
+def test_inputs_have_the_names_that_reports_give_them() -> None:
+    def program(pair: tuple[Tensor, Tensor], n: int, other: Tensor) -> Tensor:
+        return (pair[0] > n).double().sum() * (pair[1] < 0.5).double().sum() * other.round().sum()
+
+    x = torch.linspace(-1, 1.5, 8, requires_grad=True)
+    inputs = ((x, x.detach().flip(0).requires_grad_()), 0, x)  # one tensor in two places
+    report = softfx.audit(program, example_inputs=inputs, samples=64)
+    names = [each.name for each in report.parameters]
+    assert names == ["input pair[0]", "input pair[1]", "input other"]
+    assert softfx.check(program, example_inputs=inputs).starved == names

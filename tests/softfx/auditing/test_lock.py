@@ -61,9 +61,9 @@ def test_small_changes_are_within_the_tolerance_and_versions_are_told() -> None:
     now = replace(before, parameters=(replace(one, norm=1.005 * one.norm),), versions={"torch": "9.9"})
     assert before.moved(now) == []
     lines = before.moved(now, tolerance=0.001)
-    assert lines[0].startswith("input 0: |gradient| ") and lines[-1].endswith(" -> 9.9")
+    assert lines[0].startswith("input argument 0: |gradient| ") and lines[-1].endswith(" -> 9.9")
     assert before.moved(replace(before, sites=())) == [f"{before.sites[0].name}: is gone, it passed on {one.norm:.4g}"]
-    assert replace(before, parameters=()).moved(before) == ["input 0: is new"]
+    assert replace(before, parameters=()).moved(before) == ["input argument 0: is new"]
 
 
 def test_the_agreement_is_measured_where_it_is_asked_for() -> None:

@@ -190,7 +190,7 @@ def test_the_report_as_data_and_as_a_page() -> None:
     assert set(measured) >= {"before", "after", "agreement", "interval", "margins", "verdict", "suggestion", "sign"}
     assert set(data["parameters"][0]) >= {"name", "before", "after", "agreement", "interval", "verdict"}
     shown = view(data)
-    assert shown.measures and shown.parameters[0].module == "input 0" and "<svg" in report.to_html()
+    assert shown.measures and shown.parameters[0].module == "input x" and "<svg" in report.to_html()
     assert audited(several, X, samples=64) == report
 
 

@@ -15,7 +15,7 @@ def test_the_verdict_as_text_and_json(softfx: Run, models: Path) -> None:
     command = ("audit", "share.py:share", "--input", "8", "--samples", "128")
     answer = softfx(*command)
     assert answer.status == 0 and answer.out.startswith("sites\ngood        gt at share.py:2")
-    assert "parameters\ngood        input 0" in answer.out
+    assert "parameters\ngood        input x" in answer.out
     assert "measuring by 512 calls of the original, about " in answer.err
     written = softfx(*command, "--sites", "none", "--out", "audit.json", "-q")
     assert written.status == 0
@@ -31,7 +31,7 @@ def test_batches_and_a_loss_in_the_place_of_inputs(softfx: Run, models: Path) ->
     answer = softfx("audit", "share.py:share", *options, "--out", "audit.html")
     assert answer.status == 0 and "calls of the original" in answer.err
     page = models.with_name("audit.html").read_text()
-    assert "batch 1, input 0" in page and "margins in softnesses" in page and "agreement" in page
+    assert "batch 1, input x" in page and "margins in softnesses" in page and "agreement" in page
     both = softfx("audit", "share.py:share", *options, "--input", "8")
     assert both.status == 2 and "both give inputs" in both.err
 
@@ -64,7 +64,7 @@ def test_a_lock_is_held_against_what_the_gradients_are_now(softfx: Run, models: 
     assert same.status == 0 and "gradients as in softfx.lock.json" in same.err
     moved = softfx("check", *command, "--lock", "softfx.lock.json", "--policy", "keep")
     assert moved.status == 1
-    assert "moved since softfx.lock.json: input 0: |gradient| " in moved.err and "agreement" not in moved.err
+    assert "moved since softfx.lock.json: input x: |gradient| " in moved.err and "agreement" not in moved.err
     assert "gt at share.py:2: passes on " in moved.err and "straight-through -> kept" in moved.err
     sharper = ("--set", "softness=0.3")
     assert softfx("check", *command, "--lock", *sharper, "--tolerance", "0.001").status == 1
