@@ -54,8 +54,8 @@ def written(decision: Decision) -> dict[str, Any]:
         softness = decision.softness
         number = float(softness if isinstance(softness, float | int) else softness.detach().float().mean())
         fields["softness"] = number if decision.relative is None else {RELATIVE: decision.relative}
-    if decision.resolved.scope != "region":
-        fields["scope"] = decision.resolved.scope
+    if decision.scope != "region":
+        fields["scope"] = decision.scope
     if decision.resolved.estimator is not None:
         fields["estimator"] = decision.resolved.estimator
     return fields

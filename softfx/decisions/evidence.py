@@ -45,6 +45,8 @@ class SiteEvidence:
     returned_as: the dtype in which its discrete value leaves the model.
     returned_rows: rows that a mask selects leave the model.
     joint: how many decisions and, or, any and all made one of, of which it is one.
+    decided_by: the sites that decide about real numbers that it made.
+    mixed: it chooses among, or is multiplied by, real numbers that have a derivative of their own.
     of_two: it orders two entries that are standardized, which are then as far apart as any other two.
     """
 
@@ -59,6 +61,8 @@ class SiteEvidence:
     returned_as: str = ""
     returned_rows: bool = False
     joint: int = 1
+    decided_by: set[int] = field(default_factory=set)
+    mixed: bool = False
     of_two: bool = False
 
 
@@ -135,6 +139,16 @@ class Evidence:
         """So many decisions became one, of which these sites made some."""
         for site in sites:
             self._of[site].joint = max(self._of[site].joint, joint)
+
+    def decided_about(self, sites: frozenset[int], by: int) -> None:
+        """A site decides about real numbers that these sites made."""
+        for site in sites:
+            self._of[site].decided_by.add(by)
+
+    def mixed(self, softs: Iterable[Soft]) -> None:
+        """Soft values meet real numbers that have a derivative of their own."""
+        for site in _sites_of(softs):
+            self._of[site].mixed = True
 
     def reached_real(self, sites: frozenset[int]) -> None:
         """Soft values of these sites became a real number."""

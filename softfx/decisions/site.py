@@ -52,6 +52,7 @@ class Decision:
     relative: the softness in spreads of what is decided about; None where it is a number of its own.
     spread: that spread, once it is measured.
     joint: how many decisions it is one of, which and, or, any and all make one of.
+    runs_on: under scope = "decision": another decision is about what it makes, and its soft values run on to there.
     """
 
     id: int
@@ -64,6 +65,7 @@ class Decision:
     relative: float | None = None
     spread: Spread | None = None
     joint: int = 1
+    runs_on: bool = False
 
     @property
     def key(self) -> SiteKey:
@@ -123,6 +125,16 @@ class Decision:
         if joint == self.joint or not self.resolved.auto or self.rule.unit is None:
             return self
         return replace(self, joint=joint).with_relative(self.rule.unit.relative_of(joint))
+
+    def decided_about(self, again: bool) -> Decision:
+        """The same decision where another one is about what it makes, or none is."""
+        again = again and self.resolved.scope == "decision"
+        return self if again == self.runs_on else replace(self, runs_on=again)
+
+    @property
+    def scope(self) -> str:
+        """How far its soft values run, as reports and policies have it."""
+        return "region" if self.resolved.scope == "decision" and not self.runs_on else self.resolved.scope
 
     def measured(self, spread: Spread) -> Decision:
         """The same decision where its spread is known."""

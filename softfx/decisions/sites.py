@@ -91,6 +91,8 @@ class Sites:
 
     def replace(self, decision: Decision) -> Decision:
         """Put a decision in the place of the one about the same site."""
+        if decision.scope != self._decisions[decision.id].scope:
+            self._scopes.clear()
         self._decisions[decision.id] = decision
         return decision
 
@@ -178,8 +180,9 @@ class Sites:
     def scope(self, sites: frozenset[int]) -> str:
         """How far a straight-through region of these sites extends."""
         if (scope := self._scopes.get(sites)) is None:
-            scopes = {decision.resolved.scope for decision in self.by_id(sites)}
-            scope = "model" if "model" in scopes else "operation" if scopes == {"operation"} else "region"
+            scopes = {decision.scope for decision in self.by_id(sites)}
+            running_on = "model" in scopes or scopes == {"decision"}
+            scope = "model" if running_on else "operation" if scopes == {"operation"} else "region"
             self._scopes[sites] = scope
         return scope
 

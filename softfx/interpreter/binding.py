@@ -56,7 +56,7 @@ def operand(context: CallContext, tensor: Tensor) -> Tensor | Soft:
 def real_operand(context: CallContext, tensor: Tensor) -> Tensor:
     """A tensor as a call sees it that runs once more, on real shadows: it knows no others."""
     seen = operand(context, tensor)
-    return seen.tensor if isinstance(seen, Soft) else seen
+    return seen.real(context.call) if isinstance(seen, Soft) else seen
 
 
 def _with_mask_values(context: CallContext, rows: SelectedRows) -> Tensor:
@@ -112,7 +112,7 @@ def bind(context: CallContext, hard: Tensor, shadow: Result) -> Tensor:
     joined = context.exact and scope != "model" and real is context.joined  # then it is the result as it is
     result = real if joined else _combined(context, hard, real)
     state.evidence.reached_real(context.sites)
-    if scope == "model":
+    if scope == "model" and (soft is None or not soft.integral):
         soft = SoftReal(real, exact=context.exact, sites=context.sites)
     integral = soft is not None and not isinstance(soft, SoftReal)
     gradient_sites = context.sites | context.carried if state.tracks_gradients else frozenset[int]()

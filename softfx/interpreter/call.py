@@ -52,6 +52,10 @@ def is_site(rule: Rule, spelled: Spelled, func: Function, args: Args, kwargs: Kw
     return rule.is_site is None or rule.is_site(func, *arguments(spelled, args, kwargs))
 
 
+def _is_discretely_soft(facts: ValueFacts) -> bool:
+    return facts.soft is not None and not isinstance(facts.soft, SoftReal)
+
+
 @dataclass(eq=False)
 class Call:
     """One call of the program, with the facts of the tensors among its operands.
@@ -130,6 +134,16 @@ class Call:
     def carried_sites(self) -> frozenset[int]:
         """The sites whose derivative its operands carry."""
         return frozenset[int]().union(*(facts.gradient_sites for facts in self.facts))
+
+    @property
+    def sites_decided_about(self) -> frozenset[int]:
+        """The sites that made the real numbers among its operands, which stand for no integers any more."""
+        return frozenset[int]().union(*(facts.gradient_sites for facts in self.facts if not _is_discretely_soft(facts)))
+
+    @property
+    def meets_reals(self) -> bool:
+        """True if real operands have a derivative of their own."""
+        return any(facts.depends_on_source and facts.soft is None for facts in self.facts)
 
     @property
     def lost_softs(self) -> list[Soft]:

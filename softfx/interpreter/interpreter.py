@@ -53,7 +53,7 @@ from softfx.rules import rule_of_call
 from softfx.rules.rule import Barrier, Rule
 from softfx.rules.unruled import unruled
 from softfx.torch_private import version_of
-from softfx.values import SoftReal, ValueFacts
+from softfx.values import Soft, SoftReal, ValueFacts
 
 __all__ = ["Interpreter"]
 
@@ -137,7 +137,7 @@ class Interpreter:
             return hard_call(state, call)
         if call.operation.stops_gradient and state.sites.lifts_any and state.sites.lifts(call.location, "detach"):
             return self._lifted_detachment(call)
-        if call.has_real_shadow and not call.softs and not call.is_site and (rule is None or rule.barrier is None):
+        if self._runs_beside(call) and not call.is_site:
             return self._on_real_shadows(call)
         result = straight_through_idiom.complete(state, call, self._decide(call))
         indexed_update.note_result(state, call, result, pending)
@@ -221,6 +221,17 @@ class Interpreter:
         loss = "is inside a no_grad block of the program" if state.grad_mode.ambient else ""
         return hard_call(state, call, loss)
 
+    def _runs_beside(self, call: Call) -> bool:
+        """True if real operands run beside their values (scope = "model"), and no rule hands on what they are."""
+        rule = call.rule
+        if not call.softs:
+            return call.has_real_shadow and (rule is None or rule.barrier is None)
+        unruled = rule is None or (rule.only_discrete and not self._propagates(rule, call))
+        return unruled and not call.discrete_softs and all(map(self._is_in_model, call.softs))
+
+    def _is_in_model(self, soft: Soft) -> bool:
+        return self.state.sites.scope(soft.sites) == "model"
+
     @staticmethod
     def _propagates(rule: Rule, call: Call) -> bool:
         """True if an operation that is no site hands the shadows among its operands on."""
@@ -237,6 +248,8 @@ class Interpreter:
         state.met.add(decision.id)
         if not decision.acts:
             return decision
+        if rule.family == "discrete":
+            state.evidence.decided_about(call.sites_decided_about, decision.id)
         if torch_private.in_transform():
             state.evidence.custom_functions = True  # what a transform returns is another tensor
             if decision.is_exact and torch_private.in_differentiation():

@@ -63,6 +63,8 @@ def soft_call(state: RunState, call: Call, decision: Decision | None, rows: RowR
         return _refused(context, call, decision, refusal_of(state, call, failure))
     if call.softs:
         state.evidence.took(call.softs, call.name, call.location)
+        if state.planning and call.meets_reals:
+            state.evidence.mixed(call.softs)
     if state.planning and decision is not None and decision.acts and measuring.orders_two(call, decision):
         state.evidence.of(decision.id).of_two = True
     return result

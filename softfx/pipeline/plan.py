@@ -70,8 +70,11 @@ def settle(sites: Sites, evidence: Evidence, met: Iterable[int]) -> None:
     """
     sites.lift(_lifts(sites, evidence), _to_leave(evidence))
     evidence.control.spreads.settle()
+    met = list(met)
     for site in met:
         sites.replace(_settled(sites[site], evidence))
+    for site in met:
+        sites.replace(sites[site].decided_about(_is_decided_about(sites[site], sites, evidence)))
     _raise_for_blocked(sites)
 
 
@@ -100,6 +103,24 @@ def _to_leave(evidence: Evidence) -> frozenset[Lift]:
     return frozenset(
         Lift("detach" if what == "detach" else "no_grad", at.file, at.line) for what, at in evidence.to_leave
     )
+
+
+def _is_decided_about(decision: Decision, sites: Sites, evidence: Evidence) -> bool:
+    """Return True if another decision of the same module is about what this one makes, and about nothing else of it.
+
+    Not in a loop that comes back to it, where a soft value would drift from the hard one from step to step.
+    """
+    seen = evidence.of(decision.id)
+    if not decision.acts or seen.mixed:
+        return False
+    after, ways = set[int](), list(seen.decided_by)
+    while ways:
+        if (site := ways.pop()) not in after:
+            after.add(site)
+            ways += evidence.of(site).decided_by
+    module = decision.location.module
+    here = (sites[site] for site in seen.decided_by)
+    return decision.id not in after and any(other.acts and other.location.module == module for other in here)
 
 
 def _settled(decision: Decision, evidence: Evidence) -> Decision:

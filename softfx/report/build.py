@@ -69,7 +69,7 @@ def _site(record: Decision, evidence: Evidence) -> Site:
         estimator=record.resolved.estimator if record.action == "straight_through" else None,
         unit=record.unit if record.acts else "",
         standardize=options.get("standardize") if "standardize" in takes else None,
-        scope=record.resolved.scope if record.acts and record.resolved.scope != "region" else None,
+        scope=record.scope if record.acts and record.scope != "region" else None,
     )
 
 

@@ -140,12 +140,13 @@ def _ordering(method: str, scope: str | None = None) -> Unit:
 _MOST_JOINT = 3
 _TAILED = {"mode": "tailed"}
 
-MARGINS = Unit("the margins", _of_margins, _difference, joins=True, auto=_TAILED)
-OPERAND = Unit("the operand", _of_operand, _input, joins=True, auto=_TAILED)
-OTHER = Unit("the operand", _of_other, _other, joins=True, auto=_TAILED)
+# Decisions about what these make are about jumps alone, and a margin that is hard says little of how near they were.
+MARGINS = Unit("the margins", _of_margins, _difference, joins=True, auto=_TAILED, scope="decision")
+OPERAND = Unit("the operand", _of_operand, _input, joins=True, auto=_TAILED, scope="decision")
+OTHER = Unit("the operand", _of_other, _other, joins=True, auto=_TAILED, scope="decision")
 ENTRIES = Unit("the entries", _of_entries, _input, auto=_TAILED)
 STEP = Unit("the step", relative=0.3, auto={"mode": "smooth"})
-CAST = replace(OPERAND, measure=_of_cast, relative=0.3, joins=False, auto={"mode": "smooth"})
+CAST = replace(OPERAND, measure=_of_cast, relative=0.3, joins=False, auto={"mode": "smooth"}, scope=None)
 ORDER = _ordering("lapsum")
 # A few numbers near it decide one place of an order. More of them are heard at 0.3 spreads, and the gradient agrees
 # better with the smoothed program's: cosine 0.91 where 0.2 have 0.84, of such values and of thresholds by them, of 12,
