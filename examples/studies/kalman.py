@@ -262,12 +262,18 @@ def main() -> None:
     def picture(figure: Any) -> None:
         axes = figure.subplots(1, 3)
         for parameter, axis in enumerate(axes):
+            reach = 2.5 * max(float(sum(found[ROWS[0].name, many][part][parameter].abs() for part in (0, 1))), 0.5)
             for place, row in enumerate(ROWS):
-                bias, deviation = found[row.name, many]
+                bias, deviation = (float(part[parameter]) for part in found[row.name, many])
                 color = COLORS[0] if row.policy is None else COLORS[1 if row.ordered else 2]
-                axis.errorbar(float(bias[parameter]), -place, xerr=float(deviation[parameter]), fmt="o", color=color)
-            reach = max(float(sum(found[ROWS[0].name, many][part][parameter].abs() for part in (0, 1))), 0.5)
-            axis.set_xlim(-2.5 * reach, 2.5 * reach)
+                if abs(bias) + deviation < 2 * reach:
+                    axis.errorbar(bias, -place, xerr=deviation, fmt="o", color=color)
+                else:  # as far as it would go, nothing else could be seen
+                    text = f"{bias:.1g} ± {deviation:.1g}, off the scale"
+                    axis.text(
+                        0, -place, text, color=color, ha="center", va="center", fontsize=7, backgroundcolor="white"
+                    )
+            axis.set_xlim(-reach, reach)
             axis.axvline(0, color=COLORS[-1], linewidth=0.7)
             axis.set_yticks([-place for place in range(len(ROWS))], [row.name for row in ROWS] if not parameter else [])
             tidy(axis, NAMES[parameter], f"error of the gradient, {many} particles")

@@ -12,8 +12,8 @@ are, what decides has none: the `if`s are Python's, and the forest's comparisons
 routing probabilities, another model whose hard form is not what was trained. With softfx 0 lines change, and what is
 measured is the hard program.
 
-**What did not work.** A step of the scorecard makes its call again for each `if` turned round, image by image: the
-times are some ten times those of the points alone.
+**What did not work.** A step of the scorecard makes its call again for each `if` turned round, image by image: it takes
+some twenty times as long as one of the points alone.
 """
 
 import copy
@@ -206,13 +206,17 @@ class Found:
 
     def picture(self, figure: Any) -> None:
         left, right = figure.subplots(1, 2)
-        left.imshow(torch.stack(self.weights).mean(0), cmap="PuOr", vmin=-1, vmax=1)
+        weights = torch.stack(self.weights).mean(0)
+        largest = float(weights.abs().max())
+        scale = figure.colorbar(left.imshow(weights, cmap="PuOr", vmin=-largest, vmax=largest), ax=left)
+        scale.set_label("weight", fontsize=8)
+        scale.ax.tick_params(labelsize=7)
         tidy(left, "weights of each rule after tuning (one of each before)", "patch", "rule")
-        means = [100 * statistics.fmean(values) for values in self.forests.values()]
-        right.barh(range(len(means)), means, color=COLORS[1])
-        right.set_yticks(range(len(means)), [name.split(":")[0].split(",")[0] for name in self.forests], fontsize=7)
+        for row, values in enumerate(self.forests.values()):
+            right.plot([100 * value for value in values], [row] * len(values), "o", color=COLORS[row], markersize=5)
+        right.set_yticks(range(len(self.forests)), [name.split(",")[0] for name in self.forests], fontsize=7)
         right.invert_yaxis()
-        tidy(right, "forests", "accuracy in test, %", "")
+        tidy(right, "forests, a point for each seed", "accuracy in test, %", "")
 
 
 def main() -> None:

@@ -212,15 +212,21 @@ def main() -> None:
     )
 
     def picture(figure: Any) -> None:
-        axis = figure.subplots()
-        for place, name in enumerate(names):
-            line = [(count, places_right[count, name]) for count in size.counts if (count, name) in places_right]
-            style = ("o-", "s--", "^:")[place // len(COLORS) % 3]
-            axis.plot(*zip(*line, strict=True), style, color=COLORS[place % len(COLORS)], label=name)
-        axis.legend(fontsize=6, frameon=False, bbox_to_anchor=(1, 1))
-        tidy(axis, "", "numbers in a set", "places right with the best of the grid, %")
+        axes = figure.subplots(1, len(size.counts), sharey=True, squeeze=False)[0]
+        for count, axis in zip(size.counts, axes, strict=True):
+            for place, name in enumerate(names):
+                kinds = {"best of the grid": best(found, count, name)[0], "calibrated": found.get((count, name, None))}
+                for kind, ends, look in zip(kinds, kinds.values(), ("o", "D"), strict=True):
+                    values = [end.element for end in ends or ()]
+                    color = COLORS[0] if "own" in name else COLORS[1 if look == "o" else 3]
+                    axis.plot(values, [place] * len(values), look, color=color, markersize=3, alpha=0.7, label=kind)
+            tidy(axis, f"n = {count}", "places right, %")
+        axes[0].set_yticks(range(len(names)), names)
+        axes[0].invert_yaxis()
+        labels = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
+        figure.legend(labels.values(), labels.keys(), ncols=2, fontsize=7, frameon=False, loc="outside upper right")
 
-    study.draw(picture, width=8)
+    study.draw(picture, width=12, height=4)
     no_gradient = not any(
         program(torch.randn(2, 3, requires_grad=True), torch.randn(2, 3)).requires_grad
         for program in (order_loss, rank_loss)
