@@ -95,6 +95,8 @@ class Evidence:
         self.writes = False  # the program writes tensors in place
         # Calls whose operands or results, which their softened derivative keeps, the program writes later.
         self.overwritten: set[tuple[str, Location]] = set()
+        # Look-ups that the program answers with a view, of which one side is used after the other was written.
+        self.written_views: set[tuple[str, Location]] = set()
         self.spoilt: set[tuple[str, Location]] = set()  # sites that met NaN or infinities as softness was measured
         # Products of infinite or NaN factors with what has a derivative, as planning meets them.
         self.infinite_products: set[tuple[str, Location]] = set()
@@ -111,7 +113,7 @@ class Evidence:
     @property
     def is_by_place(self) -> bool:
         """True if calls that are no sites are made in other ways too, which only their places tell."""
-        return bool(self.overwritten or self.infinite_products)
+        return bool(self.overwritten or self.infinite_products or self.written_views)
 
     def of(self, site: int) -> SiteEvidence:
         """The observations of one site."""
@@ -154,6 +156,10 @@ class Evidence:
         """Soft values of these sites became a real number."""
         for site in sites:
             self._of[site].reached_real = True
+
+    def forget_sites(self) -> None:
+        """Forget what runs saw of the sites, for another run to see what becomes of them."""
+        self._of.clear()
 
     def forget_deliveries(self) -> None:
         """Forget which sites reached a result, for another run to see."""

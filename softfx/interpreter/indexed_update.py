@@ -20,7 +20,7 @@ from softfx.ops.calls import Result
 from softfx.torch_private import base_of
 from softfx.values import SoftBool, SoftIndex, ValueFacts
 
-__all__ = ["addend", "note_result", "pending_sum"]
+__all__ = ["addend", "note_result", "parts_of", "pending_sum", "same_parts"]
 
 
 def pending_sum(state: RunState, call: Call) -> Lookup | None:
@@ -47,12 +47,12 @@ def addend(state: RunState, call: Call) -> tuple[tuple[object, ...], Any] | None
     lookup = state.lookups.get(value)
     if lookup is None or lookup.addend is None or lookup.source is not target or lookup.writes + 1 != state.writes:
         return None
-    return (lookup.key, lookup.addend) if _same(_parts(key), lookup.key) else None
+    return (lookup.key, lookup.addend) if same_parts(parts_of(key), lookup.key) else None
 
 
 def _looked_up(state: RunState, call: Call, result: Tensor) -> Lookup | None:
     source, key = call.args
-    parts = _parts(key)
+    parts = parts_of(key)
     tensors = [part for part in parts if isinstance(part, Tensor)]
     facts = [state.environment.facts(part) for part in tensors]
     softs = [item.soft for item in facts if item.soft is not None]
@@ -81,11 +81,13 @@ def _names_each_place_once(index: Tensor, facts: ValueFacts) -> bool:
     return index.numel() == 1 or (isinstance(facts.soft, SoftIndex) and facts.soft.distinct is not None)
 
 
-def _parts(key: Any) -> tuple[object, ...]:
+def parts_of(key: Any) -> tuple[object, ...]:
+    """The parts of a key."""
     return key if isinstance(key, tuple) else (key,)
 
 
-def _same(left: tuple[object, ...], right: tuple[object, ...]) -> bool:
+def same_parts(left: tuple[object, ...], right: tuple[object, ...]) -> bool:
+    """Return True if two keys are one: by the same tensors and equal numbers."""
     return len(left) == len(right) and all(
         a is b or (not isinstance(a, Tensor) and not isinstance(b, Tensor) and bool(a == b))
         for a, b in zip(left, right, strict=True)

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from softfx import ops, torch_private
 from softfx.decisions.site import Decision, SiteKey
-from softfx.interpreter import indexed_update, lifting, overwritten, shared_storage, straight_through_idiom
+from softfx.interpreter import indexed_update, lifting, overwritten, shared_storage, straight_through_idiom, view_reads
 from softfx.interpreter.binding import attach, bind, real_operand, result_for_caller
 from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext
@@ -110,6 +110,7 @@ class Interpreter:
                 result = hard_call(self.state, call)
         else:
             if self.state.planning:
+                view_reads.note_uses(self.state, call)
                 lifting.leave_what_is_expanded(self.state, call)
                 if call.operation is ops.differentiate:
                     self._keep_what_is_differentiated(call)
@@ -118,6 +119,7 @@ class Interpreter:
         if self.state.planning:
             lifting.note_made(self.state, call, result)
             overwritten.note_reads(self.state, call, result)
+            view_reads.note_writes(self.state, call, result)
         if self.state.storages.entries:
             shared_storage.note_results(self.state, result)
         if self.state.observer is not None:
@@ -145,8 +147,8 @@ class Interpreter:
 
     def _decide(self, call: Call) -> Result:
         """A call that depends on a source: hard, or softly as its site's decision and its shadows have it."""
-        state, rule = self.state, call.rule
-        site = call.is_site
+        state, call = self.state, view_reads.as_view(self.state, call)
+        rule, site = call.rule, call.is_site
         if site and state.observer is not None:
             call = state.observer.before_site(state, call)
         if call.softs and torch.is_grad_enabled() and concerns_rows(state, call):
@@ -322,4 +324,6 @@ class Interpreter:
         """One of the program's results as its caller gets it."""
         if self.state.storages.entries and isinstance(value, Tensor):
             shared_storage.brought_up_to_date(self.state, [value])
+        if isinstance(value, Tensor):
+            view_reads.note_results(self.state, [value])
         return result_for_caller(self.state, value)

@@ -9,6 +9,8 @@ on one place of memory: torch lets the program do so where it has no derivative,
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +22,15 @@ from softfx.interpreter.state import RunState
 from softfx.locations import Location
 from softfx.ops.trees import tensors_in
 
-__all__ = ["leave_what_is_expanded", "must_be_left", "note_detachment", "note_kept", "note_made", "reason"]
+__all__ = [
+    "kept_tensors",
+    "leave_what_is_expanded",
+    "must_be_left",
+    "note_detachment",
+    "note_kept",
+    "note_made",
+    "reason",
+]
 
 _NONE = frozenset[LiftedAt]()
 _WRITTEN = "what outlives the call is written in place"
@@ -103,13 +113,15 @@ def note_detachment(state: RunState, call: Call, result: Tensor) -> None:
 
 def note_kept(state: RunState, target: object) -> None:
     """Note what a module keeps beyond the call of tensors that carry a lifted derivative."""
-    if not state.sites.lifts_any or not isinstance(target, nn.Module):
-        return
-    for module in target.modules():
-        for value in torch_private.leaves(vars(module)):
-            if isinstance(value, Tensor):
-                behind = state.foreign.lifted.get(value) or _NONE
-                state.evidence.to_leave.update({cut: Left(_KEPT, cut[1]) for cut in behind})
+    for value in kept_tensors(target) if state.sites.lifts_any else ():
+        behind = state.foreign.lifted.get(value) or _NONE
+        state.evidence.to_leave.update({cut: Left(_KEPT, cut[1]) for cut in behind})
+
+
+def kept_tensors(target: object) -> Iterator[Tensor]:
+    """The tensors that a module has, in its attributes and its parts; a function has none."""
+    for module in target.modules() if isinstance(target, nn.Module) else ():
+        yield from (value for value in torch_private.leaves(vars(module)) if isinstance(value, Tensor))
 
 
 def reason(state: RunState, block: Location) -> str:

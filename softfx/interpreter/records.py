@@ -10,7 +10,7 @@ from torch import Tensor
 from softfx.locations import Location
 from softfx.values import TensorTable
 
-__all__ = ["Foreign", "LiftedAt", "Lookup", "Term"]
+__all__ = ["Foreign", "LiftedAt", "Lookup", "Term", "ViewRead"]
 
 LiftedAt: TypeAlias = tuple[str, Location]  # which of the two it is, as in Lift, and where
 
@@ -34,6 +34,23 @@ class Lookup:
     writes: int
     key: tuple[object, ...]
     addend: Any = None
+
+
+@dataclass(eq=False)
+class ViewRead:
+    """A look-up source[key] by a soft index, whose result is a view in the original, and a tensor of its own here.
+
+    origin: the name and the place of the call.
+    storage: the identity of the source's memory, which `reference` keeps for it.
+    missing: the side, "source" or "result", that has missed what was written to the other.
+    """
+
+    origin: tuple[str, Location]
+    source: Tensor
+    storage: int
+    key: tuple[object, ...]
+    reference: Any
+    missing: str | None = None
 
 
 @dataclass(eq=False)

@@ -12,7 +12,7 @@ from softfx.decisions.measures import Measures
 from softfx.decisions.sites import Sites
 from softfx.interpreter.backends import Backend
 from softfx.interpreter.observer import Observer
-from softfx.interpreter.records import Foreign, Lookup, Term
+from softfx.interpreter.records import Foreign, Lookup, Term, ViewRead
 from softfx.locations import Location
 from softfx.values import Environment, Storages, TensorTable
 
@@ -58,6 +58,9 @@ class RunState:
     observer: sees calls as they are made.
     measures: the spreads of what sites decide about, while these are measured.
     met: the sites that a planning run met.
+    live: a planning run is a call whose result counts, and no trial before.
+    view_reads: look-ups that the original answers with a view, as planning meets them.
+    read_views: the tensors that these gave, and views of them.
     """
 
     sites: Sites
@@ -79,6 +82,9 @@ class RunState:
     observer: Observer | None = None
     measures: Measures | None = None
     met: set[int] = field(default_factory=set)
+    live: bool = False
+    view_reads: list[ViewRead] = field(default_factory=list)
+    read_views: TensorTable[ViewRead] = field(default_factory=TensorTable)
 
     def forget(self, tensor: Tensor) -> None:
         """Forget how a tensor was made: it has been written."""

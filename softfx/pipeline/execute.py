@@ -33,10 +33,11 @@ from softfx.decisions.sites import Sites
 from softfx.interpreter.backends import Direct
 from softfx.interpreter.fast_path import FastPathCache
 from softfx.interpreter.interpreter import Interpreter
-from softfx.interpreter.lifting import note_kept
+from softfx.interpreter.lifting import kept_tensors, note_kept
 from softfx.interpreter.observer import Observer
 from softfx.interpreter.state import RunState
 from softfx.interpreter.torch_mode import FastMode, FullMode
+from softfx.interpreter.view_reads import note_results
 from softfx.locations import Location, Place, locate, module_paths, resolve
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.pipeline import serialize
@@ -108,7 +109,7 @@ class Eager:
         self, root: object, function: Function, args: Args, kwargs: Kwargs, owner: object
     ) -> tuple[Result, set[int]]:
         """The same as a call, and the sites that it met: their decisions can be settled by its evidence."""
-        state = RunState(self.sites, self.evidence, Direct(), planning=True)
+        state = RunState(self.sites, self.evidence, Direct(), planning=True, live=True)
         return self._session(state, root, owner).call(function, args, kwargs), state.met
 
     def trial(self, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> None:
@@ -124,13 +125,15 @@ class Eager:
 
     def _tried(self, state: RunState, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> None:
         with _traceless(target, touched):
-            self._tried_here(state, target, args, kwargs)
+            self._tried_here(state, target, args, kwargs, touched)
 
-    def _tried_here(self, state: RunState, target: Any, args: Args, kwargs: Kwargs) -> None:
+    def _tried_here(self, state: RunState, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> None:
         """A call on copies of its arguments, whose trace is to be removed."""
         own_args, own_kwargs = _own(args, kwargs)
         exhausted(self._session(state, target).call(function_of(target), own_args, own_kwargs))
         note_kept(state, target)
+        given = [leaf for leaf in torch_private.leaves((own_args, own_kwargs, touched)) if isinstance(leaf, Tensor)]
+        note_results(state, (*given, *kept_tensors(target)))
 
     def unreached(self, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> list[str]:
         """The parameters and inputs that get no gradient in a call as decided, which leaves no trace.
@@ -149,7 +152,7 @@ class Eager:
         """The buffers in which a call as decided, which leaves no trace, leaves a derivative; in the original none."""
         state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False)
         with _traceless(target, program.touched):
-            self._tried_here(state, target, *_with_derivatives(args, kwargs))
+            self._tried_here(state, target, *_with_derivatives(args, kwargs), [])
             return tuple(carrying(target, program.changed_buffers))
 
     def executed(self, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> list[Ran] | None:

@@ -32,13 +32,16 @@ def plan(program: Program, policy: Policy, trial: Callable[[Sites, Evidence], No
     sites, evidence = Sites(policy), Evidence()
     pending = True
     while pending:  # a block that a site lifts may hold more of them
-        left = len(evidence.to_leave)
+        left, views = len(evidence.to_leave), len(evidence.written_views)
         if program.seen.obstacles:
             trial(sites, evidence)
         else:
             rewrite(program, sites, evidence, planning=True)
         pending = sites.lift(_lifts(sites, evidence), _to_leave(evidence))
-        if pending and len(evidence.to_leave) > left:  # what the run saw arrive went through what is left from now on
+        if len(evidence.written_views) > views:  # look-ups that are other calls from now on
+            evidence.forget_sites()
+            pending = True
+        elif pending and len(evidence.to_leave) > left:  # what the run saw arrive went through what is left from now on
             evidence.forget_deliveries()
     evidence.follows_all = _follows_all(program) and not (evidence.writes or evidence.custom_functions)
     settle(sites, evidence, range(len(sites)))

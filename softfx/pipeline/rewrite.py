@@ -24,6 +24,7 @@ from softfx.interpreter.backends import has_whole_elements
 from softfx.interpreter.derivatives import Blockage
 from softfx.interpreter.interpreter import Interpreter
 from softfx.interpreter.state import RunState
+from softfx.interpreter.view_reads import note_results
 from softfx.locations import Location
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.operation import Effect
@@ -172,7 +173,14 @@ class _Walk:
             for node in self.program.graph.nodes:
                 self.writer.node = node
                 self.values[node] = self._step(node)
-        return [self.interpreter.result(value) for value in self.values[self.program.graph.output_node()]]
+        results = [self.interpreter.result(value) for value in self.values[self.program.graph.output_node()]]
+        note_results(self.state, self._outside())
+        return results
+
+    def _outside(self) -> list[Tensor]:
+        """The tensors that outlive the call: its inputs, the module's, and constants."""
+        nodes = [node for node in self.program.graph.nodes if node.op in ("placeholder", "get_attr")]
+        return tensors_in([self.values[node] for node in nodes])
 
     def _step(self, node: fx.Node) -> Result:
         """The value of one of the program's nodes in the new graph."""
