@@ -41,6 +41,7 @@ from softfx.interpreter.call_context import CallContext
 from softfx.interpreter.copies import COPIES, copied, copy_values
 from softfx.interpreter.derivatives import DISCRETE
 from softfx.interpreter.hard_call import hard_call, is_made_of_reals, remember
+from softfx.interpreter.native import beside_out
 from softfx.interpreter.selected_rows import call_on_rows, concerns_rows
 from softfx.interpreter.soft_call import soft_call
 from softfx.interpreter.state import RunState
@@ -102,6 +103,7 @@ class Interpreter:
 
     def interpret(self, call: Call) -> Result:
         """The result of a call whose operation and facts are known."""
+        call = beside_out(self.state, call)
         if call.written is not None and not self.state.evidence.writes:
             self.state.environment.find_pending()
         shared_storage.prepare_write(self.state, call)

@@ -8,6 +8,7 @@ here it is made in a form that torch takes, with the same values and the same sh
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules.refusals import is_discrete
 from softfx.values.histories import is_leaf
 
-__all__ = ["MANY_VIEWS", "detached", "overlaps_itself", "repeat", "run", "write_hard", "written_out"]
+__all__ = ["MANY_VIEWS", "beside_out", "detached", "overlaps_itself", "repeat", "run", "write_hard", "written_out"]
 
 # Calls that return several views of one tensor: torch takes no write into these where a derivative is recorded.
 _SPLITS = (ops.split, ops.chunk, ops.tensor_split, ops.split_with_sizes, ops.hsplit, ops.vsplit)
@@ -94,6 +95,26 @@ def written_out(state: RunState, call: Call) -> Result:
     return out
 
 
+def beside_out(state: RunState, call: Call) -> Call:
+    """The call on copies of the operands that lie in memory which it is given as out=: they are read once more."""
+    out = tensors_in(call.kwargs.get("out")) if call.kwargs and call.depends_on_source else []
+    written = {torch_private.storage_key(tensor) for tensor in out} - {None}
+    if not any(torch_private.storage_key(tensor) in written for tensor in tensors_in(call.args)):
+        return call
+
+    def own(tensor: Tensor) -> Tensor:
+        if torch_private.storage_key(tensor) not in written:
+            return tensor
+        copy: Tensor = state.backend.emit(torch.clone, (tensor,), {})
+        state.environment.set(copy, replace(state.environment.facts(tensor), version=torch_private.version_of(copy)))
+        return copy
+
+    args = map_tensors(own, call.args)
+    tensors = tensors_in((args, call.kwargs))
+    facts = [state.environment.facts(tensor) for tensor in tensors]
+    return replace(call, args=args, tensors=tensors, facts=facts)
+
+
 def write_hard(state: RunState, call: Call, arguments: tuple[Args, Kwargs]) -> Result:
     """Make a call with out= on these arguments, which have no derivative; the tensors that it has written."""
     args, kwargs = arguments
@@ -153,7 +174,7 @@ def overlaps_itself(tensor: Tensor) -> bool:
 def _one_by_one(state: RunState, call: Call, views: Sequence[Tensor]) -> Result:
     """The same views, each made by a call of its own, so that they can be written."""
     source = call.tensors[0]
-    if is_discrete(source) or not torch.is_grad_enabled() or not call.depends_on_source:
+    if is_discrete(source) or not torch.is_grad_enabled():
         return views
     dim, start, made = _axis(call.operation, call, source), 0, []
     for number, view in enumerate(views):

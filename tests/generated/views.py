@@ -59,6 +59,9 @@ VIEWS = """
 {a}.reshape(2, -1)
 {a}[0]
 {a}[-1]
+{a}[{x}[0].argmax() % {a}.shape[0]]
+{a}[..., {x}[:, 0].argmin() % {a}.shape[-1]]
+{a}[({x} > 0).sum() % {a}.shape[0], 1:]
 {a}[..., 0]
 {a}[..., :2]
 {a}[1:]
@@ -100,7 +103,7 @@ torch.atleast_2d({a})
 {a}.detach()
 {a}.data
 """.strip().splitlines()
-LINEAR_VIEWS = [view for view in VIEWS if "detach" not in view and "data" not in view]
+LINEAR_VIEWS = [view for view in VIEWS if not any(part in view for part in ("detach", "data", "{x}"))]
 
 LINEAR_WRITES = """
 {f}.mul_(1.25)
@@ -142,6 +145,10 @@ WRITES = """
 {f}.scatter_(-1, {i}, 0.25)
 {f}.scatter_add_(-1, {i}, {g})
 {f}[{i}[0]] = 1.0
+{f}[{g}.argmax() % {f}.shape[0]] = 1.0
+{f}[{g}.argmax() % {f}.shape[0]] += 0.5
+{f}[..., {g}.argmax() % {f}.shape[-1]].mul_(2)
+{f}.expand(2, *{f}.shape).index_fill_(0, torch.tensor([0]), 2.0)
 {f}.addcmul_({g}, {g}, value=0.5)
 {f}.lerp_({g}, 0.25)
 {f}.fill_diagonal_(0.5)

@@ -88,7 +88,29 @@ def one_write_after_another(x: Tensor) -> Tensor:
     return u
 
 
+def rows_of_a_constant(x: Tensor) -> Tensor:
+    u = torch.zeros(2, 3)
+    for number, row in enumerate(u):
+        row[x[number].argmax()] = 1.0
+    return u
+
+
+def halves_of_a_constant(x: Tensor) -> Tensor:
+    u = torch.zeros(2, 3)
+    first, last = u.split(1)
+    first[0, x[0].argmax()] += 1.0
+    last[x[1:] > 0] = 2.0
+    return u
+
+
+def out_over_an_operand(x: Tensor) -> Tensor:
+    v = masked(x)
+    torch.mul(v, 2, out=v.view(2, 3))
+    return torch.cumsum(v[0], 0, out=v[1]) + v
+
+
 PROGRAMS = (
+    rows_of_a_constant, halves_of_a_constant, out_over_an_operand,
     times_itself, by_an_operator, row_by_row, operand_of_an_earlier_product, factor_without_a_derivative,
     through_a_view, its_own_square, result_that_its_derivative_is_made_of, guarded_result, one_write_after_another,
 )  # fmt: skip
