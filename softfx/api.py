@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 
@@ -10,7 +9,7 @@ import torch
 from torch import nn
 
 from softfx.capture import frontends as choose
-from softfx.capture.example import function_of, name_of
+from softfx.capture.example import name_of
 from softfx.capture.lazy import initialized, is_uninitialized
 from softfx.capture.program import Program
 from softfx.code import diff as diffing
@@ -22,6 +21,7 @@ from softfx.errors import CaptureError, PolicyError, SpecError, TargetError, Uns
 from softfx.locations import Place, caller, resolve
 from softfx.ops.calls import Args, Kwargs
 from softfx.pipeline.execute import Eager, Graph, signature
+from softfx.pipeline.given import example_call
 from softfx.pipeline.plan import plan
 from softfx.pipeline.rewrite import Rewritten, rewrite
 from softfx.pipeline.serialize import graph_module
@@ -137,7 +137,7 @@ def soften(
             f"soften: generator is a {type(generator).__name__}. Legal is a torch.Generator, or None. "
             "Write generator=torch.Generator().manual_seed(0)."
         )
-    args, kwargs = _example(target, policy, example_inputs, example_kwargs)
+    args, kwargs = example_call(target, policy, example_inputs, example_kwargs)
     loaded = Policy.load(policy).with_defaults("soften", softness=softness, mode=mode, method=method)
     subject = subject_of(_initialized(target, args, kwargs, in_place=True))
     program, sites, evidence = _plan(subject, loaded, args, kwargs, capture, allow_unused, place)
@@ -175,7 +175,7 @@ def check(
     >>> [(site.code, site.action) for site in report.sites]
     [('SX201', 'keep')]
     """
-    args, kwargs = _example(target, policy, example_inputs, example_kwargs)
+    args, kwargs = example_call(target, policy, example_inputs, example_kwargs)
     loaded = Policy.load(policy).with_defaults("check", softness=softness, mode=mode, method=method)
     subject = subject_of(_initialized(target, args, kwargs, in_place=False))
     program, sites, evidence = _plan(subject, loaded, args, kwargs, capture, allow_unused, caller())
@@ -195,7 +195,7 @@ def diff(
     allow_unused: bool = False,
 ) -> str:
     """The code before and after, site by site, as a unified diff. Arguments as `soften` takes them."""
-    args, kwargs = _example(target, policy, example_inputs, example_kwargs)
+    args, kwargs = example_call(target, policy, example_inputs, example_kwargs)
     text, _ = diffed(
         target,
         Policy.load(policy).with_defaults("diff", softness=softness, mode=mode, method=method),
@@ -217,7 +217,7 @@ def diffed(
     allow_unused: bool = False,
 ) -> tuple[str, Report]:
     """What `diff` returns, and the report of the same plan. Arguments as `soften` takes them."""
-    args, kwargs = _example(target, policy, example_inputs, example_kwargs)
+    args, kwargs = example_call(target, policy, example_inputs, example_kwargs)
     subject = subject_of(_initialized(target, args, kwargs, in_place=False))
     program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, caller())
     report = make_report(subject.name, program.seen, sites, evidence, "eager")
@@ -240,7 +240,7 @@ def written(
     takes the module first, None for a function, as that of `source` does; with `own_arguments` the one of a function
     takes the function's arguments alone, as a file for people does.
     """
-    args, kwargs = _example(target, policy, example_inputs, example_kwargs)
+    args, kwargs = example_call(target, policy, example_inputs, example_kwargs)
     subject = subject_of(_initialized(target, args, kwargs, in_place=False))
     program, sites, evidence = _plan(subject, policy, args, kwargs, capture, allow_unused, caller())
     report = make_report(subject.name, program.seen, sites, evidence, "eager")
@@ -342,42 +342,6 @@ def _rewritten(
     return rewritten
 
 
-def _example(
-    target: Any, policy: object, inputs: Sequence[Any] | None, kwargs: Mapping[str, Any] | None
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The example call's arguments; only a target that needs none may go without."""
-    if not callable(target):
-        raise TargetError(
-            f"soften: a {type(target).__name__} cannot be softened. A target is an nn.Module or a function. Pass one."
-        )
-    if isinstance(target, torch.jit.ScriptModule | torch.jit.ScriptFunction):
-        raise TargetError("soften: TorchScript has no Python to see. Pass the module it was scripted from.")
-    if isinstance(target, type) and issubclass(target, torch.nn.Module):
-        raise TargetError(
-            f"soften: {target.__name__} is a class of Modules. A target is a Module or a function. "
-            f"Make one: soften({target.__name__}(...))."
-        )
-    if isinstance(policy, torch.Tensor | tuple | list):
-        raise TargetError(
-            f"soften: the second argument is a {type(policy).__name__}, and it is the policy: a preset's name, a path, "
-            "a dict or a softfx.Policy. Example inputs are given by name: example_inputs=(x,)."
-        )
-    if isinstance(inputs, torch.Tensor | Mapping | str):
-        text = f"example_inputs is a {type(inputs).__name__}, and it is a tuple of arguments. "
-        raise TargetError(f"soften: {text}Write example_inputs=(x,); arguments by name are example_kwargs.")
-    args, named = tuple(inputs or ()), dict(kwargs or {})
-    signature = _signature(function_of(target))
-    try:
-        if signature is not None:
-            signature.bind(*args, **named)
-    except TypeError as error:
-        raise TargetError(
-            f"soften: {name_of(target)} cannot be called with these example inputs: {error}. "
-            "Give example_inputs=(...) and example_kwargs={...} as for one ordinary call."
-        ) from None
-    return args, named
-
-
 def _initialized(target: Any, args: Args, kwargs: Kwargs, *, in_place: bool) -> Any:
     """The target with its lazy modules initialised, as its first call does it."""
     if not is_uninitialized(target):
@@ -390,11 +354,3 @@ def _initialized(target: Any, args: Args, kwargs: Kwargs, *, in_place: bool) -> 
             f"{name_of(target)}: its lazy modules cannot be initialised by these example inputs, the call raised "
             f"{type(error).__name__}: {text}. Correct the inputs, or call the module once before."
         ) from error
-
-
-def _signature(function: Any) -> inspect.Signature | None:
-    """How it is called; None for a builtin that does not say, where the call itself will tell."""
-    try:
-        return inspect.signature(function)
-    except ValueError:
-        return None

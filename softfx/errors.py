@@ -99,14 +99,18 @@ class SpecError(SoftfxError, RuntimeError):
 
 
 def brief(value: object) -> str:
-    """The value for a message: as Python writes it, cut where it is long, deep, or a number of thousands of digits.
+    """The value for a message, on one line: as Python writes it, cut where it is long; of a large tensor its shape.
 
     >>> brief("a" * 1000)[:12], brief([[[[[[[1]]]]]]]), brief(9**9999)
     ("'aaaaaaaaaaa", '[[[[[[...]]]]]]', 'a whole number beyond all floats')
     """
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > sys.float_info.max:
         return "a whole number beyond all floats"
-    return _BRIEF.repr(value)
+    text = _BRIEF.repr(value)
+    if "\n" not in text:
+        return text
+    shape = getattr(value, "shape", None)  # of a tensor or an array whose numbers fill lines
+    return " ".join(text.split()) if shape is None else f"{type(value).__name__} of shape {tuple(shape)}"
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ from torch import nn
 
 from softfx.api import soften
 from softfx.decisions.policy import Policy, PolicyLike
-from softfx.errors import TargetError, did_you_mean
+from softfx.errors import TargetError, brief, did_you_mean
 from softfx.report import Report
 
 __all__ = ["Patch", "patched", "resolve_name"]
@@ -139,7 +139,7 @@ def _places(target: object) -> list[tuple[object, str, Callable[..., object]]]:
         return [(target, "forward", target.forward)]
     if not callable(target) or isinstance(target, type):
         raise TargetError(
-            f"patched: a {type(target).__name__} cannot be softened in place. "
+            f"patched: {brief(target)} cannot be softened in place. "
             "A target is a function, an nn.Module or a class of modules. Pass one, or its name."
         )
     name = getattr(target, "__name__", "")

@@ -55,4 +55,5 @@ del _guard
 def __dir__() -> list[str]:
     """The operators and the other public names, without the modules that they come from."""
     modules = {name for name, value in globals().items() if isinstance(value, _ModuleType)} - {"methods", "modes"}
-    return sorted(set(globals()) - modules)
+    public = {name for name in globals() if not name.startswith("_") or name.endswith("__")}
+    return sorted(public - modules)

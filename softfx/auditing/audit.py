@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from softfx.api import soften
+from softfx.auditing.arguments import check_arguments
 from softfx.auditing.bench import BLOCKS, SiteBench, drawn
 from softfx.auditing.program import Batch, Loss, Program, batches_of
 from softfx.auditing.report import Audited, AuditReport, measured
@@ -20,7 +20,7 @@ from softfx.ops.calls import Options
 from softfx.pipeline.softened import softened
 from softfx.rules.spread import of_entries
 
-__all__ = ["Progress", "audit", "check_numbers", "softened_program", "ticker"]
+__all__ = ["Progress", "audit", "softened_program", "ticker"]
 
 Which = Literal["every", "acting", "none"]
 Progress = Callable[[int, int, float], None]
@@ -94,7 +94,7 @@ def audit(
     >>> report.parameters[0].verdict, report.sites[0].verdict
     ('good', 'good')
     """
-    check_numbers("audit", scale, samples)
+    check_arguments("audit", loss, seed, scale, samples)
     if sites not in _WHICH:
         raise TargetError(f"audit: sites = {brief(sites)}. Legal are {', '.join(map(repr, _WHICH))}. Take one.")
     batches = batches_of("audit", example_inputs, example_kwargs, loader)
@@ -112,14 +112,6 @@ def audit(
         losses = (bench.hard_loss, bench.losses(state.eager))
     runs = 2 * count * len(batches)
     return AuditReport(parameters, scale, pairs * BLOCKS, runs, seed, found, state.report, *losses)
-
-
-def check_numbers(where: str, scale: float, samples: int) -> None:
-    """Refuse a scale or a number of pairs that is out of its range."""
-    if not 0 < scale < math.inf:
-        raise TargetError(f"{where}: scale = {brief(scale)}. It is a number above 0, in spreads: 0.3 is the default.")
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 2 * BLOCKS:
-        raise TargetError(f"{where}: samples = {brief(samples)}. It is a whole number from {2 * BLOCKS} on.")
 
 
 def softened_program(

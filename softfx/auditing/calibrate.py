@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from softfx.auditing.agreement import better, predicted
-from softfx.auditing.audit import Progress, check_numbers, softened_program, ticker
+from softfx.auditing.arguments import check_arguments
+from softfx.auditing.audit import Progress, softened_program, ticker
 from softfx.auditing.bench import BLOCKS, Met, Reference, SiteBench
 from softfx.auditing.calibration import Calibration, Row, Scores
 from softfx.auditing.program import Loss, Program, batches_of, digest_of
@@ -93,7 +94,7 @@ def calibrate(
     >>> found.rows[0].outcome, found.policy.entries[-1].fields["softness"] > 0.05
     ('moved', True)
     """
-    check_numbers("calibrate", scale, samples)
+    check_arguments("calibrate", loss, seed, scale, samples)
     if loader is None:
         raise TargetError("calibrate: no loader is given. It takes batches. Write calibrate(model, None, [(x,)]).")
     if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
+from softfx.auditing.arguments import check_arguments
 from softfx.auditing.audit import audit, softened_program
-from softfx.auditing.bench import SiteBench
+from softfx.auditing.bench import BLOCKS, SiteBench
 from softfx.auditing.fingerprint import Lock, LockedParameter, locked_sites, signs_of
 from softfx.auditing.program import Loss, batches_of, digest_of
 from softfx.capture.preserve import Preserved
@@ -68,6 +69,7 @@ def lock(
     >>> moved[0].startswith("input x: |gradient| "), "straight-through -> kept" in moved[1]
     (True, True)
     """
+    check_arguments("lock", loss, seed, samples=samples or 2 * BLOCKS)
     batches = batches_of("lock", example_inputs, example_kwargs, None)
     program = softened_program("lock", target, policy, batches, loss, seed, capture, allow_unused)
     state = softened(program.soft, "lock")

@@ -22,6 +22,7 @@ from softfx.capture.preserve import Preserved
 from softfx.capture.unreached import inputs_of
 from softfx.errors import TargetError, brief
 from softfx.ops.calls import Args, Function, Kwargs, Options, Result
+from softfx.pipeline.given import check_inputs
 
 __all__ = ["Batch", "Loss", "Program", "batches_of", "digest_of"]
 
@@ -37,6 +38,7 @@ def batches_of(
 ) -> list[Batch]:
     """The calls that are measured: that of the example inputs, or those of the first batches of a loader."""
     if loader is None:
+        check_inputs(where, inputs, kwargs)
         return [(tuple(inputs or ()), dict(kwargs or {}))]
     if inputs is not None or kwargs is not None:
         raise TargetError(f"{where}: both a loader and example inputs are given. Give one of them.")

@@ -59,7 +59,7 @@ def capture(
     """
     if frontend not in _FRONTENDS:
         legal = ", ".join(_FRONTENDS)
-        raise TargetError(f"soften: unknown frontend {frontend!r}. Legal: {legal}. Take 'auto'.")
+        raise TargetError(f"soften: unknown capture {frontend!r}. Legal: {legal}. Take 'auto'.")
     call = ExampleCall(target, args, kwargs, place)
     before = private.may_compile()
     try:

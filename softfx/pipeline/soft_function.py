@@ -13,7 +13,7 @@ from softfx import torch_private as private
 from softfx.ops.calls import Result
 from softfx.pipeline.softened import Softened
 from softfx.report import Report
-from softfx.report.words import counts_line
+from softfx.report.words import in_short
 
 __all__ = ["SoftFunction", "hard_function"]
 
@@ -54,7 +54,7 @@ class SoftFunction(Generic[P, R]):
             return method
 
     def __repr__(self) -> str:
-        return f"SoftFunction({self._softfx.original!r}, {counts_line(self._softfx.report).partition('.')[0]})"
+        return f"SoftFunction({self._softfx.original!r}, {in_short(self._softfx.report)})"
 
     def _repr_html_(self) -> str:
         return self._softfx.report._repr_html_()

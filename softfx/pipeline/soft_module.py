@@ -22,6 +22,7 @@ from softfx.ops.calls import Kwargs, Result
 from softfx.pipeline.rebinding import rebound_attributes
 from softfx.pipeline.softened import Softened
 from softfx.report import Report
+from softfx.report.words import in_short
 from softfx.values.histories import is_leaf
 
 __all__ = ["SoftModule", "hard_copy", "hard_part", "made_soft"]
@@ -41,6 +42,11 @@ class SoftModule:
     def report(self) -> Report:
         """The sites found in the module, and the decision about each."""
         return self._softfx.report
+
+    def extra_repr(self) -> str:
+        """What the original's repr says of itself, its sites and their softness."""
+        own = cast(nn.Module, super()).extra_repr()
+        return ", ".join(filter(None, (own, in_short(self._softfx.report))))
 
     def _repr_html_(self) -> str:
         return self._softfx.report._repr_html_()

@@ -27,6 +27,7 @@ __all__ = [
     "details",
     "explanations",
     "hints",
+    "in_short",
     "plural",
     "settings",
     "starved_lines",
@@ -97,9 +98,7 @@ def settings(site: Site, *alike: Site) -> str:
         return ""
     parts = [("estimator", site.estimator), ("mode", site.mode), ("method", site.method)]
     words = [f"{name} {value}" for name, value in parts if value is not None]
-    if found := [each.softness for each in (site, *alike) if each.softness is not None]:
-        ends = dict.fromkeys(f"{end:g}" for end in (min(found), max(found)))
-        words.append(f"softness {' to '.join(ends)}")
+    words += filter(None, [_softness((site, *alike))])
     return ", ".join(words)
 
 
@@ -149,6 +148,20 @@ def counts_line(report: ReportData) -> str:
         static = plural(report.static, "static operation")
         text += f" {static} (on constants, integers or shapes) {verb} left alone."
     return text
+
+
+def in_short(report: ReportData) -> str:
+    """The counts and the softness of what is soft, for a repr: '3 sites: 2 soft, 1 kept; softness 0.05 to 0.1'."""
+    counts = counts_line(report).partition(".")[0]
+    return "; ".join(filter(None, (counts, _softness(report.sites))))
+
+
+def _softness(sites: Iterable[Site]) -> str:
+    """The softness of these sites, or the smallest and the largest: 'softness 0.05 to 0.1'."""
+    acting = (site for site in sites if site.action in ("soft", "straight_through"))
+    if not (found := [site.softness for site in acting if site.softness is not None]):
+        return ""
+    return f"softness {' to '.join(dict.fromkeys(f'{end:g}' for end in (min(found), max(found))))}"
 
 
 def explanations(report: ReportData) -> list[tuple[str, str, str]]:

@@ -65,7 +65,7 @@ def test_the_original_comes_back_when_the_block_raises() -> None:
     [
         ("no_such_package:f", "cannot be imported"),
         ("torch.nn.functional:relux", "Did you mean"),
-        (3, "a int cannot be softened in place"),
+        (3, "patched: 3 cannot be softened in place"),
         (types.FunctionType(choose.__code__, {}, "unheld"), "no imported module holds"),
     ],
 )

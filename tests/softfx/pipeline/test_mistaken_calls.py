@@ -46,3 +46,25 @@ def test_inputs_that_are_no_tuple_are_told(verb: Callable[..., Any], given: Any)
 def test_a_class_in_the_place_of_a_module_is_told(verb: Callable[..., Any], inputs: Any) -> None:
     with pytest.raises(TargetError, match=r"Net is a class of Modules.*soften\(Net\(\.\.\.\)\)"):
         verb(Net, example_inputs=inputs)
+
+
+@pytest.mark.parametrize("verb", [*VERBS, softfx.audit, softfx.lock])
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"example_kwargs": [X]}, r"example_kwargs is a list, and it is a dict by name.*\{'mask': mask\}"),
+        ({"example_kwargs": {0: X}}, "example_kwargs is a dict with other keys"),
+        ({"example_inputs": 3}, r"example_inputs = 3, and it is a tuple of arguments"),
+        ({"example_inputs": X.numpy()}, r"example_inputs = ndarray of shape \(1000,\), and it is a tuple"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(verb: Callable[..., Any], given: Any, says: str) -> None:
+    with pytest.raises(TargetError, match=says) as refusal:
+        verb(Net(), **given)
+    assert len(str(refusal.value)) < 200
+
+
+@pytest.mark.parametrize("target", [None, 3, "package:Net", torch])
+def test_what_is_no_target_is_told(target: Any) -> None:
+    with pytest.raises(TargetError, match=r"cannot be softened. A target is an nn.Module or a function"):
+        softfx.soften(target, example_inputs=(X,))
