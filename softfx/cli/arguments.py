@@ -6,7 +6,8 @@ import argparse
 import math
 from typing import TYPE_CHECKING, NoReturn, TypedDict
 
-from softfx.visible import visible
+from softfx.cli.parser import Parser
+from softfx.errors import did_you_mean
 from softfx.vocabulary import FAMILIES, PRESET_NAMES, installed_version
 
 if TYPE_CHECKING:
@@ -45,13 +46,6 @@ target:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors show the words of the command line escaped."""
-
-    def error(self, message: str) -> NoReturn:
-        super().error(visible(message))
-
-
 class _Version(argparse.Action):
     """Prints the version, which is looked up only then."""
 
@@ -62,7 +56,7 @@ class _Version(argparse.Action):
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    parser: argparse.ArgumentParser = _Parser(prog="softfx", description=_MAIN, epilog=_EXIT, **_style())
+    parser: argparse.ArgumentParser = Parser(prog="softfx", description=_MAIN, epilog=_EXIT, **_style())
     parser.add_argument("--version", action=_Version, nargs=0, help="show program's version number and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     check = _add(
@@ -317,9 +311,11 @@ def _common() -> argparse.ArgumentParser:
 
 def _kinds(text: str) -> tuple[str, ...]:
     kinds = tuple(part.strip() for part in text.split(",") if part.strip())
-    strange = [kind for kind in kinds if kind not in ("blocked", "keep", "break", "none")]
+    legal = ("blocked", "keep", "break", "none")
+    strange = [kind for kind in kinds if kind not in legal]
     if strange or not kinds:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of blocked, keep, break (or none)")
+        near = did_you_mean(strange[0], legal) if strange else ""
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of blocked, keep, break (or none).{near}")
     return kinds
 
 

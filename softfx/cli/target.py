@@ -321,11 +321,20 @@ def check_call(target: Target, args: tuple[object, ...], kwargs: Mapping[str, ob
     parameters = _parameters(function)
     if parameters is None:
         return
+    free = any(item.kind is item.VAR_KEYWORD for item in parameters.values())
+    unknown = [name for name in kwargs if name not in parameters and not free]
+    if unknown:
+        raise TargetError(
+            f"{target.spec}: it has no argument {listed(map(repr, unknown))}. It takes {_takes(function)}."
+            f"{did_you_mean(unknown[0], parameters)} Name one of these, or give the inputs in their order, unnamed."
+        )
     missing = [name for name in _required(parameters) if name not in kwargs][len(args) :]
     if missing:
         some = " ".join(f"--input {'' if number == 0 else name + '='}2x3" for number, name in enumerate(missing[:2]))
+        count = len(args) + len(kwargs)
+        given = f"{count} {'input was' if count == 1 else 'inputs were'} given"
         raise TargetError(
-            f"{target.spec}: it needs {listed(missing)}, and {len(args) + len(kwargs)} inputs were given. "
+            f"{target.spec}: it needs {listed(missing)}, and {given}. "
             f"It takes {_takes(function)}. Give each a shape, such as {some}, or saved tensors with --load FILE.pt."
         )
     try:

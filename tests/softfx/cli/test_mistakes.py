@@ -67,3 +67,37 @@ def test_wrong_usage_is_status_2(softfx: Run, arguments: tuple[str, ...]) -> Non
     answer = softfx(*arguments)
     assert answer.status == 2
     assert answer.err.startswith("usage: softfx")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("chekc", "router_models:build"), "softfx: error: argument COMMAND: invalid choice: 'chekc'"),
+        (("CHECK",), "Did you mean 'check'?"),
+        (
+            ("check", "router_models:build", "--inptu", "2x4"),
+            "unrecognized arguments: --inptu 2x4. Did you mean '--input'?",
+        ),
+        (("check", "router_models:build", "--polcy=smooth"), "Did you mean '--policy'?"),
+        (
+            ("lock", "router_models:build", "--tolerance", "1"),
+            "softfx lock: error: unrecognized arguments: --tolerance",
+        ),
+        (("check", "router_models:build", "--format", "jsn"), "Did you mean 'json'?"),
+        (("check", "router_models:build", "--fail-on", "blokked"), "Did you mean 'blocked'?"),
+        (("policy", "shwo"), "Did you mean 'show'?"),
+        (("completions", "bsh"), "Did you mean 'bash'?"),
+        (("check", "router_models:build", "--\x1b[2J"), "unrecognized arguments: --\\x1b[2J."),
+    ],
+)
+def test_wrong_usage_names_what_was_probably_meant(softfx: Run, arguments: tuple[str, ...], message: str) -> None:
+    answer = softfx(*arguments)
+    assert (answer.status, answer.out) == (2, "")
+    assert message in answer.err
+
+
+def test_an_input_for_an_argument_that_is_not_there_is_named(softfx: Run) -> None:
+    for words in (("--input", "scores=2x4"), ("--value", "scores=1"), ("--input", "2x4", "--input", "scores=2x4")):
+        answer = softfx("check", "router_models:build", *words)
+        assert answer.status == 2
+        assert "router_models:build: it has no argument 'scores'. It takes (x)." in answer.err
