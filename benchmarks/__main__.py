@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure, show, and after a whole run write report.md."""
+"""`python -m benchmarks`: measure, show, and after a whole run write report.md and package.md."""
 
 import argparse
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import measure, report, table
+from benchmarks import measure, package, report, table
 
 
 def main() -> None:
@@ -51,6 +51,9 @@ def main() -> None:
         before = page.read_text() if page.exists() and not whole else ""
         page.write_text(report.markdown(results, setting, bench.missing, before))
         console.print(f"written: {page}")
+    if whole:
+        package.PAGE.write_text(package.markdown(package.measured(setting.rounds), setting.rounds))
+        console.print(f"written: {package.PAGE}")
 
 
 def _parser() -> argparse.ArgumentParser:

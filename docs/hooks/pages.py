@@ -40,6 +40,7 @@ BROUGHT = {
     "reference/transforms.md": "softtorch/docs/transforms.md",
     "reference/deviations.md": "softtorch/docs/deviations.md",
     "reference/benchmarks.md": "benchmarks/report.md",
+    "reference/package.md": "benchmarks/package.md",
     "project/examples.md": "examples/README.md",
     "project/changelog.md": "CHANGELOG.md",
     "project/contributing.md": "CONTRIBUTING.md",
