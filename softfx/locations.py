@@ -28,6 +28,7 @@ __all__ = [
     "Place",
     "caller",
     "handed_over_at",
+    "innermost_line",
     "instruction",
     "is_user_file",
     "locate",
@@ -123,13 +124,17 @@ def caller() -> Place:
     """The innermost frame of the user that led here, or the place that `handed_over_at` declares."""
     if (declared := _HANDED_OVER.get()) is not None:
         return declared
-    frame: FrameType | None = sys._getframe(1)
-    last = frame
-    while frame is not None:
-        if is_user_file(frame.f_code.co_filename):
-            return Place(frame.f_code.co_filename, frame.f_lineno)
-        last, frame = frame, frame.f_back
-    assert last is not None
+    return innermost_line(sys._getframe(1))
+
+
+def innermost_line(frame: FrameType) -> Place:
+    """The line of the innermost frame of the user from this one on; of the outermost one where none is the user's."""
+    last: FrameType = frame
+    pending: FrameType | None = frame
+    while pending is not None:
+        if is_user_file(pending.f_code.co_filename):
+            return Place(pending.f_code.co_filename, pending.f_lineno)
+        last, pending = pending, pending.f_back
     return Place(last.f_code.co_filename, last.f_lineno)
 
 

@@ -13,7 +13,7 @@ from softfx.auditing.report import Audited, AuditedSite, measured, named
 from softfx.auditing.trials import softened_by, with_decisions
 from softfx.auditing.verdicts import NO_DATA, SUGGESTIONS
 from softfx.decisions.site import Decision, SiteKey
-from softfx.ops.spelling import SPOKEN
+from softfx.ops.spelling import READ_BY, SPOKEN
 from softfx.report import Report
 from softfx.report.entry import changes_of
 from softfx.report.record import Site
@@ -24,9 +24,9 @@ __all__ = ["audited_sites"]
 _FACTORS = (0.25, 4.0, 32.0)  # of the softness, tried where the gradient is no good
 _CLEARLY = 0.1  # more of the cosine: then another softness is suggested
 # What a report calls the operations by which Python reads a value.
-_READERS = frozenset(
+_READERS = frozenset(READ_BY.values()) | {
     SPOKEN.get(rule.operation, rule.name) for rule in RULES.values() if rule.barrier in ("branch", "number")
-)
+}
 _WHOLE_NUMBERS = "its operands are whole numbers: judged by the sites that they come from"
 _TURNED = "its derivative comes of runs with a decision turned round: judged by the parameters"
 

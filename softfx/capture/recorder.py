@@ -33,7 +33,7 @@ from softfx.locations import Location, Place, locate, module_paths, shown_place
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.operation import Effect
 from softfx.ops.python_form import python_form
-from softfx.ops.spelling import INDEX, SPOKEN, Spelled, attribute_of
+from softfx.ops.spelling import INDEX, Spelled, attribute_of, spoken
 from softfx.ops.trees import tensors_in
 from softfx.report.record import SHAPED_BY_DATA, Break
 from softfx.values.histories import history_of, is_leaf
@@ -264,7 +264,7 @@ class Recorder(HostMode):
 
     def _python_value(self, func: Function, spelled: Spelled, dynamic: bool) -> None:
         if dynamic and not spelled.operation.effect & Effect.METADATA:
-            self._obstruct(f"{SPOKEN.get(spelled.operation) or _name(func)} reads a value into Python", self.where())
+            self._obstruct(f"{spoken(spelled.operation, func) or _name(func)} reads a value into Python", self.where())
 
     def _data_dependent_shape(
         self, spelled: Spelled, args: Any, kwargs: Kwargs, dynamic: bool, location: Location

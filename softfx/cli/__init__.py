@@ -98,8 +98,9 @@ def _command(name: str) -> Callable[[argparse.Namespace], int]:
         return light.COMMANDS[name]
     check_operators()
     from softfx.cli.commands import COMMANDS
+    from softfx.cli.warned import at_the_users_line
 
-    return COMMANDS[name]
+    return at_the_users_line()(COMMANDS[name])
 
 
 def _message(error: Exception, arguments: argparse.Namespace) -> str:

@@ -12,7 +12,7 @@ from softfx.interpreter.derivatives import Blockage
 from softfx.locations import Location
 from softfx.ops.calls import Args, Function, Kwargs, Options
 from softfx.ops.operation import Operation, Reads
-from softfx.ops.spelling import SPOKEN, Spelled, arguments
+from softfx.ops.spelling import Spelled, arguments, spoken
 from softfx.ops.trees import tensors_in
 from softfx.rules.comparison import as_written
 from softfx.rules.rule import Rule
@@ -106,7 +106,7 @@ class Call:
         """The operation's name, as reports give it."""
         if self.rule is None:
             return self.operation.name
-        return SPOKEN.get(self.operation) or as_written(self.rule, self.location.symbol).name
+        return spoken(self.operation, self.func) or as_written(self.rule, self.location.symbol).name
 
     @property
     def location(self) -> Location:

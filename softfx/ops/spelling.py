@@ -23,7 +23,18 @@ from softfx.ops.operation import Effect, Infix, Operation, PythonOperator, Rows
 from softfx.ops.verbs import computes, draws, metadata
 from softfx.torch_private import OpOverload, OpOverloadPacket, library_operator
 
-__all__ = ["INDEX", "OLD_NAMES", "SPOKEN", "Attribute", "Spelled", "SpellingIndex", "arguments", "attribute_of"]
+__all__ = [
+    "INDEX",
+    "OLD_NAMES",
+    "READ_BY",
+    "SPOKEN",
+    "Attribute",
+    "Spelled",
+    "SpellingIndex",
+    "arguments",
+    "attribute_of",
+    "spoken",
+]
 
 _WRITING = Effect.WRITES_FIRST | Effect.WRITES_OTHERS
 _SPACES: tuple[object, ...] = (torch, Tensor, F, torch.special, torch.linalg, operator)
@@ -42,6 +53,7 @@ _OPERANDS: dict[Operation, tuple[tuple[str, ...], ...]] = {
 }
 # What a reader finds in the source where an operation has no name there.
 SPOKEN: dict[Operation, str] = {table.is_nonzero: "if"}
+READ_BY = {"__int__": "int()", "__float__": "float()", "__complex__": "complex()", "__index__": "an index"}
 _FIRST_OPERAND = (("input",),)
 # Spellings whose arguments stand in an order of their own, with the names of these.
 _ORDERS: dict[Function, tuple[str, ...]] = {
@@ -49,6 +61,15 @@ _ORDERS: dict[Function, tuple[str, ...]] = {
     torch.embedding: ("weight", "input", "padding_idx", "scale_grad_by_freq", "sparse"),
     F.softmax: ("input", "dim", "_stacklevel", "dtype"),
 }
+
+
+def spoken(operation: Operation, function: Function) -> str | None:
+    """The word that a reader finds in the source for a call of `function`, where it is not the operation's name.
+
+    >>> spoken(table.item, Tensor.__int__), spoken(table.item, Tensor.item), spoken(table.is_nonzero, Tensor.__bool__)
+    ('int()', None, 'if')
+    """
+    return SPOKEN.get(operation) or READ_BY.get(getattr(function, "__name__", ""))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from softfx.errors import listed
 from softfx.locations import shown_place
-from softfx.ops.spelling import SPOKEN
+from softfx.ops.spelling import READ_BY, SPOKEN
 from softfx.report.record import BESIDE_INFINITIES, SHAPED_BY_DATA, ReportData, Site, SiteAction
 from softfx.rules import RULES
 from softfx.rules.barriers import INSTEAD
@@ -220,6 +220,7 @@ def hints(report: ReportData) -> list[str]:
 
 # Why an operation takes only hard values, by the name that reports have for it.
 _BARRIERS = {SPOKEN.get(rule.operation, rule.name): rule.barrier for rule in RULES.values() if rule.barrier}
+_BARRIERS |= dict.fromkeys(READ_BY.values(), "number")
 
 
 def _steps(report: ReportData) -> Iterator[str]:

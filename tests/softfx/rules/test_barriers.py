@@ -188,3 +188,23 @@ def test_the_preset_lifted_reaches_programs_that_were_never_meant_to_be_differen
     result = softfx.soften(accuracy, "lifted", example_inputs=(scores, labels))(scores, labels)
     assert torch.equal(result, accuracy(scores, labels))
     assert torch.autograd.grad(result, scores)[0].ne(0).any()
+
+
+READS: dict[str, Callable[[Tensor], Tensor]] = {
+    "int()": lambda x: x * int(x.argmax()),
+    "float()": lambda x: x * float(x.argmax()),
+    "complex()": lambda x: x * complex(x.argmax()).real,
+    "an index": lambda x: x * [1, 2, 3][x.argmax()],
+    "item": lambda x: x * x.argmax().item(),
+    "tolist": lambda x: x * x.argmax().tolist(),
+}
+
+
+@pytest.mark.parametrize("word", READS)
+def test_a_number_that_python_reads_is_called_as_the_source_has_it(word: str) -> None:
+    report = report_of(READS[word], torch.tensor([0.5, -1.0, 2.0]))
+    (site,) = report.sites
+    assert site.action == "blocked" and site.reason.startswith(f"{word} reads the value into Python")
+    assert [use.op for use in site.consumers] == [word]
+    assert [seen.reason for seen in report.breaks] == [f"{word} reads a value into Python"]
+    assert "leave it a tensor" in str(report) or word == "tolist"
