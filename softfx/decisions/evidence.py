@@ -100,6 +100,8 @@ class Evidence:
         self.spoilt: set[tuple[str, Location]] = set()  # sites that met NaN or infinities as softness was measured
         # Products of infinite or NaN factors with what has a derivative, as planning meets them.
         self.infinite_products: set[tuple[str, Location]] = set()
+        self.spoiling: set[tuple[str, Location]] = set()  # other calls that make such numbers of such operands
+        self.meets_infinities = False  # the call that was captured met such numbers
         self.refused: set[tuple[str, Location]] = set()  # calls whose soft form failed when it was tried
         self.cuts: dict[Cut, None] = {}  # where the program itself ends a gradient, in order
         self.left_buffers: tuple[str, ...] = ()  # the buffers in which a call leaves what has a derivative only softly
@@ -113,7 +115,7 @@ class Evidence:
     @property
     def is_by_place(self) -> bool:
         """True if calls that are no sites are made in other ways too, which only their places tell."""
-        return bool(self.overwritten or self.infinite_products or self.written_views)
+        return bool(self.overwritten or self.infinite_products or self.spoiling or self.written_views)
 
     def of(self, site: int) -> SiteEvidence:
         """The observations of one site."""

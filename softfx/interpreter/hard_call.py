@@ -17,7 +17,7 @@ from torch import Tensor
 from softfx.interpreter.call import Call, depends_on_source, detached_at
 from softfx.interpreter.call_context import counts_softly, is_integral, is_known_integral
 from softfx.interpreter.hard_values import defer, with_hard_operands
-from softfx.interpreter.infinite_operands import meets_infinities, run_with_finite_derivative
+from softfx.interpreter.infinite_operands import meets_infinities, passing_finite, run_with_finite_derivative
 from softfx.interpreter.native import repeat, run
 from softfx.interpreter.state import RunState
 from softfx.ops import integrality
@@ -48,7 +48,10 @@ def _decided_hard(state: RunState, call: Call) -> Result:
     unsoftened = with_hard_operands(state, call)
     if unsoftened is not call and call.operation.gives_python_value:
         return run(state, unsoftened)
-    result = run_with_finite_derivative(state, call) if meets_infinities(state, call) else run(state, call)
+    if meets_infinities(state, call):
+        result = run_with_finite_derivative(state, call)
+    else:
+        result = run(state, passing_finite(state, call))
     if unsoftened is call or not any(is_discrete(tensor) for tensor in tensors_in(result)):
         return result
     return _discrete_from(repeat(state, unsoftened), result)

@@ -6,6 +6,7 @@ call on operands that have 0 in the place of infinite elements.
 
 Infinities that the program has itself, in its inputs or behind a mask, are the same: `(x @ w > 0)` has no derivative in
 the original, and softly one of 0 where x is infinite, which is NaN by w. They are looked for as the call is planned.
+Of other operations with a derivative of their own (`x.norm(dim=-1).argmin()`) no more than finite gradients go on.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx import ops
+from softfx import ops, torch_private
 from softfx.interpreter.call import Call
 from softfx.interpreter.native import repeat, run
-from softfx.interpreter.settled import is_seen_finite
+from softfx.interpreter.settled import is_seen_finite, with_finite_gradients
 from softfx.interpreter.state import RunState
 from softfx.ops.calls import Result
 from softfx.ops.operation import Infinities, Linear
-from softfx.ops.trees import map_tensors
+from softfx.ops.trees import map_tensors, tensors_in
 from softfx.runtime import guards
 from softtorch.straight_through import finite as seen_finite
 
-__all__ = ["meets_infinities", "run_with_finite_derivative"]
+__all__ = ["meets_infinities", "note_spoiling", "passing_finite", "run_with_finite_derivative"]
 
 # Products of which the call and its finite derivative are one function.
 _GUARDED = {ops.mul: guards.mul}
@@ -49,6 +50,31 @@ def _is_noted(state: RunState, call: Call) -> bool:
     if (state.planning or state.measures is not None) and _multiplies_derivatives(call):
         noted.add((call.name, call.location))
     return bool(noted) and (call.name, call.location) in noted
+
+
+def passing_finite(state: RunState, call: Call) -> Call:
+    """The call, from which finite gradients alone go back if it was seen to spoil them when it was planned."""
+    noted = state.evidence.spoiling
+    if not noted or (call.name, call.location) not in noted or call.softs or call.written is not None:
+        return call
+    if not (torch.is_grad_enabled() and state.sites.acts):
+        return call
+    args, kwargs = with_finite_gradients(state, (call.args, call.kwargs))
+    return replace(call, args=args, kwargs=kwargs)
+
+
+def note_spoiling(state: RunState, call: Call, result: Result) -> None:
+    """Note a call that makes infinite or NaN numbers of such operands: its own derivative is NaN there, as a rule."""
+    if not (state.planning or state.measures is not None) or not state.evidence.meets_infinities:
+        return
+    if not call.depends_on_source or call.operation.linear is Linear.JOINTLY or is_seen_finite(result):
+        return
+    lying = {torch_private.storage_key(tensor) for tensor in tensors_in(state.backend.lying(result))} - {None}
+    if any(torch_private.storage_key(tensor) in lying for tensor in call.tensors):  # a view, which may be written
+        return
+    pairs = zip(call.tensors, call.facts, strict=True)
+    if any(facts.depends_on_source and not is_seen_finite(tensor) for tensor, facts in pairs):
+        state.evidence.spoiling.add((call.name, call.location))
 
 
 def _multiplies_derivatives(call: Call) -> bool:

@@ -41,6 +41,7 @@ from softfx.interpreter.call_context import CallContext
 from softfx.interpreter.copies import COPIES, copied, copy_values
 from softfx.interpreter.derivatives import DISCRETE
 from softfx.interpreter.hard_call import hard_call, is_made_of_reals, remember
+from softfx.interpreter.infinite_operands import note_spoiling
 from softfx.interpreter.native import beside_out
 from softfx.interpreter.selected_rows import call_on_rows, concerns_rows
 from softfx.interpreter.soft_call import soft_call
@@ -118,6 +119,7 @@ class Interpreter:
                     self._keep_what_is_differentiated(call)
             result = self._interpret(call)
         shared_storage.note_write(self.state, call)
+        note_spoiling(self.state, call, result)
         if self.state.planning:
             lifting.note_made(self.state, call, result)
             overwritten.note_reads(self.state, call, result)

@@ -22,6 +22,7 @@ from softfx.interpreter.call_context import CallContext, counts_softly, is_integ
 from softfx.interpreter.hard_call import hard_call, remember
 from softfx.interpreter.hard_values import hard_value, with_hard_operands
 from softfx.interpreter.indexed_update import addend
+from softfx.interpreter.infinite_operands import passing_finite
 from softfx.interpreter.native import detached, overlaps_itself, repeat, run, write_hard
 from softfx.interpreter.overwritten import is_overwritten, kept_results
 from softfx.interpreter.settled import has_met_nan, is_spoilt, settled, settled_at_ties, with_finite_gradients
@@ -128,6 +129,8 @@ def _computed(context: CallContext, call: Call, rows: RowRule | None) -> Result:
     state = context.state
     if rows is None and _moves_real_elements(call):
         return _moved(context, call)
+    if call.rule is not None and call.rule.family == "unsafe" and rows is None:
+        call = passing_finite(state, call)
     unsoftened = with_hard_operands(state, call)
     keeps_value = call.rule is not None and call.rule.keeps_value and rows is None
     if keeps_value and unsoftened is call and not call.softs and not call.has_real_shadow:

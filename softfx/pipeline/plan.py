@@ -30,6 +30,7 @@ def plan(program: Program, policy: Policy, trial: Callable[[Sites, Evidence], No
     trial: runs the original Python under decisions in the making; for a program that its graph does not hold.
     """
     sites, evidence = Sites(policy), Evidence()
+    evidence.meets_infinities = not program.finite
     pending = True
     while pending:  # a block that a site lifts may hold more of them
         left, views = len(evidence.to_leave), len(evidence.written_views)

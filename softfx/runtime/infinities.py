@@ -26,7 +26,8 @@ _LEAST = 1e-6
 
 
 def _settled(soft: Tensor, hard: Tensor, far: float = torch.inf) -> Tensor:
-    return torch.where(hard.detach().abs() < far, soft, hard.detach().to(soft.dtype))
+    hard = hard.detach().to(soft.dtype)
+    return torch.where(hard.abs() < far, soft, hard)
 
 
 def or_hard(soft: Tensor, hard: Tensor) -> Tensor:

@@ -117,6 +117,42 @@ def test_a_nan_leaves_other_elements_their_derivative_at_a_softness_that_is_give
     assert found.isfinite().all() and bool((found[original != 0] != 0).all())
 
 
+OWN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "sigmoid": lambda w, x: x.sigmoid(),
+    "sin": lambda w, x: x.sin(),
+    "softmax": lambda w, x: x.softmax(-1),
+    "norm": lambda w, x: x.norm(dim=-1, keepdim=True) + x,
+    "cdist": lambda w, x: torch.cdist(x, w.T),
+    "cosine_similarity": lambda w, x: F.cosine_similarity(x[:, None], w.T, dim=-1),
+    "huber_loss": lambda w, x: F.huber_loss(x, w[:, 0].expand(5, 3), reduction="none"),
+    "attention": lambda w, x: F.scaled_dot_product_attention(x[None], w.T[None], w.T[None])[0],
+    "layer_norm": lambda w, x: F.layer_norm(x, (3,), w[:, 0]),
+    "a written view": lambda w, x: _written(x.exp().sin()) * w[:, 0],
+}
+
+
+def _written(x: Tensor) -> Tensor:
+    x[1:].mul_(2.0)
+    return x
+
+
+@EXECUTOR
+@pytest.mark.parametrize("preset", PRESETS[:3])
+@pytest.mark.parametrize("name", OWN)
+def test_what_makes_nan_of_infinities_spoils_no_gradient_by_what_is_decided_of_it(
+    name: str, preset: str, executor: str
+) -> None:
+    def program(w: Tensor, x: Tensor) -> Tensor:
+        chosen = OWN[name](w, x).argmin(-1) % 2
+        return w.T[chosen] + torch.where(x.isfinite(), x, 0.0)
+
+    soft = softfx.soften(program, preset, example_inputs=(W, X), executor=executor)
+    assert identical(soft(W, X), program(W, X))
+    leaves = [W.clone().requires_grad_(), X.clone().requires_grad_()]
+    found = torch.autograd.grad(soft(*leaves).sum(), leaves)
+    assert all(bool(gradient.isfinite().all()) for gradient in found)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2])
 def test_infinite_and_nan_elements_of_short_types_are_seen(dtype: torch.dtype) -> None:
     assert is_seen_finite(torch.tensor([1.0, -2.0]).to(dtype))

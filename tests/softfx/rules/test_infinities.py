@@ -34,6 +34,12 @@ def top_p_without_writes(logits: Tensor) -> Tensor:
     return kept.gather(1, places.argsort(1))
 
 
+def top_p_of_a_mask(logits: Tensor) -> Tensor:
+    ordered, places = logits.masked_fill(logits < -1, -INF).sort(descending=True)
+    drop = F.pad(ordered.softmax(-1).cumsum(-1) > 0.8, (1, -1), value=False)
+    return logits.masked_fill(drop.gather(1, places.argsort(1)), -INF)
+
+
 def best_alone(logits: Tensor) -> Tensor:
     best = logits.argmax(-1, keepdim=True)
     return torch.full_like(logits, -INF).scatter(1, best, logits.gather(1, best)).logsumexp(-1, keepdim=True) * logits
@@ -66,6 +72,7 @@ def best_element(logits: Tensor) -> Tensor:
 FILTERS: dict[str, Callable[[Tensor], Tensor]] = {
     "top-p": top_p,
     "top-p by gather": top_p_without_writes,
+    "top-p by gather of a mask": top_p_of_a_mask,
     "top-p of top-k": lambda x: top_p(top_k(x)),
     "top-k of top-p": lambda x: top_k(top_p(x)),
     "top-p of negative ones": lambda x: top_p(x.masked_fill(x < 0, -INF)),
