@@ -227,8 +227,8 @@ def _scope(site: SiteFacts, action: Action, fields: _Fields) -> str:
     if site.family != "control":
         if fields.named_by != where:
             return "region"
-        text = f"scope = 'module' is for control flow, and {site} is none. Legal are operation, region, decision and model."
-        raise PolicyError(f"{where}: {text} Take one of these.")
+        text = f"scope = 'module' is for control flow, and {site} is none."
+        raise PolicyError(f"{where}: {text} Take operation, region, decision or model.")
     if exact:
         text = f"exact = {exact} runs all paths of the whole call, and scope = 'module' runs one module of it."
         raise PolicyError(f"{where}: {text} Leave one of them out.")
