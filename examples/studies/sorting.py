@@ -20,9 +20,12 @@ matrix: the loss is rewritten around it (3 lines: `of_permutation` and one of `b
 0 lines change, and a method is a word in the policy.
 
 **What did not work.** The best softness differs between methods and none is best for all, so a table at one softness
-compares softnesses and not methods. Calibration sees how right the gradient is at the start, not how training goes on:
-scores spread as they are learned, so that what was calibrated becomes sharper in their units, and what a grid finds
-with labels may be softer. At these sizes a softened step takes two to three times as long as SoftTorch's own.
+compares softnesses and not methods. Calibration is no help here. It sees how right the gradient is at the start, not
+how training goes on, and stays at 0.2 spreads of the first scores nearly always, where 0.1 of standardized scores is
+half a spread at every step and the grid's best is softer still. At n = 4, 60 steps and seeds 7 to 11 its eight policies
+place 37.2 % where softness 0.1 places 40.4 %, more than the spread over seeds. With the spread measured again every ten
+steps (seeds 7 to 9) it was 38.7 % for 40.1 %, and at n = 9 17.7 % for 22.4 %. At these sizes a softened step takes two
+to three times as long as SoftTorch's own.
 
 Sources: Grover et al. 2019 (arXiv 1903.08850), Petersen et al. 2021 (arXiv 2105.04019), Blondel et al. 2020 (arXiv
 2002.08871).
@@ -30,9 +33,10 @@ Sources: Grover et al. 2019 (arXiv 1903.08850), Petersen et al. 2021 (arXiv 2105
 
 import json
 import os
+import statistics
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -173,6 +177,27 @@ def cell(ends: list[End]) -> str:
     )
 
 
+def drawn(
+    figure: Any, counts: Sequence[int], names: list[str], values: dict[tuple[int, str], list[list[float]]]
+) -> None:
+    """The places right of each method in the mean and their spread, for the best of the grid and calibrated."""
+    axes = figure.subplots(1, len(counts), sharey=True, squeeze=False)[0]
+    for count, axis in zip(counts, axes, strict=True):
+        for place, name in enumerate(names):
+            colors = (COLORS[0] if "own" in name else COLORS[1], COLORS[2])
+            for ends, color, above in zip(values[count, name], colors, (-0.15, 0.15), strict=True):
+                if ends:
+                    deviation = statistics.stdev(ends) if len(ends) > 1 else 0.0
+                    look = {"fmt": "o", "markersize": 3, "linewidth": 1, "color": color}
+                    axis.errorbar(statistics.fmean(ends), place + above, xerr=deviation, **look)
+        tidy(axis, f"n = {count}", "places right, %")
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].invert_yaxis()
+    figure.suptitle(
+        "the best of the grid (green, other libraries black) and calibrated without labels (red)", fontsize=9
+    )
+
+
 def main() -> None:
     study = Study(
         __file__,
@@ -185,12 +210,13 @@ def main() -> None:
     size, seeds = study.size, list(study.seeds(study.size.seeds))
     found = all_ends(size, seeds, study.arguments.peers)
     _, held = loaded()
-    rows, places_right = [], {}
+    rows, places_right, untrained_places = [], {}, {}
     names = list(dict.fromkeys(name for _, name, _ in found))
     names = [*INDICES, *RANKS, *(name for name in names if name not in INDICES and name not in RANKS)]
     for count in size.counts:
         test = sets(*held, 1000, count)
         untrained = [right(Reader(), *test) for _ in study.seeds(size.seeds)]
+        untrained_places[count] = statistics.fmean(element for _, element in untrained)
         start = " / ".join(spread(part, 1) for part in zip(*untrained, strict=True))
         rows.append([count, "untrained", start, "-", "-", "-", "-"])
         for name in names:
@@ -212,19 +238,12 @@ def main() -> None:
     )
 
     def picture(figure: Any) -> None:
-        axes = figure.subplots(1, len(size.counts), sharey=True, squeeze=False)[0]
-        for count, axis in zip(size.counts, axes, strict=True):
-            for place, name in enumerate(names):
-                kinds = {"best of the grid": best(found, count, name)[0], "calibrated": found.get((count, name, None))}
-                for kind, ends, look in zip(kinds, kinds.values(), ("o", "D"), strict=True):
-                    values = [end.element for end in ends or ()]
-                    color = COLORS[0] if "own" in name else COLORS[1 if look == "o" else 3]
-                    axis.plot(values, [place] * len(values), look, color=color, markersize=3, alpha=0.7, label=kind)
-            tidy(axis, f"n = {count}", "places right, %")
-        axes[0].set_yticks(range(len(names)), names)
-        axes[0].invert_yaxis()
-        labels = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
-        figure.legend(labels.values(), labels.keys(), ncols=2, fontsize=7, frameon=False, loc="outside upper right")
+        drawn(figure, size.counts, names, {
+            (count, name): [[end.element for end in ends] for ends in (
+                best(found, count, name)[0], found.get((count, name, None), [])
+            )]
+            for count in size.counts for name in names
+        })  # fmt: skip
 
     study.draw(picture, width=12, height=4)
     no_gradient = not any(
@@ -238,13 +257,11 @@ def main() -> None:
         study.claim(
             f"n = {count}: every method gets more places right than chance, by a quarter", worst > 1.25 * chance
         )
-        free, fixed = (
-            sum(end.element for name in INDICES for end in found[count, name, softness]) for softness in (None, FIXED)
-        )
+        free = statistics.fmean(end.element for name in INDICES for end in found[count, name, None])
         study.claim(
-            f"n = {count}: calibrated without labels, the eight policies place no fewer than at softness {FIXED}, "
-            "within 2 % of all places",
-            (free - fixed) / len(INDICES) / size.seeds > -2.0 or study.quick,
+            f"n = {count}: calibrated without labels, the eight policies place more than before training, by a quarter "
+            "of chance",
+            free > untrained_places[count] + 0.25 * chance or study.quick,
         )
         own, others = (
             max(

@@ -22,6 +22,8 @@ from softfx.rules.spread import Spread
 
 __all__ = ["Decision", "SiteKey", "Softness"]
 
+# Ten thousand times the `epsilon` of comparisons.
+_FINE = 1e-6
 # A number, a 0-dim tensor, a Parameter that is learned, or a number for each threshold.
 Softness = float | Tensor
 
@@ -150,6 +152,13 @@ class Decision:
     def pending(self) -> bool:
         """True if its softness is relative to a spread that has not been measured."""
         return self.acts and self.relative is not None and self.spread is None
+
+    @property
+    def is_fine(self) -> bool:
+        """True if what operators take for rounding, 1e-10, is not nothing beside its softness: data in small units."""
+        if isinstance(self.softness, Tensor):
+            return self.spread is not None and self.relative is not None and self.spread.least * self.relative < _FINE
+        return self.softness < _FINE
 
     @property
     def unit(self) -> str:

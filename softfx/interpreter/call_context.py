@@ -14,6 +14,7 @@ from softfx.interpreter.joint_decisions import Joins
 from softfx.interpreter.state import RunState
 from softfx.ops.calls import Function, Options, Result
 from softfx.ops.integrality import is_whole_number
+from softfx.rules.context import Beside
 from softfx.rules.refusals import is_discrete
 from softfx.rules.rule import Estimate
 from softfx.torch_private import version_of
@@ -65,6 +66,8 @@ def options_of(state: RunState, decision: Decision | None) -> Options:
     options = {key: value for key, value in decision.resolved.options.items() if key in takes}
     if "softness" in takes:
         options["softness"] = state.backend.softness(decision)
+    if "epsilon" in takes and decision.is_fine:  # equality needs no help where only a derivative is looked for
+        options.setdefault("epsilon", 0.0)
     return options
 
 
@@ -82,6 +85,7 @@ class CallContext:
     unbounded: of the facts of results.
     joins: the decisions that the call makes one of, while they are counted.
     met_nan: it has met infinities or NaN.
+    beside: it compares rows with an order statistic of their own.
     """
 
     state: RunState
@@ -98,6 +102,7 @@ class CallContext:
     unbounded: int = 0
     joins: Joins | None = None
     met_nan: bool = False
+    beside: Beside | None = None
 
     @property
     def meets_nan(self) -> bool:

@@ -17,6 +17,7 @@ from softfx.interpreter.call import depends_on_source, is_site, refuses_gradient
 from softfx.interpreter.derivatives import is_judged, knows_no_blockage
 from softfx.interpreter.hard_call import depends_on_arguments, result_facts
 from softfx.interpreter.inline import inlined
+from softfx.interpreter.statistics import ORDERS
 from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.operation import Effect, Infinities, Linear, Operation, Reads
 from softfx.ops.spelling import INDEX
@@ -97,9 +98,10 @@ class FunctionInfo:
 
     @property
     def is_the_interpreters(self) -> bool:
-        """True if its calls write, detach, or leave torch, so that the interpreter has to make them."""
+        """True if its calls write, detach, leave torch or are noted, so that the interpreter has to make them."""
         operation = self.operation
-        return self.spelled.in_place or operation.uninitialized or bool(operation.effect & _EFFECTS)
+        notes = operation in ORDERS
+        return notes or self.spelled.in_place or operation.uninitialized or bool(operation.effect & _EFFECTS)
 
     def is_site(self, func: Function, args: Args, kwargs: Kwargs) -> bool:
         """Return True if a call needs a decision where it depends on a source."""

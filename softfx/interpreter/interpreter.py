@@ -34,7 +34,15 @@ from torch import Tensor
 
 from softfx import ops, torch_private
 from softfx.decisions.site import Decision, SiteKey
-from softfx.interpreter import indexed_update, lifting, overwritten, shared_storage, straight_through_idiom, view_reads
+from softfx.interpreter import (
+    indexed_update,
+    lifting,
+    overwritten,
+    shared_storage,
+    statistics,
+    straight_through_idiom,
+    view_reads,
+)
 from softfx.interpreter.binding import attach, bind, real_operand, result_for_caller
 from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext
@@ -118,6 +126,7 @@ class Interpreter:
                 if call.operation is ops.differentiate:
                     self._keep_what_is_differentiated(call)
             result = self._interpret(call)
+        statistics.note(self.state, call, result)
         shared_storage.note_write(self.state, call)
         note_spoiling(self.state, call, result)
         if self.state.planning:

@@ -10,7 +10,7 @@ from torch import Tensor
 from softfx.locations import Location
 from softfx.values import TensorTable
 
-__all__ = ["Foreign", "LiftedAt", "Lookup", "Term", "ViewRead"]
+__all__ = ["Foreign", "LiftedAt", "Lookup", "Moved", "Statistic", "Term", "ViewRead"]
 
 LiftedAt: TypeAlias = tuple[str, Location]  # which of the two it is, as in Lift, and where
 
@@ -21,6 +21,25 @@ class Term(NamedTuple):
     tensor: Tensor
     sign: int = 1
     detached: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Statistic:
+    """What order statistics were taken of: rows, along an axis; None for all entries.
+
+    writes: how many calls had written in place by then.
+    """
+
+    rows: Tensor
+    dim: int | None
+    writes: int
+
+
+class Moved(NamedTuple):
+    """How a tensor was moved out of another one, call by call, where no view tells."""
+
+    source: Tensor
+    calls: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)

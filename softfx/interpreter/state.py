@@ -12,7 +12,7 @@ from softfx.decisions.measures import Measures
 from softfx.decisions.sites import Sites
 from softfx.interpreter.backends import Backend
 from softfx.interpreter.observer import Observer
-from softfx.interpreter.records import Foreign, Lookup, Term, ViewRead
+from softfx.interpreter.records import Foreign, Lookup, Moved, Statistic, Term, ViewRead
 from softfx.locations import Location
 from softfx.values import Environment, Storages, TensorTable
 
@@ -48,6 +48,8 @@ class RunState:
     environment: the facts of its tensors.
     sums: the few tensors that a tensor is the sum of, where that may be straight-through code of the program.
     lookups: where a tensor was looked up by a soft index, and what was added to it since.
+    statistics: what the order statistics among its tensors were taken of.
+    moved: how tensors were moved out of others, of which statistics may be taken.
     storages: those that several tensors share and that were written softly.
     whole: whether constants hold whole numbers, with the version that was read.
     seen: the number of the last write to such a storage that the facts of a tensor on it follow.
@@ -72,6 +74,8 @@ class RunState:
     grad_mode: GradMode = field(default_factory=GradMode)
     sums: TensorTable[tuple[Term, ...]] = field(default_factory=TensorTable)
     lookups: TensorTable[Lookup] = field(default_factory=TensorTable)
+    statistics: TensorTable[Statistic] = field(default_factory=TensorTable)
+    moved: TensorTable[Moved] = field(default_factory=TensorTable)
     storages: Storages = field(default_factory=Storages)
     whole: TensorTable[tuple[int, bool]] = field(default_factory=TensorTable)
     seen: TensorTable[int] = field(default_factory=TensorTable)

@@ -18,32 +18,47 @@ from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.operation import Operation
 from softfx.rules.chosen import compare as compare_chosen
 from softfx.rules.chosen import is_any
-from softfx.rules.context import Operand, RuleContext
+from softfx.rules.context import Beside, Operand, RuleContext
 from softfx.rules.estimators import difference, drawn, identity
 from softfx.rules.readings import as_real
 from softfx.rules.refusals import ARRIVES_HARD, CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Estimate, Rule
 from softfx.rules.units import MARGINS, OPERAND
-from softfx.runtime import counts, distributions, draws, ties
+from softfx.runtime import counts, distributions, draws, memberships, ties
 from softfx.values import Soft, SoftBool, SoftChoice, SoftCount, SoftIndex
 
 __all__ = ["RULES", "as_written"]
+
+# y > x is x < y.
+_MIRRORED = {torch.gt: torch.lt, torch.lt: torch.gt, torch.ge: torch.le, torch.le: torch.ge}
 
 
 # -- of two operands ---------------------------------------------------------------------------------------------------
 
 
-def _relax(function: Callable[..., Tensor]) -> Callable[..., SoftBool]:
+def _relax(compare: Callable[..., Tensor], function: Callable[..., Tensor]) -> Callable[..., SoftBool]:
     """The relaxation of a comparison by its soft form `function`."""
 
     def relax(context: RuleContext, input: Tensor | float, other: Tensor | float) -> SoftBool:
         reals = [o for o in (input, other) if isinstance(o, Tensor) and not is_discrete(o)]
         if not reals:
             raise CannotSoften(ARRIVES_HARD)
+        if context.beside is not None and isinstance(input, Tensor) and isinstance(other, Tensor):
+            return _among(context, context.beside, compare, input, other)
         x, y = (_real(context, operand, reals[0]) for operand in (input, other))
         return context.soft_bool(context.call(function, x, y, **context.options))
 
     return relax
+
+
+def _among(
+    context: RuleContext, beside: Beside, compare: Callable[..., Tensor], input: Tensor, other: Tensor
+) -> SoftBool:
+    """The comparison of rows with an order statistic of their own."""
+    rows, statistic = (other, input) if beside.reflected else (input, other)
+    mirrored = _MIRRORED.get(compare, compare) if beside.reflected else compare
+    value = context.call(memberships.beside_statistic, mirrored, rows, statistic, beside.dim, **context.options)
+    return context.soft_bool(value)
 
 
 def _real(context: RuleContext, operand: Tensor | float, like: Tensor) -> Tensor:
@@ -55,7 +70,7 @@ def _real(context: RuleContext, operand: Tensor | float, like: Tensor) -> Tensor
 
 def _resolved(compare: Callable[..., Tensor], function: Callable[..., Tensor]) -> Callable[..., SoftBool]:
     """The propagation of a comparison: `compare` on integers, the soft form beside a real tensor."""
-    relax = _relax(function)
+    relax = _relax(compare, function)
 
     def propagate(context: RuleContext, input: Operand, other: Operand) -> SoftBool:
         # A count is compared with constants of masks; an index with whatever has no derivative of its own.
@@ -126,7 +141,7 @@ def _comparison(
         "SoftTorch 0.1.1 documentation",
         formula=formula,
         soft=f"softtorch.{function.__name__}",
-        relax=_relax(function),
+        relax=_relax(compare, function),
         propagate=_resolved(compare, function),
         options=("softness", "mode", "epsilon"),
         is_site=_of_numbers,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar
 
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from softfx.ops.calls import Function, Options, Result
 from softfx.values import SelectedRows, Soft, SoftBool, SoftCount, SoftIndex
 
-__all__ = ["Operand", "RuleContext", "RuleFunction", "Shadow", "TensorOrSoft"]
+__all__ = ["Beside", "Operand", "RuleContext", "RuleFunction", "Shadow", "TensorOrSoft"]
 
 _Result = TypeVar("_Result")
 
@@ -22,6 +23,18 @@ Operand: TypeAlias = Tensor | Soft | float
 Shadow: TypeAlias = "Tensor | Soft | Sequence[Shadow] | None"
 # A relaxation or a propagation: the context, then the call's own arguments.
 RuleFunction: TypeAlias = Callable[..., Shadow]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A comparison of rows with an order statistic of their own.
+
+    dim: the axis of the rows; None for all entries.
+    reflected: the statistic is the first operand.
+    """
+
+    dim: int | None
+    reflected: bool
 
 
 class RuleContext(Protocol):
@@ -37,6 +50,10 @@ class RuleContext(Protocol):
     @property
     def meets_nan(self) -> bool:
         """True where a NaN may be among real operands: values that change, or calls that have met one."""
+
+    @property
+    def beside(self) -> Beside | None:
+        """What is known of a comparison with an order statistic of the other operand."""
 
     @property
     def options(self) -> Options:

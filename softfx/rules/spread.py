@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -38,6 +39,11 @@ class Spread:
 
     value: float | Tensor
     of: str
+
+    @cached_property
+    def least(self) -> float:
+        """The number itself, or the least of several."""
+        return float(self.value.min()) if isinstance(self.value, Tensor) else self.value
 
     def times(self, factor: float) -> float | Tensor:
         """So many spreads."""

@@ -320,3 +320,18 @@ def test_the_order_of_two_standardized_entries_does_not_depend_on_their_distance
     torch.testing.assert_close(weights[0], weights[2], atol=1e-3, rtol=0)  # the floor under the variance
     plain = [softtorch.argmax(torch.tensor([0.0, gap]), standardize=False)[1] for gap in (0.1, 1.0)]
     assert plain[1] > plain[0] + 0.1
+
+
+def test_products_of_small_numbers_have_the_direction_of_large_ones() -> None:
+    """The unit of a product is the square of theirs: 1e-12, below what comparisons take for rounding."""
+
+    def agreeing(x: torch.Tensor) -> torch.Tensor:
+        return (x[:12] * x[12:] > 0.0).float() @ torch.arange(12.0)
+
+    x = torch.randn(24, generator=torch.Generator().manual_seed(0))
+    slopes = []
+    for unit in (1.0, 1e-6):
+        moved = (unit * x).requires_grad_()
+        soft = softfx.soften(agreeing, example_inputs=(moved,))
+        slopes.append(unit * torch.autograd.grad(soft(moved), moved)[0])
+    assert torch.allclose(*slopes, rtol=1e-3)
