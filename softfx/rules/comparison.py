@@ -24,8 +24,8 @@ from softfx.rules.readings import as_real
 from softfx.rules.refusals import ARRIVES_HARD, CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Estimate, Rule
 from softfx.rules.units import MARGINS, OPERAND
-from softfx.runtime import counts, distributions, draws, memberships, ties
-from softfx.values import Soft, SoftBool, SoftChoice, SoftCount, SoftIndex
+from softfx.runtime import counts, distributions, draws, memberships, tallies, ties
+from softfx.values import Soft, SoftBool, SoftChoice, SoftCount, SoftIndex, SoftTally
 
 __all__ = ["RULES", "as_written"]
 
@@ -87,6 +87,9 @@ def _resolved(compare: Callable[..., Tensor], function: Callable[..., Tensor]) -
         assert isinstance(soft, Soft)  # one of the two is
         if isinstance(soft, SoftChoice):
             return compare_chosen(context, compare, input, other)
+        if isinstance(soft, SoftTally) and soft.counted > 1:
+            rows = soft.rows(context.call)
+            return context.soft_bool(context.call(tallies.probability, compare, rows, fixed, reflected))
         weights, support = _points(context, soft)
         value = context.call(distributions.probability, compare, weights, support, None, fixed, reflected)
         return context.soft_bool(value)
@@ -108,8 +111,8 @@ def _points(context: RuleContext, soft: Soft) -> tuple[Tensor, Tensor]:
 def _of_two(context: RuleContext, compare: Callable[..., Tensor], input: Soft, other: Soft) -> Tensor:
     """The probability that a comparison of two shadows holds: of two counts, that of their difference with 0."""
     result: Tensor
-    if type(input) is SoftCount and type(other) is SoftCount:
-        apart = SoftCount(context.call(torch.sub, input.value, other.value))
+    if all(type(operand) in (SoftCount, SoftTally) for operand in (input, other)):
+        apart = SoftCount(context.call(torch.sub, input.real(context.call), other.real(context.call)))
         weights, support = _points(context, apart)
         result = context.call(distributions.probability, compare, weights, support, None, 0, False)
     else:

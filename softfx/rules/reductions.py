@@ -22,7 +22,7 @@ from softfx.rules.readings import as_real, counted
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Rule
 from softfx.rules.units import OPERAND, STEP
-from softfx.values import Soft, SoftCount
+from softfx.values import Soft, SoftBool, SoftCount, tally_of
 
 __all__ = ["RULES"]
 
@@ -42,9 +42,17 @@ def _reduce(exact: Callable[..., Tensor], counts: bool) -> RuleFunction:
         multiples = summed(context, value, input, *args, **kwargs) if exact is torch.sum else None
         if multiples is not None:
             return multiples
-        return counted(context, value, input) if counts else value
+        result = counted(context, value, input) if counts else value
+        return _tally(result, input, *args, **kwargs) if exact is torch.sum else result
 
     return propagate
+
+
+def _tally(count: Shadow, input: Soft, dim: object = None, keepdim: object = False, **_: object) -> Shadow:
+    """The count of a soft mask along one axis, or of all of it, with the bools that are counted; any other as it is."""
+    if not isinstance(count, SoftCount) or not isinstance(input, SoftBool) or (dim is None and keepdim):
+        return count
+    return tally_of(count, input.probability, dim, bool(keepdim)) if isinstance(dim, int | None) else count
 
 
 def _count_nonzero(context: RuleContext, input: Soft, dim: int | Sequence[int] | None = None) -> Shadow:

@@ -15,6 +15,7 @@ from softfx.values.facts import (
     without_tensors,
 )
 from softfx.values.storages import SharedStorage, Storages, Write, was_freed
+from softfx.values.tallies import SoftTally, tally_of
 
 __all__ = [
     "Emit",
@@ -31,6 +32,7 @@ __all__ = [
     "SoftIndex",
     "SoftReal",
     "SoftSum",
+    "SoftTally",
     "Storages",
     "TensorTable",
     "Term",
@@ -39,6 +41,7 @@ __all__ = [
     "facts_by_flag",
     "is_stepped",
     "is_written_constant",
+    "tally_of",
     "unbounded_after",
     "was_freed",
     "without_tensors",
