@@ -52,7 +52,7 @@ OTHER_MEANINGS = (
     ("a style for rich", "dim", "handbook.terminal report.terminal"),
     ("a scale, or the end of a line, for matplotlib", "log round", "plots.pictures"),
     ("a verb of softfx", "diff", "cli.output report.page.render"),
-    ("an argument", "dim", "rules.units auditing.margins interpreter.measuring"),
+    ("an argument", "dim", "rules.units auditing.margins interpreter.measuring interpreter.statistics"),
     ("a call that reads a value into Python", "item", "control.slots"),
     ("an attribute of a tensor", "requires_grad", "pipeline.snapshot"),
     ("a type variable", "T", "cli.on_target report.shown"),
