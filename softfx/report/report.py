@@ -14,7 +14,13 @@ class Report(ReportData):
     def __str__(self) -> str:
         return report_text(self)
 
+    def to_html(self) -> str:
+        """The report as a page: one HTML file that needs nothing else, as `softfx check --out report.html` writes it."""
+        from softfx.report.page import page  # Jinja2 is for those who look at a page
+
+        return page(self.to_dict())
+
     def _repr_html_(self) -> str:
-        from softfx.report.page import notebook  # Jinja2 is for those who look at a page
+        from softfx.report.page import notebook
 
         return notebook(self.to_dict())

@@ -26,6 +26,7 @@ from softtorch.version import installed_version
 __all__ = ["notebook", "page"]
 
 _FOLDER = Path(__file__).parent / "templates"
+_MOST = 60  # lines of a file that a notebook shows: it keeps what it shows in its own file
 # The letters of the gutter, as page.css has them.
 _MARKS = (
     *zip("STGKB", ACTION_WORDS.values(), strict=True),
@@ -82,7 +83,9 @@ def page(data: Mapping[str, Any], *, diff: str | None = None, kind: str = "check
 def notebook(data: Mapping[str, Any]) -> str:
     """The report as a small piece of HTML without a script, for a cell of a notebook."""
     style = Markup((_FOLDER / "notebook.css").read_text(encoding="utf-8"))
-    return _environment().get_template("notebook.html").render(view=view(data), style=style)
+    return (
+        _environment().get_template("notebook.html").render(view=view(data), style=style, unreached=STARVED, most=_MOST)
+    )
 
 
 def _inert(value: object) -> Markup:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from softfx.report import Report
-from softfx.report.page import page
+from softfx.report.page import notebook, page
 from softfx.report.page.measured import measured_of
 from softfx.report.page.view import view
 from tests.softfx.fakes import full_report, site
@@ -92,3 +92,20 @@ def test_a_histogram_says_where_one_softness_lies(margins: list[float], one: flo
     histogram = measured_of("m", {"margins": margins}).margins
     assert histogram is not None
     assert (histogram.one, histogram.within) == (one, within)
+
+
+def test_a_notebook_shows_the_first_lines_of_many_and_where_the_others_are(tmp_path: Path) -> None:
+    lines = [f"y = x.argmax({i})" for i in range(300)]
+    path = tmp_path / "many.py"
+    path.write_text("\n".join(lines))
+    sites = [site(i, "argmax", "soft", str(path), i + 1, line) for i, line in enumerate(lines)]
+    html = notebook(Report("m:f", "eager", sites=sites).to_dict())
+    assert html.count("<details") < 100 and len(html) < 50_000
+    assert "and 240 lines more: report.to_html() shows all." in text_of(html)
+
+
+def test_a_notebook_has_the_words_of_the_other_formats(tmp_path: Path) -> None:
+    text = text_of(notebook(shared(tmp_path, 3)))
+    assert "No gradient at all in the original: layers.*.weight (3 of them)" in text
+    assert "0.2 x spread 0, and 2 more like this" in text and "softness 0.1 to 2.1" in text
+    assert "`" not in text and "> return x.argmax()" not in text

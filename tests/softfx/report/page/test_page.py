@@ -246,6 +246,11 @@ def test_a_report_without_sites_is_a_page() -> None:
     assert embedded(html)["sites"] == []
 
 
+def test_a_report_gives_its_page() -> None:
+    report = full_report()
+    assert report.to_html() == page(report.to_dict())
+
+
 def test_a_notebook_shows_a_report() -> None:
     html = full_report()._repr_html_()
     assert "package.module:build" in html
