@@ -15,7 +15,7 @@ class Report(ReportData):
         return report_text(self)
 
     def to_html(self) -> str:
-        """The report as a page: one HTML file that needs nothing else, as `softfx check --out report.html` writes it."""
+        """The page of the report: one HTML file that needs nothing else, as `softfx check --out report.html` has it."""
         from softfx.report.page import page  # Jinja2 is for those who look at a page
 
         return page(self.to_dict())
