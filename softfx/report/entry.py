@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from softfx.decisions.policy.toml import write_pairs
-from softfx.report.record import Site
+from softfx.ops import table
+from softfx.ops.spelling import READ_BY, SPOKEN
+from softfx.report.record import Consumer, Site
 
 __all__ = ["changes_of", "entry_for"]
 
 # What a reason tells to write in a policy stands in it as it is written there.
 _REMEDY = re.compile(r"\b(action|estimator|lift_detach|lift_no_grad) = (?:(true)|[\"'](\w+)[\"'])")
+_READS = {SPOKEN[table.is_nonzero], table.item.name, *READ_BY.values()}
 _BY_NAME = ("the policy keeps it", "name it to act on it")
 
 
@@ -32,15 +35,30 @@ def entry_for(sites: Sequence[Site], alone: bool) -> str:
     <BLANKLINE>
     """
     site = sites[0]
+    if (read := _read_at(site)) is not None:
+        pairs: dict[str, object] = {"op": "@control", "source": _source(read.file, read.line)}
+        number = {} if read.op in SPOKEN.values() else {"estimator": "difference"}  # what a real number needs
+        return "[[rule]]\n" + write_pairs(pairs | {"action": "straight_through"} | number)
     changes = changes_of(site)
     if not changes:
         return ""
-    pairs: dict[str, object] = {"op": site.op}
+    pairs = {"op": site.op}
     modules = [glob.escape(name) for name in dict.fromkeys(each.module for each in sites) if name]
     if modules and not alone:
         pairs["module"] = modules[0] if len(modules) == 1 else modules
-    pairs["source"] = f"{glob.escape('/'.join(PurePath(site.file).parts[-2:]))}:{site.line}"
+    pairs["source"] = _source(site.file, site.line)
     return "[[rule]]\n" + write_pairs(pairs | changes)
+
+
+def _read_at(site: Site) -> Consumer | None:
+    """Where Python reads or decides by the value of a site that stays hard for that: a control site, once named."""
+    if site.action not in ("keep", "blocked") or changes_of(site).get("action") not in (None, "keep"):
+        return None
+    return next((use for use in site.consumers if use.takes == "hard" and use.op in _READS), None)
+
+
+def _source(file: str, line: int) -> str:
+    return f"{glob.escape('/'.join(PurePath(file).parts[-2:]))}:{line}"
 
 
 def changes_of(site: Site) -> dict[str, object]:

@@ -246,6 +246,20 @@ def test_a_report_without_sites_is_a_page() -> None:
     assert embedded(html)["sites"] == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("check", "softfx check --format json writes the same."),
+        ("audit", "softfx audit --format json writes the same."),
+        ("policy show", "softfx check --format json writes the same."),
+        ("diff", "softfx check --format json writes the same, without the diff."),
+    ],
+)
+def test_the_help_names_a_command_that_writes_this_json(kind: str, words: str) -> None:
+    html = page(full_report().to_dict(), diff="" if kind == "diff" else None, kind=kind)
+    assert words in " ".join(Reader(html).text.split())
+
+
 def test_a_report_gives_its_page() -> None:
     report = full_report()
     assert report.to_html() == page(report.to_dict())
