@@ -72,7 +72,7 @@ def read(x: Tensor) -> Tensor:
 
 
 def read_real(x: Tensor) -> Tensor:
-    return x * float(x.detach().abs().sum() + x.round().sum())
+    return x * (x.abs().sum() + x.round().sum()).item()
 
 
 def decided(report: Report) -> dict[tuple[str, int], tuple[str, str]]:
