@@ -130,10 +130,13 @@ def _init(arguments: argparse.Namespace) -> int:
     else:
         found = candidates(Path.cwd())
     append(path, target_text(arguments) if begun else table_text(arguments, found))
-    whole = sum(each.is_whole or not each.takes for each in found) + (arguments.target is not None)
+    whole = sum(each.is_ready for each in found) + (arguments.target is not None)
     note(arguments, f"added to {path}" if begun else f"wrote [tool.softfx] to {path} with {plural(whole, 'target')}")
     if whole < len(found):
-        note(arguments, f"{len(found) - whole} more as comments: write the shapes of their inputs")
+        note(
+            arguments,
+            f"{len(found) - whole} more as comments: write what they are built with, and the shapes of their inputs",
+        )
     note(arguments, "`softfx check` checks them all" if whole else "add a target, then `softfx check` checks it")
     return 0
 

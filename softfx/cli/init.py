@@ -1,7 +1,7 @@
 """`softfx init`: a first `[tool.softfx]`, made of what can be found in a project without running it.
 
-A function that returns (model, inputs) is a whole target. A Module class says what it takes but not of which shapes, so
-that it is written as a comment to be completed.
+A function that returns (model, inputs) is a whole target. A Module class says neither the shapes of its inputs nor what
+it is built with: it is a comment to be completed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from softfx.visible import visible
 __all__ = ["Candidate", "append", "candidates", "has_table", "table_text", "target_text"]
 
 _SKIPPED = {"tests", "test", "build", "dist", "docs", "examples", "node_modules", "site-packages", "venv", "env"}
-_MOST_FILES, _MOST_FOUND = 2000, 20
+_MOST_FILES, _MOST_WRITTEN = 2000, 40
 
 _HEAD = """\
 [tool.softfx]
@@ -33,15 +33,21 @@ fail-on = ["blocked"]      # what makes `softfx check` fail: blocked, keep, brea
 
 @dataclass(frozen=True)
 class Candidate:
-    """What may be a target: its words, and the names of the inputs that it needs."""
+    """What may be a target: its words, the names of the inputs it needs, and whether it is built with arguments."""
 
     target: str
     takes: tuple[str, ...] = ()
     is_whole: bool = False
+    needs_arguments: bool = False
+
+    @property
+    def is_ready(self) -> bool:
+        """True if nothing has to be written by hand."""
+        return self.is_whole or not (self.takes or self.needs_arguments)
 
 
 def candidates(folder: Path) -> list[Candidate]:
-    """What the Python files below a folder define that softfx can check; nothing is imported."""
+    """What the Python files below a folder define that softfx can check, what is whole first; nothing is imported."""
     found: list[Candidate] = []
     for _, path in zip(range(_MOST_FILES), _files(folder), strict=False):
         try:
@@ -54,7 +60,7 @@ def candidates(folder: Path) -> list[Candidate]:
                 found += _module(place, node)
             elif isinstance(node, ast.FunctionDef) and not _required(node, 0) and _returns_both(node):
                 found.append(Candidate(f"{place}:{node.name}", is_whole=True))
-    return sorted(found, key=lambda each: not each.is_whole)[:_MOST_FOUND]
+    return sorted(found, key=lambda each: (not each.is_whole, each.needs_arguments))
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -71,8 +77,10 @@ def _module(place: str, node: ast.ClassDef) -> Iterator[Candidate]:
     methods = {part.name: part for part in node.body if isinstance(part, ast.FunctionDef)}
     is_module = any(ast.unparse(base).rpartition(".")[2].endswith("Module") for base in node.bases)
     forward, init = methods.get("forward"), methods.get("__init__")
-    if is_module and forward is not None and (init is None or not _required(init, 1)):
-        yield Candidate(f"{place}:{node.name}", tuple(_required(forward, 1)))
+    if is_module and forward is not None:
+        needs = _required(init, 1) if init is not None else []
+        words = f"({', '.join(f'{name}=...' for name in needs)})" if needs else ""
+        yield Candidate(f"{place}:{node.name}{words}", tuple(_required(forward, 1)), needs_arguments=bool(needs))
 
 
 def _required(node: ast.FunctionDef, skipped: int) -> list[str]:
@@ -97,12 +105,14 @@ def table_text(arguments: argparse.Namespace, found: list[Candidate]) -> str:
     if arguments.target is not None:
         return f"{_HEAD}\n{target_text(arguments)}"
     parts = [_HEAD]
-    for each in found:
+    for each in found[:_MOST_WRITTEN]:
         pairs: dict[str, object] = {"target": each.target}
         if not each.is_whole and each.takes:
             pairs["input"] = [f"{name}=2x3" for name in each.takes]
         text = "[[tool.softfx.target]]\n" + write_pairs(pairs)
-        parts.append(text if each.is_whole or not each.takes else _as_comment(text))
+        parts.append(text if each.is_ready else _as_comment(text, each.needs_arguments))
+    if more := found[_MOST_WRITTEN:]:
+        parts.append(f"# And {len(more)} more, such as {more[0].target}.\n")
     return "\n".join(parts)
 
 
@@ -111,9 +121,10 @@ def target_text(arguments: argparse.Namespace) -> str:
     return "[[tool.softfx.target]]\n" + write_pairs(_settings(arguments))
 
 
-def _as_comment(text: str) -> str:
+def _as_comment(text: str, needs_arguments: bool) -> str:
     lines = [f"# {line}" for line in text.splitlines()]
-    return "\n".join([*lines[:-1], lines[-1] + "  # write its own shapes"]) + "\n"
+    own = "arguments, and shapes" if needs_arguments else "shapes"
+    return "\n".join([*lines[:-1], f"{lines[-1]}  # write its own {own}"]) + "\n"
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, object]:

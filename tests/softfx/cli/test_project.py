@@ -205,6 +205,28 @@ def test_init_finds_what_is_whole_and_names_the_rest(softfx: Run, models: Path) 
     assert softfx("check").status == 0
 
 
+def test_init_names_classes_that_are_built_with_arguments(softfx: Run, models: Path) -> None:
+    build = "    def __init__(self, width, *, depth, bias=True):\n        super().__init__()\n"
+    models.write_text(
+        f"import torch\n\n\nclass Gate(torch.nn.Module):\n{build}\n    def forward(self, x):\n        return x.round()\n"
+    )
+    answer = softfx("init")
+    assert answer.status == 0 and "with 0 targets" in answer.err and "1 more as comments: write what they" in answer.err
+    text = Path("pyproject.toml").read_text()
+    assert '# target = "router_models.py:Gate(width=..., depth=...)"' in text
+    assert '# input = ["x=2x3"]  # write its own arguments, and shapes' in text
+    completed = text.replace("# [[tool", "[[tool").replace("# target", "target").replace("# input", "input")
+    Path("pyproject.toml").write_text(completed.replace("width=..., depth=...", "width=3, depth=1"))
+    assert softfx("check").status == 0
+
+
+def test_init_of_many_classes_says_how_many_it_leaves_out(softfx: Run, models: Path) -> None:
+    gate = "class Gate{}(torch.nn.Module):\n    def forward(self, x):\n        return x.round()\n"
+    models.write_text("import torch\n" + "\n".join(gate.format(i) for i in range(45)))
+    assert softfx("init").status == 0
+    assert "# And 5 more, such as router_models.py:Gate40." in Path("pyproject.toml").read_text()
+
+
 def test_the_example_of_the_documentation_is_read(tmp_path: Path) -> None:
     (block,) = re.findall(r"```toml\n(.*?)```", DOCS.read_text(), re.DOTALL)
     (tmp_path / "pyproject.toml").write_text(block)
