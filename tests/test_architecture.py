@@ -61,6 +61,7 @@ def test_softtorch_does_not_know_softfx_and_softfx_uses_its_public_names(name: s
 PRIVATE_TORCH = {
     "softtorch.torch_private",
     "softfx.torch_private",
+    "softfx.ops.schema_private",
     "softfx.interpreter.checkpoint_private",
     "softfx.control.versions_private",
     "softfx.capture.cross_check.dynamo_private",

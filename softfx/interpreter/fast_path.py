@@ -17,6 +17,7 @@ from softfx.interpreter.call import depends_on_source, is_site, refuses_gradient
 from softfx.interpreter.derivatives import is_judged, knows_no_blockage
 from softfx.interpreter.hard_call import depends_on_arguments, result_facts
 from softfx.interpreter.inline import inlined
+from softfx.interpreter.number_arguments import gives_tensors_for_numbers, places_of
 from softfx.interpreter.statistics import ORDERS
 from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.operation import Effect, Infinities, Linear, Operation, Reads
@@ -60,6 +61,8 @@ class FunctionInfo:
         decide at most whether whole operands give whole results.
     may_continue_sum: it may go on with straight-through code of the program, or with an update in place.
     may_carry: it is linear in operands, so that it may carry their derivative by itself (softfx.interpreter.carried).
+    number_places: the arguments that are read as numbers of Python.
+    looks_at_arguments: arguments by position may make a call the interpreter's.
     """
 
     __slots__ = (
@@ -69,8 +72,10 @@ class FunctionInfo:
         "is_difference",
         "is_judged",
         "is_simple",
+        "looks_at_arguments",
         "may_carry",
         "may_continue_sum",
+        "number_places",
         "operation",
         "outcomes",
         "reads_elements",
@@ -94,6 +99,8 @@ class FunctionInfo:
         self.is_simple = not (self.decides or self.depends_on_numbers or self.is_difference) and self.reads_elements
         self.may_carry = rule is not None and self.operation.linear is not Linear.NO and not self.spelled.in_place
         self.may_continue_sum = self.is_difference or self.operation is ops.add
+        self.number_places = places_of(func)
+        self.looks_at_arguments = self.becomes is not None or bool(self.number_places[0])
         self.outcomes: dict[ValueFacts | tuple[ValueFacts, ...], Outcome] = {}
 
     @property
@@ -113,6 +120,8 @@ class FunctionInfo:
 
     def fits(self, args: Args, kwargs: Kwargs) -> bool:
         """Return True if the values of the arguments neither make a call another operation nor make it write."""
+        if gives_tensors_for_numbers(self.number_places, args, kwargs):
+            return False
         if self.becomes is not None and self.becomes(args, kwargs) is not None:
             return False
         if kwargs.get("out") is not None or kwargs.get("inplace"):

@@ -51,6 +51,7 @@ from softfx.interpreter.derivatives import DISCRETE
 from softfx.interpreter.hard_call import hard_call, is_made_of_reals, remember
 from softfx.interpreter.infinite_operands import note_spoiling
 from softfx.interpreter.native import beside_out
+from softfx.interpreter.number_arguments import with_numbers
 from softfx.interpreter.selected_rows import call_on_rows, concerns_rows
 from softfx.interpreter.soft_call import soft_call
 from softfx.interpreter.state import RunState
@@ -100,6 +101,7 @@ class Interpreter:
     def _call(self, func: Function, args: Args, kwargs: Kwargs, locate: Callable[[], Location]) -> Result:
         if func is torch_private.set_grad_enabled:
             return self._switch_gradients(func, args, locate)
+        args, kwargs = with_numbers(self.state, func, args, kwargs, locate)
         tensors = tensors_in((args, kwargs))
         spelled = INDEX.of(func)
         rule = rule_of_call(spelled, args, kwargs)

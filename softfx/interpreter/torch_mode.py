@@ -139,7 +139,7 @@ class FastMode(FullMode):
         except (KeyError, TypeError):
             info = self._first_met(func)
         kwargs = kwargs or {}
-        if info is None or _in_inference() or ((kwargs or info.becomes) and not info.fits(args, kwargs)):
+        if info is None or _in_inference() or ((kwargs or info.looks_at_arguments) and not info.fits(args, kwargs)):
             return self._fully(func, args, kwargs)
         if info.is_judged and info.is_open(func, args, kwargs):
             return self._fully(func, args, kwargs)
