@@ -207,9 +207,8 @@ def test_init_finds_what_is_whole_and_names_the_rest(softfx: Run, models: Path) 
 
 def test_init_names_classes_that_are_built_with_arguments(softfx: Run, models: Path) -> None:
     build = "    def __init__(self, width, *, depth, bias=True):\n        super().__init__()\n"
-    models.write_text(
-        f"import torch\n\n\nclass Gate(torch.nn.Module):\n{build}\n    def forward(self, x):\n        return x.round()\n"
-    )
+    forward = "    def forward(self, x):\n        return x.round()\n"
+    models.write_text(f"import torch\n\n\nclass Gate(torch.nn.Module):\n{build}\n{forward}")
     answer = softfx("init")
     assert answer.status == 0 and "with 0 targets" in answer.err and "1 more as comments: write what they" in answer.err
     text = Path("pyproject.toml").read_text()

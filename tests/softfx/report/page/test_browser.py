@@ -79,6 +79,38 @@ def test_two_thousand_sites_open_quickly(chromium: Browser, tmp_path: Path) -> N
     assert min(took) < 2.0
 
 
+def test_two_thousand_sites_of_one_line_open_quickly_and_are_folded(chromium: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "one.py"
+    path.write_text("def f(x):\n    return x.argmax()\n")
+    sites = [site(i, "argmax", "soft", str(path), 2, "return x.argmax()", module=f"layers.{i}") for i in range(2000)]
+    data = Report("one", "eager", sites=sites).to_dict()
+    for each in data["sites"]:
+        each["measured"] = {"before": 0.0, "after": 1.0, "margins": [0.1, 0.2, 3.0], "verdict": "good"}
+    file = tmp_path / "report.html"
+    file.write_text(page(data, kind="audit"))
+    start = time.perf_counter()
+    chromium.open(file, anchor="one-2")
+    assert time.perf_counter() - start < 4.0  # twice what a page may take, for a machine that does something else
+    assert chromium.run("document.getElementById('one-2').open")
+    assert chromium.run("document.getElementById('one-2').offsetHeight") < 1500
+    chromium.run("document.querySelector('#one-2 .more').open = true")
+    assert "layers.1999" in chromium.run("document.getElementById('one-2').innerText")
+
+
+def test_on_paper_nothing_is_cut_off_and_the_marks_keep_their_colours(chromium: Browser, tmp_path: Path) -> None:
+    chromium.open(written(tmp_path, report_of(tmp_path), diff="--- a\n+++ b\n-x\n+" + "y" * 500), width=700)
+    chromium.run("window.dispatchEvent(new Event('beforeprint'))")
+    chromium.send("Emulation.setEmulatedMedia", media="print")
+    assert chromium.run("document.documentElement.scrollWidth") <= 700
+    assert chromium.run(
+        "[...document.querySelectorAll('.scroll, .diff')].every(e => e.scrollWidth <= e.clientWidth + 1)"
+    )
+    assert chromium.run("getComputedStyle(document.body).printColorAdjust") == "exact"
+    assert chromium.run("getComputedStyle(document.querySelector('nav')).display") == "none"
+    assert chromium.run("[...document.querySelectorAll('details.hit')].every(hit => hit.open)")
+    chromium.send("Emulation.setEmulatedMedia", media="")
+
+
 def test_a_permalink_opens_its_line(chromium: Browser, tmp_path: Path) -> None:
     chromium.open(written(tmp_path, report_of(tmp_path)), anchor="router-14")
     assert chromium.run("document.getElementById('router-14').open")
