@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_typ
 import torch
 from torch import Tensor
 
-from softtorch.errors import DimensionError, OptionError, ShapeError, SoftTorchError, message
+from softtorch.errors import DimensionError, OptionError, ShapeError, SoftTorchError, message, of_type
 from softtorch.scope import filled, in_scope
 from softtorch.sharded import holds_shards, on_shards
 from softtorch.shared import completed
@@ -74,10 +74,9 @@ def _check_kind(takes: Accepted, name: str, function: Callable[..., Any], parame
     if isinstance(value, Tensor) and value.is_complex() and name not in _COMPLEX:
         raise OptionError(message(name, f"{parameter} has dtype {value.dtype}, which has no order", "Use a real dtype"))
     if is_wrong_kind(takes, parameter, value):
-        wrong = parameter if isinstance(value, Tensor) else f"{parameter}={value!r}"
         kinds = _kinds(get_type_hints(function).get(parameter, Any))
         legal = " or ".join(_LEGAL[kind] for kind in dict.fromkeys(kinds))
-        raise OptionError(message(name, f"{wrong} is of type {type(value).__name__}", legal and f"Use {legal}"))
+        raise OptionError(message(name, of_type(parameter, value), legal and f"Use {legal}"))
 
 
 def _name(function: Any, name: str) -> None:
@@ -155,8 +154,7 @@ def _wrong_types(name: str, function: Callable[..., Any], given: Arguments) -> I
         kinds = _kinds(hints.get(parameter, Any))
         if kinds and not (_is_any_of(value, kinds)):
             legal = " or ".join(_LEGAL[kind] for kind in dict.fromkeys(kinds) if kind in _LEGAL)
-            wrong = f"{parameter}={value!r:.60}" if not isinstance(value, Tensor) else parameter
-            yield OptionError(message(name, f"{wrong} is of type {type(value).__name__}", f"Use {legal}"))
+            yield OptionError(message(name, of_type(parameter, value), f"Use {legal}"))
 
 
 _LEGAL: dict[type, str] = {Tensor: "a tensor", int: "an integer", float: "a number", str: "a name", type(None): "None"}
@@ -192,7 +190,7 @@ def _wrong_dims(name: str, function: Callable[..., Any], given: Arguments) -> It
     dims = dims if isinstance(dims, tuple | list) else (dims,)
     if not all(isinstance(dim, int | torch.SymInt) for dim in dims):
         legal = "Use an integer or a tuple of them"
-        yield OptionError(message(name, f"dim={given['dim']!r} is of type {type(given['dim']).__name__}", legal))
+        yield OptionError(message(name, of_type("dim", given["dim"]), legal))
     elif not all(-count <= dim < count for dim in dims):
         largest = next(shape for shape in shapes if max(1, len(shape)) == count)
         wrong = f"dim={given['dim']} is out of range for input {tuple(largest)}"

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softtorch.errors import DimensionError, MethodError, OptionError, ShapeError, message, nearest
+from softtorch.errors import DimensionError, MethodError, OptionError, ShapeError, message, nearest, of_type
 from softtorch.methods import HARD, METHODS, Method
 from softtorch.methods.ot import OT_KWARGS
 from softtorch.modes import MODES, PUBLISHED, Mode
@@ -48,7 +48,7 @@ def check_softness(where: str, softness: Tensor | float) -> None:
             raise OptionError(message(where, wrong, "Use a floating dtype"))
         return
     if not isinstance(softness, int | float | torch.SymFloat | torch.SymInt) or isinstance(softness, bool):
-        wrong = f"softness={softness!r} is of type {type(softness).__name__}"
+        wrong = of_type("softness", softness)
         raise OptionError(message(where, wrong, "Use a number or a tensor"))
     if not 0 < softness < math.inf:
         remedy = 'For the limit 0 use mode="hard"'
@@ -163,7 +163,7 @@ def resolve_dim(where: str, dim: int, x: Tensor) -> int:
     try:
         place = operator.index(dim)
     except TypeError as error:
-        wrong = f"dim={dim!r} is of type {type(dim).__name__}"
+        wrong = of_type("dim", dim)
         raise OptionError(message(where, wrong, "Use an integer")) from error
     count = max(x.ndim, 1)
     if not -count <= place < count:

@@ -8,6 +8,8 @@ that several operators share are in checks.py. To add a kind of error, subclass 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_LONGEST = 60  # characters of a value in a message
+
 
 class SoftTorchError(ValueError):
     """Base class of everything softtorch raises on purpose."""
@@ -37,6 +39,19 @@ def message(where: str, wrong: str, legal: str = "", remedy: str = "") -> str:
     """
     parts = [f"{where}: {wrong}", legal, remedy]
     return " ".join(part if part.endswith(("?", ".")) else f"{part}." for part in parts if part)
+
+
+def of_type(name: str, value: object) -> str:
+    """The complaint about an argument of another type; its value is cut where that is long, and left out of an array.
+
+    >>> of_type("k", 1.5), of_type("x", memoryview(b"many"))
+    ('k=1.5 is of type float', 'x is of type memoryview')
+    >>> of_type("x", [0.5] * 100)
+    'x=[0.5, 0.5, 0.5, 0.5, 0.5, 0.5, ... is of type list'
+    """
+    text = " ".join(repr(value).split()) if not hasattr(value, "shape") else ""
+    shown = text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2].rstrip()} ..."
+    return f"{name}{'=' if shown else ''}{shown} is of type {type(value).__name__}"
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

@@ -234,3 +234,11 @@ def test_parts_of_a_message_end_in_one_mark() -> None:
         "here: wrong. Legal. Did you mean 'softsort'?"
     )
     assert nearest("abc", ["xyz"]) == ""
+
+
+@pytest.mark.parametrize("value", [[0.5] * 1000, torch.ones(1000).numpy(), "word " * 200, {"a": list(range(500))}])
+def test_no_message_prints_a_whole_array_or_list(value: object) -> None:
+    for call in (lambda: softtorch.argmax(value), lambda: softtorch.topk(torch.ones(3), value)):  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=f"is of type {type(value).__name__}") as refusal:
+            call()
+        assert len(str(refusal.value)) < 120 and "\n" not in str(refusal.value)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from softtorch.errors import OptionError, ShapeError, message, nearest
+from softtorch.errors import OptionError, ShapeError, message, nearest, of_type
 from softtorch.methods.positions import Neighbours
 
 
@@ -58,7 +58,7 @@ def check_q(where: str, q: Tensor | float, name: str = "q", top: float = 1.0) ->
             raise ShapeError(message(where, f"{name} has shape {tuple(q.shape)}", "Use a 0-dim or 1-dim tensor"))
         return
     if not isinstance(q, int | float) or isinstance(q, bool):
-        raise OptionError(message(where, f"{name}={q!r} is of type {type(q).__name__}", "Use a number or a tensor"))
+        raise OptionError(message(where, of_type(name, q), "Use a number or a tensor"))
     if not 0 <= q <= top:
         raise OptionError(message(where, f"{name}={q} is out of range", f"Use 0 <= {name} <= {top:g}"))
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from softtorch.checks import per_row
-from softtorch.errors import OptionError, ShapeError, message
+from softtorch.errors import OptionError, ShapeError, message, of_type
 from softtorch.methods import Method
 from softtorch.modes import Mode
 from softtorch.operators.axiswise.call import Options, open_call
@@ -56,7 +56,7 @@ def _checked_k(k: Tensor | float, n: int, batch: tuple[int, ...], along: str) ->
     if isinstance(k, Tensor):
         return per_row("topk_mask", "k", k, batch)
     if not isinstance(k, int | float | torch.SymInt | torch.SymFloat) or isinstance(k, bool):
-        raise OptionError(message("topk_mask", f"k={k!r} is of type {type(k).__name__}", "Use a number or a tensor"))
+        raise OptionError(message("topk_mask", of_type("k", k), "Use a number or a tensor"))
     if not 0 <= k <= n:
         wrong = f"larger than the {n} elements along {along}" if k > n else "not a number from 0 up"
         raise ShapeError(message("topk_mask", f"k={k} is {wrong}", f"Use 0 <= k <= {n}"))

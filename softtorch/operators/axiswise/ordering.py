@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from softtorch.checks import resolve_dim
-from softtorch.errors import OptionError, ShapeError, message
+from softtorch.errors import OptionError, ShapeError, message, of_type
 from softtorch.methods import Method
 from softtorch.methods.positions import Every, Highest, Kth, Lowest
 from softtorch.modes import Mode
@@ -213,7 +213,7 @@ def rank(
 def check_k(where: str, k: int, dim: int, x: Tensor) -> None:
     """k entries are to be found along dim of x, any shape. k=0 is legal where torch takes it: nothing is chosen."""
     if not isinstance(k, int | torch.SymInt) or isinstance(k, bool):
-        raise OptionError(message(where, f"k={k!r} is of type {type(k).__name__}", "Use an integer"))
+        raise OptionError(message(where, of_type("k", k), "Use an integer"))
     n = x.shape[resolve_dim(where, dim, x)] if x.ndim else 1
     if 1 <= k <= n or (k == 0 and where == "topk"):
         return

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from softtorch.checks import resolve_mode
-from softtorch.errors import OptionError, ShapeError, message
+from softtorch.errors import OptionError, ShapeError, message, of_type
 from softtorch.kernels.numeric.noise import gumbel_like
 from softtorch.kernels.numeric.precision import computing_dtype, narrowed, widened
 from softtorch.methods import Method
@@ -347,7 +347,7 @@ def _numbers(where: str, x: Tensor | int) -> Tensor:
         return x
     is_number = isinstance(x, int) and not isinstance(x, bool)
     if not is_number or x < 1:
-        wrong = f"x={x} has no numbers below it" if is_number else f"x={x!r} is of type {type(x).__name__}"
+        wrong = f"x={x} has no numbers below it" if is_number else of_type("x", x)
         raise OptionError(message(where, wrong, "Use a tensor, or a whole number above 0"))
     return torch.arange(x, dtype=torch.get_default_dtype())
 
