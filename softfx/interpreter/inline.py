@@ -3,7 +3,8 @@
 To a torch function mode such a function is one call, and what it decides is out of sight. `inlined` gives a copy whose
 body runs on: the same code, but its question whether someone overrides it is answered with no. Only functions whose
 code names an operation that could be a site are inlined; torch itself is not touched. So are torch.cond and while_loop,
-which are one call to torch only for a compiler's sake.
+which are one call to torch only for a compiler's sake. An assignment to requires_grad is a call of requires_grad_, for
+torch refuses it of tensors that softening has given a history.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 from functools import lru_cache
 from types import FunctionType
 from typing import Any
+
+from torch import Tensor
 
 from softfx import ops
 from softfx.ops import control_flow
@@ -34,6 +37,8 @@ def inlined(func: Function) -> Function | None:
     """
     if isinstance(func, HigherOrderOperator):
         return _CONTROL_FLOW.get(func.__name__)
+    if func == _SETS_REQUIRES_GRAD:
+        return Tensor.requires_grad_
     if not isinstance(func, FunctionType) or func.__module__ != _HOME or rule_of(INDEX.of(func).operation) is not None:
         return None
     return _body(func, INDEX.changes)
@@ -69,6 +74,8 @@ def _while_loop(cond_fn: Function, body_fn: Function, carried: Args, additional:
     return carried
 
 
+_REQUIRES_GRAD: Any = Tensor.requires_grad  # which is a bool of an instance alone
+_SETS_REQUIRES_GRAD = _REQUIRES_GRAD.__set__
 _CONTROL_FLOW: dict[str, Function] = {"cond": _cond, "while_loop": _while_loop}
 
 

@@ -32,6 +32,9 @@ __all__ = ["has_met_nan", "is_seen_finite", "is_spoilt", "settled", "settled_at_
 
 # Operations whose real result is a number where an operand is NaN, as the bool of a comparison is.
 _FINITE_OF_NAN = frozenset({ops.sign, ops.heaviside, ops.histc})
+# Those whose safe forms give the number at the edge beyond it: what is relaxed may leave a domain, where the original
+# does not. Where that is NaN, so is the result.
+_FILLED_BEYOND = frozenset({ops.sqrt, ops.log, ops.asin, ops.acos})
 
 
 def settled(context: CallContext, call: Call, shadow: Result) -> Result:
@@ -89,6 +92,8 @@ def _settled(context: CallContext, call: Call, hard: Result, shadow: Result, own
 def _leaf(context: CallContext, call: Call, hard: Tensor, shadow: Result, own: Tensor | None) -> Result:
     if isinstance(shadow, Tensor) and own is not None and not is_discrete(hard):
         return context.call(infinities.or_hard, shadow, own)
+    if isinstance(shadow, Tensor) and not context.exact and call.is_site and call.operation in _FILLED_BEYOND:
+        return context.call(infinities.with_nan, shadow, hard)
     reals = call.operation in _FINITE_OF_NAN
     if not call.is_site or not (reals or is_discrete(hard)) or isinstance(shadow, SoftSum):  # whose terms are finite
         return shadow

@@ -138,6 +138,19 @@ def test_requires_grad_inside_the_call_is_carried_out() -> None:
         return v * x
 
     assert softfx.soften(program, example_inputs=(X,))(X).requires_grad
+
+
+@pytest.mark.parametrize("policy", [*EXACT, "smooth"])
+def test_requires_grad_may_be_assigned_to_what_has_a_history_softly(policy: str) -> None:
+    def program(x: Tensor) -> Tensor:
+        hits = (x > 1).to(x.dtype)
+        hits.requires_grad = True
+        return hits.mean()
+
+    leaf = X.clone().requires_grad_()
+    soft = softfx.soften(program, policy, example_inputs=(leaf,))
+    assert policy == "smooth" or identical(soft(leaf).detach(), program(X).detach())
+    assert bool(torch.autograd.grad(soft(leaf), leaf)[0].any())
     softened = softfx.soften(lambda x: (x > 1).float().requires_grad_(False) * x, example_inputs=(X,))
     assert torch.equal(softened(X.clone().requires_grad_()), (X > 1) * X)
 

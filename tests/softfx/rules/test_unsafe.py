@@ -10,7 +10,7 @@ from torch import Tensor
 
 import softfx
 import softtorch
-from tests.helpers import EXECUTORS, gradient, identical
+from tests.helpers import EXECUTOR, EXECUTORS, gradient, identical
 
 GUARD = {"default": {"action": "guard", "families": ["unsafe"]}}
 EDGES = torch.tensor([0.0, -0.0, 1.0, -1.0, 0.25, -0.25, 2.0, -3.0, 1e-3, torch.inf, torch.nan])
@@ -93,6 +93,20 @@ def test_a_norm_has_a_finite_second_derivative_at_zero(spelling: str) -> None:
     assert torch.allclose(first, torch.tensor([[0.0, 0.0], [0.6, 0.8]])) and second.isfinite().all()
     hand = softtorch.norm(leaf, dim=-1)
     assert torch.allclose(torch.autograd.grad(hand.sum(), leaf)[0], first)
+
+
+@EXECUTOR
+@pytest.mark.parametrize("function", [torch.sqrt, torch.log, torch.asin, torch.acos])
+def test_what_is_nan_beyond_the_edge_of_a_domain_is_so_of_a_soft_value(
+    function: Callable[[Tensor], Tensor], executor: str
+) -> None:
+    def program(x: Tensor) -> Tensor:
+        return function(x.clamp(-3, 3))
+
+    x = torch.tensor([0.5, 1.0, 2.0, -2.0])
+    soft = softfx.soften(program, "smooth", example_inputs=(x,), executor=executor, softness=1e-6)
+    assert torch.allclose(soft(x), program(x), atol=1e-4, equal_nan=True)
+    assert gradient(lambda x: torch.where(soft(x).isnan(), 0.0, soft(x)), x).isfinite().all()
 
 
 def test_norms_of_matrices_are_left_alone() -> None:
