@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import PurePath
 
 from softfx.decisions.policy.toml import write_pairs
@@ -20,12 +20,13 @@ _READS = {SPOKEN[table.is_nonzero], table.item.name, *READ_BY.values()}
 _BY_NAME = ("the policy keeps it", "name it to act on it")
 
 
-def entry_for(sites: Sequence[Site], alone: bool) -> str:
+def entry_for(sites: Sequence[Site], alone: bool, turned: Collection[tuple[str, int]] = ()) -> str:
     """The `[[rule]]` that gives these sites another decision; "" where no entry does.
 
     Args:
         sites: a group as `by_file` makes it.
         alone: whether they are all sites of their operation on their line; if not, the entry names their modules.
+        turned: the lines on which a control site acts already.
 
     >>> print(entry_for([Site(0, "SX201", "argmax", "gate", "/pkg/router.py", 7, "", "discrete", "soft")], True))
     [[rule]]
@@ -35,7 +36,8 @@ def entry_for(sites: Sequence[Site], alone: bool) -> str:
     <BLANKLINE>
     """
     site = sites[0]
-    if (read := _read_at(site)) is not None:
+    read = _read_at(site)
+    if read is not None and (read.file, read.line) not in turned:
         pairs: dict[str, object] = {"op": "@control", "source": _source(read.file, read.line)}
         number = {} if read.op in SPOKEN.values() else {"estimator": "difference"}  # what a real number needs
         return "[[rule]]\n" + write_pairs(pairs | {"action": "straight_through"} | number)

@@ -31,6 +31,7 @@ __all__ = [
     "plural",
     "settings",
     "starved_lines",
+    "turned_lines",
 ]
 
 # The headings of `ReportData.starved` and `ReportData.cuts`.
@@ -228,7 +229,11 @@ def _steps(report: ReportData) -> Iterator[str]:
     left = [
         site for site in report.sites if site.action in ("keep", "blocked") and site.family in ("discrete", "random")
     ]
-    met = {_BARRIERS.get(use.op) for site in left for use in site.consumers if use.takes == "hard"}
+    turned = turned_lines(report.sites)
+    cuts = [
+        use for site in left for use in site.consumers if use.takes == "hard" and (use.file, use.line) not in turned
+    ]
+    met = {_BARRIERS.get(use.op) for use in cuts}
     if any(item.reason.endswith(SHAPED_BY_DATA) for item in report.breaks) and any(map(_is_unused, left)):
         met.add("shape")  # of what was selected only its size is used, which is read out of sight
     yield from (text for barrier, text in INSTEAD.items() if barrier in met)
@@ -250,6 +255,13 @@ def _steps(report: ReportData) -> Iterator[str]:
 def _is_unused(site: Site) -> bool:
     """Return True if softly taken values of a site went nowhere."""
     return site.action == "keep" and all(use.takes == "soft" for use in site.consumers)
+
+
+def turned_lines(sites: Iterable[Site]) -> set[tuple[str, int]]:
+    """The lines on which a branch, or a number that Python reads, has a derivative already."""
+    return {
+        (site.file, site.line) for site in sites if site.family == "control" and site.action not in ("keep", "blocked")
+    }
 
 
 def starved_lines(report: ReportData) -> list[tuple[str, str, list[str]]]:

@@ -31,6 +31,7 @@ from softfx.report.words import (
     hints,
     settings,
     starved_lines,
+    turned_lines,
 )
 from softfx.visible import visible
 
@@ -231,10 +232,12 @@ def _rules(groups: Mapping[str, Sequence[Group]], real: Mapping[int, Site]) -> d
     """The entry that would change each group, by the number of its first site."""
     every = [group for members in groups.values() for group in members]
     many = Counter((group.first.file, group.first.line, group.first.op) for group in every)
+    turned = turned_lines(real.values())
     return {
         group.first.id: entry_for(
             [real[site.id] for site in group.sites],
-            alone=many[group.first.file, group.first.line, group.first.op] == 1,
+            many[group.first.file, group.first.line, group.first.op] == 1,
+            turned,
         )
         for group in every
     }

@@ -14,7 +14,7 @@ import softfx
 from softfx.report import Report
 from softfx.report.entry import entry_for
 from softfx.report.record import Site
-from softfx.report.words import by_file
+from softfx.report.words import by_file, turned_lines
 from softfx.rules import RULES
 
 X = torch.tensor([0.3, -1.2, 0.8, 2.0], requires_grad=True)
@@ -120,6 +120,15 @@ def test_what_no_entry_changes_has_none() -> None:
     for entry in ("op = 'argsort'\naction = 'straight_through'", "op = '*'\nlift_detach = true\nlift_no_grad = true"):
         (again,) = softfx.check(unused, {"rule": [tomllib.loads(entry)]}, example_inputs=(X,)).sites
         assert again.action == "keep"
+
+
+def test_what_is_turned_already_is_not_offered_again() -> None:
+    report = softfx.check(branched, {"rule": [{"op": "branch", "action": "straight_through"}]}, example_inputs=(X,))
+    (site,) = [site for site in report.sites if site.op == "gt"]
+    assert "@control" in entry_for([site], True)
+    assert entry_for([site], True, turned_lines(report.sites)) == ""
+    assert 'name op = "branch" in a policy' not in str(report)
+    assert 'name op = "branch" in a policy' in str(softfx.check(branched, example_inputs=(X,)))
 
 
 def test_modules_are_named_where_others_share_the_line() -> None:
