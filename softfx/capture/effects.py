@@ -1,4 +1,4 @@
-"""The facts of torch operations that the cross-checks and `verify` need: the one place where they ask for them.
+"""The facts of torch operations that captures and `verify` need: the one place where they ask for them.
 
 No other file of the cross-checks or of `verify` looks an operation up.
 """
@@ -9,14 +9,23 @@ from collections.abc import Mapping
 
 from torch import Tensor, fx
 
-from softfx import torch_private
+from softfx import ops, torch_private
 from softfx.interpreter.call import is_site
 from softfx.ops.calls import Function
 from softfx.ops.operation import Effect
 from softfx.ops.spelling import INDEX
 from softfx.rules import rule_of
 
-__all__ = ["draws", "function_called", "has_effect", "is_metadata", "may_be_site", "operation_name", "writes"]
+__all__ = [
+    "draws",
+    "function_called",
+    "has_effect",
+    "is_metadata",
+    "is_out_of_sight",
+    "may_be_site",
+    "operation_name",
+    "writes",
+]
 
 
 def operation_name(func: Function) -> str | None:
@@ -28,6 +37,15 @@ def operation_name(func: Function) -> str | None:
 def is_metadata(func: Function) -> bool:
     """Return True if the Python value that `func` returns does not depend on the elements of its operands."""
     return bool(INDEX.of(func).operation.effect & (Effect.METADATA | Effect.HISTORY))
+
+
+def is_out_of_sight(func: Function) -> bool:
+    """Return True for a call whose work Python does out of torch's sight: a graph would hold its result as a constant.
+
+    >>> is_out_of_sight(Tensor.apply_), is_out_of_sight(Tensor.abs_)
+    (True, False)
+    """
+    return INDEX.of(func).operation is ops.deepcopy or func in (Tensor.apply_, Tensor.map_)
 
 
 def draws(func: Function) -> bool:

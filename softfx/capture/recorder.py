@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 
 from softfx import torch_private as private
 from softfx.capture import left_buffers
+from softfx.capture.effects import is_out_of_sight
 from softfx.capture.example import function_of
 from softfx.capture.later import computes_later, exhausted, holds_tensors
 from softfx.capture.memories import Memories
@@ -201,7 +202,7 @@ class Recorder(HostMode):
 
     def _note_modes(self, func: Function, spelled: Spelled) -> None:
         """Note what a call does to the autograd graph, and modes that are other than at the beginning."""
-        if spelled.operation.effect & Effect.AUTOGRAD:
+        if spelled.operation.effect & Effect.AUTOGRAD or is_out_of_sight(func):
             self.obstacles[f"{_name(func)} inside the call"] = None
         if private.in_transform() and not self.transformed:
             self.obstacles["a torch.func transform inside the call, whose levels a graph would leave"] = None

@@ -241,7 +241,7 @@ class Operation:
     @cached_property
     def refuses_gradients(self) -> bool:
         """True if torch refuses operands that require a gradient, whatever the other arguments are."""
-        return bool(self.effect & Effect.REFUSES_GRADIENTS)
+        return bool(self.effect & (Effect.REFUSES_GRADIENTS | Effect.COPIES_VALUES))  # a deepcopy, or with a warning
 
     @cached_property
     def gives_python_value(self) -> bool:

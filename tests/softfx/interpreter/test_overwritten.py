@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor
 
 import softfx
 from tests.generated.contracts import EXACT
-from tests.helpers import EXECUTOR, gradient
+from tests.helpers import EXECUTOR, assert_same, gradient, outcome
 
 X = torch.tensor([[1.2, -2.7, 0.6], [0.4, 3.3, -1.1]])
 
@@ -139,6 +140,18 @@ def test_the_derivative_is_that_of_the_values_before_the_write(executor: str) ->
     soft = softfx.soften(product, "gradients", example_inputs=(X,), executor=executor)
     smooth = softfx.soften(lambda x: x.round() ** 2, "gradients", example_inputs=(X,), executor=executor)
     torch.testing.assert_close(gradient(soft, X), gradient(smooth, X))
+
+
+@pytest.mark.parametrize("policy", EXACT)
+def test_a_deep_copy_is_a_copy_of_the_value(policy: str) -> None:
+    def program(x: Tensor) -> tuple[Tensor, Tensor]:
+        hits, mask = copy.deepcopy([(x > 0.5).to(x.dtype), x > 0])
+        hits += 1
+        return hits * x, mask * x
+
+    soft = softfx.soften(program, policy, example_inputs=(X,))
+    assert_same(outcome(soft, [X + 0.3]), outcome(program, [X + 0.3]))  # not the example's mask
+    assert any(site.action == "blocked" and "copies the value" in site.reason for site in soft.report.sites)
 
 
 @EXECUTOR

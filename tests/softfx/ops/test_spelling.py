@@ -22,10 +22,10 @@ from softfx.torch_private import OpOverloadPacket
 
 SPACES = (torch, Tensor, F, torch.special, torch.linalg, operator)
 RECORDS = {record.name: record for record in INDEX}
-# Names that no function has: calls with certain arguments, or several calls, are one; two have other spellings alone.
+# Names that no function has: calls with certain arguments, or several calls, are one; three have other spellings alone.
 UNSPELLED = {
     "trunc_divide", "reduce_as_integers", "scatter_extremum", "existing_straight_through", "cast", "differentiate",
-    "unruled",
+    "unruled", "deepcopy",
 }  # fmt: skip
 
 
