@@ -39,14 +39,17 @@ class Outcome:
     real: of a result in a floating type.
     integral: of one that holds whole numbers.
     asks_arguments: the numbers among the arguments decide which of them a result in a floating type has.
+    asks_elements: so do the elements of constants, where an operand in a floating type stands for integers.
     """
 
-    __slots__ = ("asks_arguments", "depends_on_source", "integral", "real")
+    __slots__ = ("asks_arguments", "asks_elements", "depends_on_source", "integral", "real")
 
     def __init__(self, operation: Operation, operands: list[ValueFacts], store: FactStore) -> None:
         integral_operands = [facts.integral for facts in operands]
         facts = result_facts(operation, operands, integral_operands, (), {}) or ValueFacts(False)
         self.asks_arguments = depends_on_arguments(operation, integral_operands)
+        stand_in = any(facts.integral and facts.depends_on_source for facts in operands)
+        self.asks_elements = stand_in and not all(integral_operands)
         self.real = store.shared(replace(facts, integral=False) if self.asks_arguments else facts)
         self.integral = store.shared(replace(facts, integral=True))
         self.depends_on_source = depends_on_source(operation, operands)
@@ -157,8 +160,8 @@ class FastPathCache:
 
     def outcome(self, info: FunctionInfo, facts: list[ValueFacts]) -> Outcome | None:
         """The outcome of a hard call on such operands; None if the interpreter has to be asked each time."""
-        if any(operand.holds_tensors or (operand.integral and operand.depends_on_source) for operand in facts):
-            return None  # beside what stands for integers the elements of constants matter
+        if any(operand.holds_tensors for operand in facts):
+            return None
         if info.operation.infinities is Infinities.SPREAD and any(operand.unbounded for operand in facts):
             return None
         found = Outcome(info.operation, facts, self.store)

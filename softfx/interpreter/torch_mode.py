@@ -17,6 +17,7 @@ from torch import Tensor
 from softfx import torch_private
 from softfx.interpreter import checkpoint_private, straight_through_idiom
 from softfx.interpreter.call import Call
+from softfx.interpreter.call_context import counts_softly
 from softfx.interpreter.carried import Carrier
 from softfx.interpreter.fast_path import FastPathCache, FunctionInfo, Outcome
 from softfx.interpreter.hard_call import result_facts
@@ -191,6 +192,8 @@ class FastMode(FullMode):
         outcome = self._outcome(info, facts)
         asks_numbers = facts and info.depends_on_numbers and info.reads_elements
         if outcome is None or asks_numbers or (info.may_continue_sum and self._continues_sum(args)):
+            return self._interpreter.interpret(self._call(info, func, args, kwargs, facts))
+        if outcome.asks_elements and any(map(counts_softly, tensors_in((args, kwargs)), facts)):
             return self._interpreter.interpret(self._call(info, func, args, kwargs, facts))
         if info.decides and outcome.depends_on_source and info.is_site(func, args, kwargs):
             assert info.rule is not None  # a site has one
