@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.integrality import has_whole_arguments
 from softfx.ops.operation import Integral, Linear
 from softfx.ops.trees import ATOMS
-from softfx.torch_private import version_of
+from softfx.torch_private import storage_key, version_of
 from softfx.values import Pending, SelectedRows, SoftBool, SoftCount, SoftReal, ValueFacts
 from softtorch.scope import outside
 from softtorch.straight_through import finite
@@ -39,6 +39,7 @@ _NAMED = frozenset({"dim", "keepdim", "input", "other"})
 # Beyond this many shadows made one after the other, and tensors kept for them, the next is made at once.
 _DEEPEST = 16
 _NO_SITES = frozenset[int]()
+_NO_STORAGES = frozenset[int | None]()
 _STEPPED = ValueFacts(True, stepped=True)
 _REAL_TENSORS = frozenset({Tensor, torch.nn.Parameter})
 
@@ -54,7 +55,7 @@ class Carrier:
 
     def call(self, info: FunctionInfo, func: Function, args: Args, kwargs: Kwargs) -> Tensor | None:
         """The result of a call that carries the derivative of its operands; None for another one, not made yet."""
-        if not self._is_asked or self._state.evidence.writes or not torch.is_grad_enabled():
+        if not self._is_asked or not torch.is_grad_enabled():
             return None
         if kwargs and not _NAMED.issuperset(kwargs):
             return None
@@ -62,25 +63,26 @@ class Carrier:
         behind = self._behind(info, operands)
         if behind is None or (info.decides and info.is_site(func, args, kwargs)):
             return None
-        sites, depth = behind
-        if self._state.sites.scope(sites) != "region":
+        if self._state.sites.scope(behind.sites) != "region":
             return None
         result = func(*args, **kwargs)
         if type(result) is not Tensor:
             raise TypeError(f"{info.operation} gave a {type(result).__name__}, and is said to be linear")
         if any(result is operand for operand in operands):
             return result
-        self._note(info, func, args, kwargs, result, sites, depth)
+        self._note(info, func, args, kwargs, result, behind)
         return result
 
-    def _behind(self, info: FunctionInfo, operands: tuple[Any, ...]) -> tuple[frozenset[int], int] | None:
-        """The sites that shadows among the operands come from, and the depth of a shadow; None if it cannot carry."""
+    def _behind(self, info: FunctionInfo, operands: tuple[Any, ...]) -> _Behind | None:
+        """Where the shadows of the operands come from; None if the call cannot carry."""
         linear, sites, depth, carrying, fixed = info.operation.linear, _NO_SITES, 0, 0, []
+        storages = _NO_STORAGES
         for operand in operands:
             if type(operand) in _REAL_TENSORS:
                 known = self._environment.get(operand)
                 if isinstance(known, Pending):
                     sites, depth = sites | known.sites, max(depth, known.depth)
+                    storages |= known.storages
                 elif known is not None and known.unbounded:
                     return None
                 elif known is None or (known.soft is None and known.hard is None):
@@ -99,23 +101,24 @@ class Carrier:
             return None
         if linear is Linear.FIRST and (info.spelled.reflected or len(operands) != 2 or isinstance(operands[1], Tensor)):
             return None
-        return (sites, depth) if all(_may_stand_beside(operand, linear) for operand in fixed) else None
+        return _Behind(sites, depth, storages) if all(_may_stand_beside(operand, linear) for operand in fixed) else None
 
     def _note(
-        self, info: FunctionInfo, func: Function, args: Args, kwargs: Kwargs, result: Tensor, sites: frozenset[int],
-        depth: int,
-    ) -> None:  # fmt: skip
+        self, info: FunctionInfo, func: Function, args: Args, kwargs: Kwargs, result: Tensor, behind: _Behind
+    ) -> None:
         """Remember how the facts of a result are found; a real number that stands for no integer has no shadow."""
         if info.is_difference and len(args) == 2 and all(isinstance(operand, Tensor) for operand in args):
             left, right = reversed(args) if info.spelled.reflected else args
             note_difference(self._state, result, left, right)
-        self._state.evidence.join(sites)
+        self._state.evidence.join(behind.sites)
         if info.operation.integral is Integral.NEVER or not has_whole_arguments(args):
             self._environment.set(result, _STEPPED)
             return
         tensors = [operand for operand in (*args, *kwargs.values()) if isinstance(operand, Tensor)]
         made = _Made(info, func, args, kwargs, tensors, [version_of(tensor) for tensor in tensors], result.detach())
-        self._environment.set(result, Pending(partial(self._find, made), partial(self._number, made), sites, depth + 1))
+        storages = behind.storages.union(map(storage_key, (result, *tensors)))
+        find, find_number = partial(self._find, made), partial(self._number, made)
+        self._environment.set(result, Pending(find, find_number, behind.sites, behind.depth + 1, storages))
 
     def _find(self, made: _Made) -> ValueFacts:
         """The facts of a result, with its shadow."""
@@ -148,6 +151,14 @@ class Carrier:
             kwargs = {name: worth.get(id(operand), operand) for name, operand in made.kwargs.items()}
             value = outside(state.backend.emit, made.func, args, kwargs)
         return ValueFacts(True, SoftCount(value, sites=sites), integral=True, stepped=True)
+
+
+class _Behind(NamedTuple):
+    """Where the shadows of the operands of a call come from: their sites, how deep they are, what they are made of."""
+
+    sites: frozenset[int]
+    depth: int
+    storages: frozenset[int | None]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

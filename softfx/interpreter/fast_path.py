@@ -62,6 +62,7 @@ class FunctionInfo:
     is_judged: no rule knows it, and only a call tells whether a derivative comes back from it.
     is_simple: it is never a site, reads the elements of its operands, and whatever numbers are among its arguments
         decide at most whether whole operands give whole results.
+    asks_metadata: it asks something of a tensor that does not depend on its elements.
     may_continue_sum: it may go on with straight-through code of the program, or with an update in place.
     may_carry: it is linear in operands, so that it may carry their derivative by itself (softfx.interpreter.carried).
     number_places: the arguments that are read as numbers of Python.
@@ -69,6 +70,7 @@ class FunctionInfo:
     """
 
     __slots__ = (
+        "asks_metadata",
         "becomes",
         "decides",
         "depends_on_numbers",
@@ -98,6 +100,7 @@ class FunctionInfo:
         self.reads_numbers = rule is not None and rule.reads_numbers
         self.depends_on_numbers = self.operation.depends_on_numbers
         self.is_difference = self.operation is ops.sub
+        self.asks_metadata = rule is None and bool(self.operation.effect & Effect.METADATA)
         self.is_judged = rule is None and is_judged(self.spelled)
         self.is_simple = not (self.decides or self.depends_on_numbers or self.is_difference) and self.reads_elements
         self.may_carry = rule is not None and self.operation.linear is not Linear.NO and not self.spelled.in_place

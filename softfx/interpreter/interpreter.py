@@ -115,8 +115,8 @@ class Interpreter:
     def interpret(self, call: Call) -> Result:
         """The result of a call whose operation and facts are known."""
         call = beside_out(self.state, call)
-        if call.written is not None and not self.state.evidence.writes:
-            self.state.environment.find_pending()
+        if written := call.all_written:
+            self.state.environment.find_pending(written)
         shared_storage.prepare_write(self.state, call)
         if self.state.planning and lifting.must_be_left(self.state, call):
             with torch.no_grad():

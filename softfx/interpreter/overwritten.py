@@ -17,6 +17,7 @@ from softfx.interpreter.call import Call
 from softfx.interpreter.state import RunState
 from softfx.locations import Location
 from softfx.ops.calls import Args, Kwargs, Result
+from softfx.ops.operation import Effect, Operation, Reads
 from softfx.ops.trees import map_tensors, tensors_in
 
 __all__ = ["is_overwritten", "kept_operands", "kept_results", "note_reads"]
@@ -39,27 +40,35 @@ _SCALED_BY_NUMBERS = frozenset({ops.mul, ops.div})
 
 def note_reads(state: RunState, call: Call, result: Result) -> None:
     """Note, in a planning run, what a call's derivative may keep, and the earlier calls that its write concerns."""
-    reads = state.reads
-    results = {torch_private.storage_key(tensor) for tensor in tensors_in(state.backend.lying(result))}
+    made = tensors_in(state.backend.lying(result))
+    results = {torch_private.storage_key(tensor) for tensor in made}
     read = call.tensors if call.written is None else tensors_in((call.args[1:], {**call.kwargs, "out": None}))
     operands = {torch_private.storage_key(tensor) for tensor in read}
     softened = any(facts.gradient_sites or facts.soft is not None for facts in call.facts)
     lifted = state.sites.lifts_any and call.depends_on_source
     scales = call.operation in _SCALED_BY_NUMBERS and len(call.tensors) == 1
-    keeps = torch.is_grad_enabled() and (softened or lifted) and not scales and call.operation not in _KEEP_NOTHING
+    idle = scales or call.operation in _KEEP_NOTHING or _reads_no_elements(call.operation)
+    keeps = torch.is_grad_enabled() and (softened or lifted) and not idle
     own = (call.name, call.location) if keeps else ("", Location("", 0))
     if keeps and (call.written is not None or results.isdisjoint(operands)):  # a view keeps nothing
-        _note(reads, operands, own)
+        _note(state, read, own)
     if call.written is not None and (key := torch_private.storage_key(call.written)) is not None:
-        state.evidence.overwritten |= reads.pop(key, set())
+        state.evidence.overwritten |= state.reads.pop(key, set())
     if keeps and call.operation in _KEEP_RESULTS:
-        _note(reads, results, own)
+        _note(state, made, own)
 
 
-def _note(reads: dict[int, set[tuple[str, Location]]], keys: set[int | None], own: tuple[str, Location]) -> None:
-    for key in keys:
+def _reads_no_elements(operation: Operation) -> bool:
+    return operation.reads is Reads.NONE or (bool(operation.effect & Effect.METADATA) and not operation.converts)
+
+
+def _note(state: RunState, tensors: list[Tensor], own: tuple[str, Location]) -> None:
+    for tensor in tensors:
+        key = torch_private.storage_key(tensor)
         if key is not None:
-            reads.setdefault(key, set()).add(own)
+            state.reads.setdefault(key, set()).add(own)
+            if key not in state.read_storages:
+                state.read_storages[key] = torch_private.storage_reference(tensor)
 
 
 def is_overwritten(state: RunState, call: Call) -> bool:

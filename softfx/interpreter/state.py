@@ -14,6 +14,7 @@ from softfx.interpreter.backends import Backend
 from softfx.interpreter.observer import Observer
 from softfx.interpreter.records import Foreign, Lookup, Moved, Statistic, Term, ViewRead
 from softfx.locations import Location
+from softfx.torch_private import StorageReference
 from softfx.values import Environment, Storages, TensorTable
 
 __all__ = ["GradMode", "RunState"]
@@ -56,6 +57,7 @@ class RunState:
     written: for each storage that a derivative was written into, the `id` of the tensor through which it was last.
     writes: how many calls have written in place so far; tensors that are planned on count none of their own.
     reads: for each storage the calls whose derivative may keep it, by operation and place, as planning meets them.
+    read_storages: references to these storages, so that no later one has the key of one that is gone.
     foreign: the storages of tensors that the call has not made itself, as planning meets them.
     observer: sees calls as they are made.
     measures: the spreads of what sites decide about, while these are measured.
@@ -82,6 +84,7 @@ class RunState:
     written: dict[int, int] = field(default_factory=dict)
     writes: int = 0
     reads: dict[int, set[tuple[str, Location]]] = field(default_factory=dict)
+    read_storages: dict[int, StorageReference] = field(default_factory=dict)
     foreign: Foreign = field(default_factory=Foreign)
     observer: Observer | None = None
     measures: Measures | None = None

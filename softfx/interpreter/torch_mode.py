@@ -31,7 +31,7 @@ from softfx.ops.integrality import is_integral
 from softfx.ops.spelling import INDEX
 from softfx.ops.trees import ATOMS, tensors_in
 from softfx.rules.refusals import is_discrete
-from softfx.values import ValueFacts, facts_by_flag, is_written_constant, without_tensors
+from softfx.values import SelectedRows, ValueFacts, facts_by_flag, is_written_constant, without_tensors
 
 __all__ = ["FastMode", "FullMode"]
 
@@ -184,6 +184,10 @@ class FastMode(FullMode):
 
     def _on_known_operands(self, info: FunctionInfo, func: Function, args: Args, kwargs: Kwargs) -> Result:
         """A call whose operands are looked at."""
+        if info.asks_metadata and not kwargs and not self._selects_rows(args):
+            answer = func(*args)
+            if type(answer) in ATOMS:
+                return answer
         if info.may_carry and not (info.may_continue_sum and self._continues_sum(args)):
             carried = self._carrier.call(info, func, args, kwargs)
             if carried is not None:
@@ -233,6 +237,11 @@ class FastMode(FullMode):
     def _outcome(self, info: FunctionInfo, facts: list[ValueFacts]) -> Outcome | None:
         key = facts[0] if len(facts) == 1 else tuple(facts)
         return info.outcomes.get(key) or self._cache.outcome(info, facts)
+
+    def _selects_rows(self, args: Args) -> bool:
+        """True if how many rows an operand has depends on a soft mask."""
+        known = [self._environment.get(argument) for argument in args if isinstance(argument, Tensor)]
+        return any(isinstance(facts, ValueFacts) and isinstance(facts.soft, SelectedRows) for facts in known)
 
     def _continues_sum(self, args: Args) -> bool:
         """True if a sum may go on with something that is followed: straight-through code, or an update in place."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -53,6 +53,7 @@ class Environment(TensorTable[ValueFacts | Pending]):
     def __init__(self, store: FactStore | None = None) -> None:
         super().__init__()
         self._shadowed: dict[int, weakref.ref[Tensor]] = {}
+        self._pending: dict[int, weakref.ref[Tensor]] = {}
         self.store = FactStore() if store is None else store
 
     def facts(self, tensor: Tensor) -> ValueFacts:
@@ -82,16 +83,24 @@ class Environment(TensorTable[ValueFacts | Pending]):
                 pending.number = found
         return found
 
-    def find_pending(self) -> None:
-        """Find all facts that are not found yet, before something changes that they depend on."""
-        for reference, facts in list(self.entries.values()):
-            if isinstance(facts, Pending) and (tensor := reference()) is not None:
+    def find_pending(self, written: Iterable[Tensor]) -> None:
+        """Find the facts that are not found yet and depend on what these tensors hold, before they are written."""
+        if not self._pending:
+            return
+        keys = {torch_private.storage_key(tensor) for tensor in written}
+        for key, reference in list(self._pending.items()):
+            tensor = reference()
+            facts = None if tensor is None else self.get(tensor)
+            if tensor is None or not isinstance(facts, Pending):
+                del self._pending[key]
+            elif not facts.storages.isdisjoint(keys):
                 self.facts(tensor)
 
     def set(self, tensor: Tensor, value: ValueFacts | Pending) -> None:
         """Remember the facts of a tensor; one of integers or bools is integral in any case."""
         if isinstance(value, Pending):
             super().set(tensor, value)
+            self._pending[id(tensor)] = self.entries[id(tensor)][0]
             return
         if value.holds_tensors:
             super().set(tensor, value)

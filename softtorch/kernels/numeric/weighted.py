@@ -4,17 +4,22 @@
 is left out where its weight is 0; the derivative, for the weight as for the entry, is that of the entry put to 0. So
 is, but for `contract`, the weight's where a finite entry is so large that it stands for an infinite one, such as the
 finfo.min with which attention masks are filled: it would overflow. Derivatives that a NaN spoils count as 0.
+
+Where one look at the entries shows that there are none of these, the sum is the plain one.
 """
 
 import torch
 from torch import Tensor
 
 from softtorch.kernels.numeric.finite import with_finite_gradient
+from softtorch.kernels.numeric.host import finite
 
 
 def contract(weights: Tensor, values: Tensor) -> Tensor:
     """Sums over j of weights[..., k, j] * values[..., j, d]: (..., k, [n]), (..., n, d) -> (..., k, d)."""
     weights, values = with_finite_gradient(weights), with_finite_gradient(values)
+    if finite(values):
+        return weights @ values
     return weights @ _finite(values) + _unbounded_part(weights.detach(), values.detach())
 
 
@@ -26,6 +31,8 @@ def dot(weights: Tensor, values: Tensor) -> Tensor:
 def scale(weights: Tensor, values: Tensor) -> Tensor:
     """weights * values, broadcast: (...), (...) -> (...)."""
     weights, values = with_finite_gradient(weights), with_finite_gradient(values)
+    if _seen_moderate(values):
+        return weights * values
     return weights * _moderate(values) + _constant(weights, values)
 
 
@@ -33,6 +40,8 @@ def mix(weights: Tensor, values: Tensor, others: Tensor) -> Tensor:
     """weights * values + (1 - weights) * others, broadcast: (...), (...), (...) -> (...)."""
     weights, values, others = (with_finite_gradient(x) for x in (weights, values, others))
     # lerp is exact at weights 0 and 1 and needs one pass.
+    if _seen_moderate(values) and _seen_moderate(others):
+        return torch.lerp(others, values, weights)
     inner = torch.lerp(_moderate(others), _moderate(values), weights)
     return inner + _constant(weights, values) + _constant(1.0 - weights, others)
 
@@ -45,6 +54,11 @@ def _is_moderate(values: Tensor) -> Tensor:
     """True for entries that are finite and so small that products of two of them are."""
     moderate: Tensor = values.abs() <= torch.finfo(values.dtype).max ** 0.5
     return moderate
+
+
+def _seen_moderate(values: Tensor) -> bool:
+    """Return True if all entries are seen to be moderate; where they cannot be read, nothing is seen."""
+    return finite(values.detach().square())
 
 
 def _moderate(values: Tensor) -> Tensor:
