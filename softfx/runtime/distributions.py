@@ -16,6 +16,7 @@ from torch import Tensor
 import softtorch
 from softfx.runtime import keys
 from softtorch.methods import SortingNetwork
+from softtorch.straight_through import finite as seen_finite
 from softtorch.straight_through import second_order, with_finite_gradient
 
 __all__ = [
@@ -307,7 +308,10 @@ def blend(p: Tensor, x: Tensor, y: Tensor) -> Tensor:
     >>> blend(torch.tensor([0.25, 0.25]), torch.tensor([1.0, torch.nan]), torch.tensor([0.0, 3.0]))
     tensor([0.2500, 3.0000])
     """
-    regular = torch.isfinite(x.detach() + y.detach())
+    total = x.detach() + y.detach()
+    if seen_finite(total):
+        return softtorch.where(p, x, y)
+    regular = torch.isfinite(total)
     likelier = torch.where(p == 0.5, torch.isfinite(x), p > 0.5)
     return softtorch.where(torch.where(regular, p, likelier.to(p.dtype)), x, y)
 

@@ -60,6 +60,35 @@ def written(x: Tensor, y: Tensor) -> Tensor:
     return kept / (kept.sum() + 1)
 
 
+def written_operand(x: Tensor, y: Tensor) -> Tensor:
+    mask = (x > 0.5).float()
+    total = mask.cumsum(0) + 1  # its shadow is asked for after the write, and is of what the mask was before
+    mask[0] = 2.0
+    return total / (1 + total) + mask / (3 + mask)
+
+
+def written_view(x: Tensor, y: Tensor) -> Tensor:
+    mask = (x > 0.5).float()
+    rows = (mask * 2).reshape(2, 2)
+    rows[0] = y.detach()[:2]
+    flat = rows.reshape(-1)
+    return flat / (1 + flat) + torch.where(rows.sum() > 2, x, -x)
+
+
+def written_elsewhere(x: Tensor, y: Tensor) -> Tensor:
+    total, made = (x > 0.5).float().sum() + 1, torch.zeros(4)
+    for place in range(4):
+        made[place] = y[place].detach() * 2
+    return made / (total + 1) + total / (total + 2)
+
+
+def written_beside_a_count(x: Tensor, y: Tensor) -> Tensor:
+    hits = (x > 0.5).float() * y.detach()
+    weights = torch.ones(4)
+    weights[hits == 0] = 0.0
+    return (weights * x).sum() / weights.sum() + (hits.sum() - 1) / (hits.sum() + 1)
+
+
 def deep(x: Tensor, y: Tensor) -> Tensor:
     total = mask = (x > 0.5).float()
     for _ in range(40):
@@ -81,8 +110,8 @@ def in_transforms(x: Tensor, y: Tensor) -> Tensor:
 
 
 PROGRAMS = [
-    linear, quotient, of_reals, compared, of_indices, of_parameters, infinite, written, deep, without_gradients,
-    in_transforms,
+    linear, quotient, of_reals, compared, of_indices, of_parameters, infinite, written, written_operand,
+    written_view, written_elsewhere, written_beside_a_count, deep, without_gradients, in_transforms,
 ]  # fmt: skip
 
 

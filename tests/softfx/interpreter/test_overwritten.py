@@ -246,3 +246,14 @@ def test_a_number_without_axes_follows_a_write_to_the_integers_that_it_looks_int
 
     soft = softfx.soften(program, "gradients", example_inputs=(X,), executor=executor, allow_unused=True)
     assert all(map(torch.equal, soft(X), program(X)))
+
+
+def test_memory_that_was_given_back_is_not_what_is_written_later() -> None:
+    def making(x: Tensor) -> Tensor:
+        for _ in range(20):
+            (x > 0.5).float().exp() / x  # which nothing uses, so that its memory is free
+            torch.empty(2, 3).fill_(1.0)
+        return x.round() if bool(x.sum() < 100) else x  # read into Python: it is planned on tensors, not on shapes
+
+    soft = softfx.soften(making, example_inputs=(X,), executor="eager")
+    assert not soft._softfx.evidence.overwritten
