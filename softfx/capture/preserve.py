@@ -14,6 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import is_
+from types import CellType
 from typing import Any
 
 import torch
@@ -23,11 +24,22 @@ from torch.overrides import TorchFunctionMode
 from softfx import torch_private as private
 from softfx.capture import sharded
 from softfx.capture.outcome import same
+from softfx.capture.reach import Reached, reached
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.trees import map_tensors
 from softfx.values import was_freed
 
-__all__ = ["ModuleState", "Preserved", "RandomStates", "containers_in", "content_of", "copied", "differs", "refill"]
+__all__ = [
+    "HeldState",
+    "ModuleState",
+    "Preserved",
+    "RandomStates",
+    "containers_in",
+    "content_of",
+    "copied",
+    "differs",
+    "refill",
+]
 
 _KINDS: tuple[type, ...] = (OrderedDict, dict, list, set, deque)
 
@@ -157,6 +169,42 @@ class ModuleState:
                 refill(container, content)
 
 
+@dataclass(frozen=True)
+class HeldState:
+    """The state of the objects that a function reaches, its closure among them."""
+
+    objects: list[ModuleState]
+    containers: list[tuple[Any, Any]]
+    cells: list[tuple[CellType, object]]
+
+    @staticmethod
+    def of(reached: Reached) -> HeldState:
+        containers = [(container, content_of(container)) for container in reached.containers]
+        full = [cell for cell in reached.cells if cell != CellType()]
+        return HeldState(
+            [ModuleState.of(item) for item in reached.objects], containers, [(c, c.cell_contents) for c in full]
+        )
+
+    def changed(self) -> list[str]:
+        """What was replaced or written since, as Class.attribute or by its kind."""
+        changed = [name for state in self.objects for name in state.changed()]
+        changed += [f"a {type(c).__name__} that it holds" for c, content in self.containers if differs(c, content)]
+        return changed + [
+            "a variable of its closure" for cell, before in self.cells if cell.cell_contents is not before
+        ]
+
+    def restore(self) -> None:
+        """Put back what was changed."""
+        for state in self.objects:
+            state.restore()
+        for container, content in self.containers:
+            if differs(container, content):
+                refill(container, content)
+        for cell, before in self.cells:
+            if cell.cell_contents is not before:
+                cell.cell_contents = before
+
+
 def containers_in(value: object) -> Iterator[Any]:
     """The mutable containers that `value` is, or is nested of."""
     if isinstance(value, list | dict | set | deque):
@@ -248,7 +296,7 @@ class Preserved:
     Buffers are not even written: in this thread the call gets copies of them, unless TorchScript is among the modules,
     which writes out of sight.
 
-    root: the module whose attributes and buffers are preserved; a function has none.
+    root: the module whose attributes and buffers are preserved, or the function, and then what it reaches is.
     own_buffers: the call gets copies of buffers, by a function mode.
     without: the identities of modules that keep what the call makes of them.
     changed: the modules' attributes that the call replaced.
@@ -266,6 +314,7 @@ class Preserved:
     _parts: set[tuple[object, ...]] = field(default_factory=set)
     _generators: dict[int, tuple[torch.Generator, Tensor]] = field(default_factory=dict)
     _modules: list[ModuleState] = field(default_factory=list)
+    _held: HeldState | None = None
     _gradients: list[tuple[Tensor, Tensor | None, Tensor | None]] = field(default_factory=list)
     _own_buffers: _OwnBuffers = field(default_factory=lambda: _OwnBuffers(()))
 
@@ -304,6 +353,8 @@ class Preserved:
             self._own_buffers = _OwnBuffers(buffers)
         for buffer in buffers:
             self.save(buffer)
+        if not isinstance(self.root, nn.Module):
+            self._held = HeldState.of(reached(self.root))
         for module in modules:
             self._modules.append(ModuleState.of(module))
             for parameter in module.parameters(recurse=False):
@@ -316,11 +367,22 @@ class Preserved:
     def __exit__(self, *error: Any) -> None:
         if self.own_buffers:
             self._own_buffers.__exit__(*error)  # type: ignore[no-untyped-call]  # untyped in torch
+        try:
+            self._put_back()
+        except BaseException:  # a second interrupt in the midst of it: what is left over is put back all the same
+            self._put_back()
+            raise
+
+    def _put_back(self) -> None:
+        """Make everything as it was before; what is so already stays."""
         sharded.gather_back([state.module for state in self._modules])
         for state in self._modules:
             self.changed += state.changed()
             self.written += state.written()
             state.restore()
+        if self._held is not None:
+            self.changed += self._held.changed()
+            self._held.restore()
         with torch.no_grad():
             for tensor, values in reversed(self._tensors.values()):  # of two that overlap the first was as before
                 if not was_freed(tensor) and not same(tensor, values):

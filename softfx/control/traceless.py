@@ -9,23 +9,20 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-import types
 import warnings
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from softfx import torch_private as private
-from softfx.capture.preserve import ModuleState, RandomStates, containers_in, content_of, differs, refill
+from softfx.capture.preserve import HeldState, RandomStates, containers_in
+from softfx.capture.reach import Reached, reached
 from softfx.control.versions_private import put_values
 from softfx.ops.calls import Args, Function, Kwargs
 
 __all__ = ["Drew", "Printed", "Traceless", "Writes"]
-
-_CONTAINERS = (list, dict, set)
 
 
 class Writes:
@@ -64,17 +61,12 @@ class Writes:
 class _State:
     """The attributes and containers that a call may change, at one moment, and the random states."""
 
-    def __init__(self, objects: list[Any], containers: list[Any]) -> None:
+    def __init__(self, reached: Reached) -> None:
         self.random = RandomStates.now()
-        self.objects = [ModuleState.of(item) for item in objects]
-        self.containers = [(container, content_of(container)) for container in containers]
+        self.held = HeldState.of(reached)
 
     def put_back(self) -> None:
-        for state in self.objects:
-            state.restore()
-        for container, content in self.containers:
-            if differs(container, content):
-                refill(container, content)
+        self.held.restore()
 
 
 class Drew(Exception):
@@ -90,9 +82,9 @@ class Traceless:
     def __init__(self, root: object, function: Function, args: Args, kwargs: Kwargs, draws: bool = False) -> None:
         self.writes = Writes()
         self._leaves, self._structure = private.flatten((args, kwargs))
-        self._objects, self._containers = _reachable(root, function, self._leaves)
-        self._containers += list(containers_in((args, kwargs)))
-        self._start = _State(self._objects, self._containers)
+        self._reached = reached(root, function, *self._leaves)
+        self._reached.containers += containers_in((args, kwargs))
+        self._start = _State(self._reached)
         self._end = self._start
         self.draws = draws
 
@@ -104,7 +96,7 @@ class Traceless:
 
     def first_run_ended(self) -> None:
         """Remember the present state as the one that the call leaves."""
-        self._end = _State(self._objects, self._containers)
+        self._end = _State(self._reached)
         self._written, self._drawn_from = self.writes.now()
         self.draws = self.draws or not self._start.random.is_like(self._end.random)
 
@@ -193,49 +185,3 @@ def _silent() -> Iterator[None]:
     with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-# -- what a call can reach ---------------------------------------------------------------------------------------
-
-
-def _reachable(root: object, function: Any, leaves: list[Any]) -> tuple[list[Any], list[Any]]:
-    """The objects with attributes, and the containers, that a call is known to have in its hands."""
-    found: dict[int, Any] = {}
-    containers: dict[int, Any] = {}
-    waiting = [root, function, *leaves]
-    while waiting:
-        item = waiting.pop()
-        if id(item) in found or id(item) in containers:
-            continue
-        if isinstance(item, nn.Module):
-            found.update((id(module), module) for module in item.modules())
-        elif isinstance(item, types.MethodType):
-            waiting += [item.__self__, item.__func__]
-        elif isinstance(item, partial):
-            waiting += [item.func, *item.args, *item.keywords.values()]
-        elif isinstance(item, types.FunctionType):
-            found[id(item)] = item
-            waiting += _held_by(item)
-        elif isinstance(item, _CONTAINERS):
-            containers[id(item)] = item
-        elif _has_attributes(item):
-            found[id(item)] = item
-            waiting += [value for value in vars(item).values() if isinstance(value, nn.Module)]
-    return list(found.values()), list(containers.values())
-
-
-def _held_by(function: types.FunctionType) -> list[Any]:
-    """The contents of a function's closure, and the containers among the globals that it names."""
-    held = []
-    for cell in function.__closure__ or ():
-        with contextlib.suppress(ValueError):  # it is empty
-            held.append(cell.cell_contents)
-    names = (function.__globals__.get(name) for name in function.__code__.co_names)
-    return held + [value for value in names if isinstance(value, _CONTAINERS)]
-
-
-def _has_attributes(item: object) -> bool:
-    """Return True for an instance of an ordinary class, which keeps its attributes in a dictionary."""
-    if isinstance(item, Tensor | type | types.ModuleType | types.BuiltinFunctionType | nn.Module):
-        return False
-    return isinstance(getattr(item, "__dict__", None), dict)

@@ -27,7 +27,7 @@ from softfx.locations import Location
 from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.integrality import has_whole_arguments
 from softfx.ops.operation import Integral, Linear
-from softfx.ops.trees import ATOMS
+from softfx.ops.trees import ATOMS, in_own_containers
 from softfx.torch_private import storage_key, version_of
 from softfx.values import Pending, SelectedRows, SoftBool, SoftCount, SoftReal, ValueFacts
 from softtorch.scope import outside
@@ -114,6 +114,7 @@ class Carrier:
         if info.operation.integral is Integral.NEVER or not has_whole_arguments(args):
             self._environment.set(result, _STEPPED)
             return
+        args, kwargs = in_own_containers((args, kwargs))
         tensors = [operand for operand in (*args, *kwargs.values()) if isinstance(operand, Tensor)]
         made = _Made(info, func, args, kwargs, tensors, [version_of(tensor) for tensor in tensors], result.detach())
         storages = behind.storages.union(map(storage_key, (result, *tensors)))

@@ -19,7 +19,7 @@ from softfx.interpreter.backends import Backend
 from softfx.interpreter.call import Call
 from softfx.interpreter.state import RunState
 from softfx.ops.calls import Result
-from softfx.ops.trees import map_tensors, tensors_in
+from softfx.ops.trees import in_own_containers, map_tensors, tensors_in
 from softfx.torch_private import version_of
 from softfx.values import was_freed
 
@@ -58,10 +58,9 @@ class DeferredHardValues:
     def _make(self, backend: Backend) -> None:
         if self.call is None:
             return
-        call, self.call = self.call, None
+        call, self.call, self.results = self.call, None, []  # so they stay if the call fails
         changed = [version_of(tensor) for tensor in call.tensors] != self.versions
         if changed or any(map(was_freed, call.tensors)):
-            self.results = []
             return
         hard = {id(tensor): _made(tensor, facts.hard) for tensor, facts in zip(call.tensors, call.facts, strict=True)}
         args, kwargs = map_tensors(lambda tensor: hard[id(tensor)], (call.args, call.kwargs))
@@ -91,6 +90,8 @@ def defer(call: Call, result: Result, backend: Backend) -> Callable[[int], Handl
     """For each tensor in the result of a hard call, by position, a handle to its hard value."""
     if not call.has_hard or call.written is not None or not call.operation.repeatable:
         return _unknown
+    args, kwargs = in_own_containers((call.args, call.kwargs))
+    call = replace(call, args=args, kwargs=kwargs)
     deferred = DeferredHardValues(call, [version_of(tensor) for tensor in call.tensors], backend.template(result))
     return lambda position: HandleOf(deferred, position)
 

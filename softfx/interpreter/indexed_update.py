@@ -17,6 +17,7 @@ from softfx.interpreter.call import Call
 from softfx.interpreter.records import Lookup
 from softfx.interpreter.state import RunState
 from softfx.ops.calls import Result
+from softfx.ops.trees import in_own_containers
 from softfx.torch_private import base_of
 from softfx.values import SoftBool, SoftIndex, ValueFacts
 
@@ -61,7 +62,7 @@ def _looked_up(state: RunState, call: Call, result: Tensor) -> Lookup | None:
     # A place that is named twice is written once. A view of the source is written with it.
     if not all(map(_names_each_place_once, tensors, facts)) or base_of(result) is not None:
         return None
-    return Lookup(source, state.writes, parts) if result.is_floating_point() else None
+    return Lookup(source, state.writes, in_own_containers(parts)) if result.is_floating_point() else None
 
 
 def _sum(state: RunState, call: Call) -> Lookup | None:

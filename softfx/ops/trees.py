@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["ATOMS", "map_tensors", "rebuilt", "tensors_in"]
+__all__ = ["ATOMS", "in_own_containers", "map_tensors", "rebuilt", "tensors_in"]
 
 _SEQUENCES = (tuple, list)
 # Types that hold no tensors.
@@ -60,3 +60,15 @@ def map_tensors(function: Callable[[Tensor], Any], tree: Any) -> Any:
     if isinstance(tree, slice):
         return slice(*(map_tensors(function, item) for item in (tree.start, tree.stop, tree.step)))
     return tree
+
+
+def in_own_containers(tree: Any) -> Any:
+    """The same values in lists and dicts of their own: a program may write its own ones once a call is made.
+
+    >>> shape = [2, 3]
+    >>> kept = in_own_containers((shape,))
+    >>> shape[0] = 1
+    >>> kept
+    ([2, 3],)
+    """
+    return map_tensors(lambda tensor: tensor, tree)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import types
 import weakref
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from softfx import torch_private as private
 from softfx.capture import sharded
+from softfx.capture.preserve import refill
 from softfx.ops.calls import Kwargs
 
 __all__ = ["rebound_attributes"]
@@ -205,10 +206,14 @@ def _address(tensor: Tensor) -> int | None:
 
 
 def _refilled(table: Any, content: Kwargs) -> Any:
-    """A dictionary of the kind of `table` with another content."""
-    copy = table.copy()
-    copy.clear()
-    copy.update(content)
+    """A dictionary of the kind of `table` with another content, also of a class that takes no copies or no writes."""
+    kind: Any = type(table)
+    copy = kind.__new__(kind)
+    if isinstance(table, defaultdict):
+        copy.default_factory = table.default_factory
+    if hasattr(table, "__dict__"):
+        _with_attributes(copy, vars(table))
+    refill(copy, content)
     return copy
 
 

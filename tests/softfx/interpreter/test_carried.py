@@ -143,3 +143,17 @@ def test_linear_calls_add_no_call() -> None:
 def test_a_quotient_of_counts_adds_one_call_for_each_number_and_its_own() -> None:
     mask = added_calls(lambda x, y: (x > 0.5).float())
     assert added_calls(quotient) == mask + 11 + 2  # the numbers; the division and what joins it to the hard one
+
+
+def shaped_by_a_list(x: Tensor, y: Tensor) -> Tensor:
+    shape = [2, 2]
+    count = (x > 0.5).float().reshape(shape)
+    shape[0] = 1  # once the call is made the list is the program's own again
+    return count / (count + y.reshape(2, 2).exp()) + count.sum() // 2
+
+
+@pytest.mark.parametrize("policy", ["gradients", "straight-through", "smooth"])
+def test_what_is_made_later_has_the_arguments_of_the_call(policy: str) -> None:
+    fast, full = (run_eagerly(shaped_by_a_list, policy, (X, Y), way, True) for way in (True, False))
+    assert fast.error is None
+    assert_same(fast, full)

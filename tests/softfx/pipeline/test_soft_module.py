@@ -165,6 +165,34 @@ def test_configuration_stays_shared_and_so_are_parts_of_parameters() -> None:
     assert soft.options is model.options and soft.part is model.part
 
 
+class Frozen(dict[str, Any]):
+    """A configuration that takes no writes once it is made, nor copies."""
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+        self.made = True
+
+    def _refuse(self, *args: object, **kwargs: object) -> Any:
+        raise TypeError("frozen")
+
+    update = pop = setdefault = clear = copy = __setitem__ = __delitem__ = _refuse  # type: ignore[assignment]
+
+
+def test_a_dictionary_that_takes_no_writes_may_be_an_attribute() -> None:
+    class Configured(Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self._options = Frozen(k=1, table=torch.ones(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.round(x) * self._options["table"] * self._options["k"]
+
+    model = Configured()
+    soft = softfx.soften(model, example_inputs=(X,))
+    assert torch.equal(soft(X), model(X))
+    assert type(soft._options) is Frozen and soft._options.made and dict(soft._options).keys() == {"k", "table"}
+
+
 # -- hooks and replaced functions --------------------------------------------------------------------------------------
 
 
