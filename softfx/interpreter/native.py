@@ -99,7 +99,7 @@ def beside_out(state: RunState, call: Call) -> Call:
     """The call on copies of the operands that lie in memory which it is given as out=: they are read once more."""
     out = tensors_in(call.kwargs.get("out")) if call.kwargs and call.depends_on_source else []
     written = {torch_private.storage_key(tensor) for tensor in out} - {None}
-    if not any(torch_private.storage_key(tensor) in written for tensor in tensors_in(call.args)):
+    if not written or not any(torch_private.storage_key(tensor) in written for tensor in tensors_in(call.args)):
         return call
 
     def own(tensor: Tensor) -> Tensor:
