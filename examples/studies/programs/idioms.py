@@ -33,6 +33,32 @@ def suppressed(x: Tensor) -> Tensor:
     return kept
 
 
+def stays_on(x: Tensor, unit: float) -> Tensor:
+    """A switch that goes on above 0.5 and off below -0.5, along rows (4, 6)."""
+    on, seen = torch.zeros(4, dtype=torch.bool), []
+    for column in x.unbind(-1):
+        on = (column > 0.5 * unit) | (on & ~(column < -0.5 * unit))
+        seen.append(on)
+    return torch.stack(seen, -1).float()
+
+
+def in_nucleus(logits: Tensor) -> Tensor:
+    """The likeliest entries of each row that have 0.7 of its probability together, rows (4, 6)."""
+    sorted, places = logits.softmax(-1).sort(-1, descending=True)
+    return torch.zeros(4, 6).scatter(-1, places, (sorted.cumsum(-1) - sorted < 0.7).float())
+
+
+def spread_by_medians(x: Tensor) -> Tensor:
+    """The median absolute deviation of rows (4, 6)."""
+    return (x - x.median(-1, keepdim=True).values).abs().median(-1).values
+
+
+def commonest_bin(x: Tensor, unit: float) -> Tensor:
+    """The bin of four that most of each row are in, rows (4, 6)."""
+    bins = torch.bucketize(x, unit * torch.tensor([-1.0, 0.0, 1.0]))
+    return F.one_hot(bins, 4).sum(-2).argmax(-1)
+
+
 IDIOMS: dict[str, Idiom] = {
     "(x > t).sum()": lambda x, u: (x > 0.4 * u).float() @ WEIGHTS,
     "where(x > t, a, b)": lambda x, u: torch.where(x > 0.4 * u, WEIGHTS, 0.3).sum(),
@@ -64,5 +90,29 @@ IDIOMS: dict[str, Idiom] = {
     "bits of a code": lambda x, u: ((x.view(6, 4) > 0.0).long() * 2 ** torch.arange(4)).sum(-1).float() @ TABLE,
     "masked twice": lambda x, u: ((x > 0.2 * u) & (x < 1.2 * u)).float() @ WEIGHTS,
     "greedy suppression": lambda x, u: (suppressed(x.view(4, 6)) * TABLE).sum(-1) @ ROWS,
+    "majority of a row": lambda x, u: ((x.view(4, 6) > 0.0).sum(-1) > 3).float() @ ROWS,
+    "above the median": lambda x, u: (
+        ((x.view(4, 6) > x.view(4, 6).median(-1, keepdim=True).values) * TABLE).sum(-1) @ ROWS
+    ),
+    "at least the second largest": lambda x, u: (
+        ((x.view(4, 6) >= x.view(4, 6).topk(2).values[:, -1:]) * TABLE).sum(-1) @ ROWS
+    ),
+    "between quantiles": lambda x, u: ((x > x.quantile(0.1)) & (x < x.quantile(0.9))).float() @ WEIGHTS,
+    "largest kept, others 0": lambda x, u: (
+        torch.where(x.view(4, 6) == x.view(4, 6).amax(-1, keepdim=True), x.view(4, 6) / u, 0.0).sum(-1) @ ROWS
+    ),
+    "hysteresis": lambda x, u: (stays_on(x.view(4, 6), u) * TABLE).sum(-1) @ ROWS,
+    "top-p mask": lambda x, u: (in_nucleus(x.view(4, 6) / u) * TABLE).sum(-1) @ ROWS,
+    "trimmed mean": lambda x, u: x.view(4, 6).sort(-1).values[:, 1:-1].mean(-1) @ ROWS / u,
+    "median absolute deviation": lambda x, u: spread_by_medians(x.view(4, 6)) @ ROWS / u,
+    "commonest bin": lambda x, u: commonest_bin(x.view(4, 6), u).float() @ ROWS,
+    "equal signs": lambda x, u: (torch.sign(x[:12]) == torch.sign(x[12:])).float() @ WEIGHTS[:12],
+    "product above 0": lambda x, u: (x[:12] * x[12:] > 0.0).float() @ WEIGHTS[:12],
+    "last true by max of places": lambda x, u: (
+        (torch.arange(6) * (x.view(4, 6) > 0.3 * u)).max(-1).values.float() @ ROWS
+    ),
+    "greatest of its neighbours, by pooling": lambda x, u: (
+        ((x.view(4, 6) == F.max_pool1d(x.view(4, 1, 6), 3, 1, 1)[:, 0]) * TABLE).sum(-1) @ ROWS
+    ),
     "round(x / unit)": lambda x, u: torch.round(2.0 * x / u) @ WEIGHTS,
 }
