@@ -12,11 +12,11 @@ statistic of their own keep the number of entries for which they hold, and count
 times the table for the one-hot of an argmax. With softfx 0 lines change.
 
 **What did not work.** A running maximum, suppression of neighbours, a greatest among neighbours by pooling, the last
-place by a maximum, equality of signs, the commonest bin and two layers of signs stay below 0.9: their factors are
-decided by the same numbers, and the product of their soft forms is not the soft form of the product. A threshold that
-is 12 units from all numbers has no reference at all, for no sample comes near it; its gradient is checked for its sign
-alone. Comparisons that `any` joins have a narrower width by default, for a box of rules trains better so (tasks.py),
-and lose some of the cosine here.
+place by a maximum, equality of signs, the commonest bin, the median absolute deviation and two layers of signs stay
+below 0.9: their factors are decided by the same numbers, and the product of their soft forms is not the soft form of
+the product. A threshold that is 12 units from all numbers has no reference at all, for no sample comes near it; its
+gradient is checked for its sign alone. Comparisons that `any` joins have a narrower width by default, for a box of
+rules trains better so (tasks.py), and lose some of the cosine here.
 """
 
 import statistics

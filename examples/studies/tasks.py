@@ -36,7 +36,7 @@ class Size:
 
 
 study = Study(
-    __file__, __doc__, quick=Size(25, 1, ("F1", "Spearman", "sensors")), default=Size(120, 5), full=Size(400, 20)
+    __file__, __doc__, quick=Size(60, 1, ("F1", "Spearman", "sensors")), default=Size(120, 5), full=Size(400, 20)
 )
 STEPS, NAMES = study.size.steps, study.size.names
 SEEDS = list(study.seeds(study.size.seeds))

@@ -75,10 +75,12 @@ def beside(state: RunState, call: Call) -> Beside | None:
     for rows, threshold in ((first, second), (second, first)):
         own = base_of(threshold)
         known = state.statistics.get(threshold) or (None if own is None else state.statistics.get(own))
+        if state.environment.facts(rows).soft is not None:
+            continue
         if known is None or known.writes != state.writes or not _is_one_a_row(rows, threshold, known.dim):
             continue
         if rows is known.rows or _view(rows) == _view(known.rows) or _moved(state, rows) == _moved(state, known.rows):
-            return Beside(known.dim, (rows is second) is not call.spelled.reflected)
+            return Beside(threshold, known.dim, (rows is second) is not call.spelled.reflected)
     return None
 
 

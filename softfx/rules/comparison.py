@@ -55,9 +55,9 @@ def _among(
     context: RuleContext, beside: Beside, compare: Callable[..., Tensor], input: Tensor, other: Tensor
 ) -> SoftBool:
     """The comparison of rows with an order statistic of their own."""
-    rows, statistic = (other, input) if beside.reflected else (input, other)
+    rows = other if beside.reflected else input
     mirrored = _MIRRORED.get(compare, compare) if beside.reflected else compare
-    value = context.call(memberships.beside_statistic, mirrored, rows, statistic, beside.dim, **context.options)
+    value = context.call(memberships.beside_statistic, mirrored, rows, beside.statistic, beside.dim, **context.options)
     return context.soft_bool(value)
 
 

@@ -25,14 +25,16 @@ Shadow: TypeAlias = "Tensor | Soft | Sequence[Shadow] | None"
 RuleFunction: TypeAlias = Callable[..., Shadow]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Beside:
     """A comparison of rows with an order statistic of their own.
 
+    statistic: as the program has it, also where it runs beside a soft value.
     dim: the axis of the rows; None for all entries.
     reflected: the statistic is the first operand.
     """
 
+    statistic: Tensor
     dim: int | None
     reflected: bool
 
