@@ -36,7 +36,7 @@ class Size:
 
 
 study = Study(
-    __file__, __doc__, quick=Size(60, 1, ("F1", "Spearman", "sensors")), default=Size(120, 5), full=Size(400, 20)
+    __file__, __doc__, quick=Size(30, 3, ("F1", "Spearman", "sensors")), default=Size(120, 5), full=Size(400, 20)
 )
 STEPS, NAMES = study.size.steps, study.size.names
 SEEDS = list(study.seeds(study.size.seeds))
@@ -80,6 +80,14 @@ def within(name: str, way: str) -> bool:
     return mean(name, way) <= expert + 0.1 * (start - expert)
 
 
+def is_worse(name: str) -> bool:
+    """Whether the default ends a task worse than the unsoftened program, beyond two standard errors over seeds."""
+    pairs = zip(found[name]["default"], found[name]["unsoftened"], strict=True)
+    losses = [default - unsoftened for default, unsoftened in pairs]
+    error = statistics.stdev(losses) / len(losses) ** 0.5 if len(losses) > 1 else 0.0
+    return statistics.fmean(losses) > 2.0 * error + 1e-6
+
+
 rows = [[name, *(spread(values, 3) for values in found[name].values())] for name in found]
 counts = [sum(within(name, way) for name in found) for way in WAYS]
 rows.append(["within 10 % of by hand", *map(str, counts)])
@@ -92,8 +100,8 @@ study.table(
 
 tasks = {task.name: task for task in TASKS}
 study.claim(
-    "the default ends no task worse than the unsoftened program",
-    all(mean(name, "default") <= mean(name, "unsoftened") + 1e-6 for name in found),
+    "the default ends no task worse than the unsoftened program, beyond two standard errors over seeds",
+    not any(is_worse(name) for name in found),
 )
 study.claim(
     "where the program selects (sensors), the default ends below half of the expert's straight-through mask",
