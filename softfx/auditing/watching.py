@@ -20,6 +20,7 @@ from softfx.interpreter.state import RunState
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules.comparison import as_written
 from softfx.torch_private import version_of
+from softfx.values import SoftReal
 
 __all__ = ["Look", "Watch", "is_operand", "site_of"]
 
@@ -63,33 +64,33 @@ class Watch(Observer):
         """A copy that stands for the same, and is watched."""
         facts = state.environment.facts(tensor)
         copy = tensor.clone()
-        self._watch(state, tensor, copy, key)
+        place = self._watch(state, tensor, copy, key)
         soft = facts.soft
         if soft is not None:
+            place = place if isinstance(soft, SoftReal) else None  # what runs beside a real number is its derivative
             value = soft.tensor.clone()
             if value.requires_grad:
-                value.register_hook(lambda gradient: self._add(key, gradient))  # type: ignore[no-untyped-call]
+                value.register_hook(lambda gradient: self._note(key, place, gradient))  # type: ignore[no-untyped-call]
             soft = soft.with_tensor(value)
         hard = facts.hard if facts.version == version_of(tensor) else None
         state.environment.set(copy, replace(facts, soft=soft, hard=hard, version=version_of(copy)))
         return copy
 
-    def _watch(self, state: RunState, tensor: Tensor, watched: Tensor, key: SiteKey) -> None:
+    def _watch(self, state: RunState, tensor: Tensor, watched: Tensor, key: SiteKey) -> int | None:
+        """Note the gradient of a tensor; its place among the operands of the site, if it is one."""
         place: int | None = None
         if is_operand(state, tensor):
             place = len(self.gradients[key])
             self.gradients[key].append(None)
         if watched.requires_grad:
             watched.register_hook(lambda gradient: self._note(key, place, gradient))  # type: ignore[no-untyped-call]
+        return place
 
     def _note(self, key: SiteKey, place: int | None, gradient: Tensor) -> None:
-        self._add(key, gradient)
+        self.squares[key] += float(gradient.detach().abs().double().square().sum())
         if place is not None:
             before = self.gradients[key][place]
             self.gradients[key][place] = gradient.detach() if before is None else before + gradient.detach()
-
-    def _add(self, key: SiteKey, gradient: Tensor) -> None:
-        self.squares[key] += float(gradient.detach().abs().double().square().sum())
 
 
 class Look(Observer):
