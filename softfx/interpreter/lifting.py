@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from softfx import torch_private
 from softfx.decisions.evidence import Left
 from softfx.interpreter.call import Call
+from softfx.interpreter.native import overlaps_itself
 from softfx.interpreter.records import LiftedAt
 from softfx.interpreter.state import RunState
 from softfx.locations import Location
@@ -66,7 +67,7 @@ def must_be_left(state: RunState, call: Call) -> bool:
 
 def leave_what_is_expanded(state: RunState, call: Call) -> None:
     """Take the derivative that softening gives from what is written through an expanded tensor."""
-    if not torch.is_grad_enabled() or not any(map(_is_expanded, call.all_written)):
+    if not torch.is_grad_enabled() or not any(map(overlaps_itself, call.all_written)):
         return
     left = Left(_EXPANDED, call.location)
     for site in call.carried_sites.union(*(soft.sites for soft in call.softs)):
@@ -74,13 +75,6 @@ def leave_what_is_expanded(state: RunState, call: Call) -> None:
         if decision.acts:
             state.sites.replace(decision.blocked(str(left)))
     state.evidence.to_leave.update(dict.fromkeys(_behind(state, call), left))
-
-
-def _is_expanded(tensor: Tensor) -> bool:
-    """Return True if several elements of a tensor lie on one place of memory."""
-    if tensor.layout is not torch.strided:
-        return False
-    return any(step == 0 and length > 1 for step, length in zip(tensor.stride(), tensor.shape, strict=True))
 
 
 def _behind(state: RunState, call: Call) -> frozenset[LiftedAt]:

@@ -37,7 +37,7 @@ def run(state: RunState, call: Call) -> Result:
         return written_out(state, call)
     if call.spelled.in_place and call.written_facts.soft is not None and torch.is_grad_enabled():
         moves = call.rule is not None and call.rule.moves
-        if not moves and not is_discrete(call.written):
+        if not moves and not is_discrete(call.written) and not overlaps_itself(call.args[0]):
             return _written_beside(state, call)
     if call.operation is ops.requires_grad_ and _is_softened(call):
         return call.args[0]

@@ -24,6 +24,12 @@ def filled(x: Tensor) -> Tensor:
     return mask * x
 
 
+def counted(x: Tensor) -> Tensor:
+    hits = (x > 0.5).to(x.dtype)
+    hits.expand(2, 2, 3).index_fill_(0, FIRST, 2.0)
+    return hits * x
+
+
 def masked(x: Tensor) -> Tensor:
     rounded = x.detach().round()
     rounded[0].expand(2, 3).masked_fill_(torch.tensor([[True], [False]]), 0.5)
@@ -46,7 +52,7 @@ def in_a_block(x: Tensor) -> Tensor:
 
 @EXECUTOR
 @pytest.mark.parametrize("policy", [*EXACT, "smooth"])
-@pytest.mark.parametrize("program", [filled, masked, put, in_a_block])
+@pytest.mark.parametrize("program", [filled, counted, masked, put, in_a_block])
 def test_what_is_written_through_an_expanded_tensor_is_the_originals(
     program: Callable[[Tensor], Tensor], policy: str, executor: str
 ) -> None:
