@@ -15,7 +15,7 @@ from softfx import ops, torch_private
 from softfx.decisions.policy import Policy
 from softfx.interpreter.call import depends_on_source, is_site, refuses_gradients
 from softfx.interpreter.derivatives import is_judged, knows_no_blockage
-from softfx.interpreter.hard_call import depends_on_arguments, result_facts
+from softfx.interpreter.hard_call import depends_on_arguments, makes_steps, result_facts
 from softfx.interpreter.inline import inlined
 from softfx.interpreter.number_arguments import gives_tensors_for_numbers, places_of
 from softfx.interpreter.statistics import ORDERS
@@ -102,7 +102,8 @@ class FunctionInfo:
         self.is_difference = self.operation is ops.sub
         self.asks_metadata = rule is None and bool(self.operation.effect & Effect.METADATA)
         self.is_judged = rule is None and is_judged(self.spelled)
-        self.is_simple = not (self.decides or self.depends_on_numbers or self.is_difference) and self.reads_elements
+        remembered = self.decides or self.depends_on_numbers or self.is_difference or makes_steps(self.operation)
+        self.is_simple = self.reads_elements and not remembered
         self.may_carry = rule is not None and self.operation.linear is not Linear.NO and not self.spelled.in_place
         self.may_continue_sum = self.is_difference or self.operation is ops.add
         self.number_places = places_of(func)

@@ -24,11 +24,12 @@ from softfx.ops import integrality
 from softfx.ops.calls import Args, Options, Result
 from softfx.ops.operation import Effect, Integral, Operation, Reads
 from softfx.ops.trees import rebuilt, tensors_in
+from softfx.rules import rule_of
 from softfx.rules.refusals import is_discrete
 from softfx.torch_private import version_of
 from softfx.values import ValueFacts, is_stepped, unbounded_after
 
-__all__ = ["depends_on_arguments", "hard_call", "is_made_of_reals", "remember", "result_facts"]
+__all__ = ["depends_on_arguments", "hard_call", "is_made_of_reals", "makes_steps", "remember", "result_facts"]
 
 _NO_SITES = frozenset[int]()
 _OF_OPERANDS = frozenset(Integral) - {Integral.NEVER, Integral.ALWAYS, Integral.OF_WHOLE_ARGUMENTS}
@@ -85,15 +86,23 @@ def result_facts(
         return ValueFacts(False, integral=integral, fill=fill) if integral or fill is not None else None
     carried = _NO_SITES.union(*(facts.gradient_sites for facts in operands))
     passes = operation.passes_infinities  # an element of the results may hold one of the operands
+    depends = depends_on_source(operation, operands)
+    steps = depends and makes_steps(operation)
     return ValueFacts(
-        depends_on_source(operation, operands),
+        depends,
         gradient_sites=_NO_SITES if operation.stops_gradient else carried,
         integral=integral,
         fill=fill,
         detached_at=detached_at(operands),
-        stepped=any(is_stepped(facts if passes else replace(facts, stepped=False)) for facts in operands),
+        stepped=steps or any(is_stepped(facts if passes else replace(facts, stepped=False)) for facts in operands),
         unbounded=unbounded_after(operation, operands),
     )
+
+
+def makes_steps(operation: Operation) -> bool:
+    """Return True if results are choices or clipped numbers, and equal to others by more than chance, though kept."""
+    rule = rule_of(operation)
+    return rule is not None and rule.family in ("discrete", "kink")
 
 
 def depends_on_arguments(operation: Operation, integral_operands: Sequence[bool]) -> bool:

@@ -117,3 +117,27 @@ def test_numbers_are_equal_but_for_rounding() -> None:
     assert ties.first_largest(torch.tensor([[1.0, 2.0, 2.0]]), keepdim=True).tolist() == [[1]]
     assert ties.first_largest(torch.tensor(1.0)) == -1
     assert not ties.equal(torch.tensor(torch.nan), torch.nan) and ties.equal(torch.zeros(0), 1.0).shape == (0,)
+
+
+CORNERS_KEPT = {"version": 1, "default": {"action": "soft", "families": ["discrete"], "softness": 1e-3}}
+CLIPPED: dict[str, Program] = {
+    "relu": lambda x: F.relu(x) > 0,
+    "module": lambda x: torch.nn.ReLU()(x) != 0,
+    "clamp": lambda x: x.clamp(min=0.42) > 0.42,
+    "maximum": lambda x: torch.maximum(x, torch.zeros(())) > 0,
+    "hardtanh": lambda x: F.hardtanh(2 * x) < 1,
+    "scaled": lambda x: 2 * F.relu(x) - 1 > -1,
+    "negative": lambda x: -F.relu(x) < 0,
+    "one side": lambda x: x.abs() - x > 0,
+    "chosen": lambda x: torch.where(F.relu(x) > 0, 1.0, 0.25),
+    "selected": lambda x: F.relu(x)[F.relu(x) > 0].mean(),
+}
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("name", CLIPPED)
+def test_what_a_corner_clips_lies_on_jumps_where_the_corner_is_kept(name: str, executor: str) -> None:
+    if name == "selected":
+        executor = "eager"  # how many rows there are depends on data
+    soft = softfx.soften(CLIPPED[name], CORNERS_KEPT, example_inputs=(X,), executor=executor)
+    torch.testing.assert_close(soft(X).double(), CLIPPED[name](X).double(), atol=1e-3, rtol=0)
