@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from softfx import ops
 from softfx import torch_private as private
 from softfx.capture import left_buffers
 from softfx.capture.effects import is_out_of_sight
@@ -202,7 +203,7 @@ class Recorder(HostMode):
 
     def _note_modes(self, func: Function, spelled: Spelled) -> None:
         """Note what a call does to the autograd graph, and modes that are other than at the beginning."""
-        if spelled.operation.effect & Effect.AUTOGRAD or is_out_of_sight(func):
+        if spelled.operation.effect & Effect.AUTOGRAD or spelled.operation is ops.grad or is_out_of_sight(func):
             self.obstacles[f"{_name(func)} inside the call"] = None
         if private.in_transform() and not self.transformed:
             self.obstacles["a torch.func transform inside the call, whose levels a graph would leave"] = None

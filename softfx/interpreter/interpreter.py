@@ -32,7 +32,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from softfx import ops, torch_private
+from softfx import torch_private
 from softfx.decisions.site import Decision, SiteKey
 from softfx.interpreter import (
     indexed_update,
@@ -50,6 +50,7 @@ from softfx.interpreter.copies import COPIES, copied, copy_values
 from softfx.interpreter.derivatives import DISCRETE
 from softfx.interpreter.hard_call import hard_call, is_made_of_reals, remember
 from softfx.interpreter.infinite_operands import note_spoiling
+from softfx.interpreter.inner_derivatives import DIFFERENTIATED, keep_what_is_differentiated
 from softfx.interpreter.native import beside_out
 from softfx.interpreter.number_arguments import with_numbers
 from softfx.interpreter.selected_rows import call_on_rows, concerns_rows
@@ -70,7 +71,6 @@ __all__ = ["Interpreter"]
 
 # Inference mode is entered out of sight of torch's function protocol: its blocks are lifted all or none.
 _INFERENCE = Location("", 0)
-_DIFFERENTIATED = "the program differentiates it and computes with the derivative, which would be another value"
 _LOSSES: dict[Barrier, str] = {
     "branch": "decides a branch in Python",
     "number": "reads the value into Python",
@@ -125,8 +125,7 @@ class Interpreter:
             if self.state.planning:
                 view_reads.note_uses(self.state, call)
                 lifting.leave_what_is_expanded(self.state, call)
-                if call.operation is ops.differentiate:
-                    self._keep_what_is_differentiated(call)
+                keep_what_is_differentiated(self.state, call)
             result = self._interpret(call)
         statistics.note(self.state, call, result)
         shared_storage.note_write(self.state, call)
@@ -270,7 +269,7 @@ class Interpreter:
         if torch_private.in_transform():
             state.evidence.custom_functions = True  # what a transform returns is another tensor
             if decision.is_exact and torch_private.in_differentiation():
-                return state.sites.replace(decision.kept(_DIFFERENTIATED))
+                return state.sites.replace(decision.kept(DIFFERENTIATED))
         if call.location.function:
             state.evidence.custom_functions = True
             name = call.location.function
@@ -327,13 +326,6 @@ class Interpreter:
         if moves:
             return attach(context, remember(state, call, hard, ""), SoftReal(shadow, exact=exact, sites=sites))
         return bind(context, hard, shadow)
-
-    def _keep_what_is_differentiated(self, call: Call) -> None:
-        """The program takes a derivative: the straight-through sites that it passes would change that value."""
-        behind = (facts.gradient_sites | (facts.soft.sites if facts.soft else frozenset()) for facts in call.facts)
-        for decision in self.state.sites.by_id(frozenset[int]().union(*behind)):
-            if decision.acts and decision.is_exact:
-                self.state.sites.replace(decision.kept(_DIFFERENTIATED))
 
     def result(self, value: Result) -> Result:
         """One of the program's results as its caller gets it."""

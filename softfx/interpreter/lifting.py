@@ -24,6 +24,7 @@ from softfx.locations import Location
 from softfx.ops.trees import tensors_in
 
 __all__ = [
+    "behind",
     "kept_tensors",
     "leave_what_is_expanded",
     "must_be_left",
@@ -41,13 +42,13 @@ _EXPANDED = "it is written through an expanded tensor, of which torch has no der
 
 def must_be_left(state: RunState, call: Call) -> bool:
     """Return True for a write by which a lifted block, or a lifted detachment, turns out to be one to leave."""
-    if not state.sites.lifts_any:
-        return False
     foreign = state.foreign
     for tensor in call.tensors:
         key = torch_private.storage_key(tensor)
         if key is not None and key not in foreign.made:
             foreign.keys.add(key)
+    if not state.sites.lifts_any:
+        return False
     found = False
     for tensor in call.all_written:
         key = torch_private.storage_key(tensor)
@@ -59,8 +60,8 @@ def must_be_left(state: RunState, call: Call) -> bool:
         if key in foreign.detached:
             state.evidence.to_leave["detach", foreign.detached[key]] = Left(_WRITTEN, call.location)
             found = True
-        if behind := _behind(state, call):
-            state.evidence.to_leave.update(dict.fromkeys(behind, Left(_WRITTEN, call.location)))
+        if lifted := behind(state, call):
+            state.evidence.to_leave.update(dict.fromkeys(lifted, Left(_WRITTEN, call.location)))
             found = True
     return found
 
@@ -74,24 +75,22 @@ def leave_what_is_expanded(state: RunState, call: Call) -> None:
         decision = state.sites[site]
         if decision.acts:
             state.sites.replace(decision.blocked(str(left)))
-    state.evidence.to_leave.update(dict.fromkeys(_behind(state, call), left))
+    state.evidence.to_leave.update(dict.fromkeys(behind(state, call), left))
 
 
-def _behind(state: RunState, call: Call) -> frozenset[LiftedAt]:
+def behind(state: RunState, call: Call) -> frozenset[LiftedAt]:
     """The lifted blocks and detachments that the derivative of a call's operands goes through."""
     return _NONE.union(*(state.foreign.lifted.get(tensor) or _NONE for tensor in call.tensors))
 
 
 def note_made(state: RunState, call: Call, result: object) -> None:
     """Note the tensors that a call has made, in storage of their own, and what of them is lifted."""
-    if not state.sites.lifts_any:
-        return
-    behind = _behind(state, call)
+    lifted = behind(state, call)
     if state.grad_mode.lifted_at is not None:
-        behind |= {("no_grad", state.grad_mode.lifted_at)}
+        lifted |= {("no_grad", state.grad_mode.lifted_at)}
     for tensor in (*tensors_in(result), *call.all_written):
-        if behind and state.environment.facts(tensor).depends_on_source:
-            state.foreign.lifted.set(tensor, behind | (state.foreign.lifted.get(tensor) or _NONE))
+        if lifted and state.environment.facts(tensor).depends_on_source:
+            state.foreign.lifted.set(tensor, lifted | (state.foreign.lifted.get(tensor) or _NONE))
         key = torch_private.storage_key(tensor)
         if key is not None and key not in state.foreign.keys and key not in state.foreign.made:
             state.foreign.made[key] = torch_private.storage_reference(tensor)
@@ -102,14 +101,14 @@ def note_detachment(state: RunState, call: Call, result: Tensor) -> None:
     key = torch_private.storage_key(result)
     if state.planning and key is not None:
         state.foreign.detached[key] = call.location
-        state.foreign.lifted.set(result, _behind(state, call) | {("detach", call.location)})
+        state.foreign.lifted.set(result, behind(state, call) | {("detach", call.location)})
 
 
 def note_kept(state: RunState, target: object) -> None:
     """Note what a module keeps beyond the call of tensors that carry a lifted derivative."""
     for value in kept_tensors(target) if state.sites.lifts_any else ():
-        behind = state.foreign.lifted.get(value) or _NONE
-        state.evidence.to_leave.update({cut: Left(_KEPT, cut[1]) for cut in behind})
+        lifted = state.foreign.lifted.get(value) or _NONE
+        state.evidence.to_leave.update({cut: Left(_KEPT, cut[1]) for cut in lifted})
 
 
 def kept_tensors(target: object) -> Iterator[Tensor]:

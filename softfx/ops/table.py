@@ -388,13 +388,13 @@ QUESTIONS = tuple(
         "ndimension", "nelement", "element_size", "is_complex", "is_signed", "is_same_size", "get_device", "__len__",
         "data_ptr", "untyped_storage", "storage", "result_type", "can_cast", "broadcast_shapes",
         "is_tensor", "is_storage", "is_inference", "is_pinned", "is_shared", "is_set_to", "is_conj", "is_neg",
-        "set_grad_enabled", "is_grad_enabled", "__repr__", "__hash__", "__format__", "__str__",
+        "set_grad_enabled", "is_grad_enabled", "__repr__", "__hash__", "__format__", "__str__", "dim_order",
         "dense_dim", "sparse_dim", "set_default_dtype", "get_default_dtype", "is_autocast_enabled", "is_nested",
-        "__dir__", "dim_order", "__reduce_ex__", "set_autocast_enabled", "manual_seed",
-        "_has_compatible_shallow_copy_type",
+        "__dir__", "__reduce_ex__", "set_autocast_enabled", "manual_seed", "_has_compatible_shallow_copy_type",
     )
 )  # fmt: skip
-HISTORY = tuple(reads_history(name) for name in ("requires_grad", "grad_fn", "is_leaf", "grad"))
+grad = reads_history("grad")
+HISTORY = tuple(map(reads_history, ("requires_grad", "grad_fn", "is_leaf")))
 differentiate = acts_on_autograd("differentiate", "autograd.grad")
-_ON_GRAPH = ("register_hook", "retain_grad", "backward", "register_post_accumulate_grad_hook")
-AUTOGRAD = tuple(map(acts_on_autograd, _ON_GRAPH))
+backward = acts_on_autograd("backward")
+AUTOGRAD = tuple(map(acts_on_autograd, ("register_hook", "retain_grad", "register_post_accumulate_grad_hook")))

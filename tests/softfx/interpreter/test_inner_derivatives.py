@@ -1,0 +1,104 @@
+"""Derivatives that the program takes inside the call: values made of them are the original's; parameters learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import softfx
+from tests.generated.contracts import EXACT
+from tests.helpers import EXECUTOR
+
+X = torch.tensor([[1.2, -2.7, 0.6], [0.4, 3.3, -1.1]])
+
+
+def loss(v: Tensor) -> Tensor:
+    return (v.round() * v).sum()
+
+
+def by_grad(x: Tensor) -> Tensor:
+    v = x.detach().clone().requires_grad_()
+    (slope,) = torch.autograd.grad(loss(v), v)
+    return x + slope
+
+
+def by_a_leaf(x: Tensor) -> Tensor:
+    v = x.detach().clone().requires_grad_()
+    loss(v).backward()
+    assert v.grad is not None
+    return x + v.grad
+
+
+def by_a_parameter(x: Tensor) -> Tensor:
+    v = nn.Parameter(x.detach().clone())
+    loss(v).backward()
+    assert v.grad is not None
+    return x + v.grad
+
+
+def by_a_new_tensor(x: Tensor) -> Tensor:
+    v = torch.full((2, 3), 0.7, requires_grad=True)
+    loss(v * x.detach()).backward()
+    assert v.grad is not None
+    return x + v.grad
+
+
+def by_an_optimizer(x: Tensor) -> Tensor:
+    v = nn.Parameter(x.detach().clone())
+    optimizer = torch.optim.SGD([v], 0.1)
+    loss(v).backward()
+    optimizer.step()
+    return x + v
+
+
+def by_the_engine(x: Tensor) -> Tensor:
+    v = nn.Parameter(x.detach().clone())
+    torch.autograd.backward(loss(v))
+    assert v.grad is not None
+    return x + v.grad
+
+
+def adversarial(x: Tensor) -> Tensor:
+    v = x.detach().clone()
+    v.requires_grad_(True)
+    loss(v * 2).backward()
+    assert v.grad is not None
+    return (x + 0.1 * v.grad.sign()).square()
+
+
+PROGRAMS = [by_grad, by_a_leaf, by_a_parameter, by_a_new_tensor, by_an_optimizer, by_the_engine, adversarial]
+
+
+@EXECUTOR
+@pytest.mark.parametrize("policy", EXACT)
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+def test_values_made_of_a_derivative_are_the_originals(
+    program: Callable[[Tensor], Tensor], policy: str, executor: str
+) -> None:
+    if executor == "graph":
+        with pytest.raises(softfx.CaptureError, match="inside the call"):
+            softfx.soften(program, policy, example_inputs=(X,), executor=executor, allow_unused=True)
+        return
+    soft = softfx.soften(program, policy, example_inputs=(X,), executor=executor, allow_unused=True)
+    assert torch.equal(soft(X), program(X))
+
+
+def test_a_parameter_is_trained_softly_by_a_step_inside_the_call() -> None:
+    model = nn.Linear(3, 3, bias=False)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+
+    def step(x: Tensor) -> Tensor:
+        optimizer.zero_grad()
+        error = model(x).round().square().sum()
+        error.backward()
+        optimizer.step()
+        return error
+
+    before = model.weight.detach().clone()
+    soft = softfx.soften(step, "gradients", example_inputs=(X,), executor="eager", allow_unused=True)
+    assert torch.equal(model.weight, before)
+    hard = model(X).round().square().sum()
+    assert torch.equal(soft(X), hard) and not torch.equal(model.weight, before)
