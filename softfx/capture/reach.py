@@ -20,6 +20,7 @@ from torch import Tensor, nn
 __all__ = ["Reached", "reached"]
 
 _CONTAINERS = (list, dict, set, deque)
+_OURS = frozenset({"softfx", "softtorch"})
 # An object that holds more than so many others is somebody else's: what lies beyond is not looked at.
 _MOST = 10_000
 
@@ -41,13 +42,9 @@ class Reached:
 def reached(*roots: object) -> Reached:
     """The objects that a call of functions, or on arguments, is known to have in its hands; each is there once.
 
-    >>> class Counter:
-    ...     def __init__(self):
-    ...         self.seen = []
-    ...     def step(self, x):
-    ...         self.seen.append(x)
-    >>> counter = Counter()
-    >>> reached(counter.step).objects[0] is counter
+    >>> held = types.SimpleNamespace(seen=[])
+    >>> found = reached(lambda x, held=held: held.seen.append(x))
+    >>> held in found.objects
     True
     """
     found, seen, waiting = Reached(), set[int](), deque(roots)
@@ -77,6 +74,8 @@ def reached(*roots: object) -> Reached:
             waiting += item.values() if isinstance(item, dict) else item
         elif isinstance(item, tuple):
             waiting += item
+        elif _package(item) in _OURS:
+            waiting.append(getattr(item, "__wrapped__", None))  # a softened function: the original, and no decisions
         elif _has_attributes(item):
             found.objects.append(item)
             waiting += vars(item).values()
@@ -98,9 +97,13 @@ def _globals_of(function: types.FunctionType) -> list[Any]:
 
 def _has_attributes(item: object) -> bool:
     """Return True for an instance of a class of the program's own, which keeps its attributes in a dictionary."""
-    package = type(item).__module__.partition(".")[0]
     simple = isinstance(item, types.SimpleNamespace)
-    return isinstance(getattr(item, "__dict__", None), dict) and (simple or package not in sys.stdlib_module_names)
+    own = simple or _package(item) not in sys.stdlib_module_names | _OURS
+    return own and isinstance(getattr(item, "__dict__", None), dict)
+
+
+def _package(item: object) -> str:
+    return type(item).__module__.partition(".")[0]
 
 
 def _held_by(function: types.FunctionType) -> list[Any]:

@@ -146,7 +146,7 @@ def hardswish(x: Tensor, softness: Softness = 0.1, mode: str | Mode = "smooth") 
     Example:
         >>> import torch, softtorch
         >>> softtorch.hardswish(torch.tensor([-10.0, 0.0, 10.0]))
-        tensor([ 0.,  0., 10.])
+        tensor([-0.,  0., 10.])
     """
 
     def soft(curve: Mode, s: Softness, x: Tensor) -> Tensor:

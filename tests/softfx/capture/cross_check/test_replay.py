@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -33,11 +34,10 @@ def test_a_tracer_refuses_with_the_line_or_names_the_same_obstacle(name: str, fr
 
 
 def test_a_graph_that_does_something_else_is_refused() -> None:
-    calls: list[int] = []
+    calls = itertools.count()  # of an iterator nothing is put back
 
     def drifting(x: Tensor) -> Tensor:
-        calls.append(1)
-        return x.round() + len(calls)
+        return x.round() + next(calls)
 
     message = "does not do what it does on its example inputs: result 0 has other values"
     with pytest.raises(CaptureError, match=message):
