@@ -51,7 +51,7 @@ from softfx.interpreter.derivatives import DISCRETE
 from softfx.interpreter.hard_call import hard_call, is_made_of_reals, remember
 from softfx.interpreter.infinite_operands import note_spoiling
 from softfx.interpreter.inner_derivatives import DIFFERENTIATED, keep_what_is_differentiated
-from softfx.interpreter.native import beside_out
+from softfx.interpreter.native import beside_out, run
 from softfx.interpreter.number_arguments import with_numbers
 from softfx.interpreter.selected_rows import call_on_rows, concerns_rows
 from softfx.interpreter.soft_call import soft_call
@@ -312,7 +312,7 @@ class Interpreter:
     def _on_real_shadows(self, call: Call) -> Result:
         """scope = "model": a smooth call on real numbers that have shadows runs once more, on the shadows."""
         state = self.state
-        hard = state.backend.run(call.func, call.args, call.kwargs)
+        hard = run(state, call)
         moves = call.rule is not None and call.rule.moves
         runs_again = call.written is None and call.operation.repeatable and call.operation.reads is not Reads.NONE
         if not isinstance(hard, Tensor) or not hard.is_floating_point() or not runs_again:

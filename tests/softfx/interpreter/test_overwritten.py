@@ -89,6 +89,21 @@ def one_write_after_another(x: Tensor) -> Tensor:
     return u
 
 
+def read_by_a_site_between_two_writes(x: Tensor) -> Tensor:
+    v = masked(x)
+    v.mul_(v)
+    whole = v.round()
+    v.add_(1)
+    return v + whole
+
+
+def looked_up_by_its_own_place(x: Tensor) -> Tensor:
+    v = masked(x)
+    v.mul_(v)
+    v[v[0].argmax() % 2] += 0.5
+    return v
+
+
 def rows_of_a_constant(x: Tensor) -> Tensor:
     u = torch.zeros(2, 3)
     for number, row in enumerate(u):
@@ -111,7 +126,8 @@ def out_over_an_operand(x: Tensor) -> Tensor:
 
 
 PROGRAMS = (
-    rows_of_a_constant, halves_of_a_constant, out_over_an_operand,
+    rows_of_a_constant, halves_of_a_constant, out_over_an_operand, read_by_a_site_between_two_writes,
+    looked_up_by_its_own_place,
     times_itself, by_an_operator, row_by_row, operand_of_an_earlier_product, factor_without_a_derivative,
     through_a_view, its_own_square, result_that_its_derivative_is_made_of, guarded_result, one_write_after_another,
 )  # fmt: skip
