@@ -45,7 +45,9 @@ def run(state: RunState, call: Call) -> Result:
     overwritten = is_overwritten(state, call)
     if overwritten and call.written is not None:
         return _written_beside(state, call)
-    result = state.backend.run(call.func, *(kept_operands(state, arguments) if overwritten else arguments))
+    if overwritten:
+        arguments = kept_operands(state, call.operation, arguments)
+    result = state.backend.run(call.func, *arguments)
     if overwritten:
         result = kept_results(state, call, result)
     if state.evidence.writes and call.operation in MANY_VIEWS:

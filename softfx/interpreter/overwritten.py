@@ -3,6 +3,7 @@
 In the original they need no derivative, so that nothing keeps them and the writes are legal; softened, torch would
 refuse the backward pass. A planning run finds the calls whose operands or results are written later. When the program
 runs, such a call is made on copies of its operands, and a result that its derivative is computed from is a copy too.
+What moves elements keeps nothing of the tensor that they come from, and may be a view of it: that one is not copied.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from softfx.locations import Location
 from softfx.ops.calls import Args, Kwargs, Result
 from softfx.ops.operation import Effect, Operation, Reads
 from softfx.ops.trees import map_tensors, tensors_in
+from softfx.rules import rule_of
 
 __all__ = ["is_overwritten", "kept_operands", "kept_results", "note_reads"]
 
@@ -77,15 +79,19 @@ def is_overwritten(state: RunState, call: Call) -> bool:
     return bool(found) and torch.is_grad_enabled() and (call.name, call.location) in found
 
 
-def kept_operands(state: RunState, arguments: tuple[Args, Kwargs]) -> tuple[Args, Kwargs]:
-    """Arguments with copies of the tensors that may be written."""
+def kept_operands(state: RunState, operation: Operation, arguments: tuple[Args, Kwargs]) -> tuple[Args, Kwargs]:
+    """Arguments of an operation with copies of the tensors that may be written."""
 
     def copied(tensor: Tensor) -> Tensor:
         copy: Tensor = state.backend.emit(torch.clone, (tensor,), {})
         return copy
 
-    args, kwargs = map_tensors(copied, arguments)
-    return args, kwargs
+    args, kwargs = arguments
+    rule = rule_of(operation)
+    moves = rule is not None and rule.moves and operation is not ops.pad  # which keeps it where it reflects
+    sources = 1 if moves else 0
+    rest, kwargs = map_tensors(copied, (args[sources:], kwargs))
+    return (*args[:sources], *rest), kwargs
 
 
 def kept_results(state: RunState, call: Call, result: Result) -> Any:

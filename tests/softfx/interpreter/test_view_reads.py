@@ -72,6 +72,14 @@ def a_constant_table(x: Tensor) -> Tensor:
     return table * x + row
 
 
+def by_turns_a_view_and_a_copy(x: Tensor) -> Tensor:
+    y = (x > 0).to(x.dtype)
+    for table in (y.T, y):
+        table.reshape(-1).mul_(2)
+        table.add_(1)
+    return y
+
+
 PROGRAMS = [
     written_through, written_beneath, a_column, among_slices, an_element_of_a_row, a_view_of_the_view, of_a_mask,
     a_constant_table,
@@ -90,6 +98,17 @@ def test_what_is_written_through_a_look_up_or_beneath_it_is_seen(
     assert all(map(identical, ours.results, theirs.results))
     consumers = [use for site in soft.report.sites if site.op == "argmax" for use in site.consumers]
     assert any(use.takes == "hard" for use in consumers)
+
+
+@pytest.mark.parametrize("policy", EXACT)
+@pytest.mark.parametrize("program", [*PROGRAMS, by_turns_a_view_and_a_copy])
+def test_what_is_written_is_seen_where_python_reads_a_number_too(program: Callable[[Tensor], Any], policy: str) -> None:
+    def reading(x: Tensor) -> Any:  # planned on tensors: what the soft look-up keeps is written by the program
+        return program(x * 1 if float(x.detach().sum()) < 100 else x)
+
+    soft = softfx.soften(reading, policy, example_inputs=(X,))
+    ours, theirs = outcome(soft, [X]), outcome(reading, [X])
+    assert all(map(identical, ours.results, theirs.results))
 
 
 @pytest.mark.parametrize("policy", EXACT)
