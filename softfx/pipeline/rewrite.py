@@ -20,6 +20,7 @@ from softfx.capture.program import GraphBuilder, Program
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.site import Decision
 from softfx.decisions.sites import Sites
+from softfx.interpreter import shared_storage
 from softfx.interpreter.backends import has_whole_elements
 from softfx.interpreter.derivatives import Blockage
 from softfx.interpreter.interpreter import Interpreter
@@ -224,6 +225,7 @@ class _Walk:
         with self.writer.fake:
             result = self.interpreter.call(func, args, kwargs, lambda: location)
             self._lay(result, node.meta["val"])
+        shared_storage.note_results(self.state, result)  # they are newer than what was written there
         switches = func is torch_private.set_grad_enabled or INDEX.of(func).operation is ops.detach
         if switches and not self.writer.carried_out(node):
             self.lifted_blocks.append(node.name)

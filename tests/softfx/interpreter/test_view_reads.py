@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import softfx
 from tests.generated.contracts import EXACT
-from tests.helpers import EXECUTOR, identical, outcome
+from tests.helpers import EXECUTOR, EXECUTORS, gradient, identical, outcome
 
 X = torch.tensor([[1.2, -2.7, 0.6], [0.4, 3.3, -1.1]])
 
@@ -147,3 +147,17 @@ def test_a_look_up_keeps_its_derivative_where_no_write_is_missed(executor: str) 
     assert identical(soft(X), program(X))
     assert all(site.action == "straight_through" for site in soft.report.sites)
     assert all(use.takes == "soft" for site in soft.report.sites for use in site.consumers)
+
+
+@pytest.mark.parametrize("policy", EXACT)
+def test_a_look_up_in_a_look_up_has_one_derivative_whatever_was_written_before(policy: str) -> None:
+    def program(x: Tensor) -> Tensor:
+        y = x.round()
+        y.add_(0)
+        return y[x[:, 0].argmax()][x[0].argmax()]
+
+    by_graph, by_eager = (
+        gradient(softfx.soften(program, policy, example_inputs=(X,), executor=executor), X) for executor in EXECUTORS
+    )
+    assert by_graph.any()
+    torch.testing.assert_close(by_graph, by_eager)
