@@ -8,7 +8,6 @@ calls are noted as obstacles, and a program with obstacles is not replayed from 
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +17,9 @@ from torch import Tensor, fx, nn
 from softfx import ops
 from softfx import torch_private as private
 from softfx.capture import left_buffers
+from softfx.capture.compiled_parts import COMPILED, runs_compiled
 from softfx.capture.effects import is_out_of_sight
+from softfx.capture.escapes import escapes
 from softfx.capture.example import function_of
 from softfx.capture.later import computes_later, exhausted, holds_tensors
 from softfx.capture.memories import Memories
@@ -65,6 +66,7 @@ class Recorder(HostMode):
         self.inference = torch.is_inference_mode_enabled()
         self.autocast = torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")
         self.finite = True  # no tensor has held an infinity or a NaN so far; of several processes each would see others
+        self.compiled = False  # a part of it runs what torch.compile has made
         self.alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
         self.gradients = True  # what the calls in the graph so far leave the grad mode at
 
@@ -203,6 +205,7 @@ class Recorder(HostMode):
 
     def _note_modes(self, func: Function, spelled: Spelled) -> None:
         """Note what a call does to the autograd graph, and modes that are other than at the beginning."""
+        self.compiled = self.compiled or runs_compiled(_run.__code__)
         if spelled.operation.effect & Effect.AUTOGRAD or spelled.operation is ops.grad or is_out_of_sight(func):
             self.obstacles[f"{_name(func)} inside the call"] = None
         if private.in_transform() and not self.transformed:
@@ -318,12 +321,13 @@ def record(
         names = {id(tensor): name for name, tensor in sources.items()}
         input_names = [names.get(id(leaf), "") for leaf in copies if isinstance(leaf, Tensor)]
         del result, leaves, leaf, copies, call_args, call_kwargs, sources
-        _note_escapes(recorder)
+        if escaped := escapes(recorder.builder, recorder.dynamic):
+            recorder.obstacles[escaped] = None
     for changed in preserved.changed:
         recorder.obstacles[f"the call replaces {changed}: it keeps state between calls"] = None
     for source in preserved.drawn:
         recorder.obstacles[f"the call draws from {source}, whose numbers a graph would repeat"] = None
-    why = "every torch call was seen as the original ran"
+    why = "every torch call was seen as the original ran" + (COMPILED if recorder.compiled else "")
     return Program(
         Seen("eager", why, tuple(recorder.breaks), tuple(recorder.obstacles), unreached=tuple(unreached)),
         recorder.builder.graph,
@@ -380,21 +384,3 @@ def _names(target: Any) -> dict[int, str]:
         return {}
     tensors = (*target.named_buffers(remove_duplicate=False), *target.named_parameters(remove_duplicate=False))
     return {id(tensor): name for name, tensor in tensors}
-
-
-def _outlives(recorder: Recorder, node: fx.Node) -> bool:
-    return node.op == "call_function" and node in recorder.dynamic
-
-
-def _note_escapes(recorder: Recorder) -> None:
-    """A tensor made during the call that somebody still holds is state kept between calls."""
-    if any(_outlives(recorder, node) for node in recorder.builder.alive()):
-        gc.collect()  # slow in a large program: only where something may be no more than a cycle
-    for node in recorder.builder.alive():
-        if _outlives(recorder, node):
-            location = node.meta.get("location")
-            where = f" ({shown_place(location.file, location.line)})" if location is not None else ""
-            recorder.obstacles[
-                f"a result of {getattr(node.target, '__name__', node.target)} outlives the call{where}"
-            ] = None
-            return
