@@ -85,10 +85,10 @@ class Recorder(HostMode):
         result = func(*args, **kwargs)
         self._follow_gradients(func, args, gradients)
         self._record(func, spelled, args, kwargs, result, blockage)
-        if form is not None and result is written and _form(result) != form:
+        if isinstance(written, Tensor) and form is not None and result is written and _form(written) != form:
             node = self.builder.last_call()  # x.unsqueeze_(0): it has another form from here on
             self.builder.bind(result, node)
-            if "out" in kwargs and 0 not in form[0]:
+            if "out" in kwargs and (0 not in form[0] or private.base_of(written) is not None):
                 self.obstacles["out= gives a tensor another shape"] = None
         return result
 

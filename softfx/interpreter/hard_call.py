@@ -18,7 +18,7 @@ from softfx.interpreter.call import Call, depends_on_source, detached_at
 from softfx.interpreter.call_context import counts_softly, is_integral, is_known_integral
 from softfx.interpreter.hard_values import defer, with_hard_operands
 from softfx.interpreter.infinite_operands import meets_infinities, passing_finite, run_with_finite_derivative
-from softfx.interpreter.native import repeat, run
+from softfx.interpreter.native import outgrows_base, repeat, run
 from softfx.interpreter.state import RunState
 from softfx.ops import integrality
 from softfx.ops.calls import Args, Options, Result
@@ -157,6 +157,8 @@ def remember(state: RunState, call: Call, result: Result, loss: str) -> Result:
 
 def _past_blockage(state: RunState, call: Call, facts: ValueFacts) -> ValueFacts:
     """The facts of results without the derivatives that the call does not give back."""
+    if call.written is not None and outgrows_base(call.written):
+        return replace(facts, gradient_sites=_NO_SITES)
     if call.blockage is None or call.blockage.in_part:
         return facts
     passing = _NO_SITES.union(

@@ -21,10 +21,23 @@ from softfx.interpreter.state import RunState
 from softfx.ops.calls import Args, Kwargs, Result
 from softfx.ops.operation import Effect, Operation
 from softfx.ops.trees import map_tensors, tensors_in
-from softfx.rules.refusals import is_discrete
+from softfx.rules.refusals import OUTGROWN, is_discrete
+from softfx.runtime import storage
+from softfx.values import span
 from softfx.values.histories import is_leaf
 
-__all__ = ["MANY_VIEWS", "beside_out", "detached", "overlaps_itself", "repeat", "run", "write_hard", "written_out"]
+__all__ = [
+    "MANY_VIEWS",
+    "beside_out",
+    "cut_beneath",
+    "detached",
+    "outgrows_base",
+    "overlaps_itself",
+    "repeat",
+    "run",
+    "write_hard",
+    "written_out",
+]
 
 # Calls that return several views of one tensor: torch takes no write into these where a derivative is recorded.
 _SPLITS = (ops.split, ops.chunk, ops.tensor_split, ops.split_with_sizes, ops.hsplit, ops.vsplit)
@@ -35,9 +48,12 @@ def run(state: RunState, call: Call) -> Result:
     """The result of the program's call, its operands without their derivative where torch insists on it."""
     if call.kwargs and _refuses_out(call):
         return written_out(state, call)
-    if call.spelled.in_place and call.written_facts.soft is not None and torch.is_grad_enabled():
+    if call.written is not None and call.kwargs.get("out") is None and torch.is_grad_enabled():
         moves = call.rule is not None and call.rule.moves
-        if not moves and not is_discrete(call.written) and not overlaps_itself(call.args[0]):
+        if not moves and outgrows_base(call.written):
+            return _written_beyond(state, call)
+        softly = call.spelled.in_place and call.written_facts.soft is not None
+        if softly and not moves and not is_discrete(call.written) and not overlaps_itself(call.args[0]):
             return _written_beside(state, call)
     if call.operation is ops.requires_grad_ and _is_softened(call):
         return call.args[0]
@@ -92,7 +108,9 @@ def written_out(state: RunState, call: Call) -> Result:
     if not (call.operation.effect & (Effect.DRAWS | Effect.MAY_DRAW)):
         real = emit(call.func, call.args, {key: value for key, value in call.kwargs.items() if key != "out"})
         for target, result in zip(tensors_in(out), tensors_in(real), strict=True):
-            if not is_discrete(target) and not is_discrete(result):
+            if outgrows_base(target):
+                cut_beneath(state, call, target)
+            elif not is_discrete(target) and not is_discrete(result):
                 emit(torch.Tensor.copy_, (target, result), {})
     return out
 
@@ -168,6 +186,40 @@ def overlaps_itself(tensor: Tensor) -> bool:
     if tensor.layout is not torch.strided:
         return False
     return any(stride == 0 and size > 1 for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+
+
+# -- views that out= has made larger than what they are views of -------------------------------------------------------
+
+
+def outgrows_base(tensor: Tensor) -> bool:
+    """Return True for a view that reaches beyond its base, where autograd would write a derivative into no memory."""
+    base = torch_private.base_of(tensor)
+    if base is None or is_discrete(tensor) or not torch.is_grad_enabled() or torch_private.storage_key(tensor) is None:
+        return False
+    (first, last), (begin, end) = span(storage.geometry_of(tensor)), span(storage.geometry_of(base))
+    size, unit = tensor.element_size(), base.element_size()  # those of a complex number and of its parts differ
+    return first <= last and not (begin * unit <= first * size and (last + 1) * size <= (end + 1) * unit)
+
+
+def cut_beneath(state: RunState, call: Call, view: Tensor) -> None:
+    """End what is carried where a call has written such a view; what is left of the base keeps its derivative."""
+    base = torch_private.base_of(view)
+    state.evidence.lost(call.softs, call.name, call.location, OUTGROWN)
+    state.evidence.ended(call.carried_sites, call.name, call.location)
+    if base is not None and base.requires_grad:
+        emit, place = state.backend.emit, storage.geometry_of(base)
+        hard = emit(torch.detach, (base,), {})
+        kept = emit(storage.overwritten, (base, hard, place, storage.geometry_of(view)), {})
+        emit(torch.Tensor.copy_, (base, kept), {})
+
+
+def _written_beyond(state: RunState, call: Call) -> Result:
+    """A write to such a view, made without derivatives on its memory."""
+    target: Tensor = call.args[0]
+    args, kwargs = detached(state, (call.args, call.kwargs))
+    state.backend.run(call.func, args, kwargs)
+    cut_beneath(state, call, target)
+    return None if call.operation is ops.setitem else target
 
 
 # -- several views of one tensor ---------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def note_write(state: RunState, call: Call) -> None:
         if not (before.holds_tensors or after.holds_tensors or _lies_beside_shadows(state, tensor)):
             return
         shared = state.storages.begin(tensor)
-    shared.note(_geometry(tensor), after)
+    shared.note(storage.geometry_of(tensor), after)
     state.seen.set(tensor, shared.count)
 
 
@@ -88,7 +88,7 @@ def brought_up_to_date(state: RunState, tensors: Iterable[Tensor]) -> None:
         shared = state.storages.of(tensor)
         if shared is None:
             continue
-        news = shared.since(state.seen.get(tensor) or 0, _geometry(tensor))
+        news = shared.since(state.seen.get(tensor) or 0, storage.geometry_of(tensor))
         facts = state.environment.facts(tensor)
         exact = not any(map(_is_changed, (facts, *(write.facts for write in news))))
         if exact and not torch.is_grad_enabled():  # no shadow is asked for before gradients are on again
@@ -127,7 +127,7 @@ def _hard(state: RunState, tensor: Tensor, facts: ValueFacts, writes: list[Write
     known = [_hard_of(state, each) for each in (facts, *(write.facts for write in writes))]
     if all(hard is None for hard in known):
         return None
-    emit, place = state.backend.emit, _geometry(tensor)
+    emit, place = state.backend.emit, storage.geometry_of(tensor)
     now: Tensor = emit(Tensor.detach, (tensor,), {})
     hard = now if known[0] is None else known[0]
     for write, part in zip(writes, known[1:], strict=True):
@@ -163,7 +163,7 @@ def _overlaid(state: RunState, tensor: Tensor, soft: Soft | None, write: Write) 
         return made
 
     new = None if isinstance(write.facts.soft, SelectedRows) else write.facts.soft
-    place, exact = _geometry(tensor), all(part is None or part.exact for part in (soft, new))
+    place, exact = storage.geometry_of(tensor), all(part is None or part.exact for part in (soft, new))
     if soft is None and new is None:
         return None
     alike = _alike(soft, new, exact)
@@ -189,7 +189,3 @@ def _alike(soft: Soft | None, new: Soft | None, exact: bool) -> bool:
         # A hard integer may lie beyond the numbers that the index ranges over: as weights it has no value there.
         return len({one.tensor.shape[-1] for one in softs}) == 1 and (exact or len(softs) == 2)
     return len({type(one) for one in softs}) == 1 and isinstance(softs[0], SoftBool | SoftCount)
-
-
-def _geometry(tensor: Tensor) -> storage.Geometry:
-    return tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset())

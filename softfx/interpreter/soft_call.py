@@ -23,7 +23,7 @@ from softfx.interpreter.hard_call import hard_call, remember
 from softfx.interpreter.hard_values import hard_value, with_hard_operands
 from softfx.interpreter.indexed_update import addend
 from softfx.interpreter.infinite_operands import passing_finite
-from softfx.interpreter.native import detached, overlaps_itself, repeat, run, write_hard
+from softfx.interpreter.native import cut_beneath, detached, outgrows_base, overlaps_itself, repeat, run, write_hard
 from softfx.interpreter.overwritten import is_overwritten, kept_results
 from softfx.interpreter.settled import has_met_nan, is_spoilt, settled, settled_at_ties, with_finite_gradients
 from softfx.interpreter.state import RunState
@@ -33,7 +33,7 @@ from softfx.ops.operation import Integral
 from softfx.ops.spelling import Spelled, arguments
 from softfx.ops.trees import map_tensors
 from softfx.rules import rule_of
-from softfx.rules.refusals import AS_NUMBER, OVERLAPPED, CannotSoften, is_discrete
+from softfx.rules.refusals import AS_NUMBER, OUTGROWN, OVERLAPPED, CannotSoften, is_discrete
 from softfx.rules.rows import RowRule
 from softfx.runtime import infinities
 from softfx.torch_private import version_of
@@ -191,6 +191,8 @@ def _written(context: CallContext, call: Call, rows: RowRule | None) -> Result:
     target, rest = call.args[0], map_tensors(partial(hard_value, state), call.args[1:])
     if overlaps_itself(target):
         raise CannotSoften(OVERLAPPED)
+    if outgrows_base(target):
+        raise CannotSoften(OUTGROWN)
     before = emit(torch.clone, (target,), {})
     state.environment.set(before, state.environment.facts(target))
     scratch = emit(torch.clone, (hard_value(state, target),), {})
@@ -224,6 +226,10 @@ def _written_out(context: CallContext, call: Call, rows: RowRule | None) -> Resu
     assert target is not None
     args, kwargs = map_tensors(partial(hard_value, state), (call.args, {**call.kwargs, "out": None}))
     written = write_hard(state, call, detached(state, (args, kwargs)))
+    if outgrows_base(written):
+        cut_beneath(state, call, written)
+        context.hard, context.moved = remember(state, call, written, ""), True
+        raise CannotSoften(OUTGROWN)
     context.hard = state.backend.emit(torch.clone, (written,), {})
     result = bind_leaves(context, context.hard, _shadow(context, call, call.args, rows))
     if not is_discrete(target):

@@ -9,11 +9,12 @@ from typing import TypeGuard
 
 from torch import Tensor
 
-__all__ = ["ARRIVES_HARD", "AS_NUMBER", "OVERLAPPED", "CannotSoften", "is_discrete", "refuse_discrete"]
+__all__ = ["ARRIVES_HARD", "AS_NUMBER", "OUTGROWN", "OVERLAPPED", "CannotSoften", "is_discrete", "refuse_discrete"]
 
 AS_NUMBER = "a soft value stands where a size, an axis or a bound is wanted, which is one number"
 ARRIVES_HARD = "its operand arrives as a hard integer or bool: the gradient was cut upstream"
 OVERLAPPED = "it writes into a part of a tensor that was expanded, whose elements share memory; clone() it before"
+OUTGROWN = "it writes a view that reaches beyond what it is a view of, as out= makes one: no derivative goes back there"
 
 
 class CannotSoften(Exception):

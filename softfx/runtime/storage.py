@@ -12,9 +12,18 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-__all__ = ["Geometry", "follow", "overlaid", "overwritten", "positions"]
+__all__ = ["Geometry", "follow", "geometry_of", "overlaid", "overwritten", "positions"]
 
 Geometry: TypeAlias = tuple[Sequence[int], Sequence[int], int]
+
+
+def geometry_of(tensor: Tensor) -> Geometry:
+    """The size, the strides and the offset of a tensor.
+
+    >>> geometry_of(torch.zeros(2, 3)[1])
+    ((3,), (1,), 3)
+    """
+    return tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset())
 
 
 def positions(geometry: Geometry, device: torch.device | None = None) -> Tensor:

@@ -12,7 +12,7 @@ from softfx import torch_private
 from softfx.runtime.storage import Geometry
 from softfx.values.facts import ValueFacts
 
-__all__ = ["SharedStorage", "Storages", "Write", "was_freed"]
+__all__ = ["SharedStorage", "Storages", "Write", "span", "was_freed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,11 +78,12 @@ class Storages:
 
 def _meet(one: Geometry, other: Geometry) -> bool:
     """Return True unless two tensors lie on ranges of their storage that are apart."""
-    (first, last), (begin, end) = _range(one), _range(other)
+    (first, last), (begin, end) = span(one), span(other)
     return first <= end and begin <= last
 
 
-def _range(place: Geometry) -> tuple[int, int]:
+def span(place: Geometry) -> tuple[int, int]:
+    """The first and the last place of a storage that a tensor holds; 0 and -1 of one without elements."""
     size, stride, offset = place
     if 0 in size:
         return 0, -1
