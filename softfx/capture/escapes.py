@@ -25,8 +25,9 @@ def escapes(builder: GraphBuilder, dynamic: set[Any]) -> str:
     if not held():
         return ""
     gc.collect()  # slow in a large program: only where something may be no more than a cycle
-    for node in held():
-        location = node.meta.get("location")
-        where = f" ({shown_place(location.file, location.line)})" if location is not None else ""
-        return f"a result of {getattr(node.target, '__name__', node.target)} outlives the call{where}"
-    return ""
+    node = next(iter(held()), None)
+    if node is None:
+        return ""
+    location = node.meta.get("location")
+    where = f" ({shown_place(location.file, location.line)})" if location is not None else ""
+    return f"a result of {getattr(node.target, '__name__', node.target)} outlives the call{where}"

@@ -179,19 +179,15 @@ class HeldState:
 
     @staticmethod
     def of(reached: Reached) -> HeldState:
+        objects = [ModuleState.of(item) for item in reached.objects]
         containers = [(container, content_of(container)) for container in reached.containers]
-        full = [cell for cell in reached.cells if cell != CellType()]
-        return HeldState(
-            [ModuleState.of(item) for item in reached.objects], containers, [(c, c.cell_contents) for c in full]
-        )
+        return HeldState(objects, containers, [(cell, cell.cell_contents) for cell in reached.cells])
 
     def changed(self) -> list[str]:
         """What was replaced or written since, as Class.attribute or by its kind."""
         changed = [name for state in self.objects for name in state.changed()]
         changed += [f"a {type(c).__name__} that it holds" for c, content in self.containers if differs(c, content)]
-        return changed + [
-            "a variable of its closure" for cell, before in self.cells if cell.cell_contents is not before
-        ]
+        return changed + ["a variable of its closure" for cell, content in self.cells if _is_rebound(cell, content)]
 
     def restore(self) -> None:
         """Put back what was changed."""
@@ -200,9 +196,14 @@ class HeldState:
         for container, content in self.containers:
             if differs(container, content):
                 refill(container, content)
-        for cell, before in self.cells:
-            if cell.cell_contents is not before:
-                cell.cell_contents = before
+        for cell, content in self.cells:
+            if _is_rebound(cell, content):
+                cell.cell_contents = content
+
+
+def _is_rebound(cell: CellType, content: object) -> bool:
+    """Return True if a variable of a closure is another object than `content`, or none any more."""
+    return cell == CellType() or cell.cell_contents is not content
 
 
 def containers_in(value: object) -> Iterator[Any]:

@@ -30,8 +30,8 @@ class Reached:
     """The objects that a call may change.
 
     objects: those with attributes, modules among them.
-    containers: lists, dicts, sets and deques that are no attributes.
-    cells: those of closures, which an inner function may bind to something else.
+    containers: lists, dicts, sets and deques that are no attributes of these, nor nested in such.
+    cells: those of closures that hold something, which an inner function may bind to something else.
     """
 
     objects: list[Any] = field(default_factory=list)
@@ -47,7 +47,7 @@ def reached(*roots: object) -> Reached:
     >>> held in found.objects
     True
     """
-    found, seen, waiting = Reached(), set[int](), deque(roots)
+    found, seen, waiting, attributes = Reached(), set[int](), deque(roots), set[int]()
     for function in filter(None, map(_function_of, roots)):
         named = _globals_of(function)
         found.containers += [value for value in named if isinstance(value, _CONTAINERS)]
@@ -67,17 +67,20 @@ def reached(*roots: object) -> Reached:
             waiting += [item.func, *item.args, *item.keywords.values()]
         elif isinstance(item, types.FunctionType):
             found.objects.append(item)
-            found.cells += item.__closure__ or ()
+            found.cells += _full_cells(item)
             waiting += _held_by(item)
-        elif isinstance(item, _CONTAINERS):
-            found.containers.append(item)
-            waiting += item.values() if isinstance(item, dict) else item
-        elif isinstance(item, tuple):
-            waiting += item
+        elif isinstance(item, (*_CONTAINERS, tuple)):
+            inside = list(dict.values(item) if isinstance(item, dict) else item)
+            if id(item) in attributes:
+                attributes.update(map(id, inside))
+            elif not isinstance(item, tuple):
+                found.containers.append(item)
+            waiting += inside
         elif _package(item) in _OURS:
             waiting.append(getattr(item, "__wrapped__", None))  # a softened function: the original, and no decisions
         elif _has_attributes(item):
             found.objects.append(item)
+            attributes.update(map(id, vars(item).values()))
             waiting += vars(item).values()
     return found
 
@@ -106,8 +109,11 @@ def _package(item: object) -> str:
     return type(item).__module__.partition(".")[0]
 
 
+def _full_cells(function: types.FunctionType) -> list[types.CellType]:
+    return [cell for cell in function.__closure__ or () if cell != types.CellType()]  # an empty one has no contents
+
+
 def _held_by(function: types.FunctionType) -> list[Any]:
     """The contents of a function's closure, and its defaults."""
-    cells = [cell for cell in function.__closure__ or () if cell != types.CellType()]  # an empty one has no contents
-    held = [cell.cell_contents for cell in cells]
+    held = [cell.cell_contents for cell in _full_cells(function)]
     return [*held, *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]

@@ -123,3 +123,23 @@ def test_an_object_that_holds_itself_is_found_once() -> None:
     simulator.parts.append(simulator)  # type: ignore[arg-type]
     objects = reached(simulator.step, simulator).objects
     assert sum(item is simulator for item in objects) == 1
+
+
+def test_what_an_object_keeps_is_named_once() -> None:
+    simulator = Simulator()
+    found = reached(simulator.step)
+    assert not any(item is simulator.log or item is simulator.parts for item in found.containers)
+    assert simulator.parts[0] in found.objects
+
+
+def test_a_variable_of_a_closure_that_is_deleted_is_put_back() -> None:
+    scale = 2.0
+
+    def once(x: Tensor) -> Tensor:
+        nonlocal scale
+        result = x.round() * scale
+        del scale
+        return result
+
+    soft = softfx.soften(once, example_inputs=(X,), executor="eager")
+    assert scale == 2.0 and torch.equal(soft(X), X.round() * 2.0)
