@@ -58,6 +58,10 @@ class Runner:
         """The program's own path: what the call does. keeps: its points are wanted, and gradients are on."""
         raise NotImplementedError
 
+    def first_again(self) -> Run:
+        """The first run once more, where all that it did is undone."""
+        raise NotImplementedError
+
     def further(self) -> AbstractContextManager[None]:
         """A block in which the call is run again.
 
@@ -111,8 +115,10 @@ class Engine:
         try:
             with self._runner.further():
                 return self._estimated(first, samples, own_path)
-        except Drew:
+        except Drew as drew:
             self._random.setstate(begun)
+            if drew.all:
+                first = self._runner.first_again()
             with self._runner.further():
                 return self._estimated(first, samples, own_path)
 

@@ -11,6 +11,7 @@ import io
 import sys
 import warnings
 from collections.abc import Iterator
+from operator import is_
 from typing import Any
 
 import torch
@@ -18,11 +19,11 @@ from torch import Tensor
 
 from softfx import torch_private as private
 from softfx.capture.preserve import HeldState, RandomStates, containers_in
-from softfx.capture.reach import Reached, reached
+from softfx.capture.reach import reached
 from softfx.control.versions_private import put_values
 from softfx.ops.calls import Args, Function, Kwargs
 
-__all__ = ["Drew", "Printed", "Traceless", "Writes"]
+__all__ = ["Drew", "Printed", "Traceless", "Writes", "silent"]
 
 
 class Writes:
@@ -58,47 +59,49 @@ class Writes:
         return tensors, [(generator, generator.get_state()) for generator, _ in self.generators.values()]
 
 
-class _State:
-    """The attributes and containers that a call may change, at one moment, and the random states."""
-
-    def __init__(self, reached: Reached) -> None:
-        self.random = RandomStates.now()
-        self.held = HeldState.of(reached)
-
-    def put_back(self) -> None:
-        self.held.restore()
-
-
 class Drew(Exception):
-    """Further runs drew random numbers where the first one drew none: they have to be made again, each from a start."""
+    """Runs drew random numbers where none was known to: they have to be made again, each from a start.
+
+    all: so does the first one.
+    """
+
+    def __init__(self, *, all: bool) -> None:
+        super().__init__(all)
+        self.all = all
 
 
 class Traceless:
     """The state at the start of a call, and at the end of its first run.
 
-    draws: runs may draw random numbers, so that each has to begin with the states of the start.
+    draws: runs may draw random numbers, so that each has to begin with the states of the start. Where they are not
+        known to, the states are looked at once, when all runs have ended: that takes as long as many a small run.
     """
 
     def __init__(self, root: object, function: Function, args: Args, kwargs: Kwargs, draws: bool = False) -> None:
         self.writes = Writes()
+        self._args = args
         self._leaves, self._structure = private.flatten((args, kwargs))
+        self._are_leaves = not kwargs and len(args) == len(self._leaves) and all(map(is_, args, self._leaves))
         self._reached = reached(root, function, *self._leaves)
         self._reached.containers += containers_in((args, kwargs))
-        self._start = _State(self._reached)
+        self._start, self._random = HeldState.of(self._reached), RandomStates.now()
         self._end = self._start
+        self._random_after: RandomStates | None = None
         self.draws = draws
 
     def undo(self) -> None:
         """Put everything back to where the first run began."""
-        self._start.random.put_back()
-        self._start.put_back()
+        self._random.put_back()
+        self._start.restore()
         self._put_written_back()
 
     def first_run_ended(self) -> None:
         """Remember the present state as the one that the call leaves."""
-        self._end = _State(self._reached)
+        self._end = HeldState.of(self._reached)
         self._written, self._drawn_from = self.writes.now()
-        self.draws = self.draws or not self._start.random.is_like(self._end.random)
+        if self.draws or self._written or self._drawn_from:  # what is written cannot be written by a first run again
+            after = self._random_after = RandomStates.now()
+            self.draws = self.draws or not self._random.is_like(after)
 
     @contextlib.contextmanager
     def further(self) -> Iterator[None]:
@@ -107,9 +110,8 @@ class Traceless:
         Raises:
             Drew: the runs drew random numbers, and did not begin with the states of the start; now they would.
         """
-        drew = False
         try:
-            with _silent():
+            with silent():
                 yield
         finally:
             self._put_written_back()
@@ -117,19 +119,32 @@ class Traceless:
                 put_values(owner, values, version)
             for generator, state in self._drawn_from:
                 generator.set_state(state)
-            self._end.put_back()
-            if self.draws or not RandomStates.now().is_like(self._end.random):
-                self._end.random.put_back()
-                drew, self.draws = not self.draws, True
-        if drew:
-            raise Drew
+            self._end.restore()
+            if self.draws and self._random_after is not None:
+                self._random_after.put_back()
+        if not self.draws:
+            self._look_for_draws()
+
+    def _look_for_draws(self) -> None:
+        """Raise if the runs that have ended drew random numbers; of them all, where they may not be told apart."""
+        after = self._random_after
+        if RandomStates.now().is_like(self._random if after is None else after):
+            return
+        self.draws = True
+        if after is None:
+            self.undo()
+        else:
+            after.put_back()
+        raise Drew(all=after is None)
 
     def from_the_start(self) -> tuple[Args, Kwargs]:
         """Put everything back for one more run; its arguments, in containers of their own."""
         if self.draws:
-            self._start.random.put_back()
-        self._start.put_back()
+            self._random.put_back()
+        self._start.restore()
         self._put_written_back()
+        if self._are_leaves:
+            return self._args, {}
         args, kwargs = private.unflatten(list(self._leaves), self._structure)
         return args, kwargs
 
@@ -179,7 +194,7 @@ class _Counted:
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """A block whose prints and warnings have been let through already."""
     nowhere = io.StringIO()
     with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere), warnings.catch_warnings():
