@@ -10,14 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["Answer", "Choice", "Count", "Distribution", "Member", "Parts", "Probable", "Real", "Turn", "Yes"]
+__all__ = ["Answer", "Choice", "Count", "Distribution", "Member", "Parts", "Probable", "Real", "Turn", "Yes", "like"]
 
 Parts = Sequence[tuple[Tensor, float]]  # tensors of one element, and a factor each
-Answer = bool | int | float | tuple[bool, ...]  # the last of a mask
+Answer = bool | int | float | tuple[bool | int, ...]  # the last of a mask, or of other elements that decide
 
 
 @dataclass(eq=False, slots=True)
@@ -251,14 +252,19 @@ class Real(Choice):
         return [Turn(_part(lambda: self.value), 0.25, runs, 0.0)]
 
 
+def like(own: bool | int, other: Any) -> bool | int:
+    """Another answer, of the type of the program's own."""
+    return type(own)(other)
+
+
 @dataclass(eq=False)
 class Member(Choice):
-    """Whether one element of a mask is in it; the answers are those of the whole mask.
+    """What one element is of a mask, or of a tensor of whole numbers; the answers are those of the whole tensor.
 
-    element: the choice that the element is; place: its number in the flattened mask.
+    element: the choice that the element is; place: its number in the flattened tensor.
     """
 
-    element: Yes
+    element: Choice
     place: int
 
     def turns(self, answer: Answer, drawn: bool) -> list[Turn]:
@@ -268,7 +274,7 @@ class Member(Choice):
             Turn(
                 turn.parts,
                 turn.weight,
-                [((*answer[:i], bool(other), *answer[i + 1 :]), factor) for other, factor in turn.runs],
+                [((*answer[:i], like(answer[i], other), *answer[i + 1 :]), factor) for other, factor in turn.runs],
                 turn.own,
             )
             for turn in self.element.turns(answer[i], drawn)

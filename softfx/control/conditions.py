@@ -8,15 +8,17 @@ whatever was made of its result hands it on. Whether the comparison is a site th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from operator import is_not
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from softfx import ops
 from softfx.control.choices import Choice, Count, Distribution, Parts, Probable, Real, Yes
-from softfx.control.provenance import Made, Margin, Provenance, real_operands
+from softfx.control.provenance import ROUNDINGS, Made, Margin, Provenance, real_operands
 from softfx.decisions.control_evidence import ControlEvidence, SiteControl
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.policy import Policy
@@ -28,7 +30,7 @@ from softfx.interpreter.soft_call import soft_call
 from softfx.interpreter.state import RunState
 from softfx.locations import Location
 from softfx.ops.spelling import INDEX
-from softfx.ops.trees import tensors_in
+from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules import rule_of_call
 from softfx.rules.refusals import is_discrete
 from softfx.values import Soft, SoftBool, SoftIndex, TensorTable, ValueFacts
@@ -70,27 +72,52 @@ class Conditions:
             return None
         return self._spreads.scale(decision) if decision.resolved.options.get("mode", "smooth") == "smooth" else None
 
-    def members(self, mask: Tensor, decision: Decision) -> list[Yes] | None:
-        """The choices that the elements of a mask are, flattened; None if nothing real is behind it."""
-        soft = self._soft(mask, decision) if self._provenance.get(mask) is not None else None
-        if soft is None:
-            return None
-        probabilities = soft.truth(_made).expand(mask.shape).reshape(-1)
-        return [Probable(p) for p in probabilities.unbind()]
-
-    def whole(self, tensor: Tensor, decision: Decision) -> Choice | None:
-        """The choice that a whole number read of a tensor is; None if nothing real is behind it."""
-        if not is_discrete(tensor):
-            return _truncated(tensor)
+    def members(self, tensor: Tensor, decision: Decision) -> Sequence[Choice] | None:
+        """The choices that the elements of a mask, or of whole numbers, are; None if nothing real is behind them."""
+        if (rounded := self._rounded(tensor)) is not None:
+            return _counts(rounded.reshape(-1), tensor)
         soft = self._soft(tensor, decision) if self._provenance.get(tensor) is not None else None
         if soft is None:
             return None
+        if tensor.dtype is torch.bool:
+            return [Probable(p) for p in soft.truth(_made).expand(tensor.shape).reshape(-1).unbind()]
+        if isinstance(soft, SoftBool | SoftIndex):
+            weights, support = soft.finite(_made)
+            size = weights.shape[-1]
+            rows = weights.expand(*tensor.shape, size).reshape(-1, size)
+            numbers = support.expand(*tensor.shape, size).reshape(-1, size)
+            return [Distribution.of(*row) for row in zip(rows.unbind(), numbers.unbind(), strict=True)]
+        return _counts(soft.real(_made).expand(tensor.shape).reshape(-1), tensor)
+
+    def _rounded(self, tensor: Tensor) -> Tensor | None:
+        """The real numbers that whole ones were made of, moved so that those made k have k in their middle.
+
+        None for whole numbers that were made of something else.
+        """
+        made = self._provenance.get(tensor)
+        if not isinstance(made, Made) or not made.is_current or len(made.tensors) != 1:
+            return None
+        operation, operand = INDEX.of(made.func).operation, made.tensors[0]
+        casts = operation is ops.cast and is_discrete(tensor) and tensor.dtype is not torch.bool
+        if not (casts or operation in ROUNDINGS) or not operand.is_floating_point():
+            return None
+        if self._provenance.get(operand) is not None:
+            return self._rounded(operand)
+        offset = ROUNDINGS.get(operation)
+        return _halfway(operand) if offset is None else operand + offset
+
+    def whole(self, tensor: Tensor, decision: Decision) -> Choice | None:
+        """The choice that a whole number read of a tensor is; None if nothing real is behind it."""
+        if (rounded := self._rounded(tensor)) is not None:
+            return _counted(rounded.reshape(()), tensor.item())
+        soft = self._soft(tensor, decision) if self._provenance.get(tensor) is not None else None
+        if soft is None:
+            return None if is_discrete(tensor) else _truncated(self._real(tensor, decision))
         if isinstance(soft, SoftBool | SoftIndex):
             weights, support = soft.finite(_made)
             size = weights.shape[-1]
             return Distribution.of(weights.reshape(size), support.expand(*weights.shape).reshape(size))
-        value = soft.real(_made).reshape(())
-        return Count(value, value.item(), least=0.0 if tensor.item() >= 0 else -math.inf)
+        return _counted(soft.real(_made).reshape(()), tensor.item())
 
     def seen(self, decision: Decision) -> SiteControl:
         """The observations of a site."""
@@ -107,7 +134,7 @@ class Conditions:
     def measure(self, reading: str, tensor: Tensor, decision: Decision) -> None:
         """Note what a value that is read was decided by, where the site's spread is not known."""
         if self._spreads.wants(decision.id):
-            discrete = reading == "branch" or is_discrete(tensor)
+            discrete = reading == "branch" or self._provenance.get(tensor) is not None
             self._spreads.met(decision.id, self._margins(tensor) if discrete else [float(tensor.detach())])
 
     def _margins(self, tensor: Tensor) -> Iterator[float]:
@@ -120,12 +147,16 @@ class Conditions:
                 yield made.number
             elif made is None or id(made) in seen:
                 continue
-            elif len(reals := real_operands(made)) and len(reals) == len(made.tensors):
+            elif len(reals := self._ends(made)) and len(reals) == len(made.tensors):
                 seen.add(id(made))
                 yield from _apart(made, reals)
             else:
                 seen.add(id(made))
                 waiting.extend(made.tensors)
+
+    def _ends(self, made: Made) -> list[Tensor]:
+        """The operands that are real numbers and stand for nothing else."""
+        return [tensor for tensor in real_operands(made) if self._provenance.get(tensor) is None]
 
     def real(self, tensor: Tensor, decision: Decision) -> Choice:
         """The choice that a real number read of a tensor is."""
@@ -161,40 +192,51 @@ class Conditions:
             waiting.extend(ahead)
             if not ahead:
                 waiting.pop()
-                known.set(last, _Known(self._made_softly(made, known, decision)))
+                known.set(last, self._made_softly(made, known, decision))
         found = known.get(tensor)
         return None if found is None else found.soft
+
+    def _real(self, tensor: Tensor, decision: Decision) -> Tensor:
+        """The real number that a tensor became in the mean, by its `_soft`; itself where it is one of the program's."""
+        found = self._known[decision.id].get(tensor) if decision.id in self._known else None
+        return tensor if found is None or found.real is None else found.real
 
     def _is_open(self, tensor: Tensor, known: TensorTable[_Known]) -> bool:
         return self._provenance.get(tensor) is not None and known.get(tensor) is None
 
-    def _made_softly(self, made: Margin | Made | None, known: TensorTable[_Known], decision: Decision) -> Soft | None:
+    def _made_softly(self, made: Margin | Made | None, known: TensorTable[_Known], decision: Decision) -> _Known:
         if isinstance(made, Margin):
-            return SoftBool(self._step(made.value, decision))
+            return _Known(SoftBool(self._step(made.value, decision), exact=False))
         if made is None or not made.is_current:
-            return None
+            return _Known()
+        args, kwargs = map_tensors(partial(_in_the_mean, known), (made.args, made.kwargs))
+        tensors = [_in_the_mean(known, tensor) for tensor in made.tensors]
         facts = [_facts(tensor, known.get(tensor)) for tensor in made.tensors]
         spelled = INDEX.of(made.func)
-        rule = rule_of_call(spelled, made.args, made.kwargs)
+        rule = rule_of_call(spelled, args, kwargs)
         if rule is None or not any(item.depends_on_source for item in facts):
-            return None
+            return _Known()
+        is_real = not any(item.soft for item in facts) and any(map(is_not, tensors, made.tensors))
+        if is_real and not rule.decides:
+            return _Known(real=tensors_in(made.func(*args, **kwargs))[made.part])
         state = RunState(self._sites_of(decision), Evidence(), Direct(), planning=True, tracks_gradients=False)
-        for tensor, item in zip(made.tensors, facts, strict=True):
+        for tensor, item in zip(tensors, facts, strict=True):
             state.environment.set(tensor, item)
-        call = Call(made.func, made.args, made.kwargs, list(made.tensors), facts, spelled, rule, lambda: _NOWHERE)
+        call = Call(made.func, args, kwargs, tensors, facts, spelled, rule, lambda: _NOWHERE)
         if not call.softs and rule.relax is None:
-            return None
+            return _Known()
         own = None
         if rule.decides:
             own = state.sites.at(rule, _NOWHERE).with_softness(self._spreads.scale(decision))
-        outputs = tensors_in(soft_call(state, call, own))
-        return state.environment.facts(outputs[made.part]).soft
+        output = tensors_in(soft_call(state, call, own))[made.part]
+        soft = state.environment.facts(output).soft
+        return _Known(soft, output if soft is None and output.is_floating_point() else None)
 
     def _sites_of(self, decision: Decision) -> Sites:
         """Decisions under which everything is relaxed in the mode of a site."""
         mode = decision.resolved.options.get("mode", "smooth")
         if mode not in self._sites:
-            default = {"action": "straight_through", "families": ["discrete", "kink"], "mode": mode}
+            default = {"action": "soft", "families": ["discrete", "kink"], "mode": mode}
             self._sites[mode] = Sites(Policy.load({"default": default}))
         return self._sites[mode]
 
@@ -229,12 +271,20 @@ class Compared(Yes):
 
 
 class _Known:
-    """That a shadow was asked for, and the answer, which may be that there is none."""
+    """That a shadow was asked for, and the answer, which may be that there is none.
 
-    __slots__ = ("soft",)
+    real: the real number in its place, where what stood for integers or bools has become one: a mean, say.
+    """
 
-    def __init__(self, soft: Soft | None) -> None:
-        self.soft = soft
+    __slots__ = ("real", "soft")
+
+    def __init__(self, soft: Soft | None = None, real: Tensor | None = None) -> None:
+        self.soft, self.real = soft, real
+
+
+def _in_the_mean(known: TensorTable[_Known], tensor: Tensor) -> Tensor:
+    found = known.get(tensor)
+    return tensor if found is None or found.real is None else found.real
 
 
 def _facts(tensor: Tensor, known: _Known | None) -> ValueFacts:
@@ -256,6 +306,21 @@ def logistic(x: float) -> float:
     if x < 0.0:
         return 0.0 if x < -_FAR else math.exp(x) / (1.0 + math.exp(x))
     return 1.0 if x > _FAR else 1.0 / (1.0 + math.exp(-x))
+
+
+def _counted(value: Tensor, own: float) -> Count:
+    """The count that stands for a whole number `own`; those of counts that are not negative stay so."""
+    return Count(value, value.item(), least=0.0 if own >= 0 else -math.inf)
+
+
+def _counts(values: Tensor, own: Tensor) -> list[Choice]:
+    """The counts that stand for whole numbers `own`.  # ([n]), of n elements"""
+    return [_counted(value, number) for value, number in zip(values.unbind(), own.reshape(-1).tolist(), strict=True)]
+
+
+def _halfway(x: Tensor) -> Tensor:
+    """A real number nearer to 0 by a half.  # (...) -> (...)"""
+    return torch.where(x < 0.0, (x + 0.5).clamp(max=0.0), (x - 0.5).clamp(min=0.0))
 
 
 def _truncated(tensor: Tensor) -> Choice:

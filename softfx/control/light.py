@@ -223,8 +223,7 @@ class Light:
         if reading is None or reader not in self.shown.readers:
             self.shown.surprise()
             raise Unforeseen
-        is_real = tensor.is_floating_point()
-        if not is_real and self.shown.readers[reader] and path.provenance.get(tensor) is None:
+        if self.shown.readers[reader] and path.provenance.get(tensor) is None:
             self.shown.surprise()
             raise Unforeseen
         self.reader, self.code = reader, self.shown.codes[reader[0]]

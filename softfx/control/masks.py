@@ -1,9 +1,8 @@
-"""Calls whose result has as many rows as a mask has elements that hold."""
+"""Calls whose result has the shape that the elements of a mask give it, or how many whole numbers are different."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from softfx import ops
 from softfx.ops.calls import Args, Function
@@ -13,18 +12,26 @@ from softfx.ops.spelling import INDEX
 __all__ = ["MASKED", "MOST_MEMBERS", "mask_place"]
 
 MOST_MEMBERS = 4096  # of a mask whose elements are decisions: each is a choice in Python, some 10 microseconds
-# Where each of them has its mask.
-MASKED: dict[Operation, int] = {ops.getitem: 1, ops.masked_select: 1, ops.nonzero: 0, ops.argwhere: 0}
+_DIFFERENT = frozenset({ops.unique, ops.unique_consecutive})
+# Where each of them has its mask, or its whole numbers.
+MASKED: dict[Operation, int] = {
+    ops.getitem: 1, ops.masked_select: 1, ops.nonzero: 0, ops.argwhere: 0, ops.where: 0, **dict.fromkeys(_DIFFERENT, 0),
+}  # fmt: skip
 
 
 def mask_place(func: Function, args: Args) -> int | None:
-    """The number of the argument that is a mask; None where no mask gives the result its shape.
+    """The number of the argument whose elements give the result its shape; None where none do.
 
     >>> x = torch.ones(2)
     >>> mask_place(torch.Tensor.__getitem__, (x, x > 0)), mask_place(torch.Tensor.__getitem__, (x, 0))
     (1, None)
+    >>> mask_place(torch.unique, (x,)), mask_place(torch.unique, (x.long(),))
+    (None, 0)
     """
-    place = MASKED[INDEX.of(func).operation]
-    if len(args) <= place or not isinstance(args[place], Tensor) or args[place].dtype is not torch.bool:
+    operation = INDEX.of(func).operation
+    place = MASKED[operation]
+    if len(args) <= place or (operation is ops.where and len(args) > 1) or not isinstance(args[place], torch.Tensor):
         return None
-    return place
+    kind = args[place].dtype
+    decides = kind is torch.bool or (operation in _DIFFERENT and not (kind.is_floating_point or kind.is_complex))
+    return place if decides else None

@@ -169,7 +169,7 @@ class Watch:
             self.path.conditions.seen(decision).unknown[f"a mask of more than {MOST_MEMBERS} elements is"] += 1
             return args
         answer = self.path.members(mask, decision)
-        made = torch.tensor(answer, dtype=torch.bool, device=mask.device).reshape(mask.shape)
+        made = torch.tensor(answer, dtype=mask.dtype, device=mask.device).reshape(mask.shape)
         return (*args[:place], made, *args[place + 1 :])
 
     def _made(self, result: Result, args: Args) -> None:
@@ -199,7 +199,8 @@ class Watch:
                 self._saved(tensor)
         for tensor in tensors_in(out):
             self._saved(tensor)
-        noted = self.notes and kind is _Kind.WRITES and args and is_discrete(args[0])
+        written = self.notes and kind is _Kind.WRITES and bool(args)
+        noted = written and (is_discrete(args[0]) or self.path.provenance.knows_one(args))
         target = args[0] if noted else None
         self.alien = self.alien or target is not None
         before = None if target is None else self.path.provenance.before_write(target)
@@ -226,7 +227,7 @@ class Watch:
             self.alien = True
             return own
         answer = self.path.read(reading, args[0], own)
-        informed = not args[0].is_floating_point() and self.path.provenance.get(args[0]) is not None
+        informed = self.path.provenance.get(args[0]) is not None
         self.readers[self.reader] = informed or self.readers.get(self.reader, False)
         if type(answer) is not float:
             self.followed.add((self.reader, answer))
@@ -304,7 +305,7 @@ class Bare(Watch, _Plain):
             result = func(*args, **kwargs)
         else:
             result = func(*args)
-        if self.notes and (type(result) is not Tensor or result.dtype not in _REALS):
+        if self.notes:
             self.path.provenance.note(func, args, kwargs or {}, result)
         self._made(result, args)
         return result
@@ -313,4 +314,3 @@ class Bare(Watch, _Plain):
 _BETWEEN = (Bare.__torch_function__.__code__, READ_CODE)  # frames between a mode and the program
 # What is no read and no write, as far as calls have been met.
 _PLAIN: set[Any] = set()
-_REALS = frozenset({torch.float32, torch.float64, torch.float16, torch.bfloat16})

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from softfx.control.choices import Answer, Choice, Member
+from softfx.control.choices import Answer, Choice, Member, like
 from softfx.control.conditions import Conditions, logistic
 from softfx.control.provenance import Margin, Provenance
 from softfx.decisions.site import Decision
@@ -91,8 +91,8 @@ class Path:
     is_paused: bool = False
     _read: TensorTable[tuple[int, Answer]] = field(default_factory=TensorTable)
 
-    def members(self, mask: Tensor, decision: Decision) -> tuple[bool, ...]:
-        """What the elements of a mask are, flattened, each a decision; together they are one read."""
+    def members(self, mask: Tensor, decision: Decision) -> tuple[bool | int, ...]:
+        """What the elements of a mask, or of whole numbers, are, flattened, each a decision; they are one read."""
         number, own = len(self.answers), tuple(mask.reshape(-1).tolist())
         if number < len(self.start.answers):
             answer = self.start.answers[number]
@@ -102,7 +102,9 @@ class Path:
         self.answers.append(answer)
         return answer
 
-    def _chosen_members(self, mask: Tensor, decision: Decision, own: tuple[bool, ...], number: int) -> tuple[bool, ...]:
+    def _chosen_members(
+        self, mask: Tensor, decision: Decision, own: tuple[bool | int, ...], number: int
+    ) -> tuple[bool | int, ...]:
         if self.measures:
             self.conditions.measure("branch", mask, decision)
         choices = self.conditions.members(mask, decision)
@@ -115,7 +117,7 @@ class Path:
         if self.numbers is not None:
             us = [self.numbers[first + i] for i in range(len(own))]
             answer = tuple(
-                it if choice.is_certain else bool(choice.drawn(u))
+                it if choice.is_certain else like(it, choice.drawn(u))
                 for choice, it, u in zip(choices, own, us, strict=True)
             )
         if self.keeps:

@@ -7,13 +7,17 @@ derivatives; the sum over all paths of probability times result needs no turns.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from softfx.control.choices import Answer, Member, Real
+from softfx.control.choices import Answer, Choice, Member, Real
 from softfx.control.path import Point, Start
 from softfx.errors import ControlError
 from softfx.ops.calls import Result
@@ -59,16 +63,16 @@ def all_paths(run: Callable[[Start], Found], most: int) -> list[Weighted] | None
         beginning = waiting.pop()
         ended = run(Start(beginning.answers))
         factors = list(beginning.factors)
-        for point in ended.points:
-            if isinstance(point.choice, Real | Member):
-                raise ControlError(_refusal(point, most))
+        for number, group in itertools.groupby(ended.points, attrgetter("number")):
+            read = list(group)
+            if _ways(read, most) > most:
+                return None
             own = None
-            for answer, probability in point.choice.branches():
-                p = probability().reshape(())
-                if answer == point.answer:
+            for answer, p in _branches(read):
+                if answer == read[0].answer:
                     own = p
                 elif p.item() > 0.0:
-                    waiting.append(_Beginning((*ended.answers[: point.number], answer), (*factors, p)))
+                    waiting.append(_Beginning((*ended.answers[:number], answer), (*factors, p)))
             if own is None:
                 return None  # the program's own answer has no probability of its own: it is out of the range
             factors.append(own)
@@ -76,14 +80,35 @@ def all_paths(run: Callable[[Start], Found], most: int) -> list[Weighted] | None
     return found
 
 
-def _refusal(point: Point, most: int) -> str:
-    where = point.decision.location
-    why = (
-        "a real number is read: it has infinitely many values"
-        if isinstance(point.choice, Real)
-        else "the elements of a mask are decisions: it has as many values as there are masks"
-    )
-    return (
-        f"softfx: exact = {most} at {where.file}:{where.line}, where {why}, and not all paths can be run. Legal is "
-        "samples = N alone. Take that, or keep the site."
-    )
+def _ways(read: Sequence[Point], most: int) -> int:
+    """How many answers one read has: of a mask, whose elements are points of their own, as many as there are masks.
+
+    Raises:
+        ControlError: it is of a real number.
+    """
+    if isinstance(read[0].choice, Real):
+        where = read[0].decision.location
+        raise ControlError(
+            f"softfx: exact = {most} at {where.file}:{where.line}, where a real number is read: it has infinitely many "
+            "values, and not all paths can be run. Legal is samples = N alone. Take that, or keep the site."
+        )
+    return math.prod(len(_choice(point).branches()) for point in read)
+
+
+def _branches(read: Sequence[Point]) -> Iterator[tuple[Answer, Tensor]]:
+    """Every answer of one read, with its probability.  # ()"""
+    whole = read[0].answer
+    if not isinstance(whole, tuple):
+        yield from ((answer, p().reshape(())) for answer, p in read[0].choice.branches())
+        return
+    places = [point.choice.place for point in read if isinstance(point.choice, Member)]
+    for chosen in itertools.product(*(_choice(point).branches() for point in read)):
+        answer: list[Any] = list(whole)
+        for place, (element, _) in zip(places, chosen, strict=True):
+            answer[place] = element
+        yield tuple(answer), torch.stack([p().reshape(()) for _, p in chosen]).prod()
+
+
+def _choice(point: Point) -> Choice:
+    """The choice that a point is, or that its element of a mask is."""
+    return point.choice.element if isinstance(point.choice, Member) else point.choice

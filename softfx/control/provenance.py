@@ -1,6 +1,7 @@
 """What the integers and bools of a run were made of, so that a value that Python reads can be given a probability.
 
-Every call with a result of integers or bools is noted beside that result, and goes with it. Of a comparison of two real
+Every call with a result of integers or bools is noted beside that result, and goes with it; so is one whose real result
+goes on standing for such: cast, rounded, counted. Of a comparison of two real
 numbers the margin is taken at once, as a tensor that carries its derivative; nothing else is computed until something
 is read (softfx.control.conditions).
 """
@@ -25,10 +26,20 @@ from softfx.rules.refusals import is_discrete
 from softfx.torch_private import in_transform, version_of
 from softfx.values import TensorTable
 
-__all__ = ["Made", "Margin", "Provenance", "real_operands", "sign_of"]
+__all__ = ["ROUNDINGS", "Made", "Margin", "Provenance", "real_operands", "sign_of"]
 
 # The sign with which the first operand of a comparison speaks for it.
 SIGNS: dict[Operation, int] = {ops.gt: 1, ops.ge: 1, ops.lt: -1, ops.le: -1}
+
+
+# Real numbers that are made whole: by how much the middle of what is made k lies above k, with the sign reversed; of a
+# truncation, and of a cast to integers, it is on the side of 0.
+ROUNDINGS: dict[Operation, float | None] = {ops.round: 0.0, ops.floor: -0.5, ops.ceil: 0.5, ops.trunc: None}
+# What real numbers that stand for integers or bools go on standing in, as long as nothing else is among the operands.
+_STANDING = frozenset({
+    ops.cast, ops.sum, ops.mean, ops.add, ops.sub, ops.mul, ops.div, ops.neg, ops.stack, ops.cat, ops.getitem,
+    ops.reshape, ops.squeeze, ops.unsqueeze, ops.detach, ops.clone, ops.cumsum,
+})  # fmt: skip
 
 
 class Margin:
@@ -88,7 +99,7 @@ class Made:
 
 
 class Provenance(TensorTable[Margin | Made]):
-    """What each tensor of integers or bools of a run was made of; constants are not listed.
+    """What each tensor of integers or bools of a run was made of, real ones that stand for such too; no constants.
 
     functions: those that made them.
     writes: the run may write operands out of sight, so that the tensors of margins are made at once.
@@ -111,6 +122,8 @@ class Provenance(TensorTable[Margin | Made]):
         if not sign or len(args) != 2 or in_transform():
             return None
         operands = args if sign > 0 else args[::-1]
+        if self.entries and any(isinstance(item, Tensor) and self.get(item) is not None for item in args):
+            return None
         if (difference := _difference(*operands)) is None:
             return None
         made = Margin(difference, operands, differentiable and any(map(_has_derivative, operands)))
@@ -122,14 +135,38 @@ class Provenance(TensorTable[Margin | Made]):
         return made
 
     def note(self, func: Function, args: Args, kwargs: Kwargs, result: Result) -> None:
-        """Note a call that has been made, where its result holds integers or bools."""
+        """Note a call that has been made, where its result holds integers or bools, or stands for such."""
         if type(result) is Tensor:
-            if is_discrete(result):
+            if is_discrete(result) or self._stands(func, args, kwargs):
                 self._note(func, args, kwargs, result)
         elif isinstance(result, tuple | list):
             for part, item in enumerate(result):
                 if type(item) is Tensor and is_discrete(item):
                     self._note(func, args, kwargs, item, part)
+
+    def _stands(self, func: Function, args: Args, kwargs: Kwargs) -> bool:
+        """Return True for a call whose real result is made whole, or stands for integers or bools as its operands do.
+
+        By values alone, so that it is so in every run, with gradients or without.
+        """
+        kind = _standing_of(func)
+        if kind is None:
+            return False
+        if kind:
+            return len(args) == 1 and not kwargs
+        if not self.entries:
+            return False
+        tensors = tensors_in((args, kwargs) if kwargs else args)
+        return any(self.get(tensor) is not None for tensor in tensors) and all(map(self._is_whole, tensors))
+
+    def _is_whole(self, tensor: Tensor) -> bool:
+        if self.get(tensor) is not None or is_discrete(tensor):
+            return True
+        return tensor.numel() == 1 and tensor.is_floating_point() and float(item(tensor)).is_integer()
+
+    def knows_one(self, args: Args) -> bool:
+        """Return True if an operand stands for integers or bools that are noted."""
+        return bool(self.entries) and any(self.get(tensor) is not None for tensor in tensors_in(args))
 
     def _note(self, func: Function, args: Args, kwargs: Kwargs, result: Tensor, part: int = 0) -> None:
         if not kwargs and result.numel() == 1:
@@ -155,9 +192,11 @@ class Provenance(TensorTable[Margin | Made]):
         return copy
 
     def after_write(self, before: Tensor | None, func: Function, args: Args, kwargs: Kwargs) -> None:
-        """Note that a call has written a tensor of integers or bools, its first operand; before: what that was."""
+        """Note that a call has written its first operand, of integers or bools or with such; before: what that was."""
         target, spelled = args[0], INDEX.of(func)
         self.discard(target)
+        if not is_discrete(target) and not all(map(self._is_whole, tensors_in(args[1:]))):
+            return
         if spelled.in_place and not spelled.reflected and spelled.operation in _ELEMENTWISE:
             operands = (target.clone() if before is None else before, *args[1:])
             self._note(spelled.operation.function, operands, kwargs, target)
@@ -168,6 +207,18 @@ _SIGN_OF: dict[Any, int] = {}
 _ELEMENTWISE = frozenset({
     ops.add, ops.sub, ops.mul, ops.logical_and, ops.logical_or, ops.logical_not, ops.logical_xor,
 })  # fmt: skip
+
+
+_STANDING_OF: dict[Any, bool | None] = {}
+
+
+def _standing_of(func: Function) -> bool | None:
+    """True for a function that makes real numbers whole, False for one that whole ones stay so in, None for others."""
+    if func not in _STANDING_OF:
+        spelled = INDEX.of(func)
+        rounds, keeps = spelled.operation in ROUNDINGS, spelled.operation in _STANDING
+        _STANDING_OF[func] = None if spelled.in_place or not (rounds or keeps) else rounds
+    return _STANDING_OF[func]
 
 
 def sign_of(func: Function) -> int:

@@ -24,6 +24,7 @@ from softfx.ops.spelling import INDEX
 __all__ = ["READERS", "READ_CODE", "item", "names_of", "original_of", "put_in_place"]
 
 _BASE: Any = Tensor.__base__
+_OPERATORS = {"div": ("__truediv__",)}  # of Python, by which a mode is told of a method of another name
 READERS: frozenset[Function] = frozenset(
     getattr(_BASE, name) for name in ("__bool__", "__int__", "__float__", "__index__", "item")
 )
@@ -38,14 +39,15 @@ _before: dict[_Name, Any] = {}  # what the owner itself had by that name; nothin
 def names_of(function: Function) -> list[_Name] | None:
     """Where Python finds a function that a function mode was told of; None if that is not known.
 
-    >>> [name for _, name in names_of(torch.Tensor.gt)]
-    ['gt', '__gt__']
+    >>> [name for _, name in names_of(torch.Tensor.gt)], [name for _, name in names_of(torch.Tensor.bool)]
+    (['gt', '__gt__'], ['bool'])
     """
     name = getattr(function, "__name__", "")
     if getattr(function, "__objclass__", None) is _BASE:
-        special = f"__{name}__"
-        spelled = (name, special) if not name.startswith("__") and special in _BASE.__dict__ else (name,)
-        return [(Tensor, each) for each in spelled]
+        specials = () if name.startswith("__") else (f"__{name}__", f"__r{name}__", *_OPERATORS.get(name, ()))
+        found = [name, *(each for each in specials if getattr(_BASE, each, item) not in READERS)]
+        found += [each for each, value in Tensor.__dict__.items() if value is function and each not in found]
+        return [(Tensor, each) for each in found]
     return [(torch, name)] if name and getattr(torch, name, None) is function else None
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from softfx.decisions.site import Decision
 from softfx.decisions.spreads import Spreads
 
 __all__ = ["ControlEvidence", "SiteControl"]
@@ -48,6 +49,8 @@ class ControlEvidence:
     replaced: how many drawn runs raised or returned something else, and were replaced by the program's own path.
     drawn: how many were drawn.
     reads: Python read a value that depends on a source.
+    rows: of masks whose rows may carry a derivative, by their sites, the decision to turn their elements if they do
+        not, and the sites that the mask is made of.
     notes: what a reader should know, in order: results that carry nothing, sites that would act.
     """
 
@@ -56,6 +59,7 @@ class ControlEvidence:
     replaced: Counter[str] = field(default_factory=Counter)
     drawn: int = 0
     reads: bool = False
+    rows: dict[int, tuple[Decision, frozenset[int]]] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
 
     def of(self, site: int) -> SiteControl:

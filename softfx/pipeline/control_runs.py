@@ -22,7 +22,7 @@ from softfx.control.path import Numbers, Path, Reading, Start, nowhere
 from softfx.control.provenance import Margin, Provenance
 from softfx.control.settings import LIMIT, scoped_modules
 from softfx.control.slots import READERS, put_in_place
-from softfx.control.traceless import Printed, Traceless, Writes
+from softfx.control.traceless import Printed, Traceless, Writes, silent
 from softfx.control.versions_private import is_recorded
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.measures import Measures
@@ -103,8 +103,15 @@ class ControlRuns(Runner):
         self.function, self.traceless = function, Traceless(self.root, function, args, kwargs, self.shown.draws)
         wants = self.evidence.control.spreads.wants
         measures = keeps or any(wants(site.id) for site in self.sites if site.rule.family == "control" and site.acts)
-        wanted = _Wanted(Start(), None, keeps, measures)
-        with torch.set_grad_enabled(keeps):
+        self._begun = partial(self._first, _Wanted(Start(), None, keeps, measures), args, kwargs)
+        return self._begun()
+
+    def first_again(self) -> Run:
+        with silent():
+            return self._begun()
+
+    def _first(self, wanted: _Wanted, args: Args, kwargs: Kwargs) -> Run:
+        with torch.set_grad_enabled(wanted.keeps):
             run = self._tried(wanted, args, kwargs) if self._lightens(wanted) else self._watched(wanted, args, kwargs)
         self.traceless.first_run_ended()
         self.shown.draws = self.traceless.draws
@@ -252,7 +259,7 @@ class _Sites:
         decision = self._known(rule)
         if self.state is not None and (decision is None or not decision.acts):
             depends = _depends_on_source(self.state, self.path.provenance, tensor)
-            decision = self._acting(self.sites.at(rule, self.where())) if depends else None
+            decision = self._acting(self.sites.at(rule, self.where()), tensor) if depends else None
         return decision if decision is not None and decision.acts else None
 
     def _known(self, rule: Rule) -> Decision | None:
@@ -265,20 +272,32 @@ class _Sites:
             self.shown.sites[key] = decision.id
         return decision
 
-    def _acting(self, decision: Decision) -> Decision:
+    def _acting(self, decision: Decision, tensor: Tensor) -> Decision:
         """The decision about a site that a run has met: some are not turned, and it says why."""
         if not decision.acts:
             return decision
         if guards(self.run.code, self.run.reader[1]):
             return self.sites.replace(decision.kept("one way of it raises an error, and has no result"))
         if decision.rule is MEMBERSHIP and decision.resolved.estimator != "membership":
-            return self.sites.replace(
-                decision.kept("estimator = 'membership' decides each element of a mask by itself")
-            )
+            return self._unless_rows_carry(decision, tensor)
         if decision.rule is READ_REAL and decision.resolved.estimator != "difference":
             reason = "a real number is read into Python: estimator = 'difference' acts on it, by two runs a read"
             return self.sites.replace(decision.kept(reason))
         return decision
+
+    def _unless_rows_carry(self, decision: Decision, mask: Tensor) -> Decision:
+        """The decision about a mask: its elements are not turned where the rows that it selects are soft ones.
+
+        Whether these arrive a planning run has to show first (softfx.pipeline.plan).
+        """
+        soft = None if self.state is None else self.state.environment.facts(mask).soft
+        if soft is None:
+            return decision
+        if self.state is not None and self.state.planning:
+            self.state.evidence.control.rows[decision.id] = decision, soft.sites
+        return self.sites.replace(
+            decision.kept("the rows that it selects are soft; estimator = 'membership' turns its elements instead")
+        )
 
 
 def _refuse_where_values_are_missing(args: Args, kwargs: Kwargs) -> None:

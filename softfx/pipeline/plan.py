@@ -13,13 +13,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from softfx.capture.program import Program
+from softfx.control.masks import MASKED
 from softfx.decisions.evidence import Evidence, SiteEvidence
 from softfx.decisions.policy import Policy
 from softfx.decisions.site import Decision
 from softfx.decisions.sites import Lift, Sites
 from softfx.errors import BlockedError
 from softfx.locations import shown_place
+from softfx.ops.spelling import INDEX
 from softfx.pipeline.rewrite import rewrite
+from softfx.rules.control import MEMBERSHIP
 
 __all__ = ["plan", "settle"]
 
@@ -31,24 +34,47 @@ def plan(program: Program, policy: Policy, trial: Callable[[Sites, Evidence], No
     """
     sites, evidence = Sites(policy), Evidence()
     evidence.meets_infinities = not program.finite
+    by_members = policy.decides_members and _selects_by_masks(program)
     pending = True
     while pending:  # a block that a site lifts may hold more of them
         left, views = len(evidence.to_leave), len(evidence.written_views)
-        if program.seen.obstacles:
+        if program.seen.obstacles or by_members:
             trial(sites, evidence)
         else:
             rewrite(program, sites, evidence, planning=True)
         pending = sites.lift(_lifts(sites, evidence), _to_leave(evidence))
-        if len(evidence.written_views) > views:  # look-ups that are other calls from now on
+        other_calls = len(evidence.written_views) > views  # look-ups that are other calls from now on
+        if other_calls or _turns_members(sites, evidence):
             evidence.forget_sites()
             pending = True
         elif pending and len(evidence.to_leave) > left:  # what the run saw arrive went through what is left from now on
             evidence.forget_deliveries()
+    if any(decision.rule is MEMBERSHIP and decision.acts for decision in sites):
+        program.add_obstacle("the elements of a mask are decisions, for which the call is run again")
     evidence.follows_all = _follows_all(program) and not (evidence.writes or evidence.custom_functions)
     settle(sites, evidence, range(len(sites)))
     _keep_idle(program, sites, evidence)
     evidence.follows_all = False  # what later calls meet was seen by no capture
     return sites, evidence
+
+
+def _selects_by_masks(program: Program) -> bool:
+    """Return True if a call is met that may give its result the shape of a mask."""
+    return any(INDEX.of(node.target).operation in MASKED for node in program.graph.nodes if callable(node.target))
+
+
+def _turns_members(sites: Sites, evidence: Evidence) -> bool:
+    """Have the elements of masks turned where the rows that they select arrive nowhere; True if there are such."""
+    rows = evidence.control.rows
+    lost = [site for site, (_, behind) in rows.items() if not all(_arrives(evidence.of(made)) for made in behind)]
+    for site in lost:
+        sites.replace(rows.pop(site)[0])
+    return bool(lost)
+
+
+def _arrives(seen: SiteEvidence) -> bool:
+    """Return True if all that uses a soft value takes it, or if the rows leave the call, of whatever shape they are."""
+    return seen.returned_rows or (seen.reached_real and all(seen.losses.values()))
 
 
 def _keep_idle(program: Program, sites: Sites, evidence: Evidence) -> None:

@@ -132,18 +132,21 @@ class Policy:
 
     @cached_property
     def decides_members(self) -> bool:
-        """True if an entry has the elements of masks as decisions."""
-        return any(entry.fields.get("estimator") == "membership" for entry in self.entries)
+        """True if an entry acts on masks that give a result its shape, by whose elements."""
+        return self._acts_on_control({"membership"})
 
     @cached_property
     def turns(self) -> bool:
         """True if an entry acts on control flow: branches, and numbers that Python reads."""
+        return self._acts_on_control({rule.name for rule in self.known.values() if rule.family == "control"})
+
+    def _acts_on_control(self, names: set[str]) -> bool:
+        """Return True if the policy acts on the family of control flow, or on one of these operations of it."""
         default: dict[str, object] = {}
         for entry in self._all():
             default |= entry.fields if entry.is_default else {}
         if default["action"] != "keep" and "control" in cast(Settings, default)["families"]:
             return True
-        names = {rule.name for rule in self.known.values() if rule.family == "control"}
         named = (entry for entry in self.entries if "control" in entry.families or names & entry.operations)
         return any(entry.fields.get("action", default["action"]) != "keep" for entry in named)
 

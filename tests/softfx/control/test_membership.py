@@ -81,16 +81,57 @@ def test_rows_that_leave_have_another_shape_and_it_is_told() -> None:
     assert "a result of another shape" in site.reason
 
 
-def test_without_the_estimator_masks_are_as_ever() -> None:
+@pytest.mark.parametrize(
+    ("program", "turns"),
+    [
+        (lambda edge, x: x[edge < x].sum(), False),
+        (lambda edge, x: x[torch.where(edge < x)[0]].mean(), False),
+        (lambda edge, x: x[edge < x].median(), True),
+        (lambda edge, x: x.sum() * len(x[edge < x]), True),
+        (lambda edge, x: x.sum() * torch.where(edge < x)[0].numel(), True),
+        (lambda edge, x: sum((row * row for row in x[edge < x]), torch.zeros(())), True),
+    ],
+)
+def test_without_the_estimator_elements_are_turned_where_soft_rows_arrive_nowhere(
+    program: Callable[..., Tensor], turns: bool
+) -> None:
     edge = torch.tensor(0.45, requires_grad=True)
-    soft = softfx.soften(selected, policy(softness=0.3), example_inputs=(edge,), allow_unused=True)
-    assert not any(site.op == "membership" for site in soft.report.sites)
+    wanted = {"rule": policy(samples=0, softness=0.3)["rule"]}
+    soft = softfx.soften(lambda edge: program(edge, X), wanted, example_inputs=(edge,))
+    value = soft(edge)
+    assert torch.equal(value, program(edge, X)) and torch.autograd.grad(value, edge)[0] != 0
+    (site,) = [site for site in soft.report.sites if site.op == "membership"]
+    assert site.action == ("straight_through" if turns else "keep")
 
 
-def test_all_masks_are_not_enumerated() -> None:
-    soft, edge = softened(selected, exact=64)
-    with pytest.raises(softfx.ControlError, match="the elements of a mask are decisions"):
-        soft(edge)
+def test_of_whole_numbers_each_is_a_decision_where_it_counts_how_many_are_different() -> None:
+    def program(x: Tensor) -> Tensor:
+        numbers, counts = torch.unique((3 * x).long(), return_counts=True)
+        return x.sum() * len(numbers) + counts.max()
+
+    x = torch.tensor([0.2, 0.3, 0.9], requires_grad=True)
+    soft = softfx.soften(program, policy(exact=64), example_inputs=(x,))
+    value = soft(x)
+    (found,) = torch.autograd.grad(value, x)
+    assert torch.equal(value, program(x))
+    counts = (3 * x - 0.5).clamp(min=0.0)  # each is its floor or one more, with the rest as probability
+    mean = torch.zeros(())
+    for up in itertools.product([0, 1], repeat=3):
+        numbers, rest = counts.floor() + torch.tensor(up), counts - counts.floor()
+        p = torch.where(torch.tensor(up) == 1, rest, 1.0 - rest).prod()
+        unique, often = torch.unique(numbers, return_counts=True)
+        mean = mean + p * (x.sum() * len(unique) + often.max())
+    torch.testing.assert_close(found, torch.autograd.grad(mean, x)[0])
+
+
+@PROGRAMS
+def test_all_masks_are_enumerated_where_they_are_few(program: Callable[[Tensor], Tensor]) -> None:
+    soft, edge = softened(program, exact=16)
+    (expected,) = torch.autograd.grad(mean(program, soft, edge), edge)
+    torch.testing.assert_close(torch.autograd.grad(soft(edge), edge)[0], expected)
+    soft, edge = softened(program, exact=8)
+    soft(edge)
+    assert any("more than 8 paths" in line for line in soft.report.control)
 
 
 def test_a_mask_that_is_too_large_is_told() -> None:
