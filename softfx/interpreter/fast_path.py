@@ -18,7 +18,7 @@ from softfx.interpreter.derivatives import is_judged, knows_no_blockage
 from softfx.interpreter.hard_call import depends_on_arguments, makes_steps, result_facts
 from softfx.interpreter.inline import inlined
 from softfx.interpreter.number_arguments import gives_tensors_for_numbers, places_of
-from softfx.interpreter.statistics import ORDERS
+from softfx.interpreter.statistics import KINDS
 from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.operation import Effect, Infinities, Linear, Operation, Reads
 from softfx.ops.spelling import INDEX
@@ -114,7 +114,7 @@ class FunctionInfo:
     def is_the_interpreters(self) -> bool:
         """True if its calls write, detach, leave torch or are noted, so that the interpreter has to make them."""
         operation = self.operation
-        notes = operation in ORDERS
+        notes = operation in KINDS
         return notes or self.spelled.in_place or operation.uninitialized or bool(operation.effect & _EFFECTS)
 
     def is_site(self, func: Function, args: Args, kwargs: Kwargs) -> bool:

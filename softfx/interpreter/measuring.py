@@ -1,8 +1,9 @@
 """Softness in units of the data: the spread of what a site decides about is measured on the operands of its call.
 
 It is measured while a measuring run lasts (`RunState.measures`), or at the first call that needs it, and stays as it is
-after that. Where tensors cannot be read, as under vmap, a softness that was never measured is computed anew from each
-call's own numbers.
+after that. Numbers that are compared with an order statistic of their own are measured themselves, for some of their
+margins are 0 by its definition. Where tensors cannot be read, as under vmap, a softness that was never measured is
+computed anew from each call's own numbers.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from softfx.decisions.site import Decision
 from softfx.interpreter.backends import Direct
 from softfx.interpreter.call import Call
 from softfx.interpreter.state import RunState
+from softfx.interpreter.statistics import beside
 from softfx.ops.spelling import arguments
 from softfx.rules import spread
 from softfx.rules.units import Operands
@@ -48,7 +50,8 @@ def _measured(state: RunState, call: Call, decision: Decision) -> Decision:
             return decision
         return replace(decision, softness=spread.live(numbers) * decision.relative)
     with torch.no_grad():
-        found = unit.measure(operands)
+        own = None if call.softs else beside(state, call)
+        found = unit.measure(operands) if own is None else spread.of_rows(own.rows, own.dim, "the numbers compared")
     if found is None:  # nothing that differs from anything: the next call may tell
         return decision
     if state.measures is not None:

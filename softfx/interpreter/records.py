@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 from torch import Tensor
 
 from softfx.locations import Location
 from softfx.values import TensorTable
 
-__all__ = ["Foreign", "LiftedAt", "Lookup", "Moved", "Statistic", "Term", "ViewRead"]
+__all__ = ["Along", "Foreign", "LiftedAt", "Lookup", "Moved", "Statistic", "Term", "ViewRead"]
 
 LiftedAt: TypeAlias = tuple[str, Location]  # which of the two it is, as in Lift, and where
 
@@ -23,15 +24,29 @@ class Term(NamedTuple):
     detached: bool = False
 
 
+class Along(Protocol):
+    """What a statistic was taken along. `form` is the soft form of a comparison with it (softfx.runtime)."""
+
+    form: ClassVar[Callable[..., Tensor]]
+
+    @property
+    def dim(self) -> int | None:
+        """The axis along which numbers stand beside each other; None for all of them."""
+
+    def where(self, taken_of: Tensor, rows: Tensor, threshold: Tensor) -> tuple[object, ...] | None:
+        """What `form` is told of rows that are those which the statistic was taken of; None where it does not fit."""
+
+
 @dataclass(frozen=True, eq=False)
 class Statistic:
-    """What order statistics were taken of: rows, along an axis; None for all entries.
+    """What order statistics were taken of: rows, along an axis, of each prefix or around each entry.
 
+    along: says which form a comparison of the same rows with them has, and where.
     writes: how many calls had written in place by then.
     """
 
     rows: Tensor
-    dim: int | None
+    along: Along
     writes: int
 
 

@@ -1,29 +1,36 @@
-"""Order statistics of rows: a maximum, a k-th value, a quantile, and comparisons of the same rows with it.
+"""Order statistics: maxima, k-th values, running and pooled maxima, and comparisons of the same numbers with them.
 
-Such a comparison holds for as many entries whatever these are (softfx.runtime.memberships). That the threshold is a
-statistic of the rows themselves is remembered by the tensor that holds it, and found again through views of it. To add
-an operation that gives statistics along an axis, name it in ORDERS.
+How such a comparison comes out is decided by all numbers of a row, or of a window (softfx.runtime.memberships and
+windows), and not by each one's distance to a threshold. That the threshold is a statistic of the numbers themselves is
+remembered by the tensor that holds it, and found again through views of it. To add an operation that gives statistics
+along an axis, name it in ORDERS; one of another kind gets a class like `OfRows` and an entry in KINDS.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from softfx import ops
 from softfx.interpreter.call import Call
-from softfx.interpreter.records import Moved, Statistic
+from softfx.interpreter.records import Along, Moved, Statistic
 from softfx.interpreter.state import RunState
 from softfx.ops.calls import Result
+from softfx.ops.operation import Operation
 from softfx.ops.spelling import arguments
 from softfx.ops.trees import tensors_in
 from softfx.rules import rule_of
 from softfx.rules.context import Beside
-from softfx.torch_private import base_of
+from softfx.runtime.memberships import beside_statistic
+from softfx.runtime.windows import beside_neighbours, beside_prefix
+from softfx.torch_private import base_of, storage_key
 
-__all__ = ["COMPARISONS", "ORDERS", "beside", "note"]
+__all__ = ["COMPARISONS", "KINDS", "beside", "note"]
 
 ORDERS = frozenset(
     (ops.max, ops.min, ops.amax, ops.amin, ops.kthvalue, ops.median, ops.topk, ops.sort, ops.msort, ops.quantile)
@@ -31,11 +38,100 @@ ORDERS = frozenset(
 COMPARISONS = frozenset((ops.eq, ops.ne, ops.gt, ops.ge, ops.lt, ops.le))
 
 
+# -- what a statistic is taken along -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OfRows:
+    """One number for each row along `dim`; for all entries where it is None."""
+
+    dim: int | None
+    form: ClassVar[Callable[..., Tensor]] = staticmethod(beside_statistic)
+
+    def where(self, taken_of: Tensor, rows: Tensor, threshold: Tensor) -> tuple[object, ...] | None:
+        if self.dim is None or rows.dim() == 1:
+            fits = threshold.numel() == 1 and threshold.dim() <= rows.dim()
+        else:
+            fits = threshold.shape == (*rows.shape[: self.dim], 1, *rows.shape[self.dim + 1 :])
+        return (self.dim,) if fits and taken_of.shape == rows.shape else None
+
+    @staticmethod
+    def made(operation: Operation, given: Mapping[str, Any]) -> OfRows | None:
+        input, dim = given["input"], given.get("dim", 0)
+        if isinstance(dim, tuple | list):
+            dim = dim[0] if len(dim) == 1 else None
+        pairwise = given.get("other") is not None or not isinstance(dim, int | None)
+        return None if pairwise else OfRows(dim if dim is None else dim % input.dim())
+
+
+@dataclass(frozen=True)
+class OfPrefixes:
+    """One number for each entry: the largest, or smallest, up to it."""
+
+    dim: int
+    largest: bool
+    form: ClassVar[Callable[..., Tensor]] = staticmethod(beside_prefix)
+
+    def where(self, taken_of: Tensor, rows: Tensor, threshold: Tensor) -> tuple[object, ...] | None:
+        return (self.dim, self.largest) if taken_of.shape == rows.shape == threshold.shape else None
+
+    @staticmethod
+    def made(operation: Operation, given: Mapping[str, Any]) -> OfPrefixes:
+        return OfPrefixes(given["dim"] % given["input"].dim(), operation is ops.cummax)
+
+
+@dataclass(frozen=True)
+class OfNeighbours:
+    """One number for each entry: the largest of a window around it, whose sizes are along the last axes."""
+
+    sizes: tuple[int, ...]
+    dim: ClassVar[int | None] = None
+    form: ClassVar[Callable[..., Tensor]] = staticmethod(beside_neighbours)
+
+    def where(self, taken_of: Tensor, rows: Tensor, threshold: Tensor) -> tuple[object, ...] | None:
+        if threshold.shape != rows.shape:
+            return None
+        longer = [axis for axis, length in enumerate(rows.shape) if length > 1]
+        first = taken_of.dim() - len(self.sizes)
+        reaches, place = [], 0
+        for axis, length in enumerate(taken_of.shape):
+            if length > 1 and axis >= first:
+                reaches.append((longer[place], self.sizes[axis - first]))
+            place += length > 1
+        return (reaches,)
+
+    @staticmethod
+    def made(operation: Operation, given: Mapping[str, Any]) -> OfNeighbours | None:
+        axes = _POOLED[operation]
+        sizes, strides, paddings, dilations = (
+            _each(given[name], axes) for name in ("kernel_size", "stride", "padding", "dilation")
+        )
+        middle = tuple((size - 1) / 2 for size in sizes)
+        return OfNeighbours(sizes) if paddings == middle and strides == dilations == (1,) * axes else None
+
+
+def _each(value: Any, axes: int) -> tuple[int, ...]:
+    """One number for each axis; no stride at all stands for one that leaves no window around each entry."""
+    numbers = tuple(value) if isinstance(value, list | tuple) else (0 if value is None else value,)
+    return numbers * axes if len(numbers) == 1 else numbers
+
+
+_POOLED = {ops.max_pool1d: 1, ops.max_pool2d: 2, ops.max_pool3d: 3}
+KINDS: dict[Operation, Callable[[Operation, Mapping[str, Any]], Along | None]] = {
+    **dict.fromkeys(ORDERS, OfRows.made),
+    **dict.fromkeys((ops.cummax, ops.cummin), OfPrefixes.made),
+    **dict.fromkeys(_POOLED, OfNeighbours.made),
+}
+
+
+# -- what is remembered ------------------------------------------------------------------------------------------------
+
+
 def note(state: RunState, call: Call, result: Result) -> None:
     """Remember that the values which a call returns are order statistics of its operand, or where it moved them."""
     if call.written is not None or not call.tensors or not torch.is_grad_enabled():
         return
-    if call.operation in ORDERS:
+    if call.operation in KINDS:
         _note_statistics(state, call, result if isinstance(result, Tensor) else result[0])
     elif call.rule is not None and call.rule.moves and len(call.tensors) == 1 and call.tensors[0] is call.args[0]:
         _note_moved(state, call, result)
@@ -48,13 +144,13 @@ def _note_statistics(state: RunState, call: Call, values: Tensor) -> None:
     args, kwargs = arguments(call.spelled, call.args, call.kwargs)
     bound = inspect.signature(rule.relax).bind(None, *args, **{key: kwargs[key] for key in kwargs if key != "out"})
     bound.apply_defaults()
-    input, dim = bound.arguments["input"], bound.arguments.get("dim", 0)
-    if isinstance(dim, tuple | list):
-        dim = dim[0] if len(dim) == 1 else None
-    pairwise = bound.arguments.get("other") is not None or not isinstance(dim, int | None)
-    if isinstance(input, Tensor) and input.dim() and not pairwise:
-        axis = dim if dim is None else dim % input.dim()
-        state.statistics.set(values, Statistic(input, axis, state.writes))
+    input = bound.arguments["input"]
+    if isinstance(input, Tensor) and input.dim():
+        along = KINDS[call.operation](call.operation, bound.arguments)
+        if along is not None:
+            own = base_of(values)  # of max_pool1d torch returns a view of what max_pool2d gives
+            for held in (values, *(() if own is None else (own,))):
+                state.statistics.set(held, Statistic(input, along, state.writes))
 
 
 def _note_moved(state: RunState, call: Call, result: Result) -> None:
@@ -68,37 +164,34 @@ def _note_moved(state: RunState, call: Call, result: Result) -> None:
 
 
 def beside(state: RunState, call: Call) -> Beside | None:
-    """Whether a call compares rows with a statistic of their own, and along which axis."""
+    """Whether a call compares numbers with a statistic of their own, and along what that was taken."""
     if call.operation not in COMPARISONS or not state.statistics.entries or len(call.tensors) != 2:
         return None
     first, second = call.tensors
     for rows, threshold in ((first, second), (second, first)):
         own = base_of(threshold)
         known = state.statistics.get(threshold) or (None if own is None else state.statistics.get(own))
-        if state.environment.facts(rows).soft is not None:
+        facts = state.environment.facts(rows)
+        if known is None or known.writes != state.writes or facts.soft is not None or facts.detached_at:
             continue
-        if known is None or known.writes != state.writes or not _is_one_a_row(rows, threshold, known.dim):
+        if _lies(rows) != _lies(known.rows) and _moved(state, rows) != _moved(state, known.rows):
             continue
-        if rows is known.rows or _view(rows) == _view(known.rows) or _moved(state, rows) == _moved(state, known.rows):
-            return Beside(threshold, known.dim, (rows is second) is not call.spelled.reflected)
+        where = known.along.where(known.rows, rows, threshold)
+        if where is not None:
+            reflected = (rows is second) is not call.spelled.reflected
+            return Beside(threshold, known.along.form, where, rows, known.along.dim, reflected)
     return None
 
 
-def _view(tensor: Tensor) -> tuple[object, ...]:
-    """Where a tensor lies in another one, if it is a view."""
-    own = base_of(tensor)
-    return (id(tensor if own is None else own), tensor.storage_offset(), tensor.shape, tensor.stride())
+def _lies(tensor: Tensor) -> tuple[object, ...]:
+    """Where a tensor lies in which memory, whatever axes of one entry it has."""
+    own, key = base_of(tensor), storage_key(tensor)
+    memory = id(tensor if own is None else own) if key is None else key
+    steps = [step for step in zip(tensor.shape, tensor.stride(), strict=True) if step[0] != 1]
+    return memory, tensor.storage_offset(), steps
 
 
 def _moved(state: RunState, tensor: Tensor) -> tuple[int, tuple[str, ...]]:
     """By which calls a tensor was moved out of another one."""
     source, calls = state.moved.get(tensor) or Moved(tensor, ())
     return id(source), calls
-
-
-def _is_one_a_row(rows: Tensor, threshold: Tensor, dim: int | None) -> bool:
-    """Return True if a threshold is one number for each row along `dim`."""
-    if dim is None or rows.dim() == 1:
-        return threshold.numel() == 1 and threshold.dim() <= rows.dim()
-    wanted = (*rows.shape[:dim], 1, *rows.shape[dim + 1 :])
-    return tuple(threshold.shape) == wanted

@@ -24,7 +24,7 @@ from softfx.rules.readings import as_real
 from softfx.rules.refusals import ARRIVES_HARD, CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Estimate, Rule
 from softfx.rules.units import MARGINS, OPERAND
-from softfx.runtime import counts, distributions, draws, memberships, tallies, ties
+from softfx.runtime import counts, distributions, draws, tallies, ties
 from softfx.values import Soft, SoftBool, SoftChoice, SoftCount, SoftIndex, SoftTally
 
 __all__ = ["RULES", "as_written"]
@@ -57,7 +57,7 @@ def _among(
     """The comparison of rows with an order statistic of their own."""
     rows = other if beside.reflected else input
     mirrored = _MIRRORED.get(compare, compare) if beside.reflected else compare
-    value = context.call(memberships.beside_statistic, mirrored, rows, beside.statistic, beside.dim, **context.options)
+    value = context.call(beside.form, mirrored, rows, beside.statistic, *beside.where, **context.options)
     return context.soft_bool(value)
 
 

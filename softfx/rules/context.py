@@ -30,11 +30,17 @@ class Beside:
     """A comparison of rows with an order statistic of their own.
 
     statistic: as the program has it, also where it runs beside a soft value.
-    dim: the axis of the rows; None for all entries.
+    form: the soft form, a function of the comparison, the rows, the statistic, and `where`.
+    where: what the statistic was taken along, as `form` has it.
+    rows: the numbers that are compared with it, in whose spreads the softness is.
+    dim: the axis along which they stand beside each other; None for all of them.
     reflected: the statistic is the first operand.
     """
 
     statistic: Tensor
+    form: Callable[..., Tensor]
+    where: tuple[object, ...]
+    rows: Tensor
     dim: int | None
     reflected: bool
 

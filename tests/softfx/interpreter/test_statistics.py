@@ -1,13 +1,15 @@
-"""Comparisons of rows with an order statistic of their own: a maximum, a k-th value, a quantile."""
+"""Comparisons of numbers with an order statistic of their own: a maximum, a k-th value, a running or pooled one."""
 
 from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 import softfx
 from softfx.runtime.memberships import beside_statistic
+from softfx.runtime.windows import beside_neighbours, beside_prefix
 
 TABLE = torch.tensor([0.3, -1.0, 0.8, 1.4, -0.2, 0.5])
 
@@ -28,15 +30,23 @@ PROGRAMS: dict[str, Callable[[Tensor], Tensor]] = {
     "views of one tensor": lambda x: (
         (x.view(6, 4) == x.view(6, 4).amax(-1, keepdim=True)).float().flatten()[:6] * TABLE
     ),
+    "running maximum": lambda x: (x >= x.cummax(-1).values).float() @ TABLE,
+    "running minimum, down columns": lambda x: (torch.cummin(x, 0)[0] == x).float() @ TABLE,
+    "none before is as large": lambda x: (~(x < x.cummax(-1).values)).float() @ TABLE,
+    "pooled": lambda x: (x == F.max_pool2d(x.unsqueeze(0), 3, 1, 1)[0]).float() @ TABLE,
+    "pooled, reflected": lambda x: (F.max_pool1d(x, 3, 1, 1) <= x).float() @ TABLE,
+    "pooled along rows": lambda x: (
+        (x != F.max_pool2d(x.view(1, 1, 4, 6), (1, 5), 1, (0, 2)).view(4, 6)).float() @ TABLE
+    ),
 }
 
 
 def smoothed(program: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """The gradient of the program's sum, smoothed by noise of 0.3."""
-    draws, total = torch.Generator().manual_seed(2), torch.zeros(x.shape)
+    """The gradient of the program's sum, smoothed by noise of 0.3 spreads."""
+    draws, total, scale = torch.Generator().manual_seed(2), torch.zeros(x.shape), 0.3 * x.std()
     for _ in range(4000):
         noise = torch.randn(x.shape, generator=draws)
-        total += (program(x + 0.3 * noise) - program(x - 0.3 * noise)).sum() * noise
+        total += (program(x + scale * noise) - program(x - scale * noise)).sum() * noise
     return total
 
 
@@ -99,8 +109,45 @@ def test_a_threshold_of_other_rows_or_of_rows_that_were_written_is_no_statistic(
         rows[:, 0] = 0.0
         return (rows >= largest).float() @ TABLE
 
-    for program in (of_others, scaled, written):
+    def detached(x: Tensor) -> Tensor:
+        return (x.detach() >= x.amax(-1, keepdim=True)).float() @ TABLE
+
+    for program in (of_others, scaled, written, detached):
         soft = softfx.soften(program, example_inputs=(numbers(),), executor="graph")
         assert "beside_statistic" not in str(softfx.source(soft))
     soft = softfx.soften(PROGRAMS["quantile"], example_inputs=(numbers(),), executor="graph")
     assert "beside_statistic" in str(softfx.source(soft))
+
+    pooled = softfx.soften(lambda x: F.max_pool1d(x, 2, 2) == x[:, ::2], example_inputs=(numbers(),), executor="graph")
+    assert "beside_neighbours" not in str(softfx.source(pooled))
+
+
+@pytest.mark.parametrize("compare", [torch.eq, torch.ne, torch.gt, torch.ge, torch.lt, torch.le])
+@pytest.mark.parametrize("mode", ["smooth", "c0", "c1", "c2", "tailed"])
+def test_soft_windows_tend_to_the_hard_comparison_with_ties_and_infinities(
+    compare: Callable[..., Tensor], mode: str
+) -> None:
+    x = torch.tensor([[0.0, 2.0, 2.0, -torch.inf, 1.0, 3.0], [-torch.inf, -1.0, torch.inf, 0.0, torch.inf, 2.0]])
+    for largest, running in ((True, x.cummax(-1).values), (False, x.cummin(-1).values)):
+        soft = beside_prefix(compare, x, running, -1, largest, softness=1e-3, mode=mode)
+        assert torch.allclose(soft, compare(x, running).float(), atol=1e-6)
+    pooled = F.max_pool1d(x, 3, 1, 1)
+    soft = beside_neighbours(compare, x, pooled, [(1, 3)], softness=1e-3, mode=mode)
+    assert torch.allclose(soft, compare(x, pooled).float(), atol=1e-6)
+
+
+def test_derivatives_of_soft_windows_are_those_of_their_values_and_finite() -> None:
+    x = numbers().detach().double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: beside_prefix(torch.ge, x, x.cummax(0).values.detach(), 0), x)
+    reaches = [(0, 3), (1, 3)]
+
+    def around(x: Tensor) -> Tensor:
+        return beside_neighbours(torch.ne, x, F.max_pool2d(x[None], 3, 1, 1)[0].detach(), reaches, softness=0.3)
+
+    assert torch.autograd.gradcheck(around, x) and torch.autograd.gradgradcheck(around, x)
+    for dtype in (torch.float16, torch.bfloat16):
+        mixed = torch.tensor([[6e4, -torch.inf, 1.0, torch.inf, 0.0]], dtype=dtype, requires_grad=True)
+        soft = beside_prefix(torch.ge, mixed, mixed.cummax(-1).values, 1, softness=1e-2)
+        assert torch.autograd.grad(soft @ soft.new_ones(5), mixed)[0].isfinite().all()
+    assert beside_prefix(torch.ge, torch.zeros(0), torch.zeros(0), 0).shape == (0,)
+    assert beside_prefix(torch.ge, torch.tensor(1.0), torch.tensor(1.0), 0) == 1.0
