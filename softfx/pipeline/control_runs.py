@@ -201,7 +201,7 @@ class ControlRuns(Runner):
         return locate(BOUNDARY, self._paths(), self.place)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class _Wanted:
     """How a run is to go. The fields are those of a path; most: the calls that it may make."""
 
@@ -238,7 +238,7 @@ def planning_mode(
     return mode
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class _Sites:
     """Finds the site that reads now.
 
