@@ -11,7 +11,7 @@ from torch import Tensor
 from softfx import ops
 from softfx.decisions.site import Decision
 from softfx.interpreter.call import Call
-from softfx.interpreter.measuring import operands_of
+from softfx.interpreter.operands import operands_of
 from softfx.rules.spread import of_entries
 from softfx.rules.units import STEP, Unit
 

@@ -97,6 +97,8 @@ class Evidence:
         self.overwritten: set[tuple[str, Location]] = set()
         # Look-ups that the program answers with a view, of which one side is used after the other was written.
         self.written_views: set[tuple[str, Location]] = set()
+        # Calls that clip numbers about which it is asked later whether they were clipped.
+        self.asked_clips: set[tuple[str, Location]] = set()
         self.spoilt: set[tuple[str, Location]] = set()  # sites that met NaN or infinities as softness was measured
         # Products of infinite or NaN factors with what has a derivative, as planning meets them.
         self.infinite_products: set[tuple[str, Location]] = set()
@@ -115,7 +117,9 @@ class Evidence:
     @property
     def is_by_place(self) -> bool:
         """True if calls that are no sites are made in other ways too, which only their places tell."""
-        return bool(self.overwritten or self.infinite_products or self.spoiling or self.written_views)
+        return bool(
+            self.overwritten or self.infinite_products or self.spoiling or self.written_views or self.asked_clips
+        )
 
     def of(self, site: int) -> SiteEvidence:
         """The observations of one site."""

@@ -35,11 +35,11 @@ from torch import Tensor
 from softfx import torch_private
 from softfx.decisions.site import Decision, SiteKey
 from softfx.interpreter import (
+    compared,
     indexed_update,
     lifting,
     overwritten,
     shared_storage,
-    statistics,
     straight_through_idiom,
     view_reads,
 )
@@ -127,7 +127,7 @@ class Interpreter:
                 lifting.leave_what_is_expanded(self.state, call)
                 keep_what_is_differentiated(self.state, call)
             result = self._interpret(call)
-        statistics.note(self.state, call, result)
+        compared.note(self.state, call, result)
         shared_storage.note_write(self.state, call)
         note_spoiling(self.state, call, result)
         if self.state.planning:

@@ -1,14 +1,13 @@
 """Softness in units of the data: the spread of what a site decides about is measured on the operands of its call.
 
 It is measured while a measuring run lasts (`RunState.measures`), or at the first call that needs it, and stays as it is
-after that. Numbers that are compared with an order statistic of their own are measured themselves, for some of their
-margins are 0 by its definition. Where tensors cannot be read, as under vmap, a softness that was never measured is
+after that. Where numbers are compared with what was made of them, some margins are 0 by that, and others are measured
+(softfx.interpreter.compared). Where tensors cannot be read, as under vmap, a softness that was never measured is
 computed anew from each call's own numbers.
 """
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import replace
 
 import torch
@@ -18,15 +17,12 @@ from softfx import torch_private
 from softfx.decisions.site import Decision
 from softfx.interpreter.backends import Direct
 from softfx.interpreter.call import Call
+from softfx.interpreter.compared import beside
+from softfx.interpreter.operands import operands_of
 from softfx.interpreter.state import RunState
-from softfx.interpreter.statistics import beside
-from softfx.ops.spelling import arguments
 from softfx.rules import spread
-from softfx.rules.units import Operands
 
-__all__ = ["for_call", "operands_of", "orders_two"]
-
-_NO_OPERANDS = ("out", "inplace")
+__all__ = ["for_call", "orders_two"]
 
 
 def for_call(state: RunState, call: Call, decision: Decision) -> Decision:
@@ -51,28 +47,12 @@ def _measured(state: RunState, call: Call, decision: Decision) -> Decision:
         return replace(decision, softness=spread.live(numbers) * decision.relative)
     with torch.no_grad():
         own = None if call.softs else beside(state, call)
-        found = unit.measure(operands) if own is None else spread.of_rows(own.rows, own.dim, "the numbers compared")
+        found = unit.measure(operands) if own is None else own.measure()
     if found is None:  # nothing that differs from anything: the next call may tell
         return decision
     if state.measures is not None:
         found = state.measures.add(decision.id, found, decision.spread)
     return state.sites.replace(decision.measured(found))
-
-
-def operands_of(call: Call) -> Operands | None:
-    """The call's own arguments by the names of its rule's parameters; None where they do not fit."""
-    function = call.rule.relax if call.rule is not None else None
-    if function is None:
-        return None
-    kwargs = {key: value for key, value in call.kwargs.items() if key not in _NO_OPERANDS}
-    args, kwargs = arguments(call.spelled, call.args, kwargs)
-    try:
-        bound = inspect.signature(function).bind(None, *args, **kwargs)
-    except TypeError:  # the soft form will refuse them, and say why
-        return None
-    bound.apply_defaults()
-    context = next(iter(bound.arguments))
-    return {name: value for name, value in bound.arguments.items() if name != context} | {"function": call.func}
 
 
 def orders_two(call: Call, decision: Decision) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 from softfx.locations import Location
 from softfx.values import TensorTable
 
-__all__ = ["Along", "Foreign", "LiftedAt", "Lookup", "Moved", "Statistic", "Term", "ViewRead"]
+__all__ = ["Along", "Clip", "Foreign", "LiftedAt", "Lookup", "Moved", "Statistic", "Term", "ViewRead"]
 
 LiftedAt: TypeAlias = tuple[str, Location]  # which of the two it is, as in Lift, and where
 
@@ -47,6 +47,21 @@ class Statistic:
 
     rows: Tensor
     along: Along
+    writes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """What was clipped, and at which numbers; None for none, or none that is one number.
+
+    origin: the name and the place of the call.
+    writes: how many calls had written in place by then.
+    """
+
+    input: Tensor
+    low: float | None
+    high: float | None
+    origin: tuple[str, Location]
     writes: int
 
 

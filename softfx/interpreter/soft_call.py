@@ -15,7 +15,7 @@ from torch import Tensor
 
 from softfx import ops
 from softfx.decisions.site import Decision
-from softfx.interpreter import joint_decisions, measuring, statistics
+from softfx.interpreter import compared, joint_decisions, measuring
 from softfx.interpreter.binding import attach_leaves, bind_kept_value, bind_leaves, operand
 from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext, counts_softly, is_integral, options_of
@@ -107,7 +107,7 @@ def _context(state: RunState, call: Call, decision: Decision | None) -> CallCont
     return CallContext(
         state, call.func, options_of(state, decision), exact, sites, None, estimate, carried=carried, stepped=stepped,
         unbounded=unbounded, joins=joint_decisions.of(call) if state.planning else None,
-        met_nan=has_met_nan(state, call), beside=statistics.beside(state, call) if exact and not call.softs else None,
+        met_nan=has_met_nan(state, call), beside=compared.beside(state, call) if exact and not call.softs else None,
     )  # fmt: skip
 
 

@@ -8,9 +8,9 @@ along an axis, name it in ORDERS; one of another kind gets a class like `OfRows`
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -18,13 +18,13 @@ from torch import Tensor
 
 from softfx import ops
 from softfx.interpreter.call import Call
+from softfx.interpreter.operands import operands_of
 from softfx.interpreter.records import Along, Moved, Statistic
 from softfx.interpreter.state import RunState
 from softfx.ops.calls import Result
 from softfx.ops.operation import Operation
-from softfx.ops.spelling import arguments
 from softfx.ops.trees import tensors_in
-from softfx.rules import rule_of
+from softfx.rules import spread
 from softfx.rules.context import Beside
 from softfx.runtime.memberships import beside_statistic
 from softfx.runtime.windows import beside_neighbours, beside_prefix
@@ -138,15 +138,12 @@ def note(state: RunState, call: Call, result: Result) -> None:
 
 
 def _note_statistics(state: RunState, call: Call, values: Tensor) -> None:
-    rule = rule_of(call.operation)
-    if rule is None or rule.relax is None:
+    named = operands_of(call)
+    if named is None:
         return
-    args, kwargs = arguments(call.spelled, call.args, call.kwargs)
-    bound = inspect.signature(rule.relax).bind(None, *args, **{key: kwargs[key] for key in kwargs if key != "out"})
-    bound.apply_defaults()
-    input = bound.arguments["input"]
+    input = named["input"]
     if isinstance(input, Tensor) and input.dim():
-        along = KINDS[call.operation](call.operation, bound.arguments)
+        along = KINDS[call.operation](call.operation, named)
         if along is not None:
             own = base_of(values)  # of max_pool1d torch returns a view of what max_pool2d gives
             for held in (values, *(() if own is None else (own,))):
@@ -179,7 +176,8 @@ def beside(state: RunState, call: Call) -> Beside | None:
         where = known.along.where(known.rows, rows, threshold)
         if where is not None:
             reflected = (rows is second) is not call.spelled.reflected
-            return Beside(threshold, known.along.form, where, rows, known.along.dim, reflected)
+            measure = partial(spread.of_rows, rows, known.along.dim, "the numbers compared")
+            return Beside(threshold, known.along.form, where, rows, reflected, measure)
     return None
 
 

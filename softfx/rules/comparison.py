@@ -27,7 +27,7 @@ from softfx.rules.units import MARGINS, OPERAND
 from softfx.runtime import counts, distributions, draws, tallies, ties
 from softfx.values import Soft, SoftBool, SoftChoice, SoftCount, SoftIndex, SoftTally
 
-__all__ = ["RULES", "as_written"]
+__all__ = ["RULES", "among", "as_written"]
 
 # y > x is x < y.
 _MIRRORED = {torch.gt: torch.lt, torch.lt: torch.gt, torch.ge: torch.le, torch.le: torch.ge}
@@ -43,22 +43,18 @@ def _relax(compare: Callable[..., Tensor], function: Callable[..., Tensor]) -> C
         reals = [o for o in (input, other) if isinstance(o, Tensor) and not is_discrete(o)]
         if not reals:
             raise CannotSoften(ARRIVES_HARD)
-        if context.beside is not None and isinstance(input, Tensor) and isinstance(other, Tensor):
-            return _among(context, context.beside, compare, input, other)
+        if context.beside is not None:
+            return context.soft_bool(among(context, context.beside, compare))
         x, y = (_real(context, operand, reals[0]) for operand in (input, other))
         return context.soft_bool(context.call(function, x, y, **context.options))
 
     return relax
 
 
-def _among(
-    context: RuleContext, beside: Beside, compare: Callable[..., Tensor], input: Tensor, other: Tensor
-) -> SoftBool:
-    """The comparison of rows with an order statistic of their own."""
-    rows = other if beside.reflected else input
+def among(context: RuleContext, beside: Beside, compare: Callable[..., Tensor]) -> Tensor:
+    """The probability that numbers compare so with what was made of them."""
     mirrored = _MIRRORED.get(compare, compare) if beside.reflected else compare
-    value = context.call(beside.form, mirrored, rows, beside.statistic, *beside.where, **context.options)
-    return context.soft_bool(value)
+    return context.call(beside.form, mirrored, beside.rows, beside.statistic, *beside.where, **context.options)
 
 
 def _real(context: RuleContext, operand: Tensor | float, like: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias, TypeVar
 from torch import Tensor
 
 from softfx.ops.calls import Function, Options, Result
+from softfx.rules.spread import Spread
 from softfx.values import SelectedRows, Soft, SoftBool, SoftCount, SoftIndex
 
 __all__ = ["Beside", "Operand", "RuleContext", "RuleFunction", "Shadow", "TensorOrSoft"]
@@ -27,22 +28,23 @@ RuleFunction: TypeAlias = Callable[..., Shadow]
 
 @dataclass(frozen=True, eq=False)
 class Beside:
-    """A comparison of rows with an order statistic of their own.
+    """A comparison of numbers with what was made of them: of rows with an order statistic of their own.
 
-    statistic: as the program has it, also where it runs beside a soft value.
+    statistic: as the program has it, also where it runs beside a soft value. Of clipped numbers it is the number at
+        which they were clipped.
     form: the soft form, a function of the comparison, the rows, the statistic, and `where`.
     where: what the statistic was taken along, as `form` has it.
-    rows: the numbers that are compared with it, in whose spreads the softness is.
-    dim: the axis along which they stand beside each other; None for all of them.
+    rows: the numbers that are compared with it.
     reflected: the statistic is the first operand.
+    measure: the spread that the softness is in units of.
     """
 
-    statistic: Tensor
+    statistic: Tensor | float
     form: Callable[..., Tensor]
     where: tuple[object, ...]
     rows: Tensor
-    dim: int | None
     reflected: bool
+    measure: Callable[[], Spread | None]
 
 
 class RuleContext(Protocol):

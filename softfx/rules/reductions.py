@@ -16,6 +16,7 @@ from softfx import ops
 from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.operation import Operation
 from softfx.ops.spelling import INDEX
+from softfx.rules.comparison import among
 from softfx.rules.context import RuleContext, RuleFunction, Shadow, TensorOrSoft
 from softfx.rules.multiples import summed
 from softfx.rules.readings import as_real, counted
@@ -64,8 +65,11 @@ def _count_nonzero(context: RuleContext, input: Soft, dim: int | Sequence[int] |
 def _count_of_reals(context: RuleContext, input: Tensor, dim: int | Sequence[int] | None = None) -> SoftCount:
     """The relaxation: the sum of the probabilities that numbers are not 0."""
     refuse_discrete(input)
-    zero = context.call(torch.zeros, (), dtype=input.dtype, device=input.device)
-    apart = context.call(softtorch.not_equal, input, zero, **context.options)
+    if context.beside is not None:
+        apart = among(context, context.beside, torch.ne)
+    else:
+        zero = context.call(torch.zeros, (), dtype=input.dtype, device=input.device)
+        apart = context.call(softtorch.not_equal, input, zero, **context.options)
     return context.soft_count(context.call(torch.sum, apart, *(() if dim is None else (dim,))))
 
 
