@@ -150,7 +150,7 @@ class Provenance(TensorTable[Margin | Made]):
         By values alone, so that it is so in every run, with gradients or without.
         """
         kind = _standing_of(func)
-        if kind is None:
+        if kind is None or in_transform():
             return False
         if kind:
             return len(args) == 1 and not kwargs
