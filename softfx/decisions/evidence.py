@@ -115,11 +115,10 @@ class Evidence:
         self.to_leave: dict[tuple[str, Location], Left] = {}
 
     @property
-    def is_by_place(self) -> bool:
-        """True if calls that are no sites are made in other ways too, which only their places tell."""
-        return bool(
-            self.overwritten or self.infinite_products or self.spoiling or self.written_views or self.asked_clips
-        )
+    def by_place(self) -> frozenset[str]:
+        """The operations of which calls that are no sites are made in other ways too, which only their places tell."""
+        noted = (self.overwritten, self.infinite_products, self.spoiling, self.written_views, self.asked_clips)
+        return frozenset(name for calls in noted for name, _ in calls)
 
     def of(self, site: int) -> SiteEvidence:
         """The observations of one site."""

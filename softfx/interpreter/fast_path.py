@@ -21,8 +21,9 @@ from softfx.interpreter.number_arguments import gives_tensors_for_numbers, place
 from softfx.interpreter.statistics import KINDS
 from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.operation import Effect, Infinities, Linear, Operation, Reads
-from softfx.ops.spelling import INDEX
+from softfx.ops.spelling import INDEX, spoken
 from softfx.rules import rule_of
+from softfx.rules.comparison import written_names
 from softfx.values import FactStore, ValueFacts
 
 __all__ = ["FastPathCache", "FunctionInfo", "Outcome"]
@@ -65,6 +66,7 @@ class FunctionInfo:
     asks_metadata: it asks something of a tensor that does not depend on its elements.
     may_continue_sum: it may go on with straight-through code of the program, or with an update in place.
     may_carry: it is linear in operands, so that it may carry their derivative by itself (softfx.interpreter.carried).
+    names: what reports may call them.
     number_places: the arguments that are read as numbers of Python.
     looks_at_arguments: arguments by position may make a call the interpreter's.
     """
@@ -80,6 +82,7 @@ class FunctionInfo:
         "looks_at_arguments",
         "may_carry",
         "may_continue_sum",
+        "names",
         "number_places",
         "operation",
         "outcomes",
@@ -106,6 +109,8 @@ class FunctionInfo:
         self.is_simple = self.reads_elements and not remembered
         self.may_carry = rule is not None and self.operation.linear is not Linear.NO and not self.spelled.in_place
         self.may_continue_sum = self.is_difference or self.operation is ops.add
+        self.names = written_names(rule) if rule is not None else frozenset[str]()
+        self.names |= {self.operation.name, spoken(self.operation, func) or self.operation.name}
         self.number_places = places_of(func)
         self.looks_at_arguments = self.becomes is not None or bool(self.number_places[0])
         self.outcomes: dict[ValueFacts | tuple[ValueFacts, ...], Outcome] = {}

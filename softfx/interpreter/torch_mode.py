@@ -2,7 +2,8 @@
 
 `FullMode` hands every torch call to the interpreter. `FastMode` makes those calls itself that the interpreter would
 make as they are, and looks the facts of their results up (softfx.interpreter.fast_path). Whatever else may matter is
-the interpreter's: a call that writes or detaches, inference mode, a shadow, a hard value behind an operand.
+the interpreter's: a call that writes or detaches, inference mode, a shadow, a hard value behind an operand, an operation
+of which some calls are made in another way that only their places tell.
 Both leave the same values, gradients, facts and evidence.
 """
 
@@ -131,6 +132,7 @@ class FastMode(FullMode):
         self._sums = interpreter.state.sums.entries
         self._lookups = interpreter.state.lookups.entries
         self._storages = interpreter.state.storages.entries
+        self._by_place = interpreter.state.evidence.by_place
 
     def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Result:
         if _hooks_of_saved_tensors(True) is not None:
@@ -143,6 +145,8 @@ class FastMode(FullMode):
         if info is None or _in_inference() or ((kwargs or info.looks_at_arguments) and not info.fits(args, kwargs)):
             return self._fully(func, args, kwargs)
         if info.is_judged and info.is_open(func, args, kwargs):
+            return self._fully(func, args, kwargs)
+        if self._by_place and not self._by_place.isdisjoint(info.names):
             return self._fully(func, args, kwargs)
         if self._storages and self._state.storages.hold(tensors_in((args, kwargs))):
             return self._fully(func, args, kwargs)

@@ -193,8 +193,6 @@ class ControlRuns(Runner):
         return part
 
     def _mode(self, interpreter: Interpreter) -> Watch:
-        if self.evidence.is_by_place:
-            return WatchedFull(interpreter, self._where)
         return WatchedFast(interpreter, self.cache, self._where)
 
     def _where(self) -> Location:

@@ -172,7 +172,6 @@ class Eager:
         def where() -> Location:
             return locate(BOUNDARY, paths(), self.place)
 
-        fast = fast and not self.evidence.is_by_place
         mode: FullMode = FastMode(interpreter, self.cache, where) if fast else FullMode(interpreter, where)
         if state.planning and self.sites.policy.turns:
             mode = planning_mode(interpreter, where, paths)

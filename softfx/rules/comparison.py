@@ -27,7 +27,7 @@ from softfx.rules.units import MARGINS, OPERAND
 from softfx.runtime import counts, distributions, draws, tallies, ties
 from softfx.values import Soft, SoftBool, SoftChoice, SoftCount, SoftIndex, SoftTally
 
-__all__ = ["RULES", "among", "as_written"]
+__all__ = ["RULES", "among", "as_written", "written_names"]
 
 # y > x is x < y.
 _MIRRORED = {torch.gt: torch.lt, torch.lt: torch.gt, torch.ge: torch.le, torch.le: torch.ge}
@@ -244,6 +244,16 @@ _WRITTEN = {
     for symbol, exchanged in _EXCHANGED.items()
     for called in (_BY_SYMBOL[exchanged],)
 }
+
+
+def written_names(rule: Rule) -> frozenset[str]:
+    """The names that `as_written` gives a rule.
+
+    >>> from softfx.rules import RULES
+    >>> sorted(written_names(RULES["gt"])), sorted(written_names(RULES["sort"]))
+    (['gt', 'lt'], ['sort'])
+    """
+    return frozenset({rule.name, *(written.name for (name, _), written in _WRITTEN.items() if name == rule.name)})
 
 
 def as_written(rule: Rule, symbol: str) -> Rule:

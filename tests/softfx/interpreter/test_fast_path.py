@@ -14,6 +14,7 @@ from torch import Tensor
 
 import softfx
 from softfx.interpreter.fast_path import FastPathCache
+from softfx.interpreter.interpreter import Interpreter
 from softfx.ops.spelling import INDEX
 from softfx.values import Environment, FactStore, ValueFacts
 from tests.generated.programs import Program, make
@@ -112,6 +113,29 @@ def test_both_ways_give_the_same_on_generated_programs(start: int) -> None:
         found = difference_of_ways(program)
         if found:
             pytest.fail(f"seed {seed}: {found}\n{shrink(program, still_differs).source}")
+
+
+def overwriting(x: Tensor, y: Tensor) -> Tensor:
+    factor = (x > y).float().exp()
+    result = factor * y
+    factor += 1.0  # a product noted by its place: its derivative is made of the factor as it was
+    return result.sigmoid() + (x * y).cos() / factor
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_calls_noted_by_their_places_alone_are_the_interpreters(policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    inputs = (torch.randn(3, 4, generator=generator), torch.randn(3, 4, generator=generator))
+    fast, full = (run_eagerly(overwriting, policy, inputs, way, True) for way in (True, False))
+    assert_same(fast, full)
+    x, y = (tensor.requires_grad_() for tensor in inputs)
+    soft = softfx.soften(overwriting, policy, example_inputs=(x, y), executor="eager")
+    soft(x, y)
+    made: list[str] = []
+    interpret = Interpreter.interpret
+    monkeypatch.setattr(Interpreter, "interpret", lambda self, call: (made.append(call.name), interpret(self, call))[1])
+    soft(x, y)
+    assert "mul" in made and "cos" not in made
 
 
 def test_a_site_that_was_not_met_before_joins_the_report() -> None:
