@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.runtime import keys
+from softfx.runtime import keys, moves
 from softtorch.methods import SortingNetwork
 from softtorch.straight_through import finite as seen_finite
 from softtorch.straight_through import second_order, with_finite_gradient
@@ -171,7 +171,9 @@ def move(func: Callable[..., Any], value: Tensor, *args: Any, **kwargs: Any) -> 
     >>> move(torch.transpose, torch.zeros(2, 3, 7), 0, 1).shape
     torch.Size([3, 2, 7])
     """
-    result: Tensor = torch.func.vmap(lambda slice: func(slice, *args, **kwargs), in_dims=-1, out_dims=-1)(value)
+    result: Tensor = moves.moved(func, value, args, kwargs)
+    if result is None:
+        result = torch.func.vmap(lambda slice: func(slice, *args, **kwargs), in_dims=-1, out_dims=-1)(value)
     return result
 
 
@@ -233,7 +235,9 @@ def look_up(
         return func(*_filled(arguments, index))
 
     points = points.expand(p.shape)
-    values: Tensor = torch.func.vmap(select, in_dims=-1, out_dims=-1)(points)
+    values = moves.at_points(func, arguments, points, block)
+    if values is None:
+        values = torch.func.vmap(select, in_dims=-1, out_dims=-1)(points)
     after = values.dim() - 1 - block - (p.dim() - 1)
     weights = p.reshape(*p.shape[:-1], *(1,) * after, p.shape[-1])
     return weights.expand(values.shape), values

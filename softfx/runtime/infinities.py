@@ -17,6 +17,7 @@ from torch import Tensor
 import softtorch
 from softfx.runtime import distributions, places
 from softfx.runtime.distributions import excluding
+from softtorch.straight_through import finite as seen_finite
 from softtorch.straight_through import with_finite_gradient, with_finite_value
 
 __all__ = ["averaged", "gathered", "or_hard", "put", "rows_of", "scattered", "with_nan", "without_nan"]
@@ -65,6 +66,8 @@ def averaged(p: Tensor, values: Tensor, hard: Tensor) -> Tensor:
     >>> averaged(torch.tensor([0.5, 0.25, 0.25]), torch.tensor([1.0, 4.0, -torch.inf]), torch.tensor(1.0))
     tensor(2.)
     """
+    if seen_finite(values):
+        return softtorch.choose(p, values.movedim(-1, 0))
     finite = torch.isfinite(values)
     left = p * finite
     mass = left.sum(-1, keepdim=True).clamp(min=_LEAST)
@@ -78,6 +81,8 @@ def rows_of(p: Tensor, table: Tensor, hard: Tensor) -> Tensor:
     >>> rows_of(torch.tensor([0.75, 0.25]), table, table[0])
     tensor([1.5000,   -inf])
     """
+    if seen_finite(table):
+        return places.rows_of(p, table)
     finite = torch.isfinite(table)
     found = places.rows_of(p, torch.where(finite, table, 0.0))
     return _settled(found / places.rows_of(p, finite.to(table.dtype)).clamp(min=_LEAST), hard)
@@ -104,6 +109,8 @@ def taken_along_dim(x: Tensor, p: Tensor, dim: int, hard: Tensor) -> Tensor:
 
 
 def _taken(averages: Callable[[Tensor], Tensor], x: Tensor, hard: Tensor) -> Tensor:
+    if seen_finite(x):
+        return averages(x)
     finite = torch.isfinite(x)
     found = averages(torch.where(finite, x, 0.0))
     return _settled(found / averages(finite.to(x.dtype)).clamp(min=_LEAST), hard)
@@ -140,9 +147,12 @@ def _written(added: Callable[[Tensor], Tensor], x: Tensor, values: Tensor, hard:
     added: the sum of given values that the writes bring to each place.
     """
     x, values = with_finite_gradient(x), with_finite_gradient(values)
+    taken = added(torch.ones_like(values))
+    share = taken.clamp(max=1.0)
+    if far == torch.inf and seen_finite(x) and seen_finite(values):
+        return x * (1.0 - share) + added(values) / taken.clamp(min=_LEAST) * share
     finite, is_place = values.abs() < far, x.abs() < far
     mean = added(torch.where(finite, values, 0.0)) / added(finite.to(x.dtype)).clamp(min=_LEAST)
-    share = added(torch.ones_like(values)).clamp(max=1.0)
     whole = torch.where(is_place, x, 0.0) * (1.0 - share) + mean * share
     moved = torch.where(x > 0, excluding(mean, share, 1.0), excluding(mean, share, -1.0))
     return _settled(torch.where(is_place, whole, softtorch.straight_through(hard.to(moved.dtype), moved)), hard, far)

@@ -1,0 +1,168 @@
+"""Movements of slices and look-ups at points, all at once: a distribution has one axis more than what it stands for.
+
+`softfx.runtime.distributions` makes what is not here by torch.func.vmap, which costs many times the movement. To add
+one, write what it does in front of a last axis, with torch's names of the arguments, and name it in _IN_FRONT or, for a
+look-up, in _AT_POINTS. None says that these arguments are not served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["at_points", "moved"]
+
+
+def _dim(dim: int) -> int:
+    """An axis of the slices as one of the whole."""
+    return dim if dim >= 0 else dim - 1
+
+
+def _sizes(given: tuple[Any, ...]) -> tuple[int, ...] | None:
+    """Sizes or axes, given one by one or as a sequence; None for anything else."""
+    sizes = tuple(given[0]) if len(given) == 1 and isinstance(given[0], tuple | list) else given
+    return sizes if all(type(size) is int for size in sizes) else None
+
+
+def _reshape(value: Tensor, *shape: Any) -> Tensor | None:
+    sizes = _sizes(shape)
+    return None if sizes is None or not value.numel() else value.reshape(*sizes, value.shape[-1])
+
+
+def _expand(value: Tensor, *size: Any) -> Tensor | None:
+    sizes = _sizes(size)
+    return None if sizes is None else value.expand(*sizes, value.shape[-1])
+
+
+def _repeat(value: Tensor, *repeats: Any) -> Tensor | None:
+    counts = _sizes(repeats)
+    return None if counts is None else value.repeat(*counts, 1)
+
+
+def _permute(value: Tensor, *dims: Any) -> Tensor | None:
+    axes = _sizes(dims)
+    return None if axes is None else value.permute(*map(_dim, axes), -1)
+
+
+def _transpose(value: Tensor, dim0: int, dim1: int) -> Tensor | None:
+    return value.transpose(_dim(dim0), _dim(dim1)) if value.dim() > 1 else None
+
+
+def _flatten(value: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor | None:
+    return torch.flatten(value, _dim(start_dim), _dim(end_dim)) if value.dim() > 1 else None
+
+
+def _unsqueeze(value: Tensor, dim: int) -> Tensor:
+    return value.unsqueeze(_dim(dim))
+
+
+def _squeeze(value: Tensor, dim: int | None = None) -> Tensor | None:
+    if dim is None:
+        return value.reshape(*(size for size in value.shape[:-1] if size != 1), value.shape[-1])
+    return value.squeeze(_dim(dim)) if type(dim) is int and value.dim() > 1 else None
+
+
+def _select(value: Tensor, dim: int, index: int) -> Tensor | None:
+    return value.select(_dim(dim), index) if type(dim) is int and type(index) is int and value.dim() > 1 else None
+
+
+def _chunk(value: Tensor, chunks: int, dim: int = 0) -> Sequence[Tensor] | None:
+    return value.chunk(chunks, _dim(dim)) if value.dim() > 1 else None
+
+
+def _split(value: Tensor, split_size: Any, dim: int = 0) -> Sequence[Tensor] | None:
+    if value.dim() < 2:
+        return None
+    pieces: Sequence[Tensor] = value.split(split_size, _dim(dim))  # type: ignore[no-untyped-call]
+    return pieces
+
+
+def _unbind(value: Tensor, dim: int = 0) -> Sequence[Tensor] | None:
+    return value.unbind(_dim(dim)) if value.dim() > 1 else None
+
+
+def _getitem(value: Tensor, key: Any) -> Tensor | None:
+    """x[key] of the slices; a key that names no axis, such as (), has no last one to leave out."""
+    parts = key if isinstance(key, tuple) else (key,)
+    named = [part for part in parts if part is not None and part is not ...]
+    if not named or not all(isinstance(part, int | slice | Tensor) for part in named):
+        return None
+    used = sum(part.dim() if isinstance(part, Tensor) and part.dtype is torch.bool else 1 for part in named)
+    if used > value.dim() - 1 or any(isinstance(part, bool) for part in named):
+        return None
+    return value[(*parts, slice(None))] if any(part is ... for part in parts) else value[parts]
+
+
+_IN_FRONT: dict[str, Callable[..., Any]] = {
+    "__getitem__": _getitem,
+    "broadcast_to": _expand,
+    "chunk": _chunk,
+    "expand": _expand,
+    "flatten": _flatten,
+    "permute": _permute,
+    "repeat": _repeat,
+    "reshape": _reshape,
+    "select": _select,
+    "split": _split,
+    "squeeze": _squeeze,
+    "transpose": _transpose,
+    "unbind": _unbind,
+    "unsqueeze": _unsqueeze,
+    "view": _reshape,
+}
+"""By the names of torch's functions and methods: what they do in front of a last axis, or None."""
+# The arguments that have one name wherever torch has them.
+_NAMED = frozenset({"chunks", "dim", "dim0", "dim1", "end_dim", "index", "start_dim"})
+
+
+def moved(func: Callable[..., Any], value: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`func`, which moves data, on each slice of the last axis; None where that is not served here."""
+    in_front = _IN_FRONT.get(getattr(func, "__name__", ""))
+    return None if in_front is None or not _NAMED.issuperset(kwargs) else in_front(value, *args, **kwargs)
+
+
+# -- look-ups ----------------------------------------------------------------------------------------------------------
+
+
+def _read(points: Tensor, block: int, data: Tensor, key: Any) -> Tensor | None:
+    parts = key if isinstance(key, tuple) else (key,)
+    others = [part for part in parts if not isinstance(part, str)]
+    if len(others) != len(parts) - 1 or not all(part is None or part is ... or type(part) is slice for part in others):
+        return None
+    found = data[tuple(points if isinstance(part, str) else part for part in parts)]
+    return found.movedim(block + points.dim() - 1, -1)
+
+
+def _embedded(points: Tensor, block: int, index: str, table: Tensor) -> Tensor:
+    return torch.nn.functional.embedding(points, table).movedim(points.dim() - 1, -1)
+
+
+def _selected(points: Tensor, block: int, data: Tensor, dim: int, index: str) -> Tensor | None:
+    if points.dim() != 2 or not data.dim() or dim < 0:
+        return None
+    found = torch.index_select(data, dim, points.flatten())
+    return found.reshape(*data.shape[:dim], *points.shape, *data.shape[dim + 1 :]).movedim(dim + 1, -1)
+
+
+def _gathered(points: Tensor, block: int, data: Tensor, dim: int, index: str) -> Tensor | None:
+    if points.dim() != data.dim() + 1 or dim < 0:
+        return None
+    return torch.gather(data.unsqueeze(-1).expand(*data.shape, points.shape[-1]), dim, points)
+
+
+_AT_POINTS: dict[str, Callable[..., Tensor | None]] = {
+    "__getitem__": _read,
+    "embedding": _embedded,
+    "gather": _gathered,
+    "index_select": _selected,
+}
+"""By the names of the functions that look up, as `distributions.look_up` is given them: their results at all points."""
+
+
+def at_points(func: Callable[..., Any], arguments: tuple[Any, ...], points: Tensor, block: int) -> Tensor | None:
+    """`distributions.look_up` at all points, (..., [n]): its values; None where that is not served here."""
+    at_all = _AT_POINTS.get(getattr(func, "__name__", ""))
+    return None if at_all is None else at_all(points, block, *arguments)
