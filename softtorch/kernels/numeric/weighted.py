@@ -8,11 +8,14 @@ finfo.min with which attention masks are filled: it would overflow. Derivatives 
 Where one look at the entries shows that there are none of these, the sum is the plain one.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from softtorch.kernels.numeric.finite import with_finite_gradient
-from softtorch.kernels.numeric.host import finite
+from softtorch.kernels.numeric.finite import finite_gradient, with_finite_gradient
+from softtorch.kernels.numeric.host import finite, readable
+from softtorch.torch_private import Function
 
 
 def contract(weights: Tensor, values: Tensor) -> Tensor:
@@ -30,20 +33,80 @@ def dot(weights: Tensor, values: Tensor) -> Tensor:
 
 def scale(weights: Tensor, values: Tensor) -> Tensor:
     """weights * values, broadcast: (...), (...) -> (...)."""
+    moderate = _seen_moderate(values)
+    if moderate and _by_one_step(weights, values):
+        product: Tensor = _Scale.apply(weights, values)
+        return product
     weights, values = with_finite_gradient(weights), with_finite_gradient(values)
-    if _seen_moderate(values):
+    if moderate:
         return weights * values
     return weights * _moderate(values) + _constant(weights, values)
 
 
 def mix(weights: Tensor, values: Tensor, others: Tensor) -> Tensor:
     """weights * values + (1 - weights) * others, broadcast: (...), (...), (...) -> (...)."""
+    moderate = _seen_moderate(values) and _seen_moderate(others)
+    if moderate and _by_one_step(weights, values, others):
+        mixed: Tensor = _Mix.apply(weights, values, others)
+        return mixed
     weights, values, others = (with_finite_gradient(x) for x in (weights, values, others))
     # lerp is exact at weights 0 and 1 and needs one pass.
-    if _seen_moderate(values) and _seen_moderate(others):
+    if moderate:
         return torch.lerp(others, values, weights)
     inner = torch.lerp(_moderate(others), _moderate(values), weights)
     return inner + _constant(weights, values) + _constant(1.0 - weights, others)
+
+
+def _by_one_step(*operands: Tensor) -> bool:
+    """Return True if several operands get a derivative, and nothing forbids a Function here; the last are readable.
+
+    Python is what a small sum costs: a Function for each operand's finite gradient, and one more node between them.
+    """
+    asked = torch.is_grad_enabled() and sum(x.requires_grad for x in operands) > 1
+    return asked and len({x.dtype for x in operands}) == 1 and readable(operands[0])
+
+
+class _Scale(Function):
+    """weights * values with gradients that are finite."""
+
+    @staticmethod
+    def forward(weights: Tensor, values: Tensor) -> Tensor:
+        return weights * values
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        weights, values = ctx.saved_tensors
+        return _fitting(ctx, (grad * values, grad * weights), (weights, values))
+
+
+class _Mix(Function):
+    """lerp, which is exact at weights 0 and 1 and needs one pass, with gradients that are finite."""
+
+    @staticmethod
+    def forward(weights: Tensor, values: Tensor, others: Tensor) -> Tensor:
+        return torch.lerp(others, values, weights)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        weights, values, others = ctx.saved_tensors
+        parts = (grad * (values - others), grad * weights, grad * (1.0 - weights))
+        return _fitting(ctx, parts, (weights, values, others))
+
+
+def _fitting(ctx: Any, parts: tuple[Tensor, ...], operands: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
+    """Gradients summed to the shapes of their operands, and finite; None where none is asked for."""
+    return tuple(
+        finite_gradient(part if part.shape == operand.shape else part.sum_to_size(operand.shape)) if needed else None
+        for part, operand, needed in zip(parts, operands, ctx.needs_input_grad, strict=True)
+    )
 
 
 def _finite(values: Tensor) -> Tensor:
