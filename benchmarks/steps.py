@@ -66,6 +66,7 @@ def seconds(step: Step) -> float:
 
 def measured(steps: dict[str, Step], budget: float) -> dict[str, list[float]]:
     """The seconds of each step in as many rounds as fit the budget, nine at least."""
+    torch.set_num_threads(1)  # some packages of the zoo set it to more
     for step in (*steps.values(), *steps.values()):
         step()
     rounds = max(9, min(400, int(budget / sum(map(seconds, steps.values())))))
