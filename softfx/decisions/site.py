@@ -16,6 +16,7 @@ from torch import Tensor
 
 from softfx.decisions.policy import Resolved
 from softfx.locations import Location
+from softfx.ops.calls import Options
 from softfx.report.record import SiteAction
 from softfx.rules.rule import Estimate, Rule
 from softfx.rules.spread import Spread
@@ -84,7 +85,16 @@ class Decision:
         """True if the operation is replaced."""
         return self.action in ("soft", "straight_through", "guard")
 
-    @property
+    @cached_property
+    def options(self) -> Options:
+        """The options of its soft form, but for the softness."""
+        takes = self.rule.options
+        options = {key: value for key, value in self.resolved.options.items() if key in takes}
+        if "epsilon" in takes and self.is_fine:  # equality needs no help where only a derivative is looked for
+            options.setdefault("epsilon", 0.0)
+        return options
+
+    @cached_property
     def is_exact(self) -> bool:
         """True if it leaves values as they are."""
         return self.action != "soft"

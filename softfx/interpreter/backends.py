@@ -16,6 +16,8 @@ from softfx.ops.spelling import Spelled
 
 __all__ = ["Backend", "Direct", "has_whole_elements"]
 
+_hooks_of_saved_tensors = checkpoint_private.hooks_of_saved_tensors
+
 
 class Backend(Protocol):
     """Carries out the calls of a run."""
@@ -59,7 +61,7 @@ class Direct:
         return func(*args, **kwargs)
 
     def emit(self, func: Function, args: Args, kwargs: Kwargs) -> Result:
-        if not checkpoint_private.in_checkpoint():
+        if _hooks_of_saved_tensors(True) is None or not checkpoint_private.in_checkpoint():
             return func(*args, **kwargs)
         with checkpoint_private.tensors_kept():
             return func(*args, **kwargs)

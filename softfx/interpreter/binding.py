@@ -117,8 +117,11 @@ def bind(context: CallContext, hard: Tensor, shadow: Result) -> Tensor:
     integral = soft is not None and not isinstance(soft, SoftReal)
     gradient_sites = context.sites | context.carried if state.tracks_gradients else frozenset[int]()
     unsoftened = None if context.exact or isinstance(soft, SoftReal) else hard
-    facts = ValueFacts(True, soft, gradient_sites, integral, unsoftened, version_of(result))
-    environment.set(result, replace(facts, stepped=context.stepped, unbounded=context.unbounded))
+    facts = ValueFacts(
+        True, soft, gradient_sites, integral, unsoftened, version_of(result),
+        stepped=context.stepped, unbounded=context.unbounded,
+    )  # fmt: skip
+    environment.set(result, facts)
     return result
 
 

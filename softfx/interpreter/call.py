@@ -79,6 +79,7 @@ class Call:
     locate: Callable[[], Location]
     blockage: Blockage | None = None
     _location: Location | None = field(default=None, repr=False)
+    _is_site: bool | None = field(init=False, default=None, repr=False)
     operation: Operation = field(init=False)
     written: Tensor | None = field(init=False)
     softs: list[Soft] = field(init=False)
@@ -115,10 +116,16 @@ class Call:
             self._location = self.locate()
         return self._location
 
+    @location.setter
+    def location(self, found: Location) -> None:
+        self._location = found
+
     @property
     def all_written(self) -> list[Tensor]:
         """The tensors that it writes in place: `written`, or the several that are given as out=."""
-        return [self.written] if self.written is not None else tensors_in(self.kwargs.get("out"))
+        if self.written is not None:
+            return [self.written]
+        return tensors_in(self.kwargs.get("out")) if self.kwargs else []
 
     @property
     def discrete_softs(self) -> list[Soft]:
@@ -168,8 +175,12 @@ class Call:
 
     @property
     def is_site(self) -> bool:
-        """True if it needs a decision."""
-        return self.rule is not None and is_site(self.rule, self.spelled, self.func, self.args, self.kwargs)
+        """True if it needs a decision; found once."""
+        if self._is_site is None:
+            known = self.rule is not None and is_site(self.rule, self.spelled, self.func, self.args, self.kwargs)
+            self._is_site = known
+            return known
+        return self._is_site
 
     def _note_written(self, written: Tensor) -> None:
         place = next((n for n, tensor in enumerate(self.tensors) if tensor is written), None)

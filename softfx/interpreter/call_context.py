@@ -62,13 +62,9 @@ def options_of(state: RunState, decision: Decision | None) -> Options:
         return {}
     if not decision.acts:  # a kept kink on a shadow: the corner itself
         return {"mode": "hard"}
-    takes = decision.rule.options
-    options = {key: value for key, value in decision.resolved.options.items() if key in takes}
-    if "softness" in takes:
-        options["softness"] = state.backend.softness(decision)
-    if "epsilon" in takes and decision.is_fine:  # equality needs no help where only a derivative is looked for
-        options.setdefault("epsilon", 0.0)
-    return options
+    if "softness" not in decision.rule.options:
+        return decision.options
+    return {**decision.options, "softness": state.backend.softness(decision)}
 
 
 @dataclass

@@ -114,10 +114,11 @@ class Interpreter:
 
     def interpret(self, call: Call) -> Result:
         """The result of a call whose operation and facts are known."""
-        call = beside_out(self.state, call)
+        if call.kwargs:
+            call = beside_out(self.state, call)
         if written := call.all_written:
             self.state.environment.find_pending(written)
-        shared_storage.prepare_write(self.state, call)
+            shared_storage.prepare_write(self.state, call)
         if self.state.planning and lifting.must_be_left(self.state, call):
             with torch.no_grad():
                 result = hard_call(self.state, call)
@@ -128,7 +129,8 @@ class Interpreter:
                 keep_what_is_differentiated(self.state, call)
             result = self._interpret(call)
         compared.note(self.state, call, result)
-        shared_storage.note_write(self.state, call)
+        if written:
+            shared_storage.note_write(self.state, call)
         note_spoiling(self.state, call, result)
         if self.state.planning:
             lifting.note_made(self.state, call, result)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-
 from softfx.interpreter.call import Call
+from softfx.ops.calls import signature_of
 from softfx.ops.spelling import arguments
 from softfx.rules.units import Operands
 
@@ -21,7 +20,7 @@ def operands_of(call: Call) -> Operands | None:
     kwargs = {key: value for key, value in call.kwargs.items() if key not in _NO_OPERANDS}
     args, kwargs = arguments(call.spelled, call.args, kwargs)
     try:
-        bound = inspect.signature(function).bind(None, *args, **kwargs)
+        bound = signature_of(function).bind(None, *args, **kwargs)
     except TypeError:  # the soft form will refuse them, and say why
         return None
     bound.apply_defaults()

@@ -69,7 +69,7 @@ class Moved(NamedTuple):
     """How a tensor was moved out of another one, call by call, where no view tells."""
 
     source: Tensor
-    calls: tuple[str, ...]
+    calls: tuple[object, ...]
 
 
 @dataclass(frozen=True, eq=False)

@@ -94,7 +94,8 @@ def _context(state: RunState, call: Call, decision: Decision | None) -> CallCont
     for soft in call.softs:
         exact = exact and soft.exact
         sites |= soft.sites
-    state.evidence.join(sites)
+    if len(sites) > 1:
+        state.evidence.join(sites)
     if exact and call.operation.stops_gradient:  # no derivative of theirs goes on from here
         state.evidence.detached(sites, call.location)
         sites = frozenset()
@@ -257,7 +258,8 @@ def _shadow(context: CallContext, call: Call, args: Args, rows: RowRule | None) 
     function = _function(call, counts)
     if (mismatch := _mismatch(function, len(args), tuple(kwargs))) is not None:
         raise CannotSoften(f"{call.name}: {mismatch}")
-    _refuse_soft_numbers(function, args, kwargs)
+    if counts or call.softs:
+        _refuse_soft_numbers(function, args, kwargs)
     if context.estimate is not None:
         return context.estimate(context, function, *args, **kwargs)
     shadow = function(context, *args, **kwargs)
@@ -286,26 +288,23 @@ def _function(call: Call, counts: bool) -> Function:
 
 def _refuse_soft_numbers(function: Function, args: Args, kwargs: Kwargs) -> None:
     """Refuse shadows that stand where torch reads a size, an axis or a number of elements: it needs one number."""
-    positions, names = _number_parameters(function)
-    given = [(str(position), arg) for position, arg in enumerate(args, 1) if position in positions]
-    given += [(name, value) for name, value in kwargs.items() if name in names]
-    if any(
-        isinstance(item, Soft)
-        for _, value in given
-        for item in (value if isinstance(value, list | tuple) else (value,))
-    ):
-        raise CannotSoften(AS_NUMBER)
+    numbers = _number_parameters(function)
+    for place, value in (*enumerate(args, 1), *kwargs.items()) if numbers else ():
+        if place in numbers:
+            items = value if isinstance(value, list | tuple) else (value,)
+            if any(isinstance(item, Soft) for item in items):
+                raise CannotSoften(AS_NUMBER)
 
 
 @lru_cache(maxsize=4096)
-def _number_parameters(function: Function) -> tuple[frozenset[int], frozenset[str]]:
+def _number_parameters(function: Function) -> frozenset[int | str]:
     """The positions and names of a rule's parameters that are Python numbers, as their annotations say."""
     found = {
         position: name
         for position, (name, parameter) in enumerate(inspect.signature(function).parameters.items())
         if isinstance(parameter.annotation, str) and _NUMBER.fullmatch(parameter.annotation)
     }
-    return frozenset(found), frozenset(found.values())
+    return frozenset[int | str]({*found, *found.values()})
 
 
 @lru_cache(maxsize=4096)

@@ -23,7 +23,7 @@ from softfx.interpreter.records import Along, Moved, Statistic
 from softfx.interpreter.state import RunState
 from softfx.ops.calls import Result
 from softfx.ops.operation import Operation
-from softfx.ops.trees import tensors_in
+from softfx.ops.trees import ATOMS, tensors_in
 from softfx.rules import spread
 from softfx.rules.context import Beside
 from softfx.runtime.memberships import beside_statistic
@@ -133,6 +133,8 @@ def note(state: RunState, call: Call, result: Result) -> None:
         return
     if call.operation in KINDS:
         _note_statistics(state, call, result if isinstance(result, Tensor) else result[0])
+    elif call.softs:  # they are compared by their shadows
+        return
     elif call.rule is not None and call.rule.moves and len(call.tensors) == 1 and call.tensors[0] is call.args[0]:
         _note_moved(state, call, result)
 
@@ -153,9 +155,11 @@ def _note_statistics(state: RunState, call: Call, values: Tensor) -> None:
 def _note_moved(state: RunState, call: Call, result: Result) -> None:
     (tensor,) = call.tensors
     known, before = state.statistics.get(tensor), state.moved.get(tensor) or Moved(tensor, ())
-    arguments = f"{call.operation.name} {call.args[1:]} {call.kwargs}"
+    rest: object = call.args[1:]
+    if call.kwargs or not ATOMS.issuperset(map(type, call.args[1:])):
+        rest = f"{rest} {call.kwargs}"  # as they are now: a program may write its lists
     for place, moved in enumerate(tensors_in(result)):
-        state.moved.set(moved, Moved(before.source, (*before.calls, f"{arguments} {place}")))
+        state.moved.set(moved, Moved(before.source, (*before.calls, (call.operation.name, rest, place))))
         if known is not None:
             state.statistics.set(moved, known)
 
@@ -189,7 +193,7 @@ def _lies(tensor: Tensor) -> tuple[object, ...]:
     return memory, tensor.storage_offset(), steps
 
 
-def _moved(state: RunState, tensor: Tensor) -> tuple[int, tuple[str, ...]]:
+def _moved(state: RunState, tensor: Tensor) -> tuple[int, tuple[object, ...]]:
     """By which calls a tensor was moved out of another one."""
     source, calls = state.moved.get(tensor) or Moved(tensor, ())
     return id(source), calls

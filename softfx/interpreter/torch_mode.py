@@ -2,8 +2,8 @@
 
 `FullMode` hands every torch call to the interpreter. `FastMode` makes those calls itself that the interpreter would
 make as they are, and looks the facts of their results up (softfx.interpreter.fast_path). Whatever else may matter is
-the interpreter's: a call that writes or detaches, inference mode, a shadow, a hard value behind an operand, an operation
-of which some calls are made in another way that only their places tell.
+the interpreter's: a call that writes or detaches, inference mode, a shadow, a hard value behind an operand, and an
+operation of which some calls are made in another way that only their places tell.
 Both leave the same values, gradients, facts and evidence.
 """
 
@@ -205,9 +205,11 @@ class FastMode(FullMode):
             return self._interpreter.interpret(self._call(info, func, args, kwargs, facts))
         if info.decides and outcome.depends_on_source and info.is_site(func, args, kwargs):
             assert info.rule is not None  # a site has one
-            call = self._call(info, func, args, kwargs, facts)
-            decision = self._state.sites.at(info.rule, call.location)
+            location = self._where()
+            decision = self._state.sites.at(info.rule, location)
             if decision.acts:
+                call = self._call(info, func, args, kwargs, facts)
+                call.location = location
                 return self._interpreter.act(call, decision)
         result = func(*args, **kwargs)
         if type(result) not in ATOMS:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softfx.ops.calls import Args, Kwargs
+from softfx.ops.calls import Args, Kwargs, signature_of
 from softfx.rules.arithmetic import on_integers
 from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow
 from softfx.rules.readings import checked_as, softs_in, through_real
@@ -37,7 +37,7 @@ Propagation = Callable[[RuleFunction], RuleFunction]
 
 def _may_tie(relax: RuleFunction, args: Args, kwargs: Kwargs) -> bool:
     """Return True if integers among the operands may be equal along the axis that `relax` orders."""
-    bound = inspect.signature(relax).bind(None, *args, **kwargs)
+    bound = signature_of(relax).bind(None, *args, **kwargs)
     bound.apply_defaults()
     softs = softs_in([*args, *kwargs.values()])
     return any(isinstance(soft, SoftBool) or _repeats(soft, **bound.arguments) for soft in softs)

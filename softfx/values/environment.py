@@ -23,6 +23,7 @@ class TensorTable(Generic[_T]):
 
     def __init__(self) -> None:
         self.entries: dict[int, tuple[weakref.ref[Tensor], _T]] = {}
+        self._own = weakref.ref(self)
 
     def get(self, tensor: Tensor) -> _T | None:
         """The entry of a tensor, or None."""
@@ -31,7 +32,8 @@ class TensorTable(Generic[_T]):
 
     def set(self, tensor: Tensor, value: _T) -> None:
         """Remember `value` of a tensor for as long as the tensor lives."""
-        self.entries[id(tensor)] = (weakref.ref(tensor, partial(_forget, weakref.ref(self), id(tensor))), value)
+        key = id(tensor)
+        self.entries[key] = (weakref.ref(tensor, partial(_forget, self._own, key)), value)
 
     def discard(self, tensor: Tensor) -> None:
         """Forget the entry of a tensor, if there is one."""
@@ -102,7 +104,7 @@ class Environment(TensorTable[ValueFacts | Pending]):
             super().set(tensor, value)
             self._pending[id(tensor)] = self.entries[id(tensor)][0]
             return
-        if value.holds_tensors:
+        if value.soft is not None or value.hard is not None:
             super().set(tensor, value)
             self._shadowed[id(tensor)] = self.entries[id(tensor)][0]
             return
