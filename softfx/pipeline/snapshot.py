@@ -100,6 +100,7 @@ class Snapshot:
     def __init__(self) -> None:
         self._objects, self._classes, self._attributes = _Row(), _Row(), _Row()
         self._empty: list[Any] = []
+        self._read_keys: dict[int, set[Any]] = {}
         self._tensors: list[Tensor] = []
         self._tables: list[_Table] = []
         self._forms: list[object] = []
@@ -144,8 +145,13 @@ class Snapshot:
         return self.read(partial(chain, kind.keys(table), kind.values(table)))
 
     def entries(self, table: Mapping[Any, object], keys: Sequence[object]) -> list[object]:
-        """What a dictionary has under some keys, which may be nothing."""
-        return self.read(partial(map, table.get, keys, repeat(ABSENT)))
+        """What a dictionary has under some keys, which may be nothing; each is read once, whoever asks for it."""
+        known = self._read_keys.setdefault(id(table), set())
+        new = tuple(dict.fromkeys(key for key in keys if key not in known))
+        if new:
+            known.update(new)
+            self.read(partial(map, table.get, new, repeat(ABSENT)))  # and so the table lives as long as its id is known
+        return [table.get(key, ABSENT) for key in keys]
 
     def instances(self, values: Sequence[object]) -> None:
         """The types of objects and the dictionaries of their attributes."""

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from softfx.pipeline.snapshot import Snapshot
+from softfx.pipeline.snapshot import ABSENT, Snapshot
 
 BIG = 10**6
 
@@ -124,4 +124,16 @@ def test_entries_that_are_not_there_yet() -> None:
     table["c"] = 1
     assert snapshot.holds()
     table["b"] = 1
+    assert not snapshot.holds()
+
+
+def test_what_is_asked_of_one_dictionary_is_read_once() -> None:
+    names: dict[str, object] = {"a": 1, "b": 2}
+    snapshot = Snapshot()
+    assert snapshot.entries(names, ("a", "c")) == [1, ABSENT]
+    assert snapshot.entries(names, ("b", "a")) == [2, 1]
+    readers = len(snapshot._objects._readers)
+    assert snapshot.entries(names, ("a", "b", "c")) == [1, 2, ABSENT] and len(snapshot._objects._readers) == readers
+    assert snapshot.holds()
+    names["c"] = 3
     assert not snapshot.holds()
