@@ -107,7 +107,7 @@ def guard(names: dict[str, Any]) -> None:
 
 
 _OF_FUNCTIONS = {"options", "supported", "st", "grad_replace", "perturbed", "implicit_root"}
-_COMPLEX = {"straight_through"}
+_COMPLEX = {"div", "log", "masked_fill", "sqrt", "straight_through", "where"}  # which need no order
 
 
 def _renamed(name: str, error: SoftTorchError) -> SoftTorchError:

@@ -15,6 +15,7 @@ from softfx.ops.operation import Operation, Reads
 from softfx.ops.spelling import Spelled, arguments, spoken
 from softfx.ops.trees import tensors_in
 from softfx.rules.comparison import as_written
+from softfx.rules.refusals import is_discrete
 from softfx.rules.rule import Rule
 from softfx.values import SelectedRows, Soft, SoftReal, ValueFacts
 
@@ -134,7 +135,7 @@ class Call:
         return [
             soft
             for tensor, soft in pairs
-            if soft is not None and (not tensor.is_floating_point() or isinstance(soft, SelectedRows))
+            if soft is not None and (is_discrete(tensor) or isinstance(soft, SelectedRows))
         ]
 
     @property

@@ -25,6 +25,7 @@ from softfx.interpreter.state import RunState
 from softfx.ops.calls import Result
 from softfx.ops.operation import Infinities, Linear
 from softfx.ops.trees import map_tensors, tensors_in
+from softfx.rules.refusals import is_discrete
 from softfx.runtime import guards
 from softtorch.straight_through import finite as seen_finite
 
@@ -89,7 +90,7 @@ def _multiplies_derivatives(call: Call) -> bool:
 
 def _may_be_infinite(operand: Tensor) -> bool:
     """Return True for an operand in whose elements 0 can be put; those that a sparse tensor stores are left."""
-    return operand.is_floating_point() and operand.layout is torch.strided
+    return not is_discrete(operand) and operand.layout is torch.strided
 
 
 def run_with_finite_derivative(state: RunState, call: Call) -> Result:

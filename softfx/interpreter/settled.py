@@ -64,7 +64,7 @@ def with_finite_gradients(state: RunState, arguments: tuple[Args, Kwargs]) -> tu
     """Arguments to which only finite gradients go back."""
 
     def passing(tensor: Tensor) -> Tensor:
-        return state.backend.emit(guards.passing_finite, (tensor,), {}) if tensor.is_floating_point() else tensor
+        return tensor if is_discrete(tensor) else state.backend.emit(guards.passing_finite, (tensor,), {})
 
     args, kwargs = map_tensors(passing, arguments)
     return args, kwargs

@@ -104,7 +104,7 @@ def on_integers(context: RuleContext, exact: Callable[..., Tensor], input: Opera
         or context.hard.dtype is torch.bool
     ):
         return None
-    if context.hard.is_floating_point() and (exact not in _CLOSED or all(isinstance(soft, SoftBool) for soft in softs)):
+    if not is_discrete(context.hard) and (exact not in _CLOSED or all(isinstance(soft, SoftBool) for soft in softs)):
         return None  # no integer, or a number will do
     if len(softs) == 2:
         if any(isinstance(soft, SoftChoice) for soft in softs):
@@ -236,7 +236,8 @@ def _of_numbers(context: RuleContext, *args: Any, **kwargs: Any) -> Shadow:
 
     def number(operand: Any) -> Any:
         if isinstance(operand, Tensor | Soft):
-            return as_number(context, operand, like)
+            real = as_number(context, operand, like)
+            return context.call(Tensor.to, real, context.hard.dtype) if context.hard.is_complex() else real
         return [number(item) for item in operand] if isinstance(operand, tuple | list) else operand
 
     named = {key: number(value) for key, value in kwargs.items() if key != "dtype"}

@@ -67,7 +67,7 @@ def _propagate(context: RuleContext, input: TensorOrSoft, *args: object, **kwarg
         raise CannotSoften("a cast of a real shadow")
     if dtype is torch.bool:
         return context.soft_bool(input.truth(context.call))
-    if isinstance(input, SoftBool) and not dtype.is_floating_point and dtype is not torch.uint8:  # a mask to torch
+    if isinstance(input, SoftBool) and is_discrete(context.hard) and dtype is not torch.uint8:  # a mask to torch
         weights, _ = input.finite(context.call)
         return context.soft_index(weights)
     return context.like(input, input.tensor)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 import softtorch
 from softfx.rules.context import Operand, RuleContext, Shadow, TensorOrSoft
-from softfx.rules.refusals import CannotSoften
+from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.runtime import choices
 from softfx.values import Soft, SoftBool, SoftChoice, SoftIndex
 
@@ -135,14 +135,14 @@ def _as_found(
     context: RuleContext, data: TensorOrSoft, choice: SoftChoice, own: Tensor, found: Callable[[], Tensor]
 ) -> Shadow:
     """What was looked up in the kind that it is of: integers found at chosen places are chosen themselves."""
-    if isinstance(data, Tensor) and not data.is_floating_point() and data.dtype is not torch.bool:
+    if isinstance(data, Tensor) and is_discrete(data) and data.dtype is not torch.bool:
         if data.dim() != 1:
             raise CannotSoften("integers of several axes are looked up at many soft places")
         numbers = context.call(choices.numbers_of, choice.rest, choice.numbers)
         return _chosen(context, choice, own, context.call(Tensor.__getitem__, data, numbers))
     result = found()
     if isinstance(data, Soft):
-        return context.like(data, result) if not context.hard.is_floating_point() else result
+        return context.like(data, result) if is_discrete(context.hard) else result
     return context.soft_bool(result) if data.dtype is torch.bool else result
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from softfx.rules import chosen
 from softfx.rules.context import Operand, RuleContext, Shadow, TensorOrSoft
 from softfx.rules.readings import as_number, counted, shape_of
-from softfx.rules.refusals import CannotSoften
+from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.rules.selection import excludes, masked_fill
 from softfx.values import Soft, SoftChoice
 
@@ -22,7 +22,7 @@ __all__ = ["as_hard", "in_form", "put_by_choice", "scattered_by_choice"]
 def as_hard(context: RuleContext, operand: Operand, like: Tensor) -> Tensor | float:
     """A real number in the type of the result, if that is a floating one: a mask's is its program's default."""
     number = as_number(context, operand, like)
-    dtype = context.hard.dtype if context.hard.is_floating_point() else like.dtype
+    dtype = context.hard.dtype if not is_discrete(context.hard) else like.dtype
     if not isinstance(number, Tensor) or number.dtype == dtype:
         return number
     result: Tensor = context.call(Tensor.to, number, dtype)
@@ -31,7 +31,7 @@ def as_hard(context: RuleContext, operand: Operand, like: Tensor) -> Tensor | fl
 
 def in_form(context: RuleContext, result: Tensor, *operands: Operand) -> Shadow:
     """The result of a write of `operands[1:]` into `operands[0]`, as the kind of value that it stands for."""
-    if context.hard.is_floating_point():
+    if not is_discrete(context.hard):
         return counted(context, result, *operands)
     ones = all(operand in (0, 1) for operand in operands if not isinstance(operand, Tensor | Soft))
     stays = context.hard.dtype is torch.bool or (ones and not any(isinstance(o, Tensor) for o in operands[1:]))

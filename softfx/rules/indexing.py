@@ -242,13 +242,13 @@ def _masked_write(context: RuleContext, input: TensorOrSoft, mask: Soft, value: 
     if extra:
         weight = context.call(torch.reshape, weight, (*weight.shape, *(1,) * extra))
     fill = context.fill(value) if isinstance(value, Tensor) else value
-    if isinstance(fill, int | float) and excludes(fill) and context.hard.is_floating_point():
+    if isinstance(fill, int | float) and excludes(fill) and not is_discrete(context.hard):
         return excluded(context, fill, real, weight, False)
-    like = real if real.is_floating_point() else weight
+    like = real if not is_discrete(real) else weight
     filled = as_probability(context, value, like) if is_discrete(value) else as_real(context, value)
     if not isinstance(filled, Tensor):
         filled = context.call(torch.full, (), filled, dtype=like.dtype, device=like.device)
-    base = real if real.is_floating_point() else context.call(torch.Tensor.to, real, like.dtype)
+    base = real if not is_discrete(real) else context.call(torch.Tensor.to, real, like.dtype)
     result = context.call(distributions.blend, weight, filled, base)
     return _in_form(context, result, input, value)
 
@@ -260,7 +260,7 @@ def _written(
     softs = softs_in((input, value))
     if not softs:
         raise CannotSoften("nothing soft is written")
-    indices = joined_kind([input, value]) is SoftIndex and not context.hard.is_floating_point()
+    indices = joined_kind([input, value]) is SoftIndex and is_discrete(context.hard)
     if indices and context.hard.dtype is not torch.bool and not accumulate:
         (base, new), supports = as_indices(context, [input, value])
         key = key if any(part is Ellipsis for part in key) else (*key, Ellipsis)
@@ -274,7 +274,7 @@ def _written(
 
 def _in_form(context: RuleContext, result: Tensor, *operands: Operand) -> Shadow:
     """The result of a write, as the kind of value that it stands for."""
-    if context.hard.is_floating_point():
+    if not is_discrete(context.hard):
         return counted(context, result, *operands)
     return context.soft_bool(result) if context.hard.dtype is torch.bool else context.soft_count(result)
 

@@ -159,7 +159,7 @@ def on_points(context: RuleContext, func: Callable[..., Tensor], *operands: obje
     others = [other for other in (*operands, *options.values()) if other is not soft]
     if any(isinstance(other, Soft) or not context.is_integral(other) for other in others if other is not None):
         return None
-    if isinstance(soft, SoftBool) and context.hard.is_floating_point():  # a number will do
+    if isinstance(soft, SoftBool) and not is_discrete(context.hard):  # a number will do
         return None
     if isinstance(soft, SoftChoice):
         return compute_chosen(context, func, operands, options)

@@ -9,6 +9,8 @@ from typing import TypeGuard
 
 from torch import Tensor
 
+from softfx.runtime import elements
+
 __all__ = ["ARRIVES_HARD", "AS_NUMBER", "OUTGROWN", "OVERLAPPED", "CannotSoften", "is_discrete", "refuse_discrete"]
 
 AS_NUMBER = "a soft value stands where a size, an axis or a bound is wanted, which is one number"
@@ -23,7 +25,7 @@ class CannotSoften(Exception):
 
 def is_discrete(operand: object) -> TypeGuard[Tensor]:
     """Return True for a hard tensor of integers or bools."""
-    return isinstance(operand, Tensor) and not operand.is_floating_point() and not operand.is_complex()
+    return isinstance(operand, Tensor) and elements.is_discrete(operand)
 
 
 def refuse_discrete(*operands: object) -> None:

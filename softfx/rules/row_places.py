@@ -54,7 +54,7 @@ def written_at(context: RuleContext, input: TensorOrSoft, key: object, value: Op
         raise CannotSoften("rows that a soft mask selects are written where several of them may meet")
     before = context.call(Tensor.__getitem__, base, at)
     rows = _beside(context, places[0], value, before)
-    like = base if base.is_floating_point() else places[0].probabilities
+    like = base if not is_discrete(base) else places[0].probabilities
     new = context.call(selections.placed, _weights(context, places[0], before), rows, before, like)
     return _in_form(context, context.call(keys.write, context.call(Tensor.to, base, like.dtype), at, new))
 
@@ -82,7 +82,7 @@ def added(
     places = selections_in((index, source))[0]
     base = as_real(context, input)
     weighted = context.call(selections.weighted, source.rows, places.probabilities, places.mask)
-    like = base if base.is_floating_point() else weighted
+    like = base if not is_discrete(base) else weighted
     at = with_all_rows(index)
     base, weighted = (context.call(Tensor.to, tensor, like.dtype) for tensor in (base, weighted))
     return counted(context, context.call(torch.index_add, base, dim, at, weighted, alpha=alpha), input, source)
@@ -131,6 +131,6 @@ def _weights(context: RuleContext, places: SelectedRows, before: Tensor) -> Tens
 
 
 def _in_form(context: RuleContext, result: Tensor) -> Shadow:
-    if context.hard.is_floating_point():
+    if not is_discrete(context.hard):
         return result
     return context.soft_bool(result) if context.hard.dtype is torch.bool else context.soft_count(result)

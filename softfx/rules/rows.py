@@ -271,9 +271,9 @@ def _written(
     shape = (*probability.shape, *(1,) * (base.dim() - probability.dim()))
     weight = context.call(torch.reshape, probability, shape)
     rows = context.call(torch.reshape, value.rows, base.shape)
-    like = base if base.is_floating_point() else weight
+    like = base if not is_discrete(base) else weight
     written = context.call(selections.placed, weight, rows, base, like)
-    if context.hard.is_floating_point():
+    if not is_discrete(context.hard):
         return written
     return context.soft_bool(written) if context.hard.dtype is torch.bool else context.soft_count(written)
 

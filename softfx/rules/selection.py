@@ -31,7 +31,7 @@ from softfx.rules.readings import (
     shape_of,
     softs_in,
 )
-from softfx.rules.refusals import CannotSoften
+from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.rules.rule import Rule
 from softfx.runtime import distributions, infinities
 from softfx.values import Soft, SoftChoice, SoftCount, SoftIndex, SoftReal, SoftSum
@@ -63,7 +63,7 @@ def _where(context: RuleContext, condition: Operand, input: Operand, other: Oper
     hard = context.hard
     like = softs_in((condition, input, other))[0].tensor
     probability = as_probability(context, condition, like)
-    if hard.is_floating_point():
+    if not is_discrete(hard):
         for fill, rest, where_false in ((input, other, False), (other, input, True)):
             number = context.fill(fill) if isinstance(fill, Tensor) else fill
             if isinstance(number, int | float) and excludes(number):
@@ -135,7 +135,7 @@ def look_up(
         return _composed(context, func, arguments, (weights, places), data, block)
     arguments = tuple(data.tensor if argument is data else argument for argument in arguments)
     found = _found(context, func, arguments, weights, places, block)
-    return context.like(data, found) if isinstance(found, Tensor) and not context.hard.is_floating_point() else found
+    return context.like(data, found) if isinstance(found, Tensor) and is_discrete(context.hard) else found
 
 
 def _found(
@@ -147,7 +147,7 @@ def _found(
     block: int,
 ) -> Shadow:
     weights, values = context.call(distributions.look_up, func, arguments, p, places, block)
-    if values.is_floating_point():
+    if not is_discrete(values):
         if values.shape[:-1] == context.hard.shape and _reads_infinities(context, func, arguments):
             return context.call(infinities.averaged, weights, values, context.hard)
         return context.call(distributions.weighted, weights, values)

@@ -26,7 +26,7 @@ from softfx.rules.readings import (
     shape_of,
     softs_in,
 )
-from softfx.rules.refusals import AS_NUMBER, CannotSoften
+from softfx.rules.refusals import AS_NUMBER, CannotSoften, is_discrete
 from softfx.rules.rule import Rule
 from softfx.runtime import distributions
 from softfx.values import Soft, SoftBool, SoftChoice, SoftIndex
@@ -123,7 +123,7 @@ def _vstack(context: RuleContext, tensors: Sequence[TensorOrSoft]) -> Shadow:
 
 def _join(context: RuleContext, operands: Sequence[Operand], dim: int, func: Function) -> Shadow:
     like = softs_in(operands)[0].tensor
-    if context.hard.is_floating_point():
+    if not is_discrete(context.hard):
         numbers = [as_number(context, operand, context.hard) for operand in operands]
         return counted(context, context.call(func, numbers, dim), *operands)
     if context.hard.dtype is torch.bool:

@@ -133,7 +133,7 @@ def _scattered(
 def _leaves_out(context: RuleContext, input: Operand, value: float) -> bool:
     """Return True for -inf beside 0: no average of the two is of use, but one leaves out what the other leaves in."""
     fill = context.fill(input) if isinstance(input, Tensor) else None
-    return context.hard.is_floating_point() and (excludes(value) or excludes(fill))
+    return not is_discrete(context.hard) and (excludes(value) or excludes(fill))
 
 
 def _integers(context: RuleContext, input: Operand, src: Operand) -> bool:
@@ -241,7 +241,7 @@ def _copy(context: RuleContext, input: TensorOrSoft, src: Operand, non_blocking:
         return counted(context, context.call(Tensor.expand, as_number(context, src, context.hard), shape), src)
     if context.hard.dtype is torch.bool:
         return context.soft_bool(context.call(Tensor.expand, src.truth(context.call), shape))
-    if context.hard.is_floating_point():
+    if not is_discrete(context.hard):
         return counted(context, context.call(Tensor.expand, as_number(context, src, context.hard), shape), src)
     if isinstance(src, SoftChoice):
         return src.moved(context.call, Tensor.expand, shape)

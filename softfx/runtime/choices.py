@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from softfx.runtime.elements import by_parts, is_discrete
+
 __all__ = [
     "FEWEST",
     "MOST_WEIGHTS",
@@ -73,8 +75,7 @@ def kept_or_given_up(kept: Tensor, own: Tensor, others: Tensor) -> Tensor:
     >>> kept_or_given_up(torch.tensor([0.75]), torch.tensor([4.0]), torch.tensor([0.0]))
     tensor([3.])
     """
-    others = others.to(kept.dtype)
-    return torch.lerp(others, own.to(kept.dtype), kept)
+    return by_parts(lambda own, others: torch.lerp(others.to(kept.dtype), own.to(kept.dtype), kept), own, others)
 
 
 def numbers_of(rest: Tensor, numbers: Tensor | None) -> Tensor:
@@ -107,8 +108,12 @@ def _by_place(values: Tensor, row: Tensor) -> Tensor:
 
 def average(row: Tensor, rest: Tensor, mass: Tensor, values: Tensor) -> Tensor:
     """The mean, for each place, of values of the entries that its row left out.  # (n) or (rows, n) -> (...)"""
-    values = values.to(rest.dtype)
-    means = rest @ values if values.dim() == 1 else torch.linalg.vecdot(rest, values)
+
+    def mean(values: Tensor) -> Tensor:
+        values = values.to(rest.dtype)
+        return rest @ values if values.dim() == 1 else torch.linalg.vecdot(rest, values)
+
+    means = by_parts(mean, values)
     return _by_place(means * _shares(rest, mass), row)
 
 
@@ -180,7 +185,7 @@ def taken(
     >>> taken(x, 0, x[index], kept, row, rest, mass, None)
     tensor([3., 2.])
     """
-    values = x.to(rest.dtype) if not x.is_floating_point() else x
+    values = x.to(rest.dtype) if is_discrete(x) else x
     first = values.movedim(dim, 0)
     if numbers is not None and numbers.dim() == 2:
         sums = torch.einsum("rn,rn...->r...", rest.to(first.dtype), first[numbers])
@@ -199,7 +204,7 @@ def gathered(
     >>> gathered(x, 1, x.gather(1, index), *chosen(softtorch.topk_mask(x, 2, softness=1e-3), index, 1), None)
     tensor([[3., 2.]])
     """
-    values = x.to(rest.dtype) if not x.is_floating_point() else x
+    values = x.to(rest.dtype) if is_discrete(x) else x
     row = _alike(row, dim)
     for axis, size in enumerate(row.shape):
         values = values if axis == dim or values.shape[axis] == size else values.narrow(axis, 0, size)
@@ -249,7 +254,7 @@ def indexed(
     axis = _axis_of_places(row, [part for part in key if isinstance(part, Tensor)])
     every = torch.arange(size, device=x.device).reshape([-1 if a == axis else 1 for a in range(row.dim())])
     found = x[tuple(every if isinstance(part, str) else part for part in key)]
-    found = found.movedim(block + axis, -1).to(rest.dtype if not x.is_floating_point() else x.dtype)
+    found = found.movedim(block + axis, -1).to(rest.dtype if is_discrete(x) else x.dtype)
     rows = row.select(axis, 0)
     sums = _beside(rows, on_axis(rest, numbers, size).to(found.dtype), found, block)
     scale = _by_place(_shares(rest, mass), rows).reshape((*rows.shape, *(1,) * (sums.dim() - block - rows.dim())))

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import softtorch
+from softfx.runtime.elements import is_discrete
 from softtorch.straight_through import finite as seen_finite
 from softtorch.straight_through import with_finite_gradient, with_finite_value
 
@@ -37,7 +38,7 @@ Derivative = Callable[..., Any] | None
 
 def _held(x: Any, irregular: Tensor) -> Any:
     """x, detached where it is irregular: (...) both, broadcast."""
-    return torch.where(irregular, x.detach(), x) if isinstance(x, Tensor) and x.is_floating_point() else x
+    return torch.where(irregular, x.detach(), x) if isinstance(x, Tensor) and not is_discrete(x) else x
 
 
 def finite(x: Tensor) -> Tensor:
@@ -190,7 +191,7 @@ def _finite_factor(x: Tensor | float) -> Tensor | float:
     """A factor, (...), with 0 in the place of what no derivative can be multiplied by."""
     if not isinstance(x, Tensor):
         return x if math.isfinite(x) else 0.0
-    return with_finite_value(x) if x.is_floating_point() else x
+    return x if is_discrete(x) else with_finite_value(x)
 
 
 def pow(x: Tensor | float, exponent: Tensor | float) -> Tensor:

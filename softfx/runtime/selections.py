@@ -12,13 +12,14 @@ from torch import Tensor
 
 import softtorch
 from softfx.runtime.distributions import blend, excluding
+from softfx.runtime.elements import is_discrete
 
 __all__ = ["alongside", "deviation", "left_out", "mean", "placed", "scattered", "total", "variance", "weighted"]
 
 
 def _weighted(rows: Tensor, p: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
     """The rows and their weights; infinite and NaN elements of rows that are not selected become 0."""
-    rows = rows if rows.is_floating_point() else rows.to(p.dtype)
+    rows = rows if not is_discrete(rows) else rows.to(p.dtype)
     weights = p.to(rows.dtype).reshape(-1, *(1,) * (rows.dim() - 1))
     spoilt = ~torch.isfinite(rows.detach()) & ~chosen.reshape(weights.shape)
     return torch.where(spoilt, 0.0, rows), weights.expand(rows.shape)
@@ -82,7 +83,7 @@ def alongside(values: Tensor, p: Tensor) -> Tensor:
     >>> alongside(torch.tensor([10.0, 20.0]), torch.tensor([1.0, 0.0, 1.0]))
     tensor([10., 20., 20.])
     """
-    values = values if values.is_floating_point() else values.to(p.dtype)
+    values = values if not is_discrete(values) else values.to(p.dtype)
     before = (p.cumsum(0) - p).clamp(0, len(values) - 1)
     lower = before.detach().floor().long()
     part = (before - lower).to(values.dtype).reshape(-1, *(1,) * (values.dim() - 1))
@@ -98,7 +99,7 @@ def scattered(base: Tensor, p: Tensor, source: Tensor) -> Tensor:
     tensor([5., 0., 6.])
     """
     base, p = torch.broadcast_tensors(base, p)  # type: ignore[no-untyped-call]
-    like = base if base.is_floating_point() else p
+    like = base if not is_discrete(base) else p
     if not source.numel():
         return base.to(like.dtype)
     return placed(p, alongside(source.flatten(), p.flatten()).reshape(base.shape), base, like)

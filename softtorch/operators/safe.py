@@ -22,7 +22,7 @@ Dims = int | tuple[int, ...] | None
 def sqrt(x: Tensor) -> Tensor:
     """The square root, with derivative 0 at 0 instead of infinity.
 
-    Nothing is relaxed: the value is `torch.sqrt`'s for x >= 0, and 0 below.
+    Nothing is relaxed: the value is `torch.sqrt`'s for x >= 0, and 0 below; that of complex x in any case.
 
     Returns:
         Shape (...).
@@ -38,13 +38,15 @@ def sqrt(x: Tensor) -> Tensor:
     x = _floating(x)
     if finite(x.detach().rsqrt()):
         return torch.sqrt(x)
+    if x.is_complex():
+        return _guarded(torch.sqrt, x, x != 0, torch.zeros_like(x))
     return _guarded(torch.sqrt, x, x > 0, torch.where(x == 0, x, 0.0))  # the root of -0.0 is -0.0
 
 
 def log(x: Tensor) -> Tensor:
     """The natural logarithm, 0 with derivative 0 at 0 and below.
 
-    Nothing is relaxed: the value is `torch.log`'s for x > 0.
+    Nothing is relaxed: the value is `torch.log`'s for x > 0, and for complex x but 0.
 
     Returns:
         Shape (...).
@@ -60,7 +62,7 @@ def log(x: Tensor) -> Tensor:
     x = _floating(x)
     if finite(x.detach().log()) and finite(x.detach().reciprocal()):
         return torch.log(x)
-    positive = x > 0
+    positive = x != 0 if x.is_complex() else x > 0
     # The reciprocal of a subnormal number may overflow: there the value is kept and the derivative is 0.
     edge = torch.where(positive, torch.where(positive, x, 1.0).log(), 0.0)
     return _guarded(torch.log, x, positive & x.reciprocal().isfinite(), edge)
@@ -82,7 +84,7 @@ def div(x: Tensor, y: Tensor | float) -> Tensor:
         tensor([0.0000, 0.2500])
     """
     dtype = promoted(x, y)
-    dtype = dtype if dtype.is_floating_point else torch.get_default_dtype()
+    dtype = dtype if dtype.is_floating_point or dtype.is_complex else torch.get_default_dtype()
     x, y = as_tensor(x, dtype, x.device), as_tensor(y, dtype, x.device)
     divisor = torch.where(y == 0, 1.0, y)
     quotient = (x / divisor).detach()
@@ -168,7 +170,7 @@ def arccos(x: Tensor) -> Tensor:
 
 
 def _floating(x: Tensor) -> Tensor:
-    return x if x.is_floating_point() else x.to(torch.get_default_dtype())
+    return x if x.is_floating_point() or x.is_complex() else x.to(torch.get_default_dtype())
 
 
 def _guarded(function: Callable[[Tensor], Tensor], x: Tensor, regular: Tensor, edge: Tensor) -> Tensor:

@@ -26,8 +26,8 @@ def where(condition: Tensor, x: Tensor | float, y: Tensor | float) -> Tensor:
 
     Args:
         condition: SoftBool, or bool. Shape (...).
-        x: taken at 1. A number, or shape (...).
-        y: taken at 0. A number, or shape (...).
+        x: taken at 1. A number, or shape (...), real or complex.
+        y: taken at 0. A number, or shape (...), real or complex.
 
     Returns:
         condition * x + (1 - condition) * y, broadcast. Shape (...).
@@ -47,9 +47,17 @@ def where(condition: Tensor, x: Tensor | float, y: Tensor | float) -> Tensor:
     check_floating("where", "condition", condition)
     tensors = [branch for branch in (x, y) if isinstance(branch, Tensor)]
     dtype = promoted(x, y) if tensors else condition.dtype
+    if dtype.is_complex:
+        return _complex_where(condition, *(as_tensor(branch, dtype, condition.device) for branch in (x, y)))
     computed, dtype = dtypes(dtype, condition.dtype)
     one, other = (as_tensor(branch, computed, condition.device) for branch in (x, y))
     return mix(condition.to(computed), one, other).to(dtype)
+
+
+def _complex_where(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """`where` of complex numbers, in each part.  # (...) each, broadcast"""
+    parts = where(condition.unsqueeze(-1), torch.view_as_real(x.resolve_conj()), torch.view_as_real(y.resolve_conj()))
+    return torch.view_as_complex(parts.contiguous())
 
 
 def masked_fill(x: Tensor, mask: Tensor, value: Tensor | float) -> Tensor:

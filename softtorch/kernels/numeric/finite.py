@@ -45,7 +45,7 @@ def finite_gradient(grad: Tensor) -> Tensor:
 
 def _is_differentiated(x: Tensor) -> bool:
     """Return True if x, (...), gets a derivative, and by a custom Function."""
-    if not torch.is_grad_enabled() or not x.is_floating_point():
+    if not torch.is_grad_enabled() or not (x.is_floating_point() or x.is_complex()):
         return False
     if function_may_be_traced():  # asked for first: dynamo cannot trace `is_wrapped`
         return x.requires_grad

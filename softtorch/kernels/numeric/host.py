@@ -4,6 +4,7 @@ A branch on data costs nothing there, and saves passes over memory that most dat
 wait for the device, in a graph it would fix the branch, and a mapped function has no one answer.
 """
 
+import cmath
 import math
 
 import torch
@@ -20,7 +21,10 @@ def seen(x: Tensor) -> bool:
 
 def finite(x: Tensor) -> bool:
     """Return True if x, any shape, is seen to hold no infinities and no NaN, and to be far from the largest number."""
-    return readable(x) and math.isfinite(float(x.detach().sum()))
+    if not readable(x):
+        return False
+    total = x.detach().sum()
+    return cmath.isfinite(complex(total)) if total.is_complex() else math.isfinite(float(total))
 
 
 def agreed(condition: Tensor) -> bool:
