@@ -206,7 +206,9 @@ class Recorder(HostMode):
     def _note_modes(self, func: Function, spelled: Spelled) -> None:
         """Note what a call does to the autograd graph, and modes that are other than at the beginning."""
         self.compiled = self.compiled or runs_compiled(_run.__code__)
-        if spelled.operation.effect & Effect.AUTOGRAD or spelled.operation is ops.grad or is_out_of_sight(func):
+        operation = spelled.operation
+        rewrites = spelled.in_place and operation.refuses_gradients  # by a function of Python, or to another size
+        if operation.effect & Effect.AUTOGRAD or operation is ops.grad or rewrites or is_out_of_sight(func):
             self.obstacles[f"{_name(func)} inside the call"] = None
         if private.in_transform() and not self.transformed:
             self.obstacles["a torch.func transform inside the call, whose levels a graph would leave"] = None

@@ -42,12 +42,21 @@ __all__ = [
 # Calls that return several views of one tensor: torch takes no write into these where a derivative is recorded.
 _SPLITS = (ops.split, ops.chunk, ops.tensor_split, ops.split_with_sizes, ops.hsplit, ops.vsplit)
 MANY_VIEWS = frozenset({ops.unbind, *_SPLITS})
+_RESIZES = (ops.resize_, ops.resize_as_)
+_SETS_DATA = torch.Tensor.data.__set__  # type: ignore[attr-defined]  # a descriptor
 
 
 def run(state: RunState, call: Call) -> Result:
     """The result of the program's call, its operands without their derivative where torch insists on it."""
     if call.kwargs and _refuses_out(call):
         return written_out(state, call)
+    if call.func == _SETS_DATA:  # which writes no element: the tensor lies elsewhere from now on
+        state.evidence.ended(call.facts[-1].gradient_sites, call.name, call.location)
+        return state.backend.run(call.func, call.args, call.kwargs)
+    if call.written is not None and call.written.requires_grad and _is_refused(state, call):
+        return _rewritten(state, call)
+    if call.operation in _RESIZES:
+        return state.backend.run(call.func, call.args, call.kwargs)
     if call.written is not None and call.kwargs.get("out") is None and torch.is_grad_enabled():
         moves = call.rule is not None and call.rule.moves
         if not moves and outgrows_base(call.written):
@@ -77,13 +86,39 @@ def repeat(state: RunState, call: Call) -> Result:
 
 
 def _without_refused_gradients(state: RunState, call: Call) -> tuple[Args, Kwargs]:
+    arguments = call.args, call.kwargs
+    return detached(state, arguments) if _is_refused(state, call) else arguments
+
+
+def _is_refused(state: RunState, call: Call) -> bool:
+    """Return True for a call that torch refuses for a derivative which softening has given its operands."""
     if not call.refuses_gradients:
-        return call.args, call.kwargs
+        return False
     if call.blockage is not None and not state.sites.acts:  # the program's own error, if it differentiates this
-        return call.args, call.kwargs
-    if not any(facts.gradient_sites or facts.soft is not None for facts in call.facts) and state.tracks_gradients:
-        return call.args, call.kwargs
-    return detached(state, (call.args, call.kwargs))
+        return False
+    return not state.tracks_gradients or any(facts.gradient_sites or facts.soft is not None for facts in call.facts)
+
+
+def _rewritten(state: RunState, call: Call) -> Tensor:
+    """A write that torch refuses to make on a tensor with a derivative: made on what it holds, and copied over that."""
+    target: Tensor = call.args[0]
+    args, kwargs = detached(state, (call.args, call.kwargs))
+    if call.operation in _RESIZES:
+        state.backend.run(call.func, args, kwargs)
+        _take(target, args[0])
+        return target
+    scratch: Tensor = state.backend.emit(torch.clone, (args[0],), {})
+    state.backend.run(call.func, (scratch, *args[1:]), kwargs)
+    state.backend.emit(torch.Tensor.copy_, (target, scratch), {})
+    return target
+
+
+def _take(target: Tensor, written: Tensor) -> None:
+    """Give a tensor the shape that an alias of it has got, if that is another one."""
+    if written.shape != target.shape:
+        if torch_private.base_of(target) is None:
+            target.detach_()  # the derivative of what it was has another shape, too
+        target.data = written
 
 
 def detached(state: RunState, arguments: tuple[Args, Kwargs]) -> tuple[Args, Kwargs]:
@@ -153,10 +188,7 @@ def write_hard(state: RunState, call: Call, arguments: tuple[Args, Kwargs]) -> R
     out = map_tensors(without_derivative, call.kwargs["out"])
     result = state.backend.run(call.func, args, {**kwargs, "out": out})
     for target, written in zip(tensors_in(call.kwargs["out"]), tensors_in(out), strict=True):
-        if written.shape != target.shape:  # torch gives what is written by out= the shape of the result
-            if torch_private.base_of(target) is None:
-                target.detach_()  # the derivative of what it was has another shape, too
-            target.data = written
+        _take(target, written)  # torch gives what is written by out= the shape of the result
     return call.kwargs["out"] if aliased else result
 
 

@@ -55,6 +55,8 @@ _OPERANDS: dict[Operation, tuple[tuple[str, ...], ...]] = {
 SPOKEN: dict[Operation, str] = {table.is_nonzero: "if"}
 READ_BY = {"__int__": "int()", "__float__": "float()", "__complex__": "complex()", "__index__": "an index"}
 _FIRST_OPERAND = (("input",),)
+# The attributes by which a tensor gets other elements.
+_SET = {"data": Effect.STOPS_GRADIENT, "real": Effect.NONE, "imag": Effect.NONE}
 # Spellings whose arguments stand in an order of their own, with the names of these.
 _ORDERS: dict[Function, tuple[str, ...]] = {
     Tensor.where: ("input", "condition", "other"),
@@ -275,7 +277,10 @@ def _overloads(function: Any) -> list[Any]:
 def _derived(function: Any) -> Spelled:
     """A record for an operation that the table lacks, by its name and by what torch's dispatcher declares."""
     if (attribute := attribute_of(function)) is not None:
-        return Spelled(metadata(attribute.name))
+        name = f"{attribute.name}.__set__" if attribute.is_set else attribute.name
+        if attribute.is_set and attribute.name in _SET:
+            return Spelled(replace(computes(name), rows=Rows.TOGETHER, effect=_SET[attribute.name]), in_place=True)
+        return Spelled(metadata(name))
     name = str(getattr(function, "__name__", function))
     if isinstance(function, OpOverload):  # NAME.OVERLOAD
         name = name.partition(".")[0]

@@ -30,6 +30,7 @@ from softfx.ops.verbs import (
     reads_history,
     reads_number,
     reduces,
+    rewrites,
     rounds,
     runs_along,
     selects,
@@ -161,16 +162,15 @@ cast = moves(
 )  # fmt: skip
 clone = moves("clone", rows=Rows.EACH, keeps_fill=True, linear=Linear.JOINTLY)
 contiguous = moves("contiguous", rows=Rows.EACH, linear=Linear.JOINTLY)
-cpu = moves("cpu")
-cuda = moves("cuda")
+cpu, cuda = moves("cpu"), moves("cuda")
 requires_grad_ = moves("requires_grad_", rows=Rows.EACH, effect=Effect.AUTOGRAD)
 pin_memory = moves("pin_memory")
 alias = moves("alias")
-resolve_neg = moves("resolve_neg")
-resolve_conj = moves("resolve_conj")
+resolve_neg, resolve_conj = moves("resolve_neg"), moves("resolve_conj")
 positive = moves("positive")
-detach = stops_gradient("detach")
-data = stops_gradient("data")
+detach, data = stops_gradient("detach"), stops_gradient("data")
+apply_, map_, map2_ = rewrites("apply_"), rewrites("map_"), rewrites("map2_")
+resize_, resize_as_ = rewrites("resize_"), rewrites("resize_as_")
 
 # -- shapes ------------------------------------------------------------------------------------------------------------
 reshape = moves("reshape", rows=Rows.RESHAPED, keeps_fill=True, linear=Linear.JOINTLY)

@@ -31,6 +31,7 @@ __all__ = [
     "reads_history",
     "reads_number",
     "reduces",
+    "rewrites",
     "rounds",
     "runs_along",
     "selects",
@@ -203,6 +204,12 @@ def writes_into(
 def stops_gradient(name: str, *spellings: str) -> Operation:
     """The same tensor, from which no derivative goes on."""
     return moves(name, *spellings, rows=Rows.EACH, effect=Effect.STOPS_GRADIENT)
+
+
+def rewrites(name: str) -> Operation:
+    """A method that gives a tensor other elements, or another size, by means which have no derivative."""
+    effect = Effect.WRITES_FIRST | Effect.STOPS_GRADIENT | Effect.REFUSES_GRADIENTS
+    return _plain(name, (), Integral.NEVER, Rows.TOGETHER, effect=effect)
 
 
 # -- making ------------------------------------------------------------------------------------------------------------

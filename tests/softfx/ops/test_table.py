@@ -55,6 +55,7 @@ OTHER_MEANINGS = (
     ("an argument", "dim", "rules.units auditing.margins interpreter.measuring interpreter.statistics"),
     ("a call that reads a value into Python", "item", "control.slots"),
     ("an attribute of a tensor", "requires_grad", "pipeline.snapshot"),
+    ("an attribute of a tensor", "data", "ops.spelling"),
     ("a type variable", "T", "cli.on_target report.shown"),
 )
 
