@@ -41,6 +41,8 @@ class Writes:
         """Remember a tensor that is about to be written; of a view, what it looks into."""
         if self.around is not None:
             self.around.save(tensor)
+        while (outside := private.unwrapped(tensor)) is not None:  # inside a transform, whose tensors count no writes
+            tensor = outside
         base = private.base_of(tensor)
         owner = tensor if base is None else base
         if id(owner) not in self.tensors:
