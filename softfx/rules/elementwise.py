@@ -126,7 +126,8 @@ def _prelu(context: RuleContext, input: Tensor, weight: Tensor) -> Tensor:
 
 
 def _heaviside(context: RuleContext, input: Tensor, values: Tensor) -> Tensor:
-    return context.call(softtorch.heaviside, input, **context.options)
+    step = context.call(softtorch.heaviside, input, **context.options)
+    return context.call(ties.with_derivative_at_zero, step, input, values)
 
 
 def _copysign(context: RuleContext, input: Tensor | float, other: Tensor | float) -> Tensor:

@@ -11,10 +11,25 @@ from torch import Tensor
 
 import softtorch
 
-__all__ = ["equal", "first_largest", "first_smallest", "half", "settled", "settled_place", "whole"]
+__all__ = [
+    "equal",
+    "first_largest",
+    "first_smallest",
+    "half",
+    "settled",
+    "settled_place",
+    "whole",
+    "with_derivative_at_zero",
+]
 
 # How far apart numbers may be that are equal but for rounding, in units of the last place.
 _ULPS = 8
+
+
+def with_derivative_at_zero(step: Tensor, x: Tensor, values: Tensor) -> Tensor:
+    """`step`, which is `values` where x is 0: there they have a derivative of 1.  # (...), (...), (...) -> (...)"""
+    held = torch.zeros((), dtype=step.dtype, device=step.device)
+    return step + torch.where(x == 0, values - values.detach(), held)
 
 
 def settled(soft: Tensor, hard: Tensor, tied: Tensor) -> Tensor:

@@ -141,3 +141,11 @@ def test_what_a_corner_clips_lies_on_jumps_where_the_corner_is_kept(name: str, e
         executor = "eager"  # how many rows there are depends on data
     soft = softfx.soften(CLIPPED[name], CORNERS_KEPT, example_inputs=(X,), executor=executor)
     torch.testing.assert_close(soft(X).double(), CLIPPED[name](X).double(), atol=1e-3, rtol=0)
+
+
+def test_the_values_of_heaviside_have_a_derivative_at_zero() -> None:
+    x, values = torch.tensor([-1.0, 0.0, 2.0]), torch.tensor([0.3, 0.4, 0.5], requires_grad=True)
+    soft = softfx.soften(torch.heaviside, example_inputs=(x, values))
+    result = soft(x, values)
+    assert result.tolist() == torch.heaviside(x, values.detach()).tolist()
+    assert torch.autograd.grad(result.sum(), values)[0].tolist() == [0.0, 1.0, 0.0]
