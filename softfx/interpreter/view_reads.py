@@ -24,6 +24,8 @@ from softfx.ops.trees import map_tensors, tensors_in
 
 __all__ = ["as_view", "note_results", "note_uses", "note_writes"]
 
+# They look beyond a tensor's own elements, at the memory that it lies in.
+_OF_MEMORY = (torch.as_strided, Tensor.as_strided, Tensor.as_strided_)
 _LOSS = "gives a view of what is written in place, which has one index"
 
 
@@ -44,10 +46,11 @@ def as_view(state: RunState, call: Call) -> Call:
 
 
 def note_uses(state: RunState, call: Call) -> None:
-    """Note, before a call, the look-ups of which it uses a side that missed a write to the other."""
+    """Note, before a call, the look-ups of which it uses a side that missed a write to the other, or the memory."""
     for tensor in call.tensors if state.view_reads else ():
         for read, side in _sides(state, tensor):
-            if read.missing == side and not _writes_back(state, read, call):
+            in_memory = side == "result" and call.func in _OF_MEMORY
+            if in_memory or (read.missing == side and not _writes_back(state, read, call)):
                 state.evidence.written_views.add(read.origin)
 
 

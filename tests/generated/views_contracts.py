@@ -112,8 +112,10 @@ def _values(got: _Call, wanted: _Call) -> Iterator[str]:
 
 
 def _is_dense(tensor: Tensor) -> bool:
-    """Return True for a tensor between whose elements no others lie."""
-    return torch.empty_like(tensor, memory_format=torch.preserve_format).stride() == tensor.stride()
+    """Return True for a tensor of several elements between which no others lie."""
+    return (
+        tensor.numel() > 1 and torch.empty_like(tensor, memory_format=torch.preserve_format).stride() == tensor.stride()
+    )
 
 
 def _finite(got: _Call, wanted: _Call) -> Iterator[str]:
@@ -125,6 +127,6 @@ def _finite(got: _Call, wanted: _Call) -> Iterator[str]:
 def _gradients(got: _Call, wanted: _Call) -> Iterator[str]:
     for number, (a, b) in enumerate(zip(got.gradients, wanted.gradients, strict=True)):
         a, b = (torch.zeros(()) if one is None else one for one in (a, b))
-        close = _CLOSE[b.dtype]
+        close = max(_CLOSE.get(tensor.dtype, 0.0) for tensor in (b, *wanted.results))  # it may go through float32
         if not torch.allclose(a, b.expand_as(a) if b.dim() == 0 else b, rtol=close, atol=close, equal_nan=True):
             yield f"gradients differ|{number}: {a.tolist()} for {b.tolist()}"

@@ -161,3 +161,14 @@ def test_a_look_up_in_a_look_up_has_one_derivative_whatever_was_written_before(p
     )
     assert by_graph.any()
     torch.testing.assert_close(by_graph, by_eager)
+
+
+@EXECUTOR
+def test_what_looks_beyond_its_elements_lies_in_the_memory_of_the_original(executor: str) -> None:
+    def program(x: Tensor) -> Tensor:
+        row = (x * 1)[x[:, 0].argmax()]
+        return row.as_strided((2, 2), (3, 1)) * 2
+
+    soft = softfx.soften(program, example_inputs=(X,), executor=executor)
+    assert identical(soft(X), program(X))
+    assert [site.action for site in soft.report.sites] == ["blocked"]
