@@ -39,8 +39,9 @@ def hard_call(state: RunState, call: Call, loss: str = "") -> Result:
     """The call as it is. loss: what to say of the shadows among its operands, which end here."""
     result = remember(state, call, _decided_hard(state, call), loss)
     if call.operation.uninitialized and state.evidence.writes and isinstance(result, Tensor):
-        zeros = state.backend.emit(torch.zeros_like, (result,), {})  # beside a soft write it is part of an average
-        state.backend.emit(torch.Tensor.copy_, (result, zeros), {})
+        alias = state.backend.emit(torch.detach, (result,), {})  # a leaf takes no write
+        zeros = state.backend.emit(torch.zeros_like, (alias,), {})  # beside a soft write it is part of an average
+        state.backend.emit(torch.Tensor.copy_, (alias, zeros), {})
     return result
 
 

@@ -60,9 +60,11 @@ def _has_gradient(state: RunState, tensor: Tensor) -> bool:
 
 
 def _is_own(state: RunState, leaf: Tensor) -> bool:
-    """Return True for a tensor that the call itself has made."""
+    """Return True for a tensor that the call itself has made, in memory of its own or of what it was given."""
     key = torch_private.storage_key(leaf)
-    return key is not None and key in state.foreign.made
+    if key is None or key in state.foreign.made:
+        return key is not None
+    return key in state.foreign.keys and not state.foreign.given.get(leaf)
 
 
 def _leaves(tensors: list[Tensor]) -> Iterator[Tensor]:

@@ -88,6 +88,8 @@ class Interpreter:
         """Declare a tensor a differentiable source if it is floating point."""
         facts = ValueFacts(tensor.is_floating_point() or tensor.is_complex())
         self.state.environment.set(tensor, facts)
+        if self.state.planning:
+            lifting.note_given(self.state, tensor)
 
     def call(self, func: Function, args: Args, kwargs: Kwargs, locate: Callable[[], Location]) -> Result:
         """The result of `func(*args, **kwargs)` as the program sees it under the decisions."""
@@ -126,6 +128,7 @@ class Interpreter:
             if self.state.planning:
                 view_reads.note_uses(self.state, call)
                 lifting.leave_what_is_expanded(self.state, call)
+                lifting.leave_what_is_refused(self.state, call)
                 keep_what_is_differentiated(self.state, call)
             result = self._interpret(call)
         compared.note(self.state, call, result)
@@ -153,7 +156,8 @@ class Interpreter:
             if state.planning and call.tensors and rule is not None and call.is_site:
                 state.evidence.static.add(SiteKey.of(rule, call.location))
             return hard_call(state, call)
-        if call.operation.stops_gradient and state.sites.lifts_any and state.sites.lifts(call.location, "detach"):
+        stops = rule is not None and call.operation.stops_gradient  # detach, x.data; not x.data = y
+        if stops and state.sites.lifts_any and state.sites.lifts(call.location, "detach"):
             return self._lifted_detachment(call)
         if self._runs_beside(call) and not call.is_site:
             return self._on_real_shadows(call)

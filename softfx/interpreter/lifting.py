@@ -27,8 +27,10 @@ __all__ = [
     "behind",
     "kept_tensors",
     "leave_what_is_expanded",
+    "leave_what_is_refused",
     "must_be_left",
     "note_detachment",
+    "note_given",
     "note_kept",
     "note_made",
     "reason",
@@ -37,6 +39,7 @@ __all__ = [
 _NONE = frozenset[LiftedAt]()
 _WRITTEN = "what outlives the call is written in place"
 _KEPT = "the module keeps what outlives the call"
+_REFUSED = "torch takes no operand here that has a derivative"
 _EXPANDED = "it is written through an expanded tensor, of which torch has no derivative"
 
 
@@ -45,8 +48,8 @@ def must_be_left(state: RunState, call: Call) -> bool:
     foreign = state.foreign
     for tensor in call.tensors:
         key = torch_private.storage_key(tensor)
-        if key is not None and key not in foreign.made:
-            foreign.keys.add(key)
+        if key is not None and key not in foreign.made and key not in foreign.keys:
+            note_given(state, tensor)
     if not state.sites.lifts_any:
         return False
     found = False
@@ -66,6 +69,14 @@ def must_be_left(state: RunState, call: Call) -> bool:
     return found
 
 
+def note_given(state: RunState, tensor: Tensor) -> None:
+    """Note a tensor that the call has not made."""
+    key = torch_private.storage_key(tensor)
+    if key is not None:
+        state.foreign.keys.add(key)
+        state.foreign.given.set(tensor, True)
+
+
 def leave_what_is_expanded(state: RunState, call: Call) -> None:
     """Take the derivative that softening gives from what is written through an expanded tensor."""
     if not torch.is_grad_enabled() or not any(map(overlaps_itself, call.all_written)):
@@ -76,6 +87,13 @@ def leave_what_is_expanded(state: RunState, call: Call) -> None:
         if decision.acts:
             state.sites.replace(decision.blocked(str(left)))
     state.evidence.to_leave.update(dict.fromkeys(behind(state, call), left))
+
+
+def leave_what_is_refused(state: RunState, call: Call) -> None:
+    """Leave what gives operands a derivative for which torch refuses the call, where no site is the reason."""
+    if call.refuses_gradients and not call.carried_sites and not call.softs:
+        left = Left(_REFUSED, call.location)
+        state.evidence.to_leave.update(dict.fromkeys(behind(state, call), left))
 
 
 def behind(state: RunState, call: Call) -> frozenset[LiftedAt]:

@@ -108,6 +108,7 @@ class Foreign:
 
     made: those that it has made, which are kept so that no other storage takes their key.
     detached: where a lifted detachment has given another name to a tensor there.
+    given: tensors there that the call was given, or met first: others there are of its own making.
     lifted: the lifted blocks and detachments, without which a tensor would carry no derivative, or another.
     leaves: those before tensors of which the program would make a leaf.
     went_back: a backward pass was seen inside the call.
@@ -116,6 +117,7 @@ class Foreign:
     keys: set[int] = field(default_factory=set)
     made: dict[int, Any] = field(default_factory=dict)
     detached: dict[int, Location] = field(default_factory=dict)
+    given: TensorTable[bool] = field(default_factory=TensorTable)
     lifted: TensorTable[frozenset[LiftedAt]] = field(default_factory=TensorTable)
     leaves: frozenset[LiftedAt] = frozenset()
     went_back: bool = False

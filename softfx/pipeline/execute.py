@@ -33,7 +33,7 @@ from softfx.decisions.sites import Sites
 from softfx.interpreter.backends import Direct
 from softfx.interpreter.fast_path import FastPathCache
 from softfx.interpreter.interpreter import Interpreter
-from softfx.interpreter.lifting import kept_tensors, note_kept
+from softfx.interpreter.lifting import kept_tensors, note_given, note_kept
 from softfx.interpreter.observer import Observer
 from softfx.interpreter.state import RunState
 from softfx.interpreter.torch_mode import FastMode, FullMode
@@ -130,6 +130,8 @@ class Eager:
     def _tried_here(self, state: RunState, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> None:
         """A call on copies of its arguments, whose trace is to be removed."""
         own_args, own_kwargs = _own(args, kwargs)
+        for tensor in kept_tensors(target) if state.planning else ():
+            note_given(state, tensor)
         exhausted(self._session(state, target).call(function_of(target), own_args, own_kwargs))
         note_kept(state, target)
         given = [leaf for leaf in torch_private.leaves((own_args, own_kwargs, touched)) if isinstance(leaf, Tensor)]

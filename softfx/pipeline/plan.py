@@ -38,11 +38,10 @@ def plan(program: Program, policy: Policy, trial: Callable[[Sites, Evidence], No
     pending = True
     while pending:  # a block that a site lifts may hold more of them
         left, views = len(evidence.to_leave), len(evidence.written_views)
-        if program.seen.obstacles or by_members:
-            trial(sites, evidence)
-        else:
-            rewrite(program, sites, evidence, planning=True)
+        failure = _failure(program, trial, sites, evidence, by_members)
         pending = sites.lift(_lifts(sites, evidence), _to_leave(evidence))
+        if failure is not None and not (pending and len(evidence.to_leave) > left):
+            raise failure
         other_calls = len(evidence.written_views) > views  # look-ups that are other calls from now on
         if other_calls or _turns_members(sites, evidence):
             evidence.forget_sites()
@@ -75,6 +74,23 @@ def _turns_members(sites: Sites, evidence: Evidence) -> bool:
 def _arrives(seen: SiteEvidence) -> bool:
     """Return True if all that uses a soft value takes it, or if the rows leave the call, of whatever shape they are."""
     return seen.returned_rows or (seen.reached_real and all(seen.losses.values()))
+
+
+def _failure(
+    program: Program, trial: Callable[[Sites, Evidence], None], sites: Sites, evidence: Evidence, tried: bool
+) -> Exception | None:
+    """Run the program once under decisions in the making; what it raises, which may come of what is lifted.
+
+    tried: the original Python runs, though a graph holds the call.
+    """
+    try:
+        if program.seen.obstacles or tried:
+            trial(sites, evidence)
+        else:
+            rewrite(program, sites, evidence, planning=True)
+    except Exception as error:
+        return error
+    return None
 
 
 def _keep_idle(program: Program, sites: Sites, evidence: Evidence) -> None:

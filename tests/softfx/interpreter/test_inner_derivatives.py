@@ -46,6 +46,28 @@ def by_a_new_tensor(x: Tensor) -> Tensor:
     return x + v.grad
 
 
+def by_a_parameter_in_memory_of_the_input(x: Tensor) -> Tensor:
+    v = nn.Parameter(x.data)
+    loss(v).backward()
+    assert v.grad is not None
+    return x + v.grad
+
+
+def by_a_variable(x: Tensor) -> Tensor:
+    v = torch.autograd.Variable(x.data, requires_grad=True)
+    loss(v).backward()
+    assert v.grad is not None
+    return x + v.grad
+
+
+def by_an_empty_tensor(x: Tensor) -> Tensor:
+    v = torch.empty_like(x, requires_grad=True)
+    v.data.copy_(x)
+    loss(v).backward()
+    assert v.grad is not None
+    return x + v.grad
+
+
 def by_an_optimizer(x: Tensor) -> Tensor:
     v = nn.Parameter(x.detach().clone())
     optimizer = torch.optim.SGD([v], 0.1)
@@ -69,7 +91,10 @@ def adversarial(x: Tensor) -> Tensor:
     return (x + 0.1 * v.grad.sign()).square()
 
 
-PROGRAMS = [by_grad, by_a_leaf, by_a_parameter, by_a_new_tensor, by_an_optimizer, by_the_engine, adversarial]
+PROGRAMS = [
+    by_grad, by_a_leaf, by_a_parameter, by_a_new_tensor, by_a_parameter_in_memory_of_the_input, by_a_variable,
+    by_an_empty_tensor, by_an_optimizer, by_the_engine, adversarial,
+]  # fmt: skip
 
 
 @EXECUTOR
@@ -84,6 +109,14 @@ def test_values_made_of_a_derivative_are_the_originals(
         return
     soft = softfx.soften(program, policy, example_inputs=(X,), executor=executor, allow_unused=True)
     assert torch.equal(soft(X), program(X))
+
+
+@pytest.mark.parametrize("policy", EXACT)
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+def test_so_they_are_where_the_input_has_a_gradient(program: Callable[[Tensor], Tensor], policy: str) -> None:
+    x = X.clone().requires_grad_()
+    soft = softfx.soften(program, policy, example_inputs=(x,), allow_unused=True)
+    assert torch.equal(soft(x), program(X))
 
 
 def test_a_parameter_is_trained_softly_by_a_step_inside_the_call() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -69,3 +71,19 @@ def test_a_detachment_within_the_call_is_lifted() -> None:
     x = torch.tensor([0.2, 1.4, 2.6], requires_grad=True)
     soft = softfx.soften(program, "lifted", example_inputs=(x,))
     assert bool(torch.autograd.grad(soft(x), x)[0].all())
+
+
+def test_a_detachment_is_left_where_the_program_fails_without_it() -> None:
+    def copied(x: Tensor) -> Tensor:
+        return copy.deepcopy(x.detach()).round() * x
+
+    def differentiated(x: Tensor) -> Tensor:
+        v = x.detach().clone().requires_grad_()
+        (v.round() * v).sum().backward()
+        assert v.grad is not None
+        return v.grad * x
+
+    for program in (copied, differentiated):
+        x = torch.tensor([0.3, -1.2, 2.0], requires_grad=True)
+        soft = softfx.soften(program, "lifted", example_inputs=(x,), allow_unused=True)
+        assert torch.equal(soft(x), program(x))
