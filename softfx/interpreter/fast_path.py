@@ -20,6 +20,7 @@ from softfx.interpreter.inline import inlined
 from softfx.interpreter.number_arguments import gives_tensors_for_numbers, places_of
 from softfx.interpreter.statistics import KINDS
 from softfx.ops.calls import Args, Function, Kwargs
+from softfx.ops.constant_operands import has_constant_operands
 from softfx.ops.operation import Effect, Infinities, Linear, Operation, Reads
 from softfx.ops.spelling import INDEX, spoken
 from softfx.rules import rule_of
@@ -164,6 +165,7 @@ class FastPathCache:
         """The facts of a function that is called for the first time; None if its calls are the interpreter's."""
         info = FunctionInfo(func, policy)
         inside = func is torch_private.set_grad_enabled or inlined(func) is not None
+        inside = inside or has_constant_operands(func)
         self.functions[func] = None if inside or info.is_the_interpreters else info
         return self.functions[func]
 

@@ -46,6 +46,7 @@ from softfx.interpreter import (
 from softfx.interpreter.binding import attach, bind, real_operand, result_for_caller
 from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext
+from softfx.interpreter.constants import held_constant
 from softfx.interpreter.copies import COPIES, copied, copy_values
 from softfx.interpreter.derivatives import DISCRETE
 from softfx.interpreter.hard_call import hard_call, is_made_of_reals, remember
@@ -118,6 +119,7 @@ class Interpreter:
         """The result of a call whose operation and facts are known."""
         if call.kwargs:
             call = beside_out(self.state, call)
+        call = held_constant(self.state, call)
         if written := call.all_written:
             self.state.environment.find_pending(written)
             shared_storage.prepare_write(self.state, call)

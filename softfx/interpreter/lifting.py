@@ -22,6 +22,7 @@ from softfx.interpreter.records import LiftedAt
 from softfx.interpreter.state import RunState
 from softfx.locations import Location
 from softfx.ops.trees import tensors_in
+from softfx.values.histories import is_leaf
 
 __all__ = [
     "behind",
@@ -38,6 +39,7 @@ __all__ = [
 
 _NONE = frozenset[LiftedAt]()
 _WRITTEN = "what outlives the call is written in place"
+_LEAF = "a leaf is written in place"
 _KEPT = "the module keeps what outlives the call"
 _REFUSED = "torch takes no operand here that has a derivative"
 _EXPANDED = "it is written through an expanded tensor, of which torch has no derivative"
@@ -55,11 +57,13 @@ def must_be_left(state: RunState, call: Call) -> bool:
     found = False
     for tensor in call.all_written:
         key = torch_private.storage_key(tensor)
+        lifted_at = state.grad_mode.lifted_at
+        if lifted_at is not None and (key in foreign.keys or (tensor.requires_grad and is_leaf(tensor))):
+            reason = _WRITTEN if key in foreign.keys else _LEAF
+            state.evidence.to_leave["no_grad", lifted_at] = Left(reason, call.location)
+            found = True
         if key is None or key not in foreign.keys:
             continue
-        if state.grad_mode.lifted_at is not None:
-            state.evidence.to_leave["no_grad", state.grad_mode.lifted_at] = Left(_WRITTEN, call.location)
-            found = True
         if key in foreign.detached:
             state.evidence.to_leave["detach", foreign.detached[key]] = Left(_WRITTEN, call.location)
             found = True

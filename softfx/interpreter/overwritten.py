@@ -61,6 +61,8 @@ def note_reads(state: RunState, call: Call, result: Result) -> None:
 
 
 def _reads_no_elements(operation: Operation) -> bool:
+    if operation.effect & (Effect.AUTOGRAD | Effect.HISTORY):  # of the very tensors that it is given
+        return True
     return operation.reads is Reads.NONE or (bool(operation.effect & Effect.METADATA) and not operation.converts)
 
 

@@ -76,6 +76,25 @@ def by_an_optimizer(x: Tensor) -> Tensor:
     return x + v
 
 
+def by_steps_by_hand(x: Tensor) -> Tensor:
+    w = nn.Parameter(torch.ones(3))
+    for _ in range(2):
+        (slope,) = torch.autograd.grad(loss(x.detach() * w), w)
+        with torch.no_grad():
+            w -= 0.1 * slope * (x.detach() > 0).float().mean(0)
+    return x * w
+
+
+def by_adam(x: Tensor) -> Tensor:
+    w = nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.Adam([w], 0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss(x.detach() * w).backward()
+        optimizer.step()
+    return x * w
+
+
 def by_the_engine(x: Tensor) -> Tensor:
     v = nn.Parameter(x.detach().clone())
     torch.autograd.backward(loss(v))
@@ -93,7 +112,7 @@ def adversarial(x: Tensor) -> Tensor:
 
 PROGRAMS = [
     by_grad, by_a_leaf, by_a_parameter, by_a_new_tensor, by_a_parameter_in_memory_of_the_input, by_a_variable,
-    by_an_empty_tensor, by_an_optimizer, by_the_engine, adversarial,
+    by_an_empty_tensor, by_steps_by_hand, by_an_optimizer, by_adam, by_the_engine, adversarial,
 ]  # fmt: skip
 
 
