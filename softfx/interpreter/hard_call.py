@@ -16,14 +16,14 @@ from torch import Tensor
 
 from softfx.interpreter.call import Call, depends_on_source, detached_at
 from softfx.interpreter.call_context import counts_softly, is_integral, is_known_integral
-from softfx.interpreter.hard_values import defer, with_hard_operands
+from softfx.interpreter.hard_values import defer, hard_value, with_hard_operands
 from softfx.interpreter.infinite_operands import meets_infinities, passing_finite, run_with_finite_derivative
 from softfx.interpreter.native import outgrows_base, repeat, run
 from softfx.interpreter.state import RunState
 from softfx.ops import integrality
 from softfx.ops.calls import Args, Options, Result
 from softfx.ops.operation import Effect, Integral, Operation, Reads
-from softfx.ops.trees import rebuilt, tensors_in
+from softfx.ops.trees import map_tensors, rebuilt, tensors_in
 from softfx.rules import rule_of
 from softfx.rules.refusals import is_discrete
 from softfx.torch_private import version_of
@@ -37,12 +37,29 @@ _OF_OPERANDS = frozenset(Integral) - {Integral.NEVER, Integral.ALWAYS, Integral.
 
 def hard_call(state: RunState, call: Call, loss: str = "") -> Result:
     """The call as it is. loss: what to say of the shadows among its operands, which end here."""
+    hard = _hard_write(state, call)
     result = remember(state, call, _decided_hard(state, call), loss)
+    if hard is not None:
+        assert call.written is not None  # it has a hard value
+        facts = replace(state.environment.facts(call.written), hard=hard, version=version_of(call.written))
+        state.environment.set(call.written, facts)
     if call.operation.uninitialized and state.evidence.writes and isinstance(result, Tensor):
         alias = state.backend.emit(torch.detach, (result,), {})  # a leaf takes no write
         zeros = state.backend.emit(torch.zeros_like, (alias,), {})  # beside a soft write it is part of an average
         state.backend.emit(torch.Tensor.copy_, (alias, zeros), {})
     return result
+
+
+def _hard_write(state: RunState, call: Call) -> Tensor | None:
+    """What an in-place call would leave in its operand without softening; None where that is what it leaves."""
+    in_place = call.written is not None and call.spelled.in_place and call.kwargs.get("out") is None
+    if not in_place or not call.has_hard or not call.operation.repeatable or is_discrete(call.args[0]):
+        return None
+    args, kwargs = map_tensors(lambda tensor: hard_value(state, tensor), (call.args[1:], call.kwargs))
+    with torch.no_grad():
+        written: Tensor = state.backend.emit(torch.clone, (hard_value(state, call.args[0]),), {})
+        state.backend.emit(call.func, (written, *args), kwargs)
+    return written
 
 
 def _decided_hard(state: RunState, call: Call) -> Result:

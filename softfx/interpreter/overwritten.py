@@ -47,10 +47,11 @@ def note_reads(state: RunState, call: Call, result: Result) -> None:
     read = call.tensors if call.written is None else tensors_in((call.args[1:], {**call.kwargs, "out": None}))
     operands = {torch_private.storage_key(tensor) for tensor in read}
     softened = any(facts.gradient_sites or facts.soft is not None for facts in call.facts)
-    lifted = state.sites.lifts_any and call.depends_on_source
+    # A derivative that softening takes later may go through calls of which the program takes none.
+    crossed = call.depends_on_source and state.sites.policy.can_act
     scales = call.operation in _SCALED_BY_NUMBERS and len(call.tensors) == 1
     idle = scales or call.operation in _KEEP_NOTHING or _reads_no_elements(call.operation)
-    keeps = torch.is_grad_enabled() and (softened or lifted) and not idle
+    keeps = torch.is_grad_enabled() and (softened or crossed) and not idle
     own = (call.name, call.location) if keeps else ("", Location("", 0))
     if keeps and (call.written is not None or results.isdisjoint(operands)):  # a view keeps nothing
         _note(state, read, own)

@@ -120,7 +120,7 @@ def summed(
 
     value: the number that it is worth.
     """
-    if not isinstance(soft, SoftSum) or not isinstance(dim, int) or keepdim:
+    if not isinstance(soft, SoftSum) or not isinstance(dim, int) or keepdim or not soft.shape:
         return None
     length = soft.shape[dim]
     if length * len(soft.terms) > _MOST_TERMS:

@@ -273,3 +273,19 @@ def test_memory_that_was_given_back_is_not_what_is_written_later() -> None:
 
     soft = softfx.soften(making, example_inputs=(X,), executor="eager")
     assert not soft._softfx.evidence.overwritten
+
+
+@pytest.mark.parametrize("policy", EXACT)
+def test_what_only_softening_differentiates_may_be_written_too(policy: str) -> None:
+    """abs keeps its operand, which is divided in place: the original takes no derivative through it."""
+
+    def program(x: Tensor) -> Tensor:
+        y = x * 1
+        y /= y.abs().max()
+        return (y > 0.2).to(x.dtype) * x
+
+    x = torch.tensor([0.3, -1.2, 2.0], requires_grad=True)
+    result = softfx.soften(program, policy, example_inputs=(x,))(x)
+    assert torch.equal(result, program(x))
+    (gradient,) = torch.autograd.grad(result.sum(), x)
+    assert gradient.isfinite().all() and gradient.any()

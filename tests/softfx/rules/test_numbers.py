@@ -120,3 +120,14 @@ def test_a_mask_is_added_in_the_type_of_what_it_is_added_to(policy: str) -> None
         return torch.zeros(2, dtype=torch.float64).index_add(0, rows, (x > 0).double())
 
     assert softfx.soften(program, policy, example_inputs=(SCORES,))(SCORES).dtype == torch.float64
+
+
+def test_a_number_without_axes_is_its_own_sum() -> None:
+    def program(x: Tensor) -> Tensor:
+        n = (x > 0) & ((x > 0).cumsum(-1) <= 1)
+        return ((n * x).sum(-1) + (n.long() * 3 + n.long()).sum(0)) * x
+
+    x = torch.tensor(0.7, requires_grad=True)
+    result = softfx.soften(program, example_inputs=(x,))(x)
+    assert torch.equal(result, program(x))
+    assert torch.autograd.grad(result, x)[0].isfinite()
