@@ -118,9 +118,12 @@ def result_facts(
 
 
 def makes_steps(operation: Operation) -> bool:
-    """Return True if results are choices or clipped numbers, and equal to others by more than chance, though kept."""
+    """Return True if results are choices or clipped numbers, and equal to others by more than chance, though kept.
+
+    A cast makes some of none: integers, which are known for what they are.
+    """
     rule = rule_of(operation)
-    return rule is not None and rule.family in ("discrete", "kink")
+    return rule is not None and rule.family in ("discrete", "kink") and not operation.converts
 
 
 def depends_on_arguments(operation: Operation, integral_operands: Sequence[bool]) -> bool:

@@ -149,3 +149,12 @@ def test_the_values_of_heaviside_have_a_derivative_at_zero() -> None:
     result = soft(x, values)
     assert result.tolist() == torch.heaviside(x, values.detach()).tolist()
     assert torch.autograd.grad(result.sum(), values)[0].tolist() == [0.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("program", [lambda x: x.to(x.dtype), lambda x: x.type_as(x), lambda x: x.float()])
+def test_a_cast_that_changes_nothing_makes_no_ties(program: Callable[[Tensor], Tensor]) -> None:
+    x = torch.tensor([0.5, 1.5, -0.5])
+    for executor in EXECUTORS:
+        soft = softfx.soften(lambda x: program(x).sign() + x.round(), "smooth", example_inputs=(x,), executor=executor)
+        plain = softfx.soften(lambda x: x.sign() + x.round(), "smooth", example_inputs=(x,), executor=executor)
+        torch.testing.assert_close(soft(x), plain(x))
