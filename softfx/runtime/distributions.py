@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx.runtime import keys, moves
-from softfx.runtime.elements import by_parts
+from softfx.runtime import elements, keys, moves
 from softtorch.methods import SortingNetwork
 from softtorch.straight_through import finite as seen_finite
 from softtorch.straight_through import second_order, with_finite_gradient
@@ -60,7 +59,7 @@ def support_of(p: Tensor, support: Tensor | None) -> Tensor:
 
 def weighted(p: Tensor, values: Tensor) -> Tensor:
     """sum_j p_j values_j, to which an infinite value of weight 0 adds nothing.  # (..., [n]) x2 -> (...)"""
-    return by_parts(lambda values: softtorch.choose(p, values.to(p.dtype).movedim(-1, 0)), values)
+    return elements.by_parts(lambda values: softtorch.choose(p, values.to(p.dtype).movedim(-1, 0)), values)
 
 
 def expectation(p: Tensor, support: Tensor | None = None) -> Tensor:
@@ -301,8 +300,7 @@ def put(
     added = zeros.index_add(0, places.flatten(), written.flatten()).reshape(base.shape)
     if accumulate:
         return (base + added).to(base.dtype)
-    share = torch.zeros_like(zeros, dtype=p.dtype) if dtype.is_complex else zeros
-    taken = share.index_add(0, places.flatten(), weights.to(share.dtype).flatten()).reshape(base.shape)
+    taken = zeros.real.index_add(0, places.flatten(), weights.to(zeros.real.dtype).flatten()).reshape(base.shape)
     return (base * (1 - taken).clamp(min=0) + added / taken.clamp(min=1)).to(base.dtype)
 
 
