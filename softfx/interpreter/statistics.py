@@ -27,7 +27,7 @@ from softfx.ops.trees import ATOMS, tensors_in
 from softfx.rules import spread
 from softfx.rules.context import Beside
 from softfx.runtime.memberships import beside_statistic
-from softfx.runtime.windows import beside_neighbours, beside_prefix
+from softfx.runtime.windows import beside_extremum, beside_neighbours, beside_prefix
 from softfx.torch_private import base_of, storage_key
 
 __all__ = ["COMPARISONS", "KINDS", "beside", "note"]
@@ -49,19 +49,37 @@ class OfRows:
     form: ClassVar[Callable[..., Tensor]] = staticmethod(beside_statistic)
 
     def where(self, taken_of: Tensor, rows: Tensor, threshold: Tensor) -> tuple[object, ...] | None:
+        return (self.dim,) if self.fits(taken_of, rows, threshold) else None
+
+    def fits(self, taken_of: Tensor, rows: Tensor, threshold: Tensor) -> bool:
+        """Return True if a threshold is one number for each of these rows."""
         if self.dim is None or rows.dim() == 1:
             fits = threshold.numel() == 1 and threshold.dim() <= rows.dim()
         else:
             fits = threshold.shape == (*rows.shape[: self.dim], 1, *rows.shape[self.dim + 1 :])
-        return (self.dim,) if fits and taken_of.shape == rows.shape else None
+        return fits and taken_of.shape == rows.shape
 
     @staticmethod
     def made(operation: Operation, given: Mapping[str, Any]) -> OfRows | None:
         input, dim = given["input"], given.get("dim", 0)
         if isinstance(dim, tuple | list):
             dim = dim[0] if len(dim) == 1 else None
-        pairwise = given.get("other") is not None or not isinstance(dim, int | None)
-        return None if pairwise else OfRows(dim if dim is None else dim % input.dim())
+        if given.get("other") is not None or not isinstance(dim, int | None):  # of two tensors
+            return None
+        axis = dim if dim is None else dim % input.dim()
+        largest = _EXTREMA.get(operation)
+        return OfRows(axis) if largest is None else ExtremumOfRows(axis, largest)
+
+
+@dataclass(frozen=True)
+class ExtremumOfRows(OfRows):
+    """The largest, or smallest, of each row."""
+
+    largest: bool
+    form: ClassVar[Callable[..., Tensor]] = staticmethod(beside_extremum)
+
+    def where(self, taken_of: Tensor, rows: Tensor, threshold: Tensor) -> tuple[object, ...] | None:
+        return (self.dim, self.largest) if self.fits(taken_of, rows, threshold) else None
 
 
 @dataclass(frozen=True)
@@ -116,6 +134,7 @@ def _each(value: Any, axes: int) -> tuple[int, ...]:
     return numbers * axes if len(numbers) == 1 else numbers
 
 
+_EXTREMA = {ops.max: True, ops.amax: True, ops.min: False, ops.amin: False}
 _POOLED = {ops.max_pool1d: 1, ops.max_pool2d: 2, ops.max_pool3d: 3}
 KINDS: dict[Operation, Callable[[Operation, Mapping[str, Any]], Along | None]] = {
     **dict.fromkeys(ORDERS, OfRows.made),

@@ -1,7 +1,7 @@
-"""Comparisons of numbers with the largest or smallest of a window around each: `x == x.cummax(0).values`.
+"""Comparisons of numbers with the largest or smallest of their row, prefix or window: `x == x.cummax(0).values`.
 
-Whether an entry is the largest of its window is decided by all of the window's entries, as an argmax is. The soft form
-is the entry's share in the soft argmax of its window; a product of a soft maximum and a soft comparison is not.
+Whether an entry is the largest among others is decided by all of them, as an argmax is. The soft form is the entry's
+share in the soft argmax; a soft comparison with a soft maximum is not.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from torch import Tensor
 
 import softtorch
 
-__all__ = ["beside_neighbours", "beside_prefix"]
+__all__ = ["beside_extremum", "beside_neighbours", "beside_prefix"]
 
 _AMONG = (torch.eq, torch.ge)  # hold for the largest of a window; so does each one's opposite for all others
 _OTHERS = (torch.ne, torch.lt)
+# The softness of a comparison is 0.2 spreads by default, that of a choice 0.25 (softfx.rules.units), and this is one.
+_WIDER = 1.25
 _MIRRORED = {torch.ge: torch.le, torch.le: torch.ge, torch.gt: torch.lt, torch.lt: torch.gt}
 
 
@@ -36,7 +38,7 @@ def beside_prefix(
 
     >>> x = torch.tensor([0.0, 2.0, 1.9])
     >>> beside_prefix(torch.eq, x, x.cummax(0).values, 0, softness=0.1)
-    tensor([1.0000, 1.0000, 0.2689])
+    tensor([1.0000, 1.0000, 0.3100])
     """
     if not x.dim() or not x.numel():
         return compare(x, statistic).to(x.dtype)
@@ -44,7 +46,7 @@ def beside_prefix(
     behind = torch.ones(rows.shape[-1], rows.shape[-1], dtype=torch.bool, device=x.device).triu(1)
     windows = rows.unsqueeze(-2).masked_fill(behind, -torch.inf if largest else torch.inf)
     own = torch.arange(rows.shape[-1], device=x.device)
-    soft = _shares(compare, windows, statistic.movedim(dim, -1), own, largest, softness, mode)
+    soft = _in_windows(compare, windows, statistic.movedim(dim, -1), own, largest, softness, mode)
     return soft.movedim(-1, dim)
 
 
@@ -66,7 +68,7 @@ def beside_neighbours(
 
     >>> x = torch.tensor([[0.0, 2.0, 1.9]])
     >>> beside_neighbours(torch.eq, x, torch.nn.functional.max_pool1d(x, 3, 1, 1), [(1, 3)], softness=0.1)
-    tensor([[2.0612e-09, 7.3106e-01, 2.6894e-01]])
+    tensor([[1.1254e-07, 6.8997e-01, 3.1003e-01]])
     """
     windows, size = x, 1
     for axis, length in reaches:
@@ -77,10 +79,36 @@ def beside_neighbours(
         size *= length
     windows = windows.reshape(*x.shape, size)
     own = torch.full((), size // 2, device=x.device)
-    return _shares(compare, windows, statistic, own, True, softness, mode)
+    return _in_windows(compare, windows, statistic, own, True, softness, mode)
 
 
-def _shares(
+def beside_extremum(
+    compare: Callable[..., Tensor],
+    x: Tensor,
+    statistic: Tensor,
+    dim: int | None,
+    largest: bool = True,
+    softness: Tensor | float = 0.1,
+    mode: str = "smooth",
+    epsilon: float = 0.0,
+) -> Tensor:
+    """The soft form of `compare(x, x.amax(dim, keepdim=True))`, of `x.amin` where not `largest`; None: of all entries.
+
+    # (..., n, ...) and a statistic that is broadcast to it -> (..., n, ...)
+
+    >>> x = torch.tensor([0.0, 2.0, 1.9])
+    >>> beside_extremum(torch.eq, x, x.max(), 0, softness=0.1)
+    tensor([7.7646e-08, 6.8997e-01, 3.1003e-01])
+    """
+    if not x.dim() or not x.numel():
+        return compare(x, statistic).to(x.dtype)
+    rows = x.flatten() if dim is None else x.movedim(dim, -1)
+    top = statistic.flatten() if dim is None or statistic.dim() < x.dim() else statistic.movedim(dim, -1)
+    soft = _answers(compare, rows, top.expand_as(rows), _shares(rows, top, largest, softness, mode), rows, largest)
+    return soft.view_as(x) if dim is None else soft.movedim(-1, dim)
+
+
+def _in_windows(
     compare: Callable[..., Tensor],
     windows: Tensor,
     statistic: Tensor,
@@ -89,22 +117,37 @@ def _shares(
     softness: Tensor | float,
     mode: str,
 ) -> Tensor:
-    """The comparison of the entry at `own` of each window (..., [n]) with the window's extremum (...).
+    """The comparison of the entry at `own` of each window (..., [n]) with the window's extremum (...)."""
+    own = own.expand(windows.shape[:-1]).unsqueeze(-1)
+    x = windows.gather(-1, own).squeeze(-1)
+    share = _shares(windows, statistic.unsqueeze(-1), largest, softness, mode).gather(-1, own).squeeze(-1)
+    return _answers(compare, x, statistic, share, windows, largest)
+
+
+def _shares(windows: Tensor, top: Tensor, largest: bool, softness: Tensor | float, mode: str) -> Tensor:
+    """The share of each entry in the soft choice of its window's extremum `top`, (..., [n]), (..., 1) -> (..., [n]).
+
+    As many shares as entries are tied there sum to their number.
+    """
+    choose, out = (softtorch.argmax, -torch.inf) if largest else (softtorch.argmin, torch.inf)
+    finite = windows.isfinite()
+    decided = top.isfinite() & (finite.sum(-1, keepdim=True) > 1)
+    among = torch.where(decided, torch.where(finite, windows, out), 0.0)
+    shares = choose(among, -1, softness=_WIDER * softness, mode=mode, standardize=False)
+    return shares * (windows.detach() == top.detach()).sum(-1, keepdim=True)
+
+
+def _answers(
+    compare: Callable[..., Tensor], x: Tensor, top: Tensor, share: Tensor, windows: Tensor, largest: bool
+) -> Tensor:
+    """What `compare(x, top)` is, softly, for entries with a `share` in the choice of top; all (...).
 
     An infinite entry has the hard answer, and so has one that no other finite entry is in a window with.
     """
-    own = own.expand(windows.shape[:-1]).unsqueeze(-1)
-    x = windows.gather(-1, own).squeeze(-1)
-    hard = compare(x.detach(), statistic.detach()).to(x.dtype)
+    hard = compare(x.detach(), top.detach()).to(x.dtype)
     sought = compare if largest else _MIRRORED.get(compare, compare)
     if sought not in (*_AMONG, *_OTHERS):
         return hard  # none is above the largest of its window
-    finite = windows.isfinite()
-    decided = x.isfinite() & statistic.isfinite() & (finite.sum(-1) > 1)
-    windows = torch.where(finite, windows, -torch.inf if largest else torch.inf)
-    choose = softtorch.argmax if largest else softtorch.argmin
-    windows = torch.where(decided.unsqueeze(-1), windows, 0.0)
-    shares = choose(windows, -1, softness=softness, mode=mode, standardize=False)
-    tied = (windows.detach() == statistic.detach().unsqueeze(-1)).sum(-1)
-    share = shares.gather(-1, own).squeeze(-1) * tied
+    several = windows.isfinite().sum(-1, keepdim=windows.dim() == x.dim()) > 1
+    decided = x.isfinite() & top.isfinite() & several
     return torch.where(decided, share if sought in _AMONG else 1.0 - share, hard)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import softfx
 from softfx.runtime.memberships import beside_statistic
-from softfx.runtime.windows import beside_neighbours, beside_prefix
+from softfx.runtime.windows import beside_extremum, beside_neighbours, beside_prefix
 
 TABLE = torch.tensor([0.3, -1.0, 0.8, 1.4, -0.2, 0.5])
 
@@ -114,7 +114,7 @@ def test_a_threshold_of_other_rows_or_of_rows_that_were_written_is_no_statistic(
 
     for program in (of_others, scaled, written, detached):
         soft = softfx.soften(program, example_inputs=(numbers(),), executor="graph")
-        assert "beside_statistic" not in str(softfx.source(soft))
+        assert "beside_" not in str(softfx.source(soft))
     soft = softfx.soften(PROGRAMS["quantile"], example_inputs=(numbers(),), executor="graph")
     assert "beside_statistic" in str(softfx.source(soft))
 
@@ -131,6 +131,9 @@ def test_soft_windows_tend_to_the_hard_comparison_with_ties_and_infinities(
     for largest, running in ((True, x.cummax(-1).values), (False, x.cummin(-1).values)):
         soft = beside_prefix(compare, x, running, -1, largest, softness=1e-3, mode=mode)
         assert torch.allclose(soft, compare(x, running).float(), atol=1e-6)
+    for largest, extremum in ((True, x.amax(0, keepdim=True)), (False, x.amin(0, keepdim=True))):
+        soft = beside_extremum(compare, x, extremum, 0, largest, softness=1e-3, mode=mode)
+        assert torch.allclose(soft, compare(x, extremum).float(), atol=1e-6)
     pooled = F.max_pool1d(x, 3, 1, 1)
     soft = beside_neighbours(compare, x, pooled, [(1, 3)], softness=1e-3, mode=mode)
     assert torch.allclose(soft, compare(x, pooled).float(), atol=1e-6)

@@ -112,7 +112,7 @@ def test_settings_reach_the_decision() -> None:
     }
     resolved = resolve({"rule": [{"op": "argmin"} | settings]}, "argmin")
     assert {key: getattr(resolved, key) for key in settings} == settings
-    assert resolved.options == {"softness": {"relative": 0.2}, "method": "softsort", "standardize": False}
+    assert resolved.options == {"softness": {"relative": 0.25}, "method": "softsort", "standardize": False}
 
 
 @pytest.mark.parametrize(
