@@ -96,31 +96,33 @@ def _getitem(value: Tensor, key: Any) -> Tensor | None:
     return value[(*parts, slice(None))] if any(part is ... for part in parts) else value[parts]
 
 
-_IN_FRONT: dict[str, Callable[..., Any]] = {
-    "__getitem__": _getitem,
-    "broadcast_to": _expand,
-    "chunk": _chunk,
-    "expand": _expand,
-    "flatten": _flatten,
-    "permute": _permute,
-    "repeat": _repeat,
-    "reshape": _reshape,
-    "select": _select,
-    "split": _split,
-    "squeeze": _squeeze,
-    "transpose": _transpose,
-    "unbind": _unbind,
-    "unsqueeze": _unsqueeze,
-    "view": _reshape,
+_IN_FRONT: dict[Callable[..., Any], Callable[..., Any]] = {
+    function: in_front
+    for in_front, functions in (
+        (_getitem, (Tensor.__getitem__,)),
+        (_expand, (Tensor.expand, Tensor.broadcast_to, torch.broadcast_to)),
+        (_chunk, (Tensor.chunk, torch.chunk)),
+        (_flatten, (Tensor.flatten, torch.flatten)),
+        (_permute, (Tensor.permute, torch.permute)),
+        (_repeat, (Tensor.repeat,)),
+        (_reshape, (Tensor.reshape, torch.reshape, Tensor.view)),
+        (_select, (Tensor.select, torch.select)),
+        (_split, (Tensor.split, torch.split)),
+        (_squeeze, (Tensor.squeeze, torch.squeeze)),
+        (_transpose, (Tensor.transpose, torch.transpose)),
+        (_unbind, (Tensor.unbind, torch.unbind)),
+        (_unsqueeze, (Tensor.unsqueeze, torch.unsqueeze)),
+    )
+    for function in functions
 }
-"""By the names of torch's functions and methods: what they do in front of a last axis, or None."""
+"""By torch's functions and methods: what they do in front of a last axis, or None."""
 # The arguments that have one name wherever torch has them.
 _NAMED = frozenset({"chunks", "dim", "dim0", "dim1", "end_dim", "index", "start_dim"})
 
 
 def moved(func: Callable[..., Any], value: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`func`, which moves data, on each slice of the last axis; None where that is not served here."""
-    in_front = _IN_FRONT.get(getattr(func, "__name__", ""))
+    in_front = _IN_FRONT.get(func)
     return None if in_front is None or not _NAMED.issuperset(kwargs) else in_front(value, *args, **kwargs)
 
 
@@ -153,16 +155,20 @@ def _gathered(points: Tensor, block: int, data: Tensor, dim: int, index: str) ->
     return torch.gather(data.unsqueeze(-1).expand(*data.shape, points.shape[-1]), dim, points)
 
 
-_AT_POINTS: dict[str, Callable[..., Tensor | None]] = {
-    "__getitem__": _read,
-    "embedding": _embedded,
-    "gather": _gathered,
-    "index_select": _selected,
+_AT_POINTS: dict[Callable[..., Any], Callable[..., Tensor | None]] = {
+    function: at_all
+    for at_all, functions in (
+        (_read, (Tensor.__getitem__,)),
+        (_embedded, (torch.nn.functional.embedding,)),
+        (_gathered, (Tensor.gather, torch.gather)),
+        (_selected, (Tensor.index_select, torch.index_select)),
+    )
+    for function in functions
 }
-"""By the names of the functions that look up, as `distributions.look_up` is given them: their results at all points."""
+"""By the functions that look up, as `distributions.look_up` is given them: their results at all points."""
 
 
 def at_points(func: Callable[..., Any], arguments: tuple[Any, ...], points: Tensor, block: int) -> Tensor | None:
     """`distributions.look_up` at all points, (..., [n]): its values; None where that is not served here."""
-    at_all = _AT_POINTS.get(getattr(func, "__name__", ""))
+    at_all = _AT_POINTS.get(func)
     return None if at_all is None else at_all(points, block, *arguments)
