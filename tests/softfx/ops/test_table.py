@@ -36,6 +36,7 @@ OTHER_MEANINGS = (
     ("an argument", "dim", "interpreter.carried interpreter.native ops.spelling plots.curves rules.rows rules.unsafe"),
     ("an argument", "dim", "runtime.moves"),
     ("an argument", "max min", "interpreter.clipped"),
+    ("an argument", "stride", "interpreter.statistics"),
     ("an argument", "threshold", "plots.curves"),
     ("an argument", "tensor", "ops.spelling"),
     ("the place of an argument that is filled in later", "data", "rules.selection runtime.distributions"),
