@@ -98,7 +98,8 @@ def test_maximum_and_minimum_share_the_sum_and_the_tie(mode):
     x, y = torch.randn(20, dtype=torch.float64), torch.randn(20, dtype=torch.float64)
     top, bottom = softtorch.maximum(x, y, mode=mode), softtorch.minimum(x, y, mode=mode)
     assert torch.allclose(top + bottom, x + y)
-    assert (top >= torch.maximum(x, y) - (0.05 if mode == "tailed" else 0.0)).all()  # a tail falls below 0
+    # A tail falls below 0 the farther the more, by 0.076 where numbers are 20 apart.
+    assert (top >= torch.maximum(x, y) - (0.08 if mode == "tailed" else 0.0)).all()
     tie = torch.ones(1, requires_grad=True)
     assert torch.autograd.grad(softtorch.maximum(tie, 1.0, mode=mode).sum(), tie)[0].item() == 0.5
     assert torch.equal(softtorch.maximum(x, torch.full_like(x, -INF), mode=mode), x)
