@@ -18,6 +18,7 @@ from softfx.interpreter.derivatives import is_judged, knows_no_blockage
 from softfx.interpreter.hard_call import depends_on_arguments, makes_steps, result_facts
 from softfx.interpreter.inline import inlined
 from softfx.interpreter.number_arguments import gives_tensors_for_numbers, places_of
+from softfx.interpreter.oversized_sources import may_be_oversized
 from softfx.interpreter.statistics import KINDS
 from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.constant_operands import has_constant_operands
@@ -165,7 +166,7 @@ class FastPathCache:
         """The facts of a function that is called for the first time; None if its calls are the interpreter's."""
         info = FunctionInfo(func, policy)
         inside = func is torch_private.set_grad_enabled or inlined(func) is not None
-        inside = inside or has_constant_operands(func)
+        inside = inside or has_constant_operands(func) or may_be_oversized(func)
         self.functions[func] = None if inside or info.is_the_interpreters else info
         return self.functions[func]
 

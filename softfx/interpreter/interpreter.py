@@ -54,6 +54,7 @@ from softfx.interpreter.infinite_operands import note_spoiling
 from softfx.interpreter.inner_derivatives import DIFFERENTIATED, keep_what_is_differentiated
 from softfx.interpreter.native import beside_out, run
 from softfx.interpreter.number_arguments import with_numbers
+from softfx.interpreter.oversized_sources import with_fitting_source
 from softfx.interpreter.selected_rows import call_on_rows, concerns_rows
 from softfx.interpreter.soft_call import soft_call
 from softfx.interpreter.state import RunState
@@ -119,7 +120,7 @@ class Interpreter:
         """The result of a call whose operation and facts are known."""
         if call.kwargs:
             call = beside_out(self.state, call)
-        call = held_constant(self.state, call)
+        call = with_fitting_source(self.state, held_constant(self.state, call))
         if written := call.all_written:
             self.state.environment.find_pending(written)
             shared_storage.prepare_write(self.state, call)

@@ -205,11 +205,11 @@ def beside(state: RunState, call: Call) -> Beside | None:
 
 
 def _lies(tensor: Tensor) -> tuple[object, ...]:
-    """Where a tensor lies in which memory, whatever axes of one entry it has."""
+    """Where a tensor lies in which memory, as which numbers, whatever axes of one entry it has."""
     own, key = base_of(tensor), storage_key(tensor)
     memory = id(tensor if own is None else own) if key is None else key
     steps = [step for step in zip(tensor.shape, tensor.stride(), strict=True) if step[0] != 1]
-    return memory, tensor.storage_offset(), steps
+    return memory, tensor.dtype, tensor.storage_offset(), steps
 
 
 def _moved(state: RunState, tensor: Tensor) -> tuple[int, tuple[object, ...]]:

@@ -200,13 +200,22 @@ def _is_scratch(written: object, origin: str) -> bool:
 def operands_keep_their_form(rewrite: Rewrite) -> Iterator[str]:
     """A call of the program is given tensors of the shapes and dtypes that it has in the program.
 
-    So one that takes a bool is given a bool, and not its probability; one that takes an integer no distribution.
+    So one that takes a bool is given a bool, and not its probability; one that takes an integer no distribution. Of an
+    operand that is read in part it may be given that part.
     """
     for old, new in rewrite.kept_calls:
         for was, now in nodes.operands(old, new):
-            if nodes.form(was) != nodes.form(now):
+            if nodes.form(was) != nodes.form(now) and not _is_part(was, now):
                 form = nodes.form(was)
                 yield f"{old.name} takes {form} in the program, and {nodes.form(now)} from {now.name} in the rewrite"
+
+
+def _is_part(whole: fx.Node, part: fx.Node) -> bool:
+    """Return True for the leading entries of a tensor of the form of `whole`, taken out for one call."""
+    if not part.meta.get("added") or part.target is not Tensor.__getitem__:
+        return False
+    source = part.args[0]
+    return isinstance(source, fx.Node) and nodes.form(source) == nodes.form(whole)
 
 
 def soft_values_reach_rules_only(rewrite: Rewrite) -> Iterator[str]:

@@ -1,0 +1,59 @@
+"""Sources of scatter that are larger than their index, of which torch has no derivative."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+import softfx
+
+INDEX = torch.tensor([[0, 1, 1], [2, 0, 0]])
+Written = Callable[[Tensor, Tensor], Tensor]
+
+
+def added_in_place(index: Tensor, source: Tensor) -> Tensor:
+    return torch.zeros(3, 5).scatter_add_(0, index, src=source)
+
+
+WRITES: dict[str, Written] = {
+    "scatter_add": lambda index, source: torch.zeros(3, 5).scatter_add(0, index, source),
+    "scatter": lambda index, source: torch.scatter(torch.zeros(3, 5), 1, index=index, src=source),
+    "in place": added_in_place,
+    "scatter_reduce": lambda index, source: torch.zeros(3, 5).scatter_reduce(0, index, source, "sum"),
+    "largest": lambda index, source: torch.zeros(3, 5).scatter_reduce(0, index, source, "amax"),
+}
+SOURCES: dict[str, Callable[[Tensor], Tensor]] = {
+    "of a mask": lambda x: (x > 0).float(),
+    "of a straight-through product": lambda x: 3.0 * (x > 0.2).float() * 0.5 + 1.0,
+    "of integers": lambda x: (x > 0).long() + (x > 1).long(),
+}
+
+
+@pytest.mark.parametrize("policy", ["gradients", "smooth", "lifted"])
+@pytest.mark.parametrize("executor", ["eager", "graph"])
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("name", WRITES)
+def test_the_part_that_is_read_has_the_derivative(
+    name: str, source: str, executor: softfx.api.Executor, policy: str
+) -> None:
+    write, make = WRITES[name], SOURCES[source]
+
+    def program(x: Tensor) -> Tensor:
+        made = make(x)
+        return write(INDEX, made.to(torch.get_default_dtype())) ** 2
+
+    def in_part(x: Tensor) -> Tensor:
+        made = make(x)
+        return write(INDEX, made.to(torch.get_default_dtype())[:2, :3]) ** 2
+
+    x = torch.randn(4, 5, generator=torch.Generator().manual_seed(4)).requires_grad_()
+    found = []
+    for target in (program, in_part):
+        soft = softfx.soften(
+            target, {"preset": policy, "default": {"softness": 0.3}}, example_inputs=(x,), executor=executor
+        )
+        value = soft(x)
+        assert policy == "smooth" or torch.equal(value, program(x))
+        found.append(torch.autograd.grad(value.sum(), x)[0])
+    assert torch.allclose(*found) and found[0][:2, :3].any() and not found[0][2:].any()
