@@ -25,12 +25,10 @@ from softfx.rules.refusals import ARRIVES_HARD, CannotSoften, is_discrete, refus
 from softfx.rules.rule import Estimate, Rule
 from softfx.rules.units import MARGINS, OPERAND
 from softfx.runtime import counts, distributions, draws, tallies, ties
+from softfx.runtime.mirrored import mirrored
 from softfx.values import Soft, SoftBool, SoftChoice, SoftCount, SoftIndex, SoftTally
 
 __all__ = ["RULES", "among", "as_written", "written_names"]
-
-# y > x is x < y.
-_MIRRORED = {torch.gt: torch.lt, torch.lt: torch.gt, torch.ge: torch.le, torch.le: torch.ge}
 
 
 # -- of two operands ---------------------------------------------------------------------------------------------------
@@ -53,8 +51,8 @@ def _relax(compare: Callable[..., Tensor], function: Callable[..., Tensor]) -> C
 
 def among(context: RuleContext, beside: Beside, compare: Callable[..., Tensor]) -> Tensor:
     """The probability that numbers compare so with what was made of them."""
-    mirrored = _MIRRORED.get(compare, compare) if beside.reflected else compare
-    return context.call(beside.form, mirrored, beside.rows, beside.statistic, *beside.where, **context.options)
+    asked = mirrored(compare) if beside.reflected else compare
+    return context.call(beside.form, asked, beside.rows, beside.statistic, *beside.where, **context.options)
 
 
 def _real(context: RuleContext, operand: Tensor | float, like: Tensor) -> Tensor:

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 import softtorch
+from softfx.runtime.mirrored import mirrored
 
 __all__ = ["beside_corner"]
-
-_MIRRORED = {torch.ge: torch.le, torch.le: torch.ge, torch.gt: torch.lt, torch.lt: torch.gt}
 
 
 def beside_corner(
@@ -33,7 +32,7 @@ def beside_corner(
     >>> beside_corner(torch.ne, torch.tensor([-1.0, 0.0, 1.0]), 0.0, True, softness=0.5)
     tensor([0.1192, 0.5000, 0.8808])
     """
-    asked = compare if is_lowest else _MIRRORED.get(compare, compare)
+    asked = compare if is_lowest else mirrored(compare)
     if asked in (torch.ge, torch.lt):  # always, and never
         return torch.full_like(x, float(asked is torch.ge), requires_grad=False)
     level = x.new_full((), corner)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 import softtorch
+from softfx.runtime.mirrored import mirrored
 
 __all__ = ["beside_extremum", "beside_neighbours", "beside_prefix"]
 
@@ -19,7 +20,6 @@ _AMONG = (torch.eq, torch.ge)  # hold for the largest of a window; so does each 
 _OTHERS = (torch.ne, torch.lt)
 # The softness of a comparison is 0.2 spreads by default, that of a choice 0.25 (softfx.rules.units), and this is one.
 _WIDER = 1.25
-_MIRRORED = {torch.ge: torch.le, torch.le: torch.ge, torch.gt: torch.lt, torch.lt: torch.gt}
 
 
 def beside_prefix(
@@ -145,7 +145,7 @@ def _answers(
     An infinite entry has the hard answer, and so has one that no other finite entry is in a window with.
     """
     hard = compare(x.detach(), top.detach()).to(x.dtype)
-    sought = compare if largest else _MIRRORED.get(compare, compare)
+    sought = compare if largest else mirrored(compare)
     if sought not in (*_AMONG, *_OTHERS):
         return hard  # none is above the largest of its window
     several = windows.isfinite().sum(-1, keepdim=windows.dim() == x.dim()) > 1
