@@ -17,6 +17,8 @@ def note(state: RunState, call: Call, result: Result) -> None:
     clipped.note(state, call, result)
 
 
-def beside(state: RunState, call: Call) -> Beside | None:
-    """What a call compares, if it is numbers with what was made of them."""
+def beside(state: RunState, call: Call, exact: bool) -> Beside | None:
+    """What a call compares, if it is numbers with what was made of them and its value stays as it is (`exact`)."""
+    if not exact or call.softs:
+        return None
     return statistics.beside(state, call) or clipped.asked_about(state, call)

@@ -46,7 +46,7 @@ def _measured(state: RunState, call: Call, decision: Decision) -> Decision:
             return decision
         return replace(decision, softness=spread.live(numbers) * decision.relative)
     with torch.no_grad():
-        own = None if call.softs else beside(state, call)
+        own = beside(state, call, decision.is_exact)
         found = unit.measure(operands) if own is None else own.measure()
     if found is None:  # nothing that differs from anything: the next call may tell
         return decision

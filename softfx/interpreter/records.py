@@ -11,7 +11,7 @@ from torch import Tensor
 from softfx.locations import Location
 from softfx.values import TensorTable
 
-__all__ = ["Along", "Clip", "Foreign", "LiftedAt", "Lookup", "Moved", "Statistic", "Term", "ViewRead"]
+__all__ = ["Along", "Clip", "Foreign", "LiftedAt", "Lookup", "Moved", "Statistic", "Steps", "Term", "ViewRead"]
 
 LiftedAt: TypeAlias = tuple[str, Location]  # which of the two it is, as in Lift, and where
 
@@ -22,6 +22,9 @@ class Term(NamedTuple):
     tensor: Tensor
     sign: int = 1
     detached: bool = False
+
+
+Steps: TypeAlias = tuple[tuple[int, int], ...]
 
 
 class Along(Protocol):
@@ -41,11 +44,13 @@ class Along(Protocol):
 class Statistic:
     """What order statistics were taken of: rows, along an axis, of each prefix or around each entry.
 
+    steps: the lengths and strides of the axes on which they lie, but for those of one entry.
     along: says which form a comparison of the same rows with them has, and where.
     writes: how many calls had written in place by then.
     """
 
     rows: Tensor
+    steps: Steps
     along: Along
     writes: int
 

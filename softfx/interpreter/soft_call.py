@@ -108,7 +108,7 @@ def _context(state: RunState, call: Call, decision: Decision | None) -> CallCont
     return CallContext(
         state, call.func, options_of(state, decision), exact, sites, None, estimate, carried=carried, stepped=stepped,
         unbounded=unbounded, joins=joint_decisions.of(call) if state.planning else None,
-        met_nan=has_met_nan(state, call), beside=compared.beside(state, call) if exact and not call.softs else None,
+        met_nan=has_met_nan(state, call), beside=compared.beside(state, call, exact),
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from softfx import ops
 from softfx.interpreter.call import Call
 from softfx.interpreter.operands import operands_of
-from softfx.interpreter.records import Along, Moved, Statistic
+from softfx.interpreter.records import Along, Moved, Statistic, Steps
 from softfx.interpreter.state import RunState
 from softfx.ops.calls import Result
 from softfx.ops.operation import Operation
@@ -168,7 +168,7 @@ def _note_statistics(state: RunState, call: Call, values: Tensor) -> None:
         if along is not None:
             own = base_of(values)  # of max_pool1d torch returns a view of what max_pool2d gives
             for held in (values, *(() if own is None else (own,))):
-                state.statistics.set(held, Statistic(input, along, state.writes))
+                state.statistics.set(held, Statistic(input, _steps(values), along, state.writes))
 
 
 def _note_moved(state: RunState, call: Call, result: Result) -> None:
@@ -179,7 +179,7 @@ def _note_moved(state: RunState, call: Call, result: Result) -> None:
         rest = f"{rest} {call.kwargs}"  # as they are now: a program may write its lists
     for place, moved in enumerate(tensors_in(result)):
         state.moved.set(moved, Moved(before.source, (*before.calls, (call.operation.name, rest, place))))
-        if known is not None:
+        if known is not None and _is_view_of(moved, tensor):  # what is rolled is another entry's
             state.statistics.set(moved, known)
 
 
@@ -197,7 +197,7 @@ def beside(state: RunState, call: Call) -> Beside | None:
         if _lies(rows) != _lies(known.rows) and _moved(state, rows) != _moved(state, known.rows):
             continue
         where = known.along.where(known.rows, rows, threshold)
-        if where is not None:
+        if where is not None and _is_in_order(_steps(threshold), known.steps):
             reflected = (rows is second) is not call.spelled.reflected
             measure = partial(spread.of_rows, rows, known.along.dim, "the numbers compared")
             return Beside(threshold, known.along.form, where, rows, reflected, measure)
@@ -208,8 +208,24 @@ def _lies(tensor: Tensor) -> tuple[object, ...]:
     """Where a tensor lies in which memory, as which numbers, whatever axes of one entry it has."""
     own, key = base_of(tensor), storage_key(tensor)
     memory = id(tensor if own is None else own) if key is None else key
-    steps = [step for step in zip(tensor.shape, tensor.stride(), strict=True) if step[0] != 1]
-    return memory, tensor.dtype, tensor.storage_offset(), steps
+    return memory, tensor.dtype, tensor.storage_offset(), _steps(tensor)
+
+
+def _is_view_of(moved: Tensor, tensor: Tensor) -> bool:
+    key, own = storage_key(tensor), base_of(moved)
+    if key is not None:
+        return storage_key(moved) == key
+    return own is not None and (own is tensor or own is base_of(tensor))  # inside a transform
+
+
+def _steps(tensor: Tensor) -> Steps:
+    return tuple(step for step in zip(tensor.shape, tensor.stride(), strict=True) if step[0] != 1)
+
+
+def _is_in_order(part: Steps, whole: Steps) -> bool:
+    """Return True if a view has axes of a tensor in their order, each whole: it is not transposed or thinned."""
+    axes = iter(whole)
+    return all(step in axes for step in part)
 
 
 def _moved(state: RunState, tensor: Tensor) -> tuple[int, tuple[object, ...]]:

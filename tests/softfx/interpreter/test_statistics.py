@@ -118,6 +118,18 @@ def test_a_threshold_of_other_rows_or_of_rows_that_were_written_is_no_statistic(
     soft = softfx.soften(PROGRAMS["quantile"], example_inputs=(numbers(),), executor="graph")
     assert "beside_statistic" in str(softfx.source(soft))
 
+    x = torch.randn(6, 6, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    elsewhere: list[Callable[[Tensor], Tensor]] = [  # a statistic that is another entry's
+        lambda x: (x > x.cummax(-1).values.roll(1, -1)).float() @ TABLE,
+        lambda x: (x >= x.cummax(-1).values.flip(-1)).float() @ TABLE,
+        lambda x: (x >= x.cummax(-1).values.T).float() @ TABLE,
+        lambda x: (x >= x.amax(-1, keepdim=True).flip(0)).float() @ TABLE,
+        lambda x: (x == F.max_pool2d(x[None], 3, 1, 1)[0].mT).float() @ TABLE,
+    ]
+    for program in elsewhere:
+        soft = softfx.soften(program, example_inputs=(x,), executor="graph")
+        assert "beside_" not in str(softfx.source(soft))
+        assert torch.autograd.grad(soft(x).sum(), x)[0].any()
     pooled = softfx.soften(lambda x: F.max_pool1d(x, 2, 2) == x[:, ::2], example_inputs=(numbers(),), executor="graph")
     assert "beside_neighbours" not in str(softfx.source(pooled))
 
