@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -17,9 +17,9 @@ from softfx.ops.trees import tensors_in
 from softfx.rules.comparison import as_written
 from softfx.rules.refusals import is_discrete
 from softfx.rules.rule import Rule
-from softfx.values import SelectedRows, Soft, SoftReal, ValueFacts
+from softfx.values import Environment, SelectedRows, Soft, SoftReal, ValueFacts
 
-__all__ = ["Call", "depends_on_source", "detached_at", "is_site", "refuses_gradients"]
+__all__ = ["Call", "depends_on_source", "detached_at", "is_site", "on_operands", "refuses_gradients"]
 
 _NOTHING = ValueFacts(False)
 
@@ -202,3 +202,9 @@ class Call:
             return None
         target = self.args[0] if in_place and self.args else self.kwargs.get("out")
         return target if isinstance(target, Tensor) else None
+
+
+def on_operands(call: Call, environment: Environment, args: Args, kwargs: Kwargs) -> Call:
+    """A call on other operands, with what is known of these."""
+    tensors = tensors_in((args, kwargs))
+    return replace(call, args=args, kwargs=kwargs, tensors=tensors, facts=[*map(environment.facts, tensors)])

@@ -7,10 +7,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from softfx.interpreter.call import Call
+from softfx.interpreter.call import Call, on_operands
 from softfx.interpreter.state import RunState
 from softfx.ops.constant_operands import constant_operands, has_constant_operands
-from softfx.ops.trees import map_tensors, tensors_in
+from softfx.ops.trees import map_tensors
 from softfx.torch_private import version_of
 
 __all__ = ["held_constant"]
@@ -39,6 +39,4 @@ def held_constant(state: RunState, call: Call) -> Call:
         return held
 
     args, kwargs = map_tensors(constant, (call.args, call.kwargs))
-    tensors = tensors_in((args, kwargs))
-    facts = [state.environment.facts(tensor) for tensor in tensors]
-    return replace(call, args=args, kwargs=kwargs, tensors=tensors, facts=facts)
+    return on_operands(call, state.environment, args, kwargs)

@@ -38,6 +38,7 @@ from softfx.interpreter import (
     compared,
     indexed_update,
     lifting,
+    overlapping,
     overwritten,
     shared_storage,
     straight_through_idiom,
@@ -52,7 +53,7 @@ from softfx.interpreter.derivatives import DISCRETE
 from softfx.interpreter.hard_call import hard_call, is_made_of_reals, remember
 from softfx.interpreter.infinite_operands import note_spoiling
 from softfx.interpreter.inner_derivatives import DIFFERENTIATED, keep_what_is_differentiated
-from softfx.interpreter.native import beside_out, run
+from softfx.interpreter.native import run
 from softfx.interpreter.number_arguments import with_numbers
 from softfx.interpreter.oversized_sources import with_fitting_source
 from softfx.interpreter.selected_rows import call_on_rows, concerns_rows
@@ -118,9 +119,8 @@ class Interpreter:
 
     def interpret(self, call: Call) -> Result:
         """The result of a call whose operation and facts are known."""
-        if call.kwargs:
-            call = beside_out(self.state, call)
-        call = with_fitting_source(self.state, held_constant(self.state, call))
+        call = overlapping.into_part(self.state, with_fitting_source(self.state, held_constant(self.state, call)))
+        call, made = overlapping.beside_memory(self.state, call)
         if written := call.all_written:
             self.state.environment.find_pending(written)
             shared_storage.prepare_write(self.state, call)
@@ -135,6 +135,8 @@ class Interpreter:
                 keep_what_is_differentiated(self.state, call)
             result = self._interpret(call)
         compared.note(self.state, call, result)
+        if made is not None:
+            overlapping.settle_memory(self.state, call, made)
         if written:
             shared_storage.note_write(self.state, call)
         note_spoiling(self.state, call, result)

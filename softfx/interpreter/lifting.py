@@ -102,7 +102,12 @@ def leave_what_is_refused(state: RunState, call: Call) -> None:
 
 def behind(state: RunState, call: Call) -> frozenset[LiftedAt]:
     """The lifted blocks and detachments that the derivative of a call's operands goes through."""
-    return _NONE.union(*(state.foreign.lifted.get(tensor) or _NONE for tensor in call.tensors))
+    foreign = state.foreign
+    found = _NONE.union(*(foreign.lifted.get(tensor) or _NONE for tensor in call.tensors))
+    if foreign.lifted_in:
+        keys = map(torch_private.storage_key, call.tensors)
+        found = found.union(*(foreign.lifted_in.get(key, _NONE) for key in keys if key is not None))
+    return found
 
 
 def note_made(state: RunState, call: Call, result: object) -> None:
@@ -116,6 +121,9 @@ def note_made(state: RunState, call: Call, result: object) -> None:
         key = torch_private.storage_key(tensor)
         if key is not None and key not in state.foreign.keys and key not in state.foreign.made:
             state.foreign.made[key] = torch_private.storage_reference(tensor)
+    for tensor in call.all_written if lifted else ():
+        if (key := torch_private.storage_key(tensor)) is not None:
+            state.foreign.lifted_in[key] = lifted | state.foreign.lifted_in.get(key, _NONE)
 
 
 def note_detachment(state: RunState, call: Call, result: Tensor) -> None:

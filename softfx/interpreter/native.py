@@ -8,7 +8,6 @@ here it is made in a form that torch takes, with the same values and the same sh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,12 +22,10 @@ from softfx.ops.operation import Effect, Operation
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules.refusals import OUTGROWN, is_discrete
 from softfx.runtime import storage
-from softfx.values import span
 from softfx.values.histories import is_leaf
 
 __all__ = [
     "MANY_VIEWS",
-    "beside_out",
     "cut_beneath",
     "detached",
     "outgrows_base",
@@ -150,26 +147,6 @@ def written_out(state: RunState, call: Call) -> Result:
     return out
 
 
-def beside_out(state: RunState, call: Call) -> Call:
-    """The call on copies of the operands that lie in memory which it is given as out=: they are read once more."""
-    out = tensors_in(call.kwargs.get("out")) if call.kwargs and call.depends_on_source else []
-    written = {torch_private.storage_key(tensor) for tensor in out} - {None}
-    if not written or not any(torch_private.storage_key(tensor) in written for tensor in tensors_in(call.args)):
-        return call
-
-    def own(tensor: Tensor) -> Tensor:
-        if torch_private.storage_key(tensor) not in written:
-            return tensor
-        copy: Tensor = state.backend.emit(torch.clone, (tensor,), {})
-        state.environment.set(copy, replace(state.environment.facts(tensor), version=torch_private.version_of(copy)))
-        return copy
-
-    args = map_tensors(own, call.args)
-    tensors = tensors_in((args, call.kwargs))
-    facts = [state.environment.facts(tensor) for tensor in tensors]
-    return replace(call, args=args, tensors=tensors, facts=facts)
-
-
 def write_hard(state: RunState, call: Call, arguments: tuple[Args, Kwargs]) -> Result:
     """Make a call with out= on these arguments, which have no derivative; the tensors that it has written."""
     args, kwargs = arguments
@@ -228,7 +205,7 @@ def outgrows_base(tensor: Tensor) -> bool:
     base = torch_private.base_of(tensor)
     if base is None or is_discrete(tensor) or not torch.is_grad_enabled() or torch_private.storage_key(tensor) is None:
         return False
-    (first, last), (begin, end) = span(storage.geometry_of(tensor)), span(storage.geometry_of(base))
+    (first, last), (begin, end) = (storage.span(storage.geometry_of(one)) for one in (tensor, base))
     size, unit = tensor.element_size(), base.element_size()  # those of a complex number and of its parts differ
     return first <= last and not (begin * unit <= first * size and (last + 1) * size <= (end + 1) * unit)
 

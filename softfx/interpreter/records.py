@@ -115,6 +115,7 @@ class Foreign:
     detached: where a lifted detachment has given another name to a tensor there.
     given: tensors there that the call was given, or met first: others there are of its own making.
     lifted: the lifted blocks and detachments, without which a tensor would carry no derivative, or another.
+    lifted_in: the same of storages that were written, by their keys: all tensors there hold what was.
     leaves: those before tensors of which the program would make a leaf.
     went_back: a backward pass was seen inside the call.
     """
@@ -124,5 +125,6 @@ class Foreign:
     detached: dict[int, Location] = field(default_factory=dict)
     given: TensorTable[bool] = field(default_factory=TensorTable)
     lifted: TensorTable[frozenset[LiftedAt]] = field(default_factory=TensorTable)
+    lifted_in: dict[int, frozenset[LiftedAt]] = field(default_factory=dict)
     leaves: frozenset[LiftedAt] = frozenset()
     went_back: bool = False

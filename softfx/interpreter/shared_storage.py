@@ -62,7 +62,8 @@ def note_write(state: RunState, call: Call) -> None:
     if shared is None:
         if not torch_private.shares_storage(tensor):
             return
-        if not (before.holds_tensors or after.holds_tensors or _lies_beside_shadows(state, tensor)):
+        unseen = after.depends_on_source and not tensor.requires_grad  # autograd tells of no other tensor that it does
+        if not (unseen or before.holds_tensors or after.holds_tensors or _lies_beside_shadows(state, tensor)):
             return
         shared = state.storages.begin(tensor)
     shared.note(storage.geometry_of(tensor), after)
@@ -92,6 +93,8 @@ def brought_up_to_date(state: RunState, tensors: Iterable[Tensor]) -> None:
         facts = state.environment.facts(tensor)
         exact = not any(map(_is_changed, (facts, *(write.facts for write in news))))
         if exact and not torch.is_grad_enabled():  # no shadow is asked for before gradients are on again
+            if any(write.facts.depends_on_source for write in news) and not facts.depends_on_source:
+                state.environment.set(tensor, replace(facts, depends_on_source=True))
             continue
         if news:
             state.environment.set(tensor, _after(state, tensor, facts, news, tensor.dtype == shared.dtype))

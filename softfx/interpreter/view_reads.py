@@ -9,13 +9,12 @@ x[i] += v writes back what it has read, nothing is missed, and the look-up stays
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from softfx import ops, torch_private
-from softfx.interpreter.call import Call
+from softfx.interpreter.call import Call, on_operands
 from softfx.interpreter.indexed_update import parts_of, same_parts
 from softfx.interpreter.records import ViewRead
 from softfx.interpreter.state import RunState
@@ -40,9 +39,7 @@ def as_view(state: RunState, call: Call) -> Call:
     softs = [soft for tensor in tensors_in(key) if (soft := state.environment.facts(tensor).soft) is not None]
     state.evidence.lost(softs, call.name, call.location, _LOSS)
     hard = map_tensors(lambda index: state.backend.emit(torch.clone, (index,), {}), key)
-    tensors = [source, *tensors_in(hard)]
-    facts = [state.environment.facts(tensor) for tensor in tensors]
-    return replace(call, args=(source, hard), tensors=tensors, facts=facts)
+    return on_operands(call, state.environment, (source, hard), call.kwargs)
 
 
 def note_uses(state: RunState, call: Call) -> None:

@@ -190,8 +190,15 @@ def _effects_after(rewrite: Rewrite) -> list[str]:
 
 
 def _is_scratch(written: object, origin: str) -> bool:
-    """Return True if what an added call writes was itself added for the same call: nobody else sees it."""
-    return isinstance(written, fx.Node) and nodes.origin(written) == origin
+    """Return True if what an added call writes was itself added for the same call: nobody else sees it.
+
+    A part of a tensor is that tensor.
+    """
+    while isinstance(written, fx.Node) and nodes.origin(written) == origin:
+        if written.target is not torch.Tensor.__getitem__:
+            return True
+        written = written.args[0]
+    return False
 
 
 # -- domains -----------------------------------------------------------------------------------------------------

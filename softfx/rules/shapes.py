@@ -33,6 +33,9 @@ from softfx.values import Soft, SoftBool, SoftChoice, SoftIndex
 
 __all__ = ["RULES"]
 
+# Integers of the size of a bool, whose bits are those of 0 and 1.
+_OF_ONE_BYTE = (torch.uint8, torch.int8)
+
 
 # -- one operand -------------------------------------------------------------------------------------------------------
 
@@ -50,6 +53,17 @@ def _attribute(operation: Operation) -> RuleFunction:
         return input.moved(context.call, getattr, operation.name)
 
     return propagate
+
+
+def _view(context: RuleContext, input: Operand, *args: object, **kwargs: object) -> Shadow:
+    """The propagation of x.view(...): a shadow may lie otherwise than its tensor, so that it is reshaped."""
+    if not isinstance(input, Soft) or softs_in(args):
+        raise CannotSoften(AS_NUMBER)
+    if any(isinstance(value, torch.dtype) for value in (*args, *kwargs.values())):
+        if isinstance(input, SoftBool) and context.hard.dtype in _OF_ONE_BYTE:
+            return context.soft_count(input.real(context.call))
+        raise CannotSoften("it reads the bits of its operand as another type")
+    return input.moved(context.call, torch.reshape, tuple(context.hard.shape))
 
 
 def _like(function: Callable[..., Tensor]) -> RuleFunction:
@@ -165,7 +179,7 @@ def _rule(code: str, operation: Operation, propagate: RuleFunction, moves: bool 
 
 RULES = (
     _rule("SX701", ops.reshape, _move),
-    _rule("SX702", ops.view, _move),
+    _rule("SX702", ops.view, _view),
     _rule("SX703", ops.flatten, _move),
     _rule("SX704", ops.unflatten, _move),
     _rule("SX705", ops.squeeze, _move),

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-__all__ = ["Geometry", "follow", "geometry_of", "overlaid", "overwritten", "positions"]
+__all__ = ["Geometry", "copies", "follow", "geometry_of", "meet", "overlaid", "overwritten", "positions", "span"]
 
 Geometry: TypeAlias = tuple[Sequence[int], Sequence[int], int]
 
@@ -38,6 +38,38 @@ def positions(geometry: Geometry, device: torch.device | None = None) -> Tensor:
     for length, step in zip(size, stride, strict=True):
         places = places.unsqueeze(-1) + torch.arange(length, device=device) * step
     return places
+
+
+def span(place: Geometry) -> tuple[int, int]:
+    """The first and the last place of a storage that a tensor holds; 0 and -1 of one without elements."""
+    size, stride, offset = place
+    if 0 in size:
+        return 0, -1
+    return offset, offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
+
+
+def meet(one: Geometry, other: Geometry) -> bool:
+    """Return True unless two tensors lie on ranges of their storage that are apart."""
+    (first, last), (begin, end) = span(one), span(other)
+    return first <= end and begin <= last
+
+
+def copies(tensors: Sequence[Tensor], places: Sequence[Geometry]) -> list[Tensor]:
+    """Copies of tensors of one dtype, without their derivative, that share memory as tensors in these places do.
+
+    >>> tensors = [torch.tensor([[1.0], [2.0]]), torch.tensor([1.0])]
+    >>> rows, first = copies(tensors, [((2, 1), (3, 1), 4), ((1,), (1,), 4)])
+    >>> rows.sub_(first)
+    tensor([[0.],
+            [2.]])
+    """
+    spans = [span(place) for place in places]
+    begin, end = min(first for first, _ in spans), max(last for _, last in spans)
+    memory = tensors[0].new_zeros(end - begin + 1)
+    moved = [(size, stride, offset - begin) for size, stride, offset in places]
+    for tensor, place in zip(tensors, moved, strict=True):
+        memory[positions(place, memory.device).flatten()] = tensor.detach().flatten()
+    return [memory.as_strided(*place) for place in moved]
 
 
 def follow(view: Tensor) -> None:

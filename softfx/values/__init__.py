@@ -14,7 +14,7 @@ from softfx.values.facts import (
     unbounded_after,
     without_tensors,
 )
-from softfx.values.storages import SharedStorage, Storages, Write, span, was_freed
+from softfx.values.storages import SharedStorage, Storages, Write, was_freed
 from softfx.values.tallies import SoftTally, tally_of
 
 __all__ = [
@@ -41,7 +41,6 @@ __all__ = [
     "facts_by_flag",
     "is_stepped",
     "is_written_constant",
-    "span",
     "tally_of",
     "unbounded_after",
     "was_freed",

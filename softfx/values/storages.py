@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from softfx import torch_private
-from softfx.runtime.storage import Geometry
+from softfx.runtime.storage import Geometry, meet
 from softfx.values.facts import ValueFacts
 
-__all__ = ["SharedStorage", "Storages", "Write", "span", "was_freed"]
+__all__ = ["SharedStorage", "Storages", "Write", "was_freed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class SharedStorage:
 
     def since(self, number: int, place: Geometry) -> list[Write]:
         """The writes after that number to what a tensor there may hold, too."""
-        return [write for write in self.writes if write.number > number and _meet(write.place, place)]
+        return [write for write in self.writes if write.number > number and meet(write.place, place)]
 
 
 class Storages:
@@ -74,20 +74,6 @@ class Storages:
         reference = torch_private.storage_reference(tensor)
         shared = self.entries[reference.cdata] = SharedStorage(reference, tensor.dtype)
         return shared
-
-
-def _meet(one: Geometry, other: Geometry) -> bool:
-    """Return True unless two tensors lie on ranges of their storage that are apart."""
-    (first, last), (begin, end) = span(one), span(other)
-    return first <= end and begin <= last
-
-
-def span(place: Geometry) -> tuple[int, int]:
-    """The first and the last place of a storage that a tensor holds; 0 and -1 of one without elements."""
-    size, stride, offset = place
-    if 0 in size:
-        return 0, -1
-    return offset, offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
 
 
 def was_freed(tensor: Tensor) -> bool:

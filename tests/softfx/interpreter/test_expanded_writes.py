@@ -10,7 +10,7 @@ from torch import Tensor
 
 import softfx
 from tests.generated.contracts import EXACT
-from tests.helpers import EXECUTOR, assert_same, outcome
+from tests.helpers import EXECUTOR, assert_same, gradient, outcome
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use of .* on expanded tensors")  # of torch: deprecated
 
@@ -73,3 +73,22 @@ def test_a_write_beside_an_expanded_tensor_keeps_its_derivative(executor: str) -
     assert [site.action for site in soft.report.sites] == ["straight_through"]
     (slope,) = outcome(soft, [X]).gradients
     assert slope is not None and bool(slope.any())
+
+
+@EXECUTOR
+@pytest.mark.parametrize("key", [0, (1, slice(None)), (0, 1), (1, ..., 2), (0, slice(1), None)])
+def test_a_part_whose_elements_lie_apart_keeps_its_derivative(key: object, executor: str) -> None:
+    def through_expanded(x: Tensor) -> Tensor:
+        rounded = x.round()
+        rounded.expand(2, 2, 3)[key] += 0.5  # a write into the expanded tensor, too
+        return rounded * 3
+
+    def by_itself(x: Tensor) -> Tensor:
+        rounded = x.round()
+        rounded.unsqueeze(0)[0 if key in (0, 1) else (0, *key[1:])] += 0.5  # type: ignore[index]  # a tuple
+        return rounded * 3
+
+    soft, alone = (softfx.soften(f, example_inputs=(X,), executor=executor) for f in (through_expanded, by_itself))
+    assert [site.action for site in soft.report.sites] == ["straight_through"]
+    assert torch.equal(soft(X), through_expanded(X))
+    assert bool(gradient(soft, X).any()) and torch.equal(gradient(soft, X), gradient(alone, X))

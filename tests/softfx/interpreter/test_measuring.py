@@ -335,3 +335,18 @@ def test_products_of_small_numbers_have_the_direction_of_large_ones() -> None:
         soft = softfx.soften(agreeing, example_inputs=(moved,))
         slopes.append(unit * torch.autograd.grad(soft(moved), moved)[0])
     assert torch.allclose(*slopes, rtol=1e-3)
+
+
+@pytest.mark.parametrize("requires_grad", [True, False])
+def test_numbers_written_through_another_name_are_measured(requires_grad):
+    def softness(name):
+        def program(x):
+            total = torch.ones(3)
+            name(total)[x.argmax()] += 0.5
+            return total.abs_()
+
+        soft = softfx.soften(program, "lifted", example_inputs=(normal(3).requires_grad_(requires_grad),))
+        (found,) = (site.softness for site in soft.report.sites if site.op == "abs")
+        return found
+
+    assert softness(lambda total: total.view(3)) == softness(lambda total: total) < 0.1
