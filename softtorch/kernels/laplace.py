@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from softtorch.kernels import large_top_mask
+from softtorch.kernels import laplace_pairs, large_top_mask
+from softtorch.kernels.numeric.host import readable
 from softtorch.kernels.sorted_line.scan import accumulated, decayed_sums, decayed_sums_behind, together
 
 # Where the argument of S^-1 touches 0 or n the inverse is infinite; this close it stands for the border. e^-|t| and
@@ -45,13 +46,24 @@ def laplace_cdf(t: Tensor) -> Tensor:
 
 def knots(y: Tensor) -> Knots:
     """Sums over y, (..., n) in rising order, at y itself."""
-    before, behind = decayed_sums(y, torch.ones_like(y)), decayed_sums_behind(y, torch.ones_like(y))
+    if laplace_pairs.is_small(y) and not torch.is_grad_enabled():
+        before, behind = laplace_pairs.decayed_pairs(y)
+    else:
+        before, behind = decayed_sums(y, torch.ones_like(y)), decayed_sums_behind(y, torch.ones_like(y))
     place = torch.arange(y.shape[-1], dtype=y.dtype, device=y.device)
     return Knots(y, before, behind, place + 0.5 + (behind - before) / 2.0)
 
 
 def soft_ranks(y: Tensor) -> Tensor:
     """1/2 + S(y_i): ranks from 1, smallest first, of y (..., n) in any order. They sum to n (n + 1) / 2."""
+    if laplace_pairs.is_small(y):
+        result: Tensor = laplace_pairs.Ranks.apply(y)
+        return result
+    return plain_soft_ranks(y)
+
+
+def plain_soft_ranks(y: Tensor) -> Tensor:
+    """`soft_ranks` by a sort, of operators that have derivatives of every order."""
     ordered, order = y.sort(dim=-1)
     ranks = knots(ordered).total + 0.5
     return torch.zeros_like(ranks).scatter(-1, order, ranks)
@@ -104,9 +116,19 @@ def top_mask(y: Tensor, k: Tensor) -> Tensor:
         share = (count.to(part.dtype) / y.shape[-1]).clamp(0.25 / part.shape[-1], 1.0 - 0.25 / part.shape[-1])
         b = large_top_mask.threshold(fixed, count, quantile(part, (1.0 - share) * part.shape[-1]))
         if b is not None:
-            result: Tensor = large_top_mask.TopMask.apply(y, k.expand(*y.shape[:-1], 1), b)
-            return result
+            return _masked(y, k.expand(*y.shape[:-1], 1), b)
+    if readable(y) and y.numel():
+        y, k = together(y, k)
+        with torch.no_grad():
+            b = inverse(knots(y.sort(dim=-1).values), y.shape[-1] - k[..., :1]).b
+        return _masked(y, k[..., :1], b)
     return plain_top_mask(y, k)
+
+
+def _masked(y: Tensor, k: Tensor, b: Tensor) -> Tensor:
+    """The mask of y, (..., n), with the threshold b that belongs to k, (..., 1) each."""
+    result: Tensor = large_top_mask.TopMask.apply(y, k, b)
+    return result
 
 
 def plain_top_mask(y: Tensor, k: Tensor) -> Tensor:
@@ -131,6 +153,24 @@ def levels(y: Tensor, w: Tensor) -> Levels:
     at = inverse(knots(y), w)
     b = torch.where(w <= 0, -torch.inf, torch.where(w >= y.shape[-1], torch.inf, at.b))
     return Levels(b, at.below)
+
+
+def rows(y: Tensor, w: Tensor) -> Tensor:
+    """Rows (..., k, [n]) of the doubly stochastic matrix of y, (..., n) in any order.
+
+    w: where each begins and where it ends, in the sums S: (2 k,), integers from 0 to n.
+    """
+    if readable(y) and y.numel():
+        with torch.no_grad():
+            b = levels(y.sort(dim=-1).values, w).b
+        result: Tensor = laplace_pairs.Rows.apply(y, w, b)
+        return result
+    return plain_rows(y, w)
+
+
+def plain_rows(y: Tensor, w: Tensor) -> Tensor:
+    """`rows` of operators that have derivatives of every order."""
+    return permutation_rows(y, *levels(y.sort(dim=-1).values, w).b.chunk(2, dim=-1))
 
 
 def permutation_rows(y: Tensor, low: Tensor, high: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ class TopMask(Function):
     @staticmethod
     def forward(y: Tensor, k: Tensor, b: Tensor) -> Tensor:
         n = y.shape[-1]
-        result = torch.empty_like(y)
+        result = torch.empty(y.shape, dtype=y.dtype, device=y.device)
         rows, parts = result.view(-1, n), max(1, _PART // n)
         cut = (torch.split(whole, parts) for whole in (rows, y.reshape(-1, n), b.reshape(-1, 1)))
         for out, part, own in zip(*cut, strict=True):
@@ -101,6 +101,6 @@ class TopMask(Function):
             slopes = iter(torch.autograd.grad(plain_top_mask(y, k), wanted, grad, create_graph=True))
             by_y, by_k = (next(slopes) if operand.requires_grad else None for operand in (y, k))
             return by_y, by_k, None
-        decay = (y - b).abs_().neg_().exp_()
-        by_k = (decay * grad).sum(dim=-1, keepdim=True) / decay.sum(dim=-1, keepdim=True)
-        return decay.mul_(0.5).mul_(grad - by_k), by_k, None
+        apart = (y - b).abs_().neg_()
+        by_k = torch.softmax(apart, dim=-1).mul_(grad).sum(dim=-1, keepdim=True)  # no quotient that underflows
+        return apart.exp_().mul_(0.5).mul_(grad - by_k), by_k, None

@@ -7,7 +7,7 @@ form the rows. The sums and their inverse are in kernels/laplace.py.
 import torch
 from torch import Tensor
 
-from softtorch.kernels import laplace, large_top_mask
+from softtorch.kernels import laplace, laplace_pairs, large_top_mask
 from softtorch.kernels.sorted_line.scan import accumulated
 from softtorch.methods.base import Method, with_extremes
 from softtorch.methods.contract import NO, YES, Contract, Cost, Except
@@ -39,22 +39,27 @@ class LapSum(Method):
     )
 
     def rows(self, keys: Keys, positions: Positions) -> Tensor:
-        y = scaled(keys)
-        low, high, _ = _levels(y.sort(dim=-1).values, positions, keys.n)
-        return laplace.permutation_rows(y, low, high).to(keys.raw.dtype)
+        return self._rows(scaled(keys), positions).to(keys.raw.dtype)
+
+    @staticmethod
+    def _rows(y: Tensor, positions: Positions) -> Tensor:
+        """The rows, (..., k, [n]), of entries y (..., n) in units of the softness."""
+        return laplace.rows(y, _ends(positions, y))
 
     def values(self, keys: Keys, positions: Positions, gated_grad: bool = True) -> Tensor:
-        y, order = scaled(keys).sort(dim=-1)
-        y = y if gated_grad else y.detach()
-        v = accumulated(keys.entries).expand(y.shape).gather(-1, order)
+        y = scaled(keys)
+        y, v = y if gated_grad else y.detach(), accumulated(keys.entries).expand(y.shape)
+        if laplace_pairs.is_small(y):
+            averages = (self._rows(y, positions) * v.unsqueeze(-2)).sum(dim=-1)
+            return self._restored(averages, keys, positions)
+        y, order = y.sort(dim=-1)
+        v = v.gather(-1, order)
         if positions.complete:  # each place ends where the next one begins
             places = torch.arange(keys.n + 1, device=y.device, dtype=y.dtype)
             sums = laplace.weighted_sum(y, v, laplace.levels(y, places))
             return self._restored(positions.picked(sums.diff(dim=-1)), keys, positions)
-        _, high, at = _levels(y, positions, keys.n)
-        sums = laplace.weighted_sum(y, v, at)
-        k = high.shape[-1]
-        return self._restored(sums[..., k:] - sums[..., :k], keys, positions)
+        low, high = laplace.weighted_sum(y, v, laplace.levels(y, _ends(positions, y))).chunk(2, dim=-1)
+        return self._restored(high - low, keys, positions)
 
     def _restored(self, averages: Tensor, keys: Keys, positions: Positions) -> Tensor:
         """Averages of `keys.entries`, (..., k), as values."""
@@ -85,9 +90,7 @@ def _modest(keys: Keys) -> Tensor:
     return scaled(keys)
 
 
-def _levels(y: Tensor, positions: Positions, n: int) -> tuple[Tensor, Tensor, laplace.Levels]:
-    """Points S^-1(p) and S^-1(p + 1) of each position, (..., k) each, and both together as levels (..., 2 k)."""
-    place = positions.index(n, y.device)
-    at = laplace.levels(y, torch.cat([place, place + 1]).to(y.dtype))
-    k = place.shape[-1]
-    return at.b[..., :k], at.b[..., k:], at
+def _ends(positions: Positions, y: Tensor) -> Tensor:
+    """Where each position begins and where it ends, (2 k,), in the sums S over y, (..., n)."""
+    place = positions.index(y.shape[-1], y.device)
+    return torch.cat([place, place + 1]).to(y.dtype)

@@ -1,0 +1,89 @@
+"""Laplace distribution functions between all pairs of few entries and levels, with derivatives in closed form.
+
+A row of the matrix between levels b is F(b_high - y_j) - F(b_low - y_j), and a level with S(b) = w moves as
+db = sum_i q_i dy_i, where q is the softmax of -|b - y|: the density's share of each entry. So the backward pass needs
+the levels alone, and neither what they were found by nor the matrix. Everything is in units of the softness.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softtorch.kernels.numeric.host import readable
+from softtorch.torch_private import Function
+
+__all__ = ["Ranks", "Rows", "decayed_pairs", "is_small"]
+
+_PAIRS = 1 << 16  # pairs of entries up to which all of them are cheaper than sums along a line
+
+
+def is_small(y: Tensor) -> bool:
+    """Return True if all pairs of entries within the rows of y, (..., n), are few, and y may be read."""
+    return readable(y) and 0 < y.numel() * y.shape[-1] <= _PAIRS
+
+
+def decayed_pairs(y: Tensor) -> tuple[Tensor, Tensor]:
+    """sum_{j <= i} e^-(y_i - y_j) and sum_{j >= i} e^-(y_j - y_i), (..., n) each, of y (..., n) in rising order.
+
+    >>> before, behind = decayed_pairs(torch.tensor([0.0, 0.0]))
+    >>> before.tolist(), behind.tolist()
+    ([1.0, 2.0], [2.0, 1.0])
+    """
+    decay = (y.unsqueeze(-2) - y.unsqueeze(-1)).tril_().exp_().tril_()
+    return decay.sum(dim=-1), decay.sum(dim=-2)
+
+
+class Ranks(Function):
+    """1/2 + sum_j F(y_i - y_j), (..., n), of y (..., n) in any order."""
+
+    @staticmethod
+    def forward(y: Tensor) -> Tensor:
+        apart = y.unsqueeze(-1) - y.unsqueeze(-2)
+        half = apart.abs().neg_().exp_().mul_(0.5)
+        return torch.where(apart > 0, 1.0 - half, half).sum(dim=-1).add_(0.5)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        y: Tensor = ctx.saved_tensors[0]
+        if torch.is_grad_enabled():  # a second derivative may be asked for, so all is made of what has one
+            from softtorch.kernels.laplace import plain_soft_ranks
+
+            slope: Tensor = torch.autograd.grad(plain_soft_ranks(y), y, grad, create_graph=True)[0]
+            return slope
+        density = (y.unsqueeze(-1) - y.unsqueeze(-2)).abs_().neg_().exp_().mul_(0.5)
+        return density.mul_(grad.unsqueeze(-1) - grad.unsqueeze(-2)).sum(dim=-1)
+
+
+class Rows(Function):
+    """F(high - y_j) - F(low - y_j), (..., k, [n]), of y (..., n) in any order.
+
+    w: the levels' sums S, (2 k,): those of `low`, then of `high`.
+    b: the levels, (..., 2 k), infinite where w is 0 or n.
+    """
+
+    @staticmethod
+    def forward(y: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        from softtorch.kernels.laplace import permutation_rows
+
+        return permutation_rows(y, *b.chunk(2, dim=-1))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        y, w, b = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            from softtorch.kernels.laplace import plain_rows
+
+            return torch.autograd.grad(plain_rows(y, w), y, grad, create_graph=True)[0], None, None
+        apart = (b.unsqueeze(-1) - y.unsqueeze(-2)).abs_().neg_()
+        share = torch.softmax(apart, dim=-1).nan_to_num_(0.0)  # a level at infinity does not move
+        density = apart.exp_().mul_(0.5).mul_(torch.cat([-grad, grad], dim=-2))
+        return (share.mul_(density.sum(dim=-1, keepdim=True)) - density).sum(dim=-2), None, None
