@@ -19,7 +19,7 @@ from softfx.interpreter.native import overlaps_itself
 from softfx.interpreter.parts import part_of
 from softfx.interpreter.state import RunState
 from softfx.ops.calls import Args
-from softfx.ops.operation import Reads
+from softfx.ops.operation import Effect, Reads
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules.refusals import is_discrete
 from softfx.runtime import storage
@@ -49,20 +49,22 @@ def beside_memory(state: RunState, call: Call) -> tuple[Call, Tensor | None]:
 
     The latter is None where each element is read before it is written.
     """
-    if not call.depends_on_source or (call.written is None and not call.kwargs):
-        return call, None
-    if call.operation.stops_gradient or call.operation.reads is Reads.NONE:
-        return call, None
     out = tensors_in(call.kwargs.get("out")) if call.kwargs else []
+    if (call.written is None and not out) or not call.depends_on_source:
+        return call, None
+    operation = call.operation
+    draws = bool(operation.effect & (Effect.DRAWS | Effect.MAY_DRAW))  # made once more it would draw other numbers
+    if operation.stops_gradient or operation.reads is Reads.NONE or (draws and not out):
+        return call, None
     first = 0 if out else 1
     operands = tensors_in((call.args[first:], {**call.kwargs, "out": None}))
-    if not operands or (call.operation is ops.setitem and tensors_in(call.args[1])):
+    if not operands or (operation is ops.setitem and tensors_in(call.args[1])):
         return call, None
     meeting = [tensor for tensor in operands if any(_meet(target, tensor) for target in out or call.args[:1])]
     apart = [tensor for tensor in meeting if storage.geometry_of(tensor) != _place(call)]
     if not (meeting if out else apart):
         return call, None
-    made = _made_in_memory(state, call, meeting) if call.written is not None and apart else None
+    made = _made_in_memory(state, call, meeting) if call.written is not None and apart and not draws else None
     return _copied(state, call, call.args[:first], meeting if out else apart), made
 
 
