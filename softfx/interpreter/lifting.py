@@ -86,7 +86,9 @@ def leave_what_is_expanded(state: RunState, call: Call) -> None:
     if not torch.is_grad_enabled() or not any(map(overlaps_itself, call.all_written)):
         return
     left = Left(_EXPANDED, call.location)
-    for site in call.carried_sites.union(*(soft.sites for soft in call.softs)):
+    keys = map(torch_private.storage_key, call.all_written)
+    written = (state.foreign.sites_in.get(key, frozenset()) for key in keys if key is not None)
+    for site in call.carried_sites.union(*(soft.sites for soft in call.softs), *written):
         decision = state.sites[site]
         if decision.acts:
             state.sites.replace(decision.blocked(str(left)))
@@ -121,9 +123,11 @@ def note_made(state: RunState, call: Call, result: object) -> None:
         key = torch_private.storage_key(tensor)
         if key is not None and key not in state.foreign.keys and key not in state.foreign.made:
             state.foreign.made[key] = torch_private.storage_reference(tensor)
-    for tensor in call.all_written if lifted else ():
-        if (key := torch_private.storage_key(tensor)) is not None:
+    for tensor in call.all_written:
+        sites = call.written_facts.gradient_sites | state.environment.facts(tensor).gradient_sites
+        if (key := torch_private.storage_key(tensor)) is not None and (sites or lifted):
             state.foreign.lifted_in[key] = lifted | state.foreign.lifted_in.get(key, _NONE)
+            state.foreign.sites_in[key] = sites | state.foreign.sites_in.get(key, frozenset())
 
 
 def note_detachment(state: RunState, call: Call, result: Tensor) -> None:

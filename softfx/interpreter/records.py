@@ -116,6 +116,8 @@ class Foreign:
     given: tensors there that the call was given, or met first: others there are of its own making.
     lifted: the lifted blocks and detachments, without which a tensor would carry no derivative, or another.
     lifted_in: the same of storages that were written, by their keys: all tensors there hold what was.
+    sites_in: the sites whose derivative was written there, also where something else was written over it: to autograd
+        that is a step of its own.
     leaves: those before tensors of which the program would make a leaf.
     went_back: a backward pass was seen inside the call.
     """
@@ -126,5 +128,6 @@ class Foreign:
     given: TensorTable[bool] = field(default_factory=TensorTable)
     lifted: TensorTable[frozenset[LiftedAt]] = field(default_factory=TensorTable)
     lifted_in: dict[int, frozenset[LiftedAt]] = field(default_factory=dict)
+    sites_in: dict[int, frozenset[int]] = field(default_factory=dict)
     leaves: frozenset[LiftedAt] = frozenset()
     went_back: bool = False

@@ -92,3 +92,29 @@ def test_a_part_whose_elements_lie_apart_keeps_its_derivative(key: object, execu
     assert [site.action for site in soft.report.sites] == ["straight_through"]
     assert torch.equal(soft(X), through_expanded(X))
     assert bool(gradient(soft, X).any()) and torch.equal(gradient(soft, X), gradient(alone, X))
+
+
+def given_as_out(mask: Tensor, x: Tensor) -> object:
+    return torch.add((x > 0).to(x.dtype), 1, out=mask)
+
+
+OVERWRITES: list[Callable[[Tensor, Tensor], object]] = [
+    given_as_out, lambda mask, x: mask.zero_(), lambda mask, x: mask.copy_(torch.ones(3)),
+    lambda mask, x: torch.topk(torch.ones(2, 5), 3, out=(mask, torch.zeros(2, 3, dtype=torch.int64))),
+]  # fmt: skip
+
+
+@EXECUTOR
+@pytest.mark.parametrize("policy", EXACT)
+@pytest.mark.parametrize("overwrite", OVERWRITES)
+def test_what_was_written_over_has_no_derivative_either(
+    overwrite: Callable[[Tensor, Tensor], object], policy: str, executor: str
+) -> None:
+    def program(x: Tensor) -> Tensor:
+        mask = (x > 0.5).to(x.dtype) * 0.5
+        overwrite(mask, x)
+        mask.expand(2, 2, 3).index_fill_(0, FIRST, 2.0)
+        return mask * x
+
+    soft = softfx.soften(program, policy, example_inputs=(X,), executor=executor, allow_unused=True)
+    assert_same(outcome(soft, [X]), outcome(program, [X]))
