@@ -99,6 +99,8 @@ class Evidence:
         self.written_views: set[tuple[str, Location]] = set()
         # Calls that clip numbers about which it is asked later whether they were clipped.
         self.asked_clips: set[tuple[str, Location]] = set()
+        # Calls that make numbers of one decision, element by element, of which the mean is taken.
+        self.pointwise: set[tuple[str, Location]] = set()
         self.spoilt: set[tuple[str, Location]] = set()  # sites that met NaN or infinities as softness was measured
         # Products of infinite or NaN factors with what has a derivative, as planning meets them.
         self.infinite_products: set[tuple[str, Location]] = set()
@@ -118,7 +120,7 @@ class Evidence:
     def by_place(self) -> frozenset[str]:
         """The operations of which calls that are no sites are made in other ways too, which only their places tell."""
         noted = (self.overwritten, self.infinite_products, self.spoiling, self.written_views, self.asked_clips)
-        return frozenset(name for calls in noted for name, _ in calls)
+        return frozenset(name for calls in (*noted, self.pointwise) for name, _ in calls)
 
     def of(self, site: int) -> SiteEvidence:
         """The observations of one site."""

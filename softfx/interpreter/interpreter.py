@@ -40,6 +40,7 @@ from softfx.interpreter import (
     lifting,
     overlapping,
     overwritten,
+    pointwise,
     shared_storage,
     straight_through_idiom,
     view_reads,
@@ -135,6 +136,7 @@ class Interpreter:
                 keep_what_is_differentiated(self.state, call)
             result = self._interpret(call)
         compared.note(self.state, call, result)
+        pointwise.note(self.state, call, result)
         if made is not None:
             overlapping.settle_memory(self.state, call, made)
         if written:
@@ -182,13 +184,17 @@ class Interpreter:
                 return outcome
             call = outcome
         if rule is None:
-            return self._without_rule(call)
+            mean = pointwise.made(state, call)
+            return self._without_rule(call) if mean is None else mean
         if rule.barrier is not None:
             loss = _LOSSES[rule.barrier]
             turned = state.sites.policy.turns and rule.barrier != "shape"
             state.evidence.control.reads = state.evidence.control.reads or rule.barrier != "shape"
             return self._made_integers(call, hard_call(state, call, f"{loss}: a control site" if turned else loss))
         decision = self._decision(rule, call) if site else None
+        is_smooth = decision is None or not decision.acts or decision.action == "guard"
+        if is_smooth and (mean := pointwise.made(state, call)) is not None:
+            return mean
         if decision is not None and decision.acts:
             return self.act(call, decision)
         if decision is not None and rule.family not in ("kink", "unsafe"):
@@ -234,7 +240,8 @@ class Interpreter:
         if call.detached_at and not decision.resolved.named:
             self.state.evidence.met_detached(decision.id, call.detached_at)
             return hard_call(self.state, call)
-        return self._softly(call, decision)
+        decided = pointwise.decided(self.state, call, decision)
+        return self._softly(call, decision) if decided is None else decided
 
     def _softly(self, call: Call, decision: Decision | None) -> Result:
         """A soft call, unless gradients are switched off and no value would change."""

@@ -9,9 +9,22 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 from torch import Tensor
 
 from softfx.locations import Location
-from softfx.values import TensorTable
+from softfx.ops.calls import Args, Function, Kwargs
+from softfx.values import Soft, TensorTable
 
-__all__ = ["Along", "Clip", "Foreign", "LiftedAt", "Lookup", "Moved", "Statistic", "Steps", "Term", "ViewRead"]
+__all__ = [
+    "Along",
+    "Clip",
+    "Foreign",
+    "LiftedAt",
+    "Lookup",
+    "Moved",
+    "Pointwise",
+    "Statistic",
+    "Steps",
+    "Term",
+    "ViewRead",
+]
 
 LiftedAt: TypeAlias = tuple[str, Location]  # which of the two it is, as in Lift, and where
 
@@ -68,6 +81,26 @@ class Clip:
     high: float | None
     origin: tuple[str, Location]
     writes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Pointwise:
+    """A call that has made real numbers of one decision, element by element.
+
+    root: the decision's shadow.
+    func: what was called; None for numbers over which `root` itself ranges.
+    origins: the names and places of this call and of those before it.
+    writes: how many calls had written in place by then.
+    is_alone: nothing else that has a derivative is in these numbers.
+    """
+
+    root: Soft
+    func: Function | None
+    args: Args
+    kwargs: Kwargs
+    origins: frozenset[tuple[str, Location]]
+    writes: int
+    is_alone: bool
 
 
 class Moved(NamedTuple):

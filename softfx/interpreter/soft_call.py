@@ -40,7 +40,7 @@ from softfx.torch_private import version_of
 from softfx.values import Soft, ValueFacts, is_stepped, unbounded_after
 from softtorch.scope import outside
 
-__all__ = ["FAILURES", "facts_of_carried", "refusal_of", "soft_call"]
+__all__ = ["FAILURES", "context_of", "facts_of_carried", "refusal_of", "soft_call"]
 
 # What softening a call can fail with while it is planned, on shapes alone; the site is then blocked with the reason.
 FAILURES = (CannotSoften, RuntimeError, ValueError, IndexError, TypeError, NotImplementedError)
@@ -56,7 +56,7 @@ def soft_call(state: RunState, call: Call, decision: Decision | None, rows: RowR
     """
     if decision is not None and decision.relative is not None:
         decision = measuring.for_call(state, call, decision)
-    context = _context(state, call, decision)
+    context = context_of(state, call, decision)
     make = _written if call.written is not None else _computed
     try:
         result = outside(make, context, call, rows)
@@ -86,11 +86,13 @@ def refusal_of(state: RunState, call: Call, failure: Exception) -> str:
     return reason if isinstance(failure, CannotSoften) else f"its soft form fails on these operands: {reason}"
 
 
-def _context(state: RunState, call: Call, decision: Decision | None) -> CallContext:
-    """The context that the rule is given beside the operands."""
+def context_of(
+    state: RunState, call: Call, decision: Decision | None = None, roots: frozenset[int] = frozenset()
+) -> CallContext:
+    """The context that the rule is given beside the operands. roots: further sites that results come from."""
     is_of_soft_values = decision is not None and decision.action == "guard" and call.has_hard
     exact = (decision is None or decision.is_exact) and not is_of_soft_values  # a guard keeps the value that there is
-    sites = decision.ids if decision is not None and decision.acts else frozenset[int]()
+    sites = roots | (decision.ids if decision is not None and decision.acts else frozenset[int]())
     for soft in call.softs:
         exact = exact and soft.exact
         sites |= soft.sites
@@ -173,7 +175,7 @@ def _moved(context: CallContext, call: Call) -> Result:
 
 def facts_of_carried(state: RunState, call: Call, result: Tensor) -> ValueFacts:
     """The facts of the result of a call that carries the derivative of its operands by itself: with its shadow."""
-    context = _context(state, call, None)
+    context = context_of(state, call, None)
     context.hard = result
     with torch.enable_grad():
         shadow = outside(_shadow, context, call, call.args, None)

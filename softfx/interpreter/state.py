@@ -12,7 +12,7 @@ from softfx.decisions.measures import Measures
 from softfx.decisions.sites import Sites
 from softfx.interpreter.backends import Backend
 from softfx.interpreter.observer import Observer
-from softfx.interpreter.records import Clip, Foreign, Lookup, Moved, Statistic, Term, ViewRead
+from softfx.interpreter.records import Clip, Foreign, Lookup, Moved, Pointwise, Statistic, Term, ViewRead
 from softfx.locations import Location
 from softfx.torch_private import StorageReference
 from softfx.values import Environment, Storages, TensorTable
@@ -51,6 +51,7 @@ class RunState:
     lookups: where a tensor was looked up by a soft index, and what was added to it since.
     statistics: what the order statistics among its tensors were taken of.
     clips: what was clipped, of clipped numbers that may be compared with the number at which they were.
+    points: how real numbers were made of one decision, element by element, where that may be asked.
     moved: how tensors were moved out of others, of which statistics may be taken.
     storages: those that several tensors share and that were written softly.
     whole: whether constants hold whole numbers, with the version that was read.
@@ -79,6 +80,7 @@ class RunState:
     lookups: TensorTable[Lookup] = field(default_factory=TensorTable)
     statistics: TensorTable[Statistic] = field(default_factory=TensorTable)
     clips: TensorTable[Clip] = field(default_factory=TensorTable)
+    points: TensorTable[Pointwise] = field(default_factory=TensorTable)
     moved: TensorTable[Moved] = field(default_factory=TensorTable)
     storages: Storages = field(default_factory=Storages)
     whole: TensorTable[tuple[int, bool]] = field(default_factory=TensorTable)

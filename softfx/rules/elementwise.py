@@ -24,7 +24,7 @@ from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Family, Rule
 from softfx.rules.units import MARGINS, OPERAND, OTHER, STEP, Unit
 from softfx.runtime import distributions, guards, ties
-from softfx.values import Soft, SoftSum
+from softfx.values import Soft, SoftSign, SoftSum
 
 __all__ = ["RULES"]
 
@@ -48,6 +48,12 @@ def _round(context: RuleContext, input: Tensor, *, decimals: int = 0) -> Shadow:
         return context.soft_count(context.call(softtorch.round, input, **context.options))
     scaled = context.call(torch.mul, input, 10.0**decimals)
     return context.call(torch.div, context.call(softtorch.round, scaled, **context.options), 10.0**decimals)
+
+
+def _sign(context: RuleContext, input: Tensor) -> SoftSign:
+    refuse_discrete(input)
+    count = context.soft_count(context.call(softtorch.sign, input, **context.options))
+    return SoftSign(count.value, joint=count.joint, exact=count.exact, sites=count.sites)
 
 
 def _unary(function: Callable[..., Tensor]) -> RuleFunction:
@@ -298,7 +304,7 @@ RULES = (
           propagating=_unchanged, options=_STAIRS, unit=STEP, tied=ties.whole),
     _jump("SX104", ops.trunc, _rounding(softtorch.trunc), "floor(x) + sigma(-x / s), floor soft",
           propagating=_unchanged, options=_STAIRS, unit=STEP, tied=ties.whole),
-    _jump("SX105", ops.sign, _rounding(softtorch.sign), "2 sigma(x / s) - 1", propagating=_exactly(torch.sign)),
+    _jump("SX105", ops.sign, _sign, "2 sigma(x / s) - 1", propagating=_exactly(torch.sign)),
     _jump("SX106", ops.heaviside, _heaviside, "sigma(x / s)"),
     _jump("SX108", ops.copysign, _copysign, "|x| (2 sigma(y / s) - 1)", soft="softtorch.sign", unit=OTHER),
     _kink("SX107", ops.frac, _unary(softtorch.frac), "x - trunc(x), trunc soft",

@@ -19,7 +19,7 @@ from softfx.rules.chosen import compute as compute_chosen
 from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow, TensorOrSoft
 from softfx.rules.refusals import is_discrete
 from softfx.runtime import distributions
-from softfx.values import Soft, SoftBool, SoftChoice, SoftCount, SoftIndex, SoftReal, SoftSum, SoftTally
+from softfx.values import Soft, SoftBool, SoftChoice, SoftCount, SoftIndex, SoftReal, SoftSign, SoftSum, SoftTally
 
 __all__ = [
     "as_index",
@@ -106,7 +106,7 @@ def as_indices(context: RuleContext, operands: Sequence[Operand]) -> tuple[list[
 def joined_kind(operands: Sequence[object]) -> type[Soft]:
     """The kind of integers that are joined from these operands: an index if any is one and none is a mere number."""
     softs = softs_in(operands)
-    if any(type(soft) in (SoftCount, SoftReal, SoftTally) for soft in softs):
+    if any(type(soft) in (SoftCount, SoftReal, SoftSign, SoftTally) for soft in softs):
         return SoftCount
     if any(isinstance(soft, SoftIndex | SoftSum | SoftChoice) for soft in softs):
         return SoftIndex

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -129,6 +130,19 @@ def _hstack(context: RuleContext, tensors: Sequence[TensorOrSoft]) -> Shadow:
     return _join(context, tensors, 0 if context.hard.dim() == 1 else 1, torch.cat)
 
 
+def _broadcast(context: RuleContext, *operands: TensorOrSoft | Sequence[TensorOrSoft]) -> Shadow:
+    """The propagation of torch.broadcast_tensors(x, y, ...)."""
+    tensors: Any = operands[0] if isinstance(operands[0], tuple | list) else operands
+    shape = tuple(context.hard[0].shape)
+
+    def wide(operand: TensorOrSoft) -> Shadow:
+        if isinstance(operand, Soft):
+            return operand.moved(context.call, Tensor.expand, shape)
+        return context.call(Tensor.expand, operand, shape)
+
+    return [wide(operand) for operand in tensors]
+
+
 def _vstack(context: RuleContext, tensors: Sequence[TensorOrSoft]) -> Shadow:
     if any(len(shape_of(tensor)) < 2 for tensor in tensors):
         return _join(context, tensors, 0, torch.stack)
@@ -235,6 +249,7 @@ RULES = (
     _rule("SX781", ops.view_as, _like(torch.reshape)),
     _rule("SX782", ops.reshape_as, _like(torch.reshape)),
     _rule("SX783", ops.expand_as, _like(torch.Tensor.expand)),
+    _rule("SX784", ops.broadcast_tensors, _broadcast),
     _rule("SX790", ops.pad, _pad),
     _rule("SX791", ops.cat, _cat),
     _rule("SX792", ops.stack, _stack),

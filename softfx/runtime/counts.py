@@ -11,7 +11,7 @@ from torch import Tensor
 
 from softfx.runtime import distributions
 
-__all__ = ["combined", "count_neighbours", "digit"]
+__all__ = ["combined", "count_neighbours", "digit", "sign_points"]
 
 
 def digit(count: Tensor, base: int | None = None) -> tuple[Tensor, Tensor]:
@@ -76,3 +76,12 @@ def count_neighbours(count: Tensor) -> tuple[Tensor, Tensor]:
     half, none = above / 2, torch.zeros_like(above)
     weights = [torch.where(whole, -half, 1 - above), torch.where(whole, 1, above), torch.where(whole, half, none)]
     return torch.stack(weights, -1), points
+
+
+def sign_points(sign: Tensor) -> tuple[Tensor, Tensor]:
+    """A soft sign as weights over -1 and 1.  # (...) -> (..., [2]), ([2])
+
+    >>> sign_points(torch.tensor(0.5))
+    (tensor([0.2500, 0.7500]), tensor([-1,  1]))
+    """
+    return torch.stack([(1 - sign) / 2, (1 + sign) / 2], -1), torch.tensor([-1, 1], device=sign.device)

@@ -1,7 +1,18 @@
 """Values of a program: the kinds of soft value, the facts of a tensor, and the environment of a run."""
 
 from softfx.values.chosen import SoftChoice
-from softfx.values.domains import Emit, SelectedRows, Soft, SoftBool, SoftCount, SoftIndex, SoftReal, SoftSum, Term
+from softfx.values.domains import (
+    Emit,
+    SelectedRows,
+    Soft,
+    SoftBool,
+    SoftCount,
+    SoftIndex,
+    SoftReal,
+    SoftSign,
+    SoftSum,
+    Term,
+)
 from softfx.values.environment import Environment, TensorTable
 from softfx.values.facts import (
     FactStore,
@@ -31,6 +42,7 @@ __all__ = [
     "SoftCount",
     "SoftIndex",
     "SoftReal",
+    "SoftSign",
     "SoftSum",
     "SoftTally",
     "Storages",

@@ -20,7 +20,8 @@ from softfx.ops.calls import Function
 from softfx.runtime import counts, distributions
 
 __all__ = [
-    "Emit", "Kind", "SelectedRows", "Soft", "SoftBool", "SoftCount", "SoftIndex", "SoftReal", "SoftSum", "Term",
+    "Emit", "Kind", "SelectedRows", "Soft", "SoftBool", "SoftCount", "SoftIndex", "SoftReal", "SoftSign", "SoftSum",
+    "Term",
 ]  # fmt: skip
 
 Kind = Literal["real", "count", "soft_bool", "soft_index", "selected_rows"]
@@ -121,6 +122,15 @@ class SoftCount(_SoftNumber):
     """A real number that stands for an integer: a sum of soft bools, a rounded number."""
 
     kind: ClassVar[Kind] = "count"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SoftSign(SoftCount):
+    """A count that is 1 or -1, and nothing in between."""
+
+    def finite(self, emit: Emit) -> tuple[Tensor, Tensor]:
+        weights, support = emit(counts.sign_points, self.value)
+        return weights, support
 
 
 @dataclass(frozen=True, eq=False, slots=True)
