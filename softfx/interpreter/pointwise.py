@@ -47,7 +47,7 @@ _MOST_NUMBERS = 1 << 24
 # What torch's own functions of losses are told behind the reduction.
 _ARGUMENTS = ("input", "target", "reduction")
 _WIDTHS = {ops.smooth_l1_loss.name: "beta", ops.huber_loss.name: "delta"}
-_REDUCED: dict[object, Function] = {"mean": torch.mean, 1: torch.mean, "sum": torch.sum, 2: torch.sum}
+_REDUCED: dict[object, Function] = {ops.mean.name: torch.mean, 1: torch.mean, ops.sum.name: torch.sum, 2: torch.sum}
 _SELECTIONS = (ops.where, ops.masked_fill)  # between numbers: linear in each of their operands
 _ROOTS = (SoftIndex, SoftBool, SoftSign)
 _FAMILIES = ("kink", "unsafe", "selection")
@@ -116,7 +116,7 @@ def _moved(context: CallContext, call: Call, args: Args, kwargs: Kwargs) -> list
 
 def _joined(context: CallContext, call: Call, args: Args, kwargs: Kwargs) -> list[SoftIndex]:
     (tensors, *rest), kwargs = arguments(call.spelled, args, kwargs)
-    dim: int = kwargs["dim"] if "dim" in kwargs else rest[0] if rest else 0
+    dim: int = next(iter((*rest, *kwargs.values())), 0)
     weights, numbers = as_indices(context, list(tensors))
     axis = dim if dim >= 0 else dim - 1
     func = call.operation.function
@@ -279,7 +279,7 @@ def _form(call: Call) -> _Form | None:
     else:  # torch's own, which are told their width behind the reduction
         names = (*_ARGUMENTS, *filter(None, [_WIDTHS.get(loss.name)]))
         given = dict(zip(names, call.args, strict=False)) | call.kwargs
-    input, target, reduction = given.pop("input"), given.pop("target"), given.pop("reduction", "mean")
+    input, target, reduction = given.pop("input"), given.pop("target"), given.pop("reduction", ops.mean.name)
     if any(given.get(name) is not None for name in ("size_average", "reduce", "weight")):
         return None
     return _Form(points.losses, (loss.function, input, target), given, _REDUCED.get(reduction))

@@ -24,8 +24,8 @@ from softfx.rules.context import RuleContext, RuleFunction, Shadow
 from softfx.rules.estimators import drawn, reinmax
 from softfx.rules.ordered_soft_values import (
     Propagation,
+    extremes,
     first_of_bools,
-    pairwise_exactly,
     refusing_all,
     refusing_ties,
     sorting,
@@ -316,10 +316,10 @@ RULES = (
              estimators=_gumbel(ops.argmin) | {"reinmax": reinmax}, unit=CHOICE, tied=ties.first_smallest),
     _values("SX203", ops.max, _extreme(softtorch.max, softtorch.maximum),
             f"softsort: sum_j p_j x_j, {LARGEST}; of two tensors: maximum(x, y), maximum soft",
-            propagating=pairwise_exactly(torch.maximum), unit=CHOICE, tied=ties.first_largest),
+            propagating=extremes(True, torch.maximum), unit=CHOICE, tied=ties.first_largest),
     _values("SX204", ops.min, _extreme(softtorch.min, softtorch.minimum),
             f"softsort: sum_j p_j x_j, {SMALLEST}; of two tensors: minimum(x, y), minimum soft",
-            propagating=pairwise_exactly(torch.minimum), unit=CHOICE, tied=ties.first_smallest),
+            propagating=extremes(False, torch.minimum), unit=CHOICE, tied=ties.first_smallest),
     _values("SX205", ops.sort, _beside_nan(_sort), f"neuralsort: values sum_j P_ij x_j, indices P_ij, {_RISING}",
             propagating=sorting, estimators=_gumbel(ops.sort)),
     _values("SX206", ops.topk, _beside_nan(_topk),
@@ -349,8 +349,8 @@ RULES = (
             is_site=_of_reals),
     _values("SX221", ops.amax, _amax(softtorch.max),
             f"softsort, along each dim, the last first: sum_j p_j x_j, {LARGEST}",
-            soft="softtorch.max", family="kink", drop_in=True, unit=CHOICE),
+            soft="softtorch.max", family="kink", propagating=extremes(True), drop_in=True, unit=CHOICE),
     _values("SX222", ops.amin, _amax(softtorch.min),
             f"softsort, along each dim, the last first: sum_j p_j x_j, {SMALLEST}",
-            soft="softtorch.min", family="kink", drop_in=True, unit=CHOICE),
+            soft="softtorch.min", family="kink", propagating=extremes(False), drop_in=True, unit=CHOICE),
 )  # fmt: skip

@@ -8,6 +8,7 @@ bool's place is the first that is true, and any other's a place like that of a r
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,18 +20,21 @@ from softfx.rules.arithmetic import on_integers
 from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow
 from softfx.rules.readings import checked_as, softs_in, through_real
 from softfx.rules.refusals import CannotSoften
-from softfx.runtime import places
-from softfx.values import Soft, SoftBool, SoftIndex
+from softfx.runtime import counts, places, tallies
+from softfx.values import Soft, SoftBool, SoftIndex, SoftSign, SoftTally
 
 __all__ = [
     "Propagation",
+    "extremes",
     "first_of_bools",
-    "pairwise_exactly",
     "refusing_all",
     "refusing_ties",
     "sorting",
     "without_tied_places",
 ]
+
+# What the comparisons of all numbers of a row with each other may take: 16 MiB of bools.
+_MOST_NUMBERS = 1 << 24
 
 Propagation = Callable[[RuleFunction], RuleFunction]
 
@@ -99,30 +103,60 @@ def _inverse(
     return context.soft_index(weights, distinct=input.distinct)
 
 
-def pairwise_exactly(pairwise: Callable[..., Tensor]) -> Propagation:
-    """The propagation of max or min, which on two operands is `pairwise` on the numbers that they range over."""
+def extremes(largest: bool, pairwise: Callable[..., Tensor] | None = None) -> Propagation:
+    """The propagation of max, min, amax or amin, on the numbers that integers range over.
+
+    pairwise: what it is of two operands.
+    """
 
     def propagation(relax: RuleFunction) -> RuleFunction:
         through = through_real(relax)
 
-        def propagate(context: RuleContext, *args: Operand, **kwargs: object) -> Shadow:
-            if len(args) == 2 and isinstance(args[1], Tensor | Soft):
+        def propagate(context: RuleContext, *args: Any, **kwargs: Any) -> Shadow:
+            if pairwise is not None and len(args) == 2 and isinstance(args[1], Tensor | Soft):
                 index = on_integers(context, pairwise, *args)
-                if index is not None:
-                    return index
-            return through(context, *args, **kwargs)
+                return through(context, *args, **kwargs) if index is None else index
+            number = _extreme_number(context, largest, *args, **kwargs)
+            if number is None:
+                return through(context, *args, **kwargs)
+            return number if isinstance(context.hard, Tensor) else (number, None)  # the places of ties are hard
 
         return checked_as(relax, propagate)
 
     return propagation
 
 
+def _extreme_number(
+    context: RuleContext, largest: bool, input: Operand, dim: object = None, keepdim: bool = False, **_: object
+) -> SoftIndex | None:
+    """The largest, or smallest, of integers along one axis; None where these are no independent ones, or too many."""
+    if not isinstance(input, SoftIndex | SoftBool | SoftSign) or not isinstance(dim, int):
+        return None
+    if isinstance(input, SoftIndex) and input.distinct is not None:
+        return None
+    axis, length = dim % len(input.shape), input.shape[dim]
+    if math.prod(input.shape) * length * input.size**2 > _MOST_NUMBERS:
+        return None
+    weights, numbers = context.call(counts.extreme, *input.finite(context.call), axis, largest)
+    if keepdim:
+        weights, numbers = (context.call(torch.unsqueeze, part, axis) for part in (weights, numbers))
+    return context.soft_index(weights, numbers)
+
+
 def first_of_bools(largest: bool) -> Propagation:
-    """The propagation of argmax or argmin, which of bools is the first that is true, or false, or the first of all."""
+    """The propagation of argmax or argmin: of bools the first that is true, or false, or the first of all.
+
+    Of tallies it is whichever wins, in all ways to their counts: these tie as a rule, and are far apart beside
+    the softness of one of them.
+    """
 
     def first(context: RuleContext, input: Soft, dim: int | None = None, keepdim: bool = False) -> SoftIndex:
-        true = input.truth(context.call)
-        weights = context.call(places.first, true if largest else context.call(torch.rsub, true, 1), dim)
+        if isinstance(input, SoftTally):
+            axis = None if dim is None else dim % len(input.shape)
+            weights = context.call(tallies.winner, input.rows(context.call), axis, largest)
+        else:
+            true = input.truth(context.call)
+            weights = context.call(places.first, true if largest else context.call(torch.rsub, true, 1), dim)
         if keepdim:
             axis = dim if dim is not None else 0
             weights = context.call(torch.unsqueeze, weights, axis % context.hard.dim())
@@ -132,13 +166,18 @@ def first_of_bools(largest: bool) -> Propagation:
         through = through_real(relax)
 
         def propagate(context: RuleContext, *args: Any, **kwargs: Any) -> Shadow:
-            if _may_tie(relax, args, kwargs) and _are_bools(args[0]):
+            if _is_vote(context, args[0]) or (_may_tie(relax, args, kwargs) and _are_bools(args[0])):
                 return first(context, *args, **kwargs)
             return through(context, *args, **kwargs)
 
         return checked_as(relax, propagate)
 
     return propagation
+
+
+def _is_vote(context: RuleContext, operand: object) -> bool:
+    """Return True for tallies of which all numbers can be had."""
+    return isinstance(operand, SoftTally) and operand.counted > 1 and tallies.is_small(operand.rows(context.call))
 
 
 def _are_bools(operand: object) -> bool:

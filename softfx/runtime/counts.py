@@ -11,7 +11,7 @@ from torch import Tensor
 
 from softfx.runtime import distributions
 
-__all__ = ["combined", "count_neighbours", "digit", "sign_points"]
+__all__ = ["combined", "count_neighbours", "digit", "extreme", "sign_points"]
 
 
 def digit(count: Tensor, base: int | None = None) -> tuple[Tensor, Tensor]:
@@ -85,3 +85,20 @@ def sign_points(sign: Tensor) -> tuple[Tensor, Tensor]:
     (tensor([0.2500, 0.7500]), tensor([-1,  1]))
     """
     return torch.stack([(1 - sign) / 2, (1 + sign) / 2], -1), torch.tensor([-1, 1], device=sign.device)
+
+
+def extreme(p: Tensor, points: Tensor, dim: int, largest: bool) -> tuple[Tensor, Tensor]:
+    """The largest, or smallest, of independent integers along an axis, as weights over all numbers that they may be.
+
+    # (..., m, ..., [n]), broadcastable to it -> (..., [m n]) x2, the numbers in order
+
+    >>> halves = torch.tensor([[0.5, 0.5], [0.5, 0.5]])
+    >>> extreme(halves, torch.tensor([0, 1]), 0, True)
+    (tensor([0.2500, 0.0000, 0.7500, 0.0000]), tensor([0, 0, 1, 1]))
+    """
+    points = points.expand(p.shape).movedim(dim, -2)
+    weights, sign = p.movedim(dim, -2), 1 if largest else -1
+    numbers = (sign * points).flatten(-2).sort(-1).values
+    inside = (sign * points).unsqueeze(-1) <= numbers.unsqueeze(-2).unsqueeze(-2)
+    at_most = (weights.unsqueeze(-1) * inside).sum(-2).prod(-2)
+    return at_most.diff(dim=-1, prepend=torch.zeros_like(at_most[..., :1])), sign * numbers

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from softfx.runtime import distributions
 
-__all__ = ["is_small", "points", "probability", "rows_of"]
+__all__ = ["is_small", "points", "probability", "rows_of", "winner"]
 
 # The numbers that the weights of all rows may take while they are made, one bool after the other: 64 MiB of float32.
 _MOST = 1 << 24
@@ -41,6 +41,24 @@ def points(p: Tensor) -> tuple[Tensor, Tensor]:
             weights * true, (1, 0)
         )
     return weights, torch.arange(p.shape[-1] + 1, device=p.device)
+
+
+def winner(p: Tensor, dim: int | None, largest: bool) -> Tensor:
+    """The first of the largest, or smallest, tallies along an axis of the tallies, or of all: (..., [n]) -> (..., [m]).
+
+    Each of the m wins with the probability that those before it are smaller, and those behind it not larger.
+
+    >>> winner(torch.tensor([[0.5, 0.5], [1.0, 0.0]]), 0, True)
+    tensor([0.7500, 0.2500])
+    """
+    weights = points(p if dim is None else p.movedim(dim, -2))[0]
+    weights = weights.flatten(0, -2) if dim is None else weights
+    weights = weights if largest else weights.flip(-1)
+    at_most = weights.cumsum(-1)
+    ones = torch.ones_like(weights[..., :1, :])
+    before = torch.cat([ones, (at_most - weights)[..., :-1, :]], -2).cumprod(-2)
+    behind = torch.cat([ones, at_most[..., 1:, :].flip(-2)], -2).cumprod(-2).flip(-2)
+    return (weights * before * behind).sum(-1)
 
 
 def is_small(p: Tensor) -> bool:
