@@ -7,17 +7,20 @@ units of the data), and the default with all numbers, thresholds and edges times
 direction. Ranks, one-hots, counts and bits need no rewriting: the soft value is carried through the idiom by what flows
 where, and an `argsort` of an `argsort` is told in the report as the rank that it is. Comparisons of rows with an order
 statistic of their own keep the number of entries for which they hold, those with a running or pooled maximum are the
-choice of a window, counts are compared by all ways to them, and whether a relu has clipped is asked of its operand. The
+choice of a window, counts are compared, and the largest of them found, by all ways to them, whether a relu has clipped
+is asked of its operand, and what is made of one decision element by element is made of each number that it may be. The
 last column is the form that experts write by hand, at the temperature at which it is best of three.
 
 **By hand.** Experts write most of these anew: a sigmoid for each comparison, a pairwise sum for the ranks, a softmax
 times the table for the one-hot of an argmax (`examples/studies/programs/idioms_by_hand.py`). With softfx 0 lines
 change.
 
-**What did not work.** Suppression of neighbours, the last place by a maximum, equality of signs, the commonest bin, the
-median absolute deviation and two layers of signs stay below 0.9: their factors are decided by the same numbers, and the
-product of their soft forms is not the soft form of the product. Suppression is the one idiom for which the form by hand
-is better; it hands soft weights from one round to the next, where the default has the hard ones and their derivative. A
+**What did not work.** Suppression of neighbours, the median absolute deviation and two layers of signs stay below 0.9.
+The first hands the hard weights and their derivative from one round to the next, where the form by hand hands on soft
+ones; in the last, what the outer sign is of is a sum of decisions, of which the mean is softened and not each way to
+it. A median of six numbers is decided by two of them, and wants more than the 0.3 spreads that suit longer rows; two of
+them, one behind the other, want it twice. Whether a product is above 0 depends on its factors' distance from 0 in units
+of the other factor, where the default has one width for all. A
 threshold that is 12 units from all numbers has no reference at all, for no sample comes near it; its gradient is
 checked for its sign alone. Comparisons that `any` joins have a narrower width by default, for a box of rules trains
 better so (tasks.py), and lose some of the cosine here.

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from softfx import ops
 from softfx.decisions.site import Decision
+from softfx.interpreter import measuring
 from softfx.interpreter.binding import bind, real_operand
 from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext, is_integral
@@ -66,8 +67,10 @@ def note(state: RunState, call: Call, result: Result) -> None:
     root = _root(state, call)
     if root is None or not _is_elementwise(call) or not _is_known(state, call):
         return
+    is_alone = _is_alone(state, call, root)
+    if call.operation in _SELECTIONS and not is_alone:
+        return  # what a program did not select may be beyond where later calls are fit for it: 1 / where(x > 0, x, 1)
     if isinstance(result, Tensor) and result.is_floating_point():
-        is_alone = _is_alone(state, call, root)
         known = Pointwise(root, call.func, call.args, call.kwargs, _origins(state, call), state.writes, is_alone)
         state.points.set(result, known)
 
@@ -184,6 +187,18 @@ def _bends(state: RunState, call: Call, root: Soft) -> bool:
     return linear is Linear.NO and not (call.rule is not None and call.rule.moves)
 
 
+def _is_mild(call: Call) -> bool:
+    """Return True for corners, squares and losses, which may be taken of whatever a mask leaves out.
+
+    exp(mask * x) may not: where the mask keeps large numbers out, that is what it is for.
+    """
+    if call.operation is ops.pow:
+        exponent = call.args[-1]
+        return isinstance(exponent, int | float) and exponent == 2 and not call.spelled.reflected
+    kink = call.rule is not None and call.rule.family == "kink"
+    return kink or call.operation in (ops.square, ops.mul) or call.operation.name in LOSSES
+
+
 def _is_of(state: RunState, tensor: Tensor, root: Soft) -> bool:
     known = _known(state, tensor)
     own = state.environment.facts(tensor).soft if known is None else known.root
@@ -205,6 +220,8 @@ def made(state: RunState, call: Call) -> Result | None:
         return None
     root = _root(state, call)
     if root is None or not _bends(state, call, root) or not _is_known(state, call):
+        return None
+    if not (_is_mild(call) or _is_alone(state, call, root)):
         return None
     context = context_of(state, call, roots=root.sites)
     try:
@@ -245,6 +262,8 @@ def decided(state: RunState, call: Call, decision: Decision) -> Result | None:
         return None
     if not _is_known(state, call) or not _is_alone(state, call, root) or decision.estimate is not None:
         return None
+    if decision.relative is not None:
+        decision = measuring.for_call(state, call, decision)  # for the report: there is nothing left to soften
     context = context_of(state, call, decision, root.sites)
     hard = run(state, call)
     weights, _ = root.finite(context.call)

@@ -59,6 +59,11 @@ def commonest_bin(x: Tensor, unit: float) -> Tensor:
     return F.one_hot(bins, 4).sum(-2).argmax(-1)
 
 
+def winner(x: Tensor) -> Tensor:
+    """Which of two classes most of three voters of each row choose, rows (4, 6)."""
+    return F.one_hot(x.view(-1, 3, 2).argmax(-1), 2).sum(-2).argmax(-1)
+
+
 def with_its_own_derivative(x: Tensor, unit: float) -> Tensor:
     """A step whose derivative the program itself makes that of a sigmoid."""
     soft = torch.sigmoid(x / (0.2 * unit))
@@ -112,11 +117,15 @@ IDIOMS: dict[str, Idiom] = {
     "trimmed mean": lambda x, u: x.view(4, 6).sort(-1).values[:, 1:-1].mean(-1) @ ROWS / u,
     "median absolute deviation": lambda x, u: spread_by_medians(x.view(4, 6)) @ ROWS / u,
     "commonest bin": lambda x, u: commonest_bin(x.view(4, 6), u).float() @ ROWS,
+    "majority of voters": lambda x, u: winner(x.view(4, 6)).float() @ ROWS,
     "equal signs": lambda x, u: (torch.sign(x[:12]) == torch.sign(x[12:])).float() @ WEIGHTS[:12],
     "product above 0": lambda x, u: (x[:12] * x[12:] > 0.0).float() @ WEIGHTS[:12],
     "last true by max of places": lambda x, u: (
         (torch.arange(6) * (x.view(4, 6) > 0.3 * u)).max(-1).values.float() @ ROWS
     ),
+    "(argmax - place).abs()": lambda x, u: (x.view(4, 6).argmax(-1).float() - 2.3).abs() @ ROWS,
+    "((x > t).float() - y).square()": lambda x, u: ((x > 0.2 * u).float() - TABLE.repeat(4)).square() @ WEIGHTS,
+    "within 1 of the wanted place": lambda x, u: ((x.view(4, 6).argmax(-1) - 2.3).abs() < 1.0).float() @ ROWS,
     "greatest of its neighbours, by pooling": lambda x, u: (
         ((x.view(4, 6) == F.max_pool1d(x.view(4, 1, 6), 3, 1, 1)[:, 0]) * TABLE).sum(-1) @ ROWS
     ),

@@ -152,6 +152,25 @@ def test_a_number_that_is_infinite_elsewhere_leaves_gradients_finite(executor: s
     assert found.any()
 
 
+# Each guards a function against numbers that it is not fit for, or overflows at: x is near 0, or large.
+GUARDED: dict[str, Form] = {
+    "quotient": lambda x: (1 / torch.where(x.abs() > 0.05, x, 1.0)).sum(),
+    "root": lambda x: torch.where(x > 0.05, x, 1.0).rsqrt().sum(),
+    "exponential": lambda x: torch.exp(torch.where(x > 0, -x, x)).sum(),
+    "exponential of a product": lambda x: torch.exp(x * (x < 1.0)).sum(),
+    "logarithm": lambda x: x.masked_fill(x <= 1e-6, 1.0).log().sum(),
+}
+
+
+@EXECUTOR
+@pytest.mark.parametrize("form", GUARDED.values(), ids=GUARDED)
+def test_a_mask_that_keeps_a_function_in_its_range_keeps_doing_so(form: Form, executor: str) -> None:
+    x = torch.tensor([1e-12, 0.3, 70.0, -70.0, 2.0], dtype=torch.float64)
+    found = gradient(form, {"default": {"softness": 0.5, "mode": "tailed"}}, x, executor)
+    assert found.isfinite().all()
+    assert found.abs().max() < 1e3
+
+
 @EXECUTOR
 def test_signs_are_equal_or_not(executor: str) -> None:
     def program(x: Tensor) -> Tensor:
