@@ -57,6 +57,11 @@ class Choice:
         """Those of its answers, as far as they say how open it is."""
         return ()
 
+    @property
+    def distance(self) -> float:
+        """How far it is from being another one, in units of its softness: -log of the next answer's odds, or nearly."""
+        return 0.0
+
     def branches(self) -> list[tuple[Answer, Callable[[], Tensor]]]:
         """Every answer, with its probability as a tensor; of a real number there are none."""
         raise NotImplementedError
@@ -71,6 +76,10 @@ def _between(other: Answer, answer: Answer, parts: Callable[[], Parts], p: float
 def _part(tensor: Callable[[], Tensor]) -> Callable[[], Parts]:
     """A coefficient that is one tensor."""
     return lambda: ((tensor(), 1.0),)
+
+
+def _away(p: float) -> float:
+    return -math.log(p) if p > 0.0 else math.inf
 
 
 class Yes(Choice):
@@ -111,6 +120,10 @@ class Yes(Choice):
 
     def probabilities(self) -> Sequence[float]:
         return (self.p,)
+
+    @property
+    def distance(self) -> float:
+        return _away(min(self.p, 1.0 - self.p))
 
     def branches(self) -> list[tuple[Answer, Callable[[], Tensor]]]:
         return [(True, self.probability), (False, lambda: 1.0 - self.probability())]
@@ -173,6 +186,10 @@ class Distribution(Choice):
 
     def probabilities(self) -> Sequence[float]:
         return self.certainties
+
+    @property
+    def distance(self) -> float:
+        return _away(sorted(self.certainties)[-2]) if len(self.certainties) > 1 else math.inf
 
     def branches(self) -> list[tuple[Answer, Callable[[], Tensor]]]:
         pairs = enumerate(zip(self.numbers, self.certainties, strict=True))
@@ -252,7 +269,7 @@ class Real(Choice):
         return [Turn(_part(lambda: self.value), 0.25, runs, 0.0)]
 
 
-def like(own: bool | int, other: Any) -> bool | int:
+def like(own: Any, other: Any) -> Any:
     """Another answer, of the type of the program's own."""
     return type(own)(other)
 

@@ -22,7 +22,7 @@ from softfx.control.provenance import ROUNDINGS, Made, Margin, Provenance, real_
 from softfx.decisions.control_evidence import ControlEvidence, SiteControl
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.policy import Policy
-from softfx.decisions.site import Decision
+from softfx.decisions.site import Decision, Softness
 from softfx.decisions.sites import Sites
 from softfx.interpreter.backends import Direct
 from softfx.interpreter.call import Call
@@ -53,7 +53,7 @@ class Conditions:
     def __init__(self, provenance: Provenance, evidence: ControlEvidence) -> None:
         self._provenance, self._evidence = provenance, evidence
         self._spreads = evidence.spreads
-        self._known: dict[int, TensorTable[_Known]] = {}
+        self._known: dict[tuple[int, Softness], TensorTable[_Known]] = {}  # by the site and its softness
         self._sites: dict[str, Sites] = {}
 
     def condition(self, tensor: Tensor, decision: Decision) -> Choice | None:
@@ -123,6 +123,10 @@ class Conditions:
         """The observations of a site."""
         return self._evidence.of(decision.id)
 
+    def note(self, text: str) -> None:
+        """Have the report say something once."""
+        self._evidence.notes[text] = None
+
     def known(self, decision: Decision) -> None:
         """Note that what was read at a site has a probability."""
         self._evidence.of(decision.id).known = True
@@ -134,11 +138,13 @@ class Conditions:
     def measure(self, reading: str, tensor: Tensor, decision: Decision) -> None:
         """Note what a value that is read was decided by, where the site's spread is not known."""
         if self._spreads.wants(decision.id):
-            discrete = reading == "branch" or self._provenance.get(tensor) is not None
-            self._spreads.met(decision.id, self._margins(tensor) if discrete else [float(tensor.detach())])
+            if reading == "branch" or self._provenance.get(tensor) is not None:
+                self._spreads.met(decision.id, self._margins(tensor))
+            else:
+                self._spreads.met(decision.id, [float(tensor.detach())])
 
     def _margins(self, tensor: Tensor) -> Iterator[float]:
-        """What a value that is read was decided by: the margins of comparisons behind it, or the numbers."""
+        """What a value that is read was decided by: the margins of comparisons behind it, or numbers."""
         waiting, seen = [tensor], set()
         while waiting:
             tensor = waiting.pop()
@@ -180,7 +186,7 @@ class Conditions:
 
     def _soft(self, tensor: Tensor, decision: Decision) -> Soft | None:
         """The shadow of a tensor that is read at a site: of what it was made of, from there on."""
-        known = self._known.setdefault(decision.id, TensorTable())
+        known = self._known.setdefault((decision.id, decision.softness), TensorTable())
         waiting = [tensor]
         while waiting:  # a loop, not a recursion: a count may go on for as many calls as the program likes
             last = waiting[-1]
@@ -198,7 +204,8 @@ class Conditions:
 
     def _real(self, tensor: Tensor, decision: Decision) -> Tensor:
         """The real number that a tensor became in the mean, by its `_soft`; itself where it is one of the program's."""
-        found = self._known[decision.id].get(tensor) if decision.id in self._known else None
+        known = self._known.get((decision.id, decision.softness))
+        found = None if known is None else known.get(tensor)
         return tensor if found is None or found.real is None else found.real
 
     def _is_open(self, tensor: Tensor, known: TensorTable[_Known]) -> bool:
@@ -209,6 +216,10 @@ class Conditions:
             return _Known(SoftBool(self._step(made.value, decision), exact=False))
         if made is None or not made.is_current:
             return _Known()
+        if INDEX.of(made.func).operation is ops.isclose and not any(map(is_discrete, made.tensors)):
+            # softtorch.isclose is 1 within the tolerance, where a condition may end as well as begin
+            left = _left_of_closeness(*made.args, **made.kwargs)
+            return _Known(SoftBool(self._step(left, decision), exact=False))
         args, kwargs = map_tensors(partial(_in_the_mean, known), (made.args, made.kwargs))
         tensors = [_in_the_mean(known, tensor) for tensor in made.tensors]
         facts = [_facts(tensor, known.get(tensor)) for tensor in made.tensors]
@@ -233,10 +244,11 @@ class Conditions:
         return _Known(soft, output if soft is None and output.is_floating_point() else None)
 
     def _sites_of(self, decision: Decision) -> Sites:
-        """Decisions under which everything is relaxed in the mode of a site."""
+        """Decisions under which everything is relaxed in the mode of a site, in units of the numbers as they are."""
         mode = decision.resolved.options.get("mode", "smooth")
         if mode not in self._sites:
-            default = {"action": "soft", "families": ["discrete", "kink"], "mode": mode}
+            families = ["discrete", "kink"]
+            default = {"action": "soft", "families": families, "mode": mode, "softness": {"relative": 1.0}}
             self._sites[mode] = Sites(Policy.load({"default": default}))
         return self._sites[mode]
 
@@ -251,6 +263,10 @@ class Compared(Yes):
         self._margin, self._unit = margin, unit
         self.has_derivative, self.is_known = margin.has_derivative, math.isfinite(margin.number)
         self._p = -1.0  # not asked for yet
+
+    @property
+    def distance(self) -> float:
+        return abs(self._margin.number) / self.unit
 
     @property
     def unit(self) -> float:
@@ -333,10 +349,27 @@ def _truncated(tensor: Tensor) -> Choice:
     return Count(value, value.item(), most=0.0)
 
 
-def _apart(made: Made, reals: list[Tensor]) -> Iterator[float]:
-    """The margins of a call on real numbers: of a comparison the differences, of others the numbers themselves."""
+def _apart(made: Made, reals: list[Tensor]) -> list[float]:
+    """The margins of a call on real numbers: of a comparison the differences, of closeness what is left of it.
+
+    Of others the numbers themselves; of those that it chooses among, how far they are from their mean: what they have
+    in common, now this and now that, decides nothing.
+    """
+    operation = INDEX.of(made.func).operation
     with torch.no_grad():
         first = reals[0].detach()
-        if INDEX.of(made.func).operation.python is not None and len(made.args) > 1:
+        if operation is ops.isclose:
+            first = _left_of_closeness(*made.args, **made.kwargs)
+        elif operation.python is not None and len(made.args) > 1:
             first = first - (made.args[1] if made.args[0] is reals[0] else made.args[0])
-        yield from first.reshape(-1)[:_MOST_NUMBERS].tolist()
+        elif first.numel() > 1:
+            first = first - first.mean()
+        found: list[float] = first.reshape(-1)[:_MOST_NUMBERS].tolist()
+        return found
+
+
+def _left_of_closeness(
+    input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Tensor:
+    """By how much torch.isclose holds.  # (...), (...) -> (...)"""
+    return atol + rtol * other.abs() - (input - other).abs()

@@ -26,7 +26,7 @@ from torch import Tensor
 
 import softtorch
 from softfx import torch_private as private
-from softfx.control.choices import Answer, Turn
+from softfx.control.choices import Answer, Turn, like
 from softfx.control.modes import TooManyCalls
 from softfx.control.path import Numbers, Path, Point, Start
 from softfx.control.paths import Found, all_paths
@@ -222,10 +222,9 @@ class Engine:
 
     def _turned(self, run: Run, numbers: Numbers | None) -> Result:
         """The result of a run, with the derivative of the points on its path."""
-        pairs = [
-            (point, turn) for point in run.path.points for turn in point.choice.turns(point.answer, numbers is not None)
-        ]
-        for point in run.path.points:
+        points = run.path.points
+        pairs = [(point, turn) for point in points for turn in point.choice.turns(point.answer, numbers is not None)]
+        for point in points:
             self._evidence.of(point.decision.id).meets(point.choice.probabilities())
         if not pairs or not torch.is_grad_enabled():
             return run.result
@@ -263,7 +262,7 @@ class Engine:
 
     def _other(self, run: Run, point: Point, answer: Answer, numbers: Numbers | None) -> list[Any]:
         """The leaves of the result of a run with another answer at one point."""
-        start = Start((*run.path.answers[: point.number], answer), point.place + 1)
+        start = Start((*run.path.answers[: point.number], like(point.answer, answer)), point.place + 1)
         other = self._again(start, numbers, keeps=False)
         return self._alike(other.result)
 

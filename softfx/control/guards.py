@@ -1,7 +1,8 @@
-"""Conditions that guard, by `assert` or a raise behind `if`: one way of them has no result, and they are not turned.
+"""What the bytecode says about a read: that it guards, or that Python itself asks.
 
-What stands behind a condition is read off its bytecode: from the jump that a read feeds, one of the two ways ends in a
-raise, however it goes on.
+A condition guards by `assert` or a raise behind `if`: one way of it has no result, and it is not turned. From the jump
+that the read feeds, one of the two ways ends in a raise, however it goes on. Where the read feeds no jump, Python asks:
+within a comparison of tuples, a search in a list, a call of another function.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 import dis
 from types import CodeType
 
-__all__ = ["guards"]
+__all__ = ["guards", "is_condition"]
 
 _STRAIGHT = frozenset({"PRECALL", "CALL", "TO_BOOL", "UNARY_NOT", "NOP", "CACHE", "EXTENDED_ARG", "COPY"})
 _ENDS = frozenset({"RETURN_VALUE", "RETURN_CONST", "RERAISE", "YIELD_VALUE", "SEND"})
 _JUMPS = frozenset({*dis.hasjrel, *dis.hasjabs})
 _ALWAYS = frozenset({"JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT"})
-_known: dict[int, tuple[CodeType, dict[int, bool]]] = {}  # the code is kept, so that its number stays its own
+# The code is kept, so that its number stays its own.
+_known: dict[int, tuple[CodeType, dict[int, bool]]] = {}
+_asked: dict[int, tuple[CodeType, dict[int, bool]]] = {}
 
 
 def guards(code: CodeType, offset: int) -> bool:
@@ -32,6 +35,23 @@ def guards(code: CodeType, offset: int) -> bool:
     _, known = _known.setdefault(id(code), (code, {}))
     if offset not in known:
         known[offset] = _guards(list(dis.get_instructions(code)), offset)
+    return known[offset]
+
+
+def is_condition(code: CodeType, offset: int) -> bool:
+    """Return True if the program's own `if`, `while`, `not`, `and` or `or` reads a value at an instruction.
+
+    >>> def least(x, y):
+    ...     return x if x == y else min((x, 1), (y, 2))
+    >>> [is_condition(least.__code__, step.offset) for step in dis.get_instructions(least) if step.opname == "CALL"]
+    [False]
+    """
+    _, known = _asked.setdefault(id(code), (code, {}))
+    if offset not in known:
+        known[offset] = any(
+            step.offset == offset and (step.opcode in _JUMPS or step.opname in _STRAIGHT - {"CALL", "PRECALL"})
+            for step in dis.get_instructions(code)
+        )
     return known[offset]
 
 

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from softfx.control.modes import READINGS, Watch
+from softfx.control.modes import Watch, is_way, reading_of
 from softfx.control.path import Answer, Path, Reader
 from softfx.control.provenance import Margin
 from softfx.control.slots import names_of
@@ -121,11 +122,13 @@ class Light:
         self._ways: set[tuple[int, int, Answer]] = set()  # answers that were found to be followed
         self._forced, self._answers = path.start.answers, path.answers
         self._left = len(path.start.answers)
-        self._read: dict[int, tuple[Tensor, int, Answer]] = {}
+        self._read: dict[int, tuple[Tensor, int | None, Answer]] = {}  # the count of writes, where there may be any
         self._last: tuple[Tensor, Function, Args, bool] | None = None  # the condition that was made last
         self._is_eager = path.provenance.writes = shown.writes
         if not self._left:
             self._free()
+        elif not (self.notes or shown.writes):
+            self.read = self._given()  # type: ignore[method-assign]  # as many reads come by here
 
     def __enter__(self) -> Light:
         self._around, PLACE.run = PLACE.run, self
@@ -165,6 +168,25 @@ class Light:
         self._read[id(tensor)] = tensor, version_of(tensor), answer
         return answer
 
+    def _given(self) -> Callable[[Function, Tensor, FrameType], Any]:
+        """What reads give at the beginning of a run that notes nothing and writes nothing: the answers, in order."""
+        answers, known, left = iter(self._forced), self._read, self._left
+
+        def read(original: Function, tensor: Tensor, frame: FrameType) -> Any:
+            nonlocal left
+            key = id(tensor)
+            if key in known:
+                return type(original(tensor))(known[key][2])
+            answer = next(answers)
+            known[key] = tensor, None, answer
+            left -= 1
+            if not left:
+                self._check(answer, frame)
+                self._free()
+            return answer
+
+        return read
+
     def _free(self) -> None:
         """Nothing is given from here on. Where nothing is noted either, only the last answer given is not one's own."""
         if not self.notes:
@@ -173,7 +195,7 @@ class Light:
     def _read_freely(self, original: Function, tensor: Tensor, frame: FrameType) -> Any:
         if id(tensor) in self._read:
             known = self._read[id(tensor)]
-            if known[1] == version_of(tensor):
+            if known[1] is None or known[1] == version_of(tensor):
                 return type(original(tensor))(known[2])
         answer = original(tensor)
         way = id(frame.f_code), frame.f_lasti, answer
@@ -191,7 +213,7 @@ class Light:
         followed = self._followed.get(key)
         if followed is None:
             followed = self._followed[key] = self.shown.followed[self._closeness].get(self.shown.reader(frame), set())
-        if answer not in followed and type(answer) is not float:
+        if answer not in followed and is_way(answer):
             if self.shown.reader(frame) not in self.shown.readers:
                 self.shown.surprise()
             raise Unforeseen
@@ -219,7 +241,7 @@ class Light:
 
     def _chosen(self, own: Answer, tensor: Tensor, reader: Reader, key: tuple[int, int]) -> Answer:
         """The answer of the path where the instruction alone does not say which site it is."""
-        reading, path = READINGS.get(type(own)), self.path
+        reading, path = reading_of(own, tensor, self.path), self.path
         if reading is None or reader not in self.shown.readers:
             self.shown.surprise()
             raise Unforeseen

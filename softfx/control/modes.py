@@ -34,7 +34,7 @@ from softfx.ops.trees import tensors_in
 from softfx.rules.refusals import is_discrete
 from softfx.torch_private import HigherOrderOperator, base_of
 
-__all__ = ["READINGS", "Bare", "TooManyCalls", "Watch", "WatchedFast", "WatchedFull"]
+__all__ = ["Bare", "TooManyCalls", "Watch", "WatchedFast", "WatchedFull", "is_way", "reading_of"]
 
 
 class TooManyCalls(BaseException):
@@ -52,7 +52,20 @@ class _Kind(enum.Enum):
 _KINDS: dict[Any, _Kind] = {}
 _READS = Effect.BRANCHES | Effect.READS_NUMBER
 _WRITES = Effect.WRITES_FIRST | Effect.WRITES_OTHERS
-READINGS: dict[type, Reading] = {bool: "branch", int: "read_integer", float: "read_real"}
+_READINGS: dict[type, Reading] = {bool: "branch", int: "read_integer", float: "read_real"}
+
+
+def reading_of(own: Any, tensor: Tensor, path: Path) -> Reading | None:
+    """What a read of a tensor gave Python; a whole number is one also where a float is made of it."""
+    reading = _READINGS.get(type(own))
+    if reading == "read_real" and own.is_integer() and (is_discrete(tensor) or path.provenance.get(tensor) is not None):
+        return "read_integer"
+    return reading
+
+
+def is_way(answer: Answer) -> bool:
+    """Return True for an answer that a program may go on by; real numbers are too many for that."""
+    return type(answer) is not float or answer.is_integer()
 
 
 def _kind(func: Function) -> _Kind:
@@ -156,7 +169,9 @@ class Watch:
 
         The mask is a new one: its elements' derivatives are those of turns, and of no shadow beside it.
         """
-        place = mask_place(func, args) if self.finds_members and not self.path.is_paused else None
+        if not self.finds_members or self.path.is_paused:
+            return args
+        place = mask_place(func, args)
         if place is None:
             return args
         mask = args[place]
@@ -168,9 +183,14 @@ class Watch:
         if mask.numel() > MOST_MEMBERS:
             self.path.conditions.seen(decision).unknown[f"a mask of more than {MOST_MEMBERS} elements is"] += 1
             return args
-        answer = self.path.members(mask, decision)
-        made = torch.tensor(answer, dtype=mask.dtype, device=mask.device).reshape(mask.shape)
-        return (*args[:place], made, *args[place + 1 :])
+        return _with_members(args, place, self.path.members(mask, decision))
+
+    def _as_decided(self, func: Function, args: Args) -> Args:
+        """The arguments of a write into the places of a mask, as that was decided where it was read before."""
+        if INDEX.of(func).operation is not ops.setitem or not isinstance(args[1], Tensor) or self.path.is_paused:
+            return args
+        answer = self.path.answered(args[1]) if args[1].dtype is torch.bool else None
+        return args if answer is None else _with_members(args, 1, answer)
 
     def _made(self, result: Result, args: Args) -> None:
         """Note the tensors that a call has made: what is written of others was there before."""
@@ -190,6 +210,7 @@ class Watch:
     def _written(self, kind: _Kind, func: Function, types: Any, args: Args, kwargs: Kwargs, make: Function) -> Result:
         """A call that may write its operands, or a tensor given as out=, or draw from a generator of its own."""
         out = kwargs.get("out")
+        args = self._as_decided(func, args)
         if isinstance(generator := kwargs.get("generator"), torch.Generator):
             self.writes.save_generator(generator)
             self.alien = True
@@ -207,7 +228,7 @@ class Watch:
         result = make(func, types, args, kwargs)
         if not self.notes:
             return result
-        if target is not None:
+        if target is not None and before is not None:
             self.path.provenance.after_write(before, func, args, kwargs)
         elif out is None:
             self.path.provenance.note(func, args, kwargs, result)
@@ -222,14 +243,14 @@ class Watch:
             return self._compared(operation is ops.equal, args, kwargs, own)
         if operation is ops.tolist and isinstance(own, list):
             return self._listed(args[0], own)
-        reading = READINGS.get(type(own))
+        reading = reading_of(own, args[0], self.path)
         if reading is None:
             self.alien = True
             return own
         answer = self.path.read(reading, args[0], own)
         informed = self.path.provenance.get(args[0]) is not None
         self.readers[self.reader] = informed or self.readers.get(self.reader, False)
-        if type(answer) is not float:
+        if is_way(answer):
             self.followed.add((self.reader, answer))
         return answer
 
@@ -258,7 +279,7 @@ class Watch:
             if isinstance(item, list):
                 found.append(self._listed(entry, item))
             else:
-                reading = READINGS.get(type(item))
+                reading = reading_of(item, entry, self.path)
                 answer: Any = item if reading is None else self.path.read(reading, entry, item)
                 found.append(answer)
         return found
@@ -266,6 +287,13 @@ class Watch:
     def operation_of(self, reading: Reading) -> str:
         """The name of the operation that reads now."""
         return self._operation.name if reading == "branch" else reading
+
+
+def _with_members(args: Args, place: int, answer: tuple[Any, ...]) -> Args:
+    """Arguments with a tensor of these elements in the place of one of them."""
+    mask = args[place]
+    made = torch.tensor(answer, dtype=mask.dtype, device=mask.device).reshape(mask.shape)
+    return (*args[:place], made, *args[place + 1 :])
 
 
 class WatchedFast(Watch, FastMode):

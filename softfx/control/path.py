@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any, Literal
 
@@ -47,6 +48,7 @@ class Point:
     """A choice that a run met.
 
     number: of the read; place: of the number u.
+    again: makes the choice of a site that decides more softly.
     """
 
     number: int
@@ -54,6 +56,7 @@ class Point:
     decision: Decision
     choice: Choice
     answer: Answer
+    again: Callable[[Decision], Choice | None] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +79,7 @@ class Path:
     numbers: what later choices are drawn by; None leaves the program its own values.
     keeps: the points met are wanted.
     measures: so are the margins of sites that are not measured yet.
+    plans: sites are met for the first time, and those of which nothing is known are told.
     """
 
     provenance: Provenance
@@ -85,6 +89,7 @@ class Path:
     numbers: Numbers | None = None
     keeps: bool = False
     measures: bool = False
+    plans: bool = False
     answers: list[Answer] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
     place: int = 0
@@ -93,6 +98,8 @@ class Path:
 
     def members(self, mask: Tensor, decision: Decision) -> tuple[bool | int, ...]:
         """What the elements of a mask, or of whole numbers, are, flattened, each a decision; they are one read."""
+        if (known := self.answered(mask)) is not None:
+            return known
         number, own = len(self.answers), tuple(mask.reshape(-1).tolist())
         if number < len(self.start.answers):
             answer = self.start.answers[number]
@@ -100,7 +107,16 @@ class Path:
         else:
             answer = self._chosen_members(mask, decision, own, number) if self.looks else own
         self.answers.append(answer)
+        self._read.set(mask, (version_of(mask), answer))
         return answer
+
+    def answered(self, mask: Tensor) -> tuple[bool | int, ...] | None:
+        """What the elements of a mask were said to be, where it was read before; None where it was not."""
+        known = self._read.get(mask)
+        if known is None or known[0] != version_of(mask):
+            return None
+        answer: Any = known[1]
+        return answer if isinstance(answer, tuple) else (answer,)
 
     def _chosen_members(
         self, mask: Tensor, decision: Decision, own: tuple[bool | int, ...], number: int
@@ -156,7 +172,7 @@ class Path:
             return own
         known = self._read.get(tensor)
         if known is not None and known[0] == version_of(tensor):
-            before: Any = known[1]
+            before: Any = known[1][0] if isinstance(known[1], tuple) else known[1]
             again: Answer = type(own)(before)
             return again
         number = len(self.answers)
@@ -170,7 +186,7 @@ class Path:
 
     def chosen(self, reading: Reading, tensor: Tensor, own: Answer, number: int) -> Answer:
         """The answer that is drawn for read `number`, or the program's own."""
-        if reading == "branch" and self.provenance.get(tensor) is None:
+        if reading == "branch" and self.provenance.get(tensor) is None and not self.plans:
             return own
         decision = self.site(reading, tensor)
         if decision is None:
@@ -184,7 +200,7 @@ class Path:
             self.conditions.unknown(decision, choice is None)
             return own
         self.conditions.known(decision)
-        return self.decided(choice, decision, own, number)
+        return self.decided(choice, decision, own, number, partial(self._choice, reading, tensor))
 
     def compared(self, margin: Margin, decision: Decision, scale: float, own: Answer) -> Answer:
         """The answer of the next read, a comparison of two real numbers at a site whose unit of softness is settled."""
@@ -193,17 +209,20 @@ class Path:
             self.conditions.unknown(decision, has_none=False)
             return own
         if self.keeps:
-            return self.decided(self.conditions.compared(margin, decision, scale), decision, own, len(self.answers))
+            choice, again = self.conditions.compared(margin, decision, scale), partial(self.conditions.compared, margin)
+            return self.decided(choice, decision, own, len(self.answers), again)
         self.place += 1
         return own if self.numbers is None else self.numbers[self.place - 1] < logistic(number / scale)
 
-    def decided(self, choice: Choice, decision: Decision, own: Answer, number: int) -> Answer:
+    def decided(
+        self, choice: Choice, decision: Decision, own: Answer, number: int, again: Callable[[Decision], Choice | None]
+    ) -> Answer:
         """The answer of read `number`, a choice: drawn, or the program's own."""
         place, self.place = self.place, self.place + 1
         drawn: Any = own if self.numbers is None else choice.drawn(self.numbers[place])
         answer: Answer = type(own)(drawn)
         if self.keeps:
-            self.points.append(Point(number, place, decision, choice, answer))
+            self.points.append(Point(number, place, decision, choice, answer, again))
         return answer
 
     def _choice(self, reading: Reading, tensor: Tensor, decision: Decision) -> Choice | None:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softfx.control.choices import Answer, Choice, Member, Real
+from softfx.control.choices import Answer, Choice, Member, Real, like
 from softfx.control.path import Point, Start
 from softfx.errors import ControlError
 from softfx.ops.calls import Result
@@ -72,7 +72,7 @@ def all_paths(run: Callable[[Start], Found], most: int) -> list[Weighted] | None
                 if answer == read[0].answer:
                     own = p
                 elif p.item() > 0.0:
-                    waiting.append(_Beginning((*ended.answers[:number], answer), (*factors, p)))
+                    waiting.append(_Beginning((*ended.answers[:number], like(read[0].answer, answer)), (*factors, p)))
             if own is None:
                 return None  # the program's own answer has no probability of its own: it is out of the range
             factors.append(own)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from softfx import ops
 from softfx.control.slots import item
+from softfx.control.writes import calls_that_write
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.operation import Operation
 from softfx.ops.spelling import INDEX
@@ -30,15 +31,17 @@ __all__ = ["ROUNDINGS", "Made", "Margin", "Provenance", "real_operands", "sign_o
 
 # The sign with which the first operand of a comparison speaks for it.
 SIGNS: dict[Operation, int] = {ops.gt: 1, ops.ge: 1, ops.lt: -1, ops.le: -1}
-
+_EQUALITIES = frozenset({ops.eq, ops.ne})
 
 # Real numbers that are made whole: by how much the middle of what is made k lies above k, with the sign reversed; of a
 # truncation, and of a cast to integers, it is on the side of 0.
 ROUNDINGS: dict[Operation, float | None] = {ops.round: 0.0, ops.floor: -0.5, ops.ceil: 0.5, ops.trunc: None}
+# What else makes real numbers whole.
+_WHOLE = frozenset({ops.floor_divide, ops.histc})
 # What real numbers that stand for integers or bools go on standing in, as long as nothing else is among the operands.
 _STANDING = frozenset({
     ops.cast, ops.sum, ops.mean, ops.add, ops.sub, ops.mul, ops.div, ops.neg, ops.stack, ops.cat, ops.getitem,
-    ops.reshape, ops.squeeze, ops.unsqueeze, ops.detach, ops.clone, ops.cumsum,
+    ops.reshape, ops.squeeze, ops.unsqueeze, ops.detach, ops.clone, ops.cumsum, ops.where,
 })  # fmt: skip
 
 
@@ -153,7 +156,7 @@ class Provenance(TensorTable[Margin | Made]):
         if kind is None or in_transform():
             return False
         if kind:
-            return len(args) == 1 and not kwargs
+            return INDEX.of(func).operation in _WHOLE or (len(args) == 1 and not kwargs)
         if not self.entries:
             return False
         tensors = tensors_in((args, kwargs) if kwargs else args)
@@ -163,6 +166,13 @@ class Provenance(TensorTable[Margin | Made]):
         if self.get(tensor) is not None or is_discrete(tensor):
             return True
         return tensor.numel() == 1 and tensor.is_floating_point() and float(item(tensor)).is_integer()
+
+    def equates(self, tensor: Tensor) -> bool:
+        """Return True for a bool that says whether two real numbers are equal, which stand for nothing else."""
+        made = self.get(tensor)
+        if not isinstance(made, Made) or INDEX.of(made.func).operation not in _EQUALITIES:
+            return False
+        return not any(is_discrete(operand) or self.get(operand) is not None for operand in made.tensors)
 
     def knows_one(self, args: Args) -> bool:
         """Return True if an operand stands for integers or bools that are noted."""
@@ -182,30 +192,30 @@ class Provenance(TensorTable[Margin | Made]):
             self.functions.add(func)
             self.set(result, Made(func, args, kwargs, part, tensors, [version_of(tensor) for tensor in tensors]))
 
-    def before_write(self, target: Tensor) -> Tensor | None:
-        """A copy of a tensor that is about to be written, known as that was; None if nothing is known of it."""
-        made = self.get(target)
-        if made is None:
-            return None
+    def before_write(self, target: Tensor) -> Tensor:
+        """A copy of a tensor that is about to be written, known as that was."""
         copy = target.clone()
-        self.set(copy, made)
+        if (made := self.get(target)) is not None:
+            self.set(copy, made)
         return copy
 
-    def after_write(self, before: Tensor | None, func: Function, args: Args, kwargs: Kwargs) -> None:
+    def after_write(self, before: Tensor, func: Function, args: Args, kwargs: Kwargs) -> None:
         """Note that a call has written its first operand, of integers or bools or with such; before: what that was."""
         target, spelled = args[0], INDEX.of(func)
         self.discard(target)
         if not is_discrete(target) and not all(map(self._is_whole, tensors_in(args[1:]))):
             return
         if spelled.in_place and not spelled.reflected and spelled.operation in _ELEMENTWISE:
-            operands = (target.clone() if before is None else before, *args[1:])
-            self._note(spelled.operation.function, operands, kwargs, target)
+            self._note(spelled.operation.function, (before, *args[1:]), kwargs, target)
+        elif not kwargs and self.knows_one((before, *args[1:])):
+            for call in calls_that_write(spelled.operation, before, args[1:], self.get):
+                self._note(call.func, call.args, {}, target if call.result is None else call.result)
 
 
 _SIGN_OF: dict[Any, int] = {}
 # What may be written onto integers and bools in place, and has a function that gives the same out of place.
 _ELEMENTWISE = frozenset({
-    ops.add, ops.sub, ops.mul, ops.logical_and, ops.logical_or, ops.logical_not, ops.logical_xor,
+    ops.add, ops.sub, ops.mul, ops.logical_and, ops.logical_or, ops.logical_not, ops.logical_xor, ops.masked_fill,
 })  # fmt: skip
 
 
@@ -216,7 +226,7 @@ def _standing_of(func: Function) -> bool | None:
     """True for a function that makes real numbers whole, False for one that whole ones stay so in, None for others."""
     if func not in _STANDING_OF:
         spelled = INDEX.of(func)
-        rounds, keeps = spelled.operation in ROUNDINGS, spelled.operation in _STANDING
+        rounds, keeps = spelled.operation in ROUNDINGS or spelled.operation in _WHOLE, spelled.operation in _STANDING
         _STANDING_OF[func] = None if spelled.in_place or not (rounds or keeps) else rounds
     return _STANDING_OF[func]
 

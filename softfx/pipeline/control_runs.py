@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from softfx import torch_private
 from softfx.control.conditions import Conditions
 from softfx.control.engine import Run, Runner
-from softfx.control.guards import guards
+from softfx.control.guards import guards, is_condition
 from softfx.control.light import Light, Scales, Shown, Unforeseen
 from softfx.control.modes import Bare, Watch, WatchedFast, WatchedFull
 from softfx.control.path import Numbers, Path, Reading, Start, nowhere
@@ -230,6 +230,7 @@ def planning_mode(
     """The mode of a planning run, which finds the control sites and measures them."""
     mode, state = WatchedFull(interpreter, where), interpreter.state
     path = _Wanted(Start(), None, False, True).path(state.evidence)
+    path.plans = True
     path.site = _Sites(state.sites, mode, path, Shown(), where, paths, state)
     mode.begin(path, Writes(), float("inf"))
     mode.finds_members = state.sites.policy.decides_members
@@ -253,12 +254,27 @@ class _Sites:
     state: RunState | None = None
 
     def __call__(self, reading: Reading, tensor: Tensor) -> Decision | None:
+        if reading == "branch" and self._is_asked_by_python(tensor):
+            return None
         rule = RULES[self.run.operation_of(reading)]
         decision = self._known(rule)
         if self.state is not None and (decision is None or not decision.acts):
             depends = _depends_on_source(self.state, self.path.provenance, tensor)
             decision = self._acting(self.sites.at(rule, self.where()), tensor) if depends else None
         return decision if decision is not None and decision.acts else None
+
+    def _is_asked_by_python(self, tensor: Tensor) -> bool:
+        """Return True for an equality of two real numbers that the program does not ask for.
+
+        Tuples are compared, and lists are searched, by asking first whether two numbers are one. They never are but by
+        chance, and a turn of that would compare what stands behind them: the numbers of equal events in a heap.
+        """
+        if not self.path.provenance.equates(tensor) or is_condition(self.run.code, self.run.reader[1]):
+            return False
+        self.path.conditions.note(
+            "an equality of real numbers that Python asks for, in comparing tuples, is no decision"
+        )
+        return True
 
     def _known(self, rule: Rule) -> Decision | None:
         """The site, if it is known; without modules the instruction alone says which it is."""
@@ -276,7 +292,7 @@ class _Sites:
             return decision
         if guards(self.run.code, self.run.reader[1]):
             return self.sites.replace(decision.kept("one way of it raises an error, and has no result"))
-        if decision.rule is MEMBERSHIP and decision.resolved.estimator != "membership":
+        if decision.rule is MEMBERSHIP and decision.resolved.estimator != "membership" and tensor.dtype is torch.bool:
             return self._unless_rows_carry(decision, tensor)
         if decision.rule is READ_REAL and decision.resolved.estimator != "difference":
             reason = "a real number is read into Python: estimator = 'difference' acts on it, by two runs a read"

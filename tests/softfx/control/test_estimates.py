@@ -11,7 +11,18 @@ from torch import Tensor
 
 import softfx
 from softfx.control.paths import all_paths
-from tests.softfx.control.programs import PROGRAMS, Program, both, by_cond, heater, measured, nested, policy, total
+from tests.softfx.control.programs import (
+    PROGRAMS,
+    Program,
+    both,
+    by_cond,
+    heater,
+    measured,
+    nested,
+    policy,
+    settled,
+    total,
+)
 
 DRAWS = 300
 EACH = pytest.mark.parametrize("program", PROGRAMS, ids=repr)
@@ -60,7 +71,11 @@ def test_the_value_is_the_programs_own_bit_for_bit(program: Program, samples: in
         assert total(soft(x)).item() == total(program.function(x)).item()
 
 
-@pytest.mark.parametrize("program", [p for p in PROGRAMS if p.function not in (measured, heater)], ids=repr)
+# Of a real number there are infinitely many answers, and a tolerance that is never quite met has infinitely many paths.
+COUNTABLE = [p for p in PROGRAMS if p.function not in (measured, heater, settled)]
+
+
+@pytest.mark.parametrize("program", COUNTABLE, ids=repr)
 def test_the_sum_over_all_paths_is_what_draws_tend_to(program: Program) -> None:
     exact, drawn = softened(program, exact=64, softness=0.3), softened(program, samples=400, softness=0.3)
     x = at(program.at)
