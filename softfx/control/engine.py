@@ -30,6 +30,7 @@ from softfx.control.choices import Answer, Turn, like
 from softfx.control.modes import TooManyCalls
 from softfx.control.path import Numbers, Path, Point, Start
 from softfx.control.paths import Found, all_paths
+from softfx.control.reach import within_reach
 from softfx.control.settings import Settings
 from softfx.control.traceless import Drew
 from softfx.control.turns import chosen, inclusion, with_turns
@@ -222,7 +223,7 @@ class Engine:
 
     def _turned(self, run: Run, numbers: Numbers | None) -> Result:
         """The result of a run, with the derivative of the points on its path."""
-        points = run.path.points
+        points = run.path.points if numbers is not None else within_reach(run.path.points)
         pairs = [(point, turn) for point in points for turn in point.choice.turns(point.answer, numbers is not None)]
         for point in points:
             self._evidence.of(point.decision.id).meets(point.choice.probabilities())

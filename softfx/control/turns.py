@@ -19,7 +19,9 @@ from softfx.errors import ControlError
 __all__ = ["chosen", "inclusion", "with_turns"]
 
 # A choice that is nearly certain may still matter: what it decides is not known. Below .01 the variance of trees grows.
-_FLOOR = 0.01
+# In a long loop nearly all are: together they weigh no more than this part of what all others do, or none of these,
+# which matter most, would be made.
+_FLOOR, _PART = 0.01, 0.25
 
 
 def inclusion(turns: Sequence[Turn], budget: int) -> list[float]:
@@ -27,7 +29,8 @@ def inclusion(turns: Sequence[Turn], budget: int) -> list[float]:
     costs = [len(turn.runs) for turn in turns]
     if sum(costs) <= budget:
         return [1.0] * len(turns)
-    weights = [max(turn.weight, _FLOOR) for turn in turns]
+    floor = min(_FLOOR, _PART * sum(turn.weight for turn in turns) / len(turns)) or _FLOOR
+    weights = [max(turn.weight, floor) for turn in turns]
     rest, left = list(range(len(turns))), float(budget)
     while True:  # those whose probability would be above 1 are certain; each round finds some, or ends
         c = left / sum(weights[i] * costs[i] for i in rest)
