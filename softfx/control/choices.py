@@ -57,6 +57,10 @@ class Choice:
         """Those of its answers, as far as they say how open it is."""
         return ()
 
+    def wider(self, factor: float) -> Choice | None:
+        """The same, that many times as soft; None where the choice alone does not say what that is."""
+        return None
+
     @property
     def distance(self) -> float:
         """How far it is from being another one, in units of its softness: -log of the next answer's odds, or nearly."""

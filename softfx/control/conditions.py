@@ -264,6 +264,9 @@ class Compared(Yes):
         self.has_derivative, self.is_known = margin.has_derivative, math.isfinite(margin.number)
         self._p = -1.0  # not asked for yet
 
+    def wider(self, factor: float) -> Compared:
+        return Compared(self._margin, self.unit * factor)
+
     @property
     def distance(self) -> float:
         return abs(self._margin.number) / self.unit

@@ -128,7 +128,7 @@ class Light:
         if not self._left:
             self._free()
         elif not (self.notes or shown.writes):
-            self.read = self._given()  # type: ignore[method-assign]  # as many reads come by here
+            self.read = self._given()  # type: ignore[method-assign, assignment]  # as many reads come by here
 
     def __enter__(self) -> Light:
         self._around, PLACE.run = PLACE.run, self

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from softfx.values import TensorTable
 
 __all__ = ["Answer", "Numbers", "Path", "Point", "Reader", "Reading", "Start", "nowhere"]
 
+Again = Callable[[Decision], Choice | None]
 Reader = tuple[int, int]  # an instruction that reads: the number of its code, and where it stands in it
 
 Reading = Literal["branch", "read_integer", "read_real", "membership"]
@@ -48,7 +49,7 @@ class Point:
     """A choice that a run met.
 
     number: of the read; place: of the number u.
-    again: makes the choice of a site that decides more softly.
+    again: makes the choice where the site decides more softly; None where the choice itself can.
     """
 
     number: int
@@ -56,7 +57,12 @@ class Point:
     decision: Decision
     choice: Choice
     answer: Answer
-    again: Callable[[Decision], Choice | None] | None = None
+    again: Again | None = None
+
+    def wider(self, decision: Decision, factor: float) -> Point:
+        """The same where the site decides that many times as softly, as `decision` says."""
+        choice = self.choice.wider(factor) if self.again is None else self.again(decision)
+        return self if choice is None else replace(self, choice=choice)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,13 +215,12 @@ class Path:
             self.conditions.unknown(decision, has_none=False)
             return own
         if self.keeps:
-            choice, again = self.conditions.compared(margin, decision, scale), partial(self.conditions.compared, margin)
-            return self.decided(choice, decision, own, len(self.answers), again)
+            return self.decided(self.conditions.compared(margin, decision, scale), decision, own, len(self.answers))
         self.place += 1
         return own if self.numbers is None else self.numbers[self.place - 1] < logistic(number / scale)
 
     def decided(
-        self, choice: Choice, decision: Decision, own: Answer, number: int, again: Callable[[Decision], Choice | None]
+        self, choice: Choice, decision: Decision, own: Answer, number: int, again: Again | None = None
     ) -> Answer:
         """The answer of read `number`, a choice: drawn, or the program's own."""
         place, self.place = self.place, self.place + 1

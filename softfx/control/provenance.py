@@ -124,18 +124,21 @@ class Provenance(TensorTable[Margin | Made]):
         sign = sign_of(func)
         if not sign or len(args) != 2 or in_transform():
             return None
-        operands = args if sign > 0 else args[::-1]
-        if self.entries and any(isinstance(item, Tensor) and self.get(item) is not None for item in args):
+        operands = left, right = args if sign > 0 else args[::-1]
+        if self.entries and (self._knows(left) or self._knows(right)):
             return None
-        if (difference := _difference(*operands)) is None:
+        if (difference := _difference(left, right)) is None:
             return None
-        made = Margin(difference, operands, differentiable and any(map(_has_derivative, operands)))
+        made = Margin(difference, operands, differentiable and (_has_derivative(left) or _has_derivative(right)))
         if made.has_derivative:
             if self.writes:
                 _ = made.value
             else:
                 self._open.append(made)
         return made
+
+    def _knows(self, operand: object) -> bool:
+        return isinstance(operand, Tensor) and self.get(operand) is not None
 
     def note(self, func: Function, args: Args, kwargs: Kwargs, result: Result) -> None:
         """Note a call that has been made, where its result holds integers or bools, or stands for such."""

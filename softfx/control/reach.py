@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from softfx.control.path import Point
 from softfx.decisions.site import Decision
@@ -29,10 +28,10 @@ def within_reach(points: Sequence[Point]) -> list[Point]:
     found = list(points)
     by_site: dict[int, list[int]] = {}
     for place, point in enumerate(points):
-        if _is_usual(point.decision) and point.again is not None:
-            by_site.setdefault(point.decision.id, []).append(place)
+        by_site.setdefault(point.decision.id, []).append(place)
     for places in by_site.values():
-        _reach(found, places)
+        if _is_usual(points[places[0]].decision):
+            _reach(found, places)
     return found
 
 
@@ -50,10 +49,7 @@ def _reach(points: list[Point], places: Sequence[int]) -> None:
         wider = decision.with_softness(softness)
         for place, distance in zip(places, distances, strict=True):
             if distance <= 2.0 * nearest:  # what is further away stays as it is: nothing
-                again = points[place].again
-                choice = None if again is None else again(wider)
-                if choice is not None:
-                    points[place] = replace(points[place], choice=choice)
+                points[place] = points[place].wider(wider, factor)
         if math.isfinite(nearest):
             return
 

@@ -86,7 +86,8 @@ class ControlRuns(Runner):
     def opened(self) -> Iterator[None]:
         """A block for the call: runs in it may be light ones."""
         self._light = self.shown.fits and bool(self.shown.readers) and self._may_be_bare
-        with put_in_place(READERS) if self._light else nullcontext(), self._noting:
+        # Each run is within such a block; the first one to be entered takes the time.
+        with torch_private.PythonOnly(), put_in_place(READERS) if self._light else nullcontext(), self._noting:
             yield
 
     def _note_or_not(self, notes: bool) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 import softfx
 from tests.softfx.control.errands import ERRANDS
 from tests.softfx.control.programs import policy
+from tests.softfx.control.records import RECORDS
 from tests.softfx.control.simulators import SIMULATORS, Simulator
 from tests.softfx.control.worlds import WORLDS
 
@@ -66,7 +67,7 @@ def test_few_draws_of_each_simulator_agree_with_the_smoothed_program(turns: int)
     assert len(outside) <= 0.05 * count + 1, outside
 
 
-@pytest.mark.parametrize("program", [*WORLDS, *ERRANDS], ids=repr)
+@pytest.mark.parametrize("program", [*WORLDS, *ERRANDS, *RECORDS], ids=repr)
 def test_a_call_has_the_hard_value_and_the_same_derivative_twice_and_leaves_no_trace(program: Simulator) -> None:
     def calls() -> tuple[list[Tensor], Tensor]:
         torch.manual_seed(0)
@@ -90,7 +91,9 @@ def test_a_call_has_the_hard_value_and_the_same_derivative_twice_and_leaves_no_t
 
 @pytest.mark.draws
 @pytest.mark.parametrize("turns", [8, 3])
-@pytest.mark.parametrize("programs", [SIMULATORS, WORLDS, ERRANDS], ids=["simulators", "worlds", "errands"])
+@pytest.mark.parametrize(
+    "programs", [SIMULATORS, WORLDS, ERRANDS, RECORDS], ids=["simulators", "worlds", "errands", "records"]
+)
 def test_many_draws_of_each_program_agree_with_the_smoothed_one(programs: list[Simulator], turns: int) -> None:
     outside, count = _outside(programs, 4000, turns)
     assert len(outside) <= 0.05 * count, outside
