@@ -28,7 +28,7 @@ torch lacks without it.
 - nn.Module._forward_hooks, _forward_pre_hooks and torch.nn.modules.module._global_forward_hooks,
   _global_forward_pre_hooks: whether a call runs more than forward; torch has no question for it.
 - nn.Module._compiled_call_impl: what Module.compile() leaves; torch._dynamo.OptimizedModule._orig_mod and
-  _torchdynamo_orig_callable, _torchdynamo_disable: what torch.compile was given, and whether it was to be left alone.
+  _torchdynamo_orig_callable, _torchdynamo_disable(_msg): what torch.compile was given, what it leaves alone, and why.
 - torch._dynamo.eval_frame._set_stance, DynamoStance: for a while nothing is compiled; set_stance takes 70 microseconds.
 - torch.distributed._composable_state._insert_module_state, _get_module_state: how a sharded module finds its state.
 - torch.overrides._get_current_function_mode_stack, _pop_mode, _push_mode: which function modes are active in this
@@ -118,14 +118,11 @@ CALL_FRAME = "_call_impl"
 WRAPPED_CALL_FRAME = "_wrapped_call_impl"
 # The tables of a module (see `module_tables`) that hold its tensors.
 TENSOR_TABLES = frozenset({"_parameters", "_buffers"})
+_LEFT = "softfx: this softened call runs Python, which no graph holds. Legal is torch.compile without fullgraph = True."
 
 
 def uncompiled(function: _F) -> _F:
-    """`function`, which a compiler leaves to Python: torch.compiler.disable, which imports the compiler, on demand.
-
-    Where that is not imported nothing is being compiled, and importing softfx takes seconds less.
-    """
-
+    """`function`, which a compiler leaves to Python: torch.compiler.disable on demand, for it imports the compiler."""
     made: list[Callable[..., Any]] = []
 
     @functools.wraps(function)
@@ -136,6 +133,7 @@ def uncompiled(function: _F) -> _F:
             made.append(torch.compiler.disable(function))  # type: ignore[no-untyped-call]  # untyped in torch
         return made[0](*args, **kwargs)
 
+    vars(call).update(_torchdynamo_disable=True, _torchdynamo_disable_msg=_LEFT)  # what the compiler knows it by
     return cast(_F, call)
 
 

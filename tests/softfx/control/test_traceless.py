@@ -188,6 +188,14 @@ def test_where_a_graph_is_recorded_it_says_so(record: Any) -> None:
         record(soft, x)
 
 
+def test_where_nothing_may_be_left_to_python_the_compiler_says_why() -> None:
+    x = torch.tensor(0.6, requires_grad=True)
+    soft = softfx.soften(lambda x: x if x > 0.5 else 2 * x, policy(), example_inputs=(x,))
+    compiled = torch.compile(lambda x: soft(x) + 1, fullgraph=True, backend="eager")
+    with pytest.raises(Exception, match=r"softfx: this softened call runs Python, which no graph holds\. Legal is"):
+        compiled(x)
+
+
 def test_under_torch_compile_the_derivative_is_the_same() -> None:
     x = torch.tensor([0.1, 0.3])
     soft = softfx.soften(Gate(), policy(samples=0, softness=1.0), example_inputs=(x,))
