@@ -28,6 +28,7 @@ _READERS = frozenset(READ_BY.values()) | {
     SPOKEN.get(rule.operation, rule.name) for rule in RULES.values() if rule.barrier in ("branch", "number")
 }
 _WHOLE_NUMBERS = "its operands are whole numbers: judged by the sites that they come from"
+_OF_ONE = "its operands are made of one decision, to which the derivative goes at once: judged by the site of that"
 _TURNED = "its derivative comes of runs with a decision turned round: judged by the parameters"
 
 
@@ -48,6 +49,9 @@ def audited_sites(
         if own is None:
             if decision.key in met:
                 found.append(_unmeasured(site, _WHOLE_NUMBERS))
+            continue
+        if (decision.rule.name, decision.location) in bench.eager.evidence.pointwise:
+            found.append(_unmeasured(site, _OF_ONE))
             continue
         reference = bench.reference(decision.key, own, pairs, seed, tick)
         blocks = reference.blocks

@@ -74,6 +74,8 @@ class Watch(Observer):
             soft = soft.with_tensor(value)
         hard = facts.hard if facts.version == version_of(tensor) else None
         state.environment.set(copy, replace(facts, soft=soft, hard=hard, version=version_of(copy)))
+        if (made := state.points.get(tensor)) is not None:
+            state.points.set(copy, made)
         return copy
 
     def _watch(self, state: RunState, tensor: Tensor, watched: Tensor, key: SiteKey) -> int | None:

@@ -170,3 +170,21 @@ def test_inputs_have_the_names_that_reports_give_them() -> None:
     names = [each.name for each in report.parameters]
     assert names == ["input pair[0]", "input pair[1]", "input other"]
     assert softfx.check(program, example_inputs=inputs).starved == names
+
+
+OF_ONE_DECISION: dict[str, Callable[[Tensor], Tensor]] = {
+    "distance of a place": lambda x: (x.view(6, 4).argmax(-1).double() - 1.7).abs().sum(),
+    "error of a mask": lambda x: ((x > -0.3).double() - 0.8).square().mean(),
+    "relu of a sign": lambda x: torch.relu(torch.sign(x) * 0.7 - 0.2).mean(),
+}
+
+
+@pytest.mark.parametrize("program", OF_ONE_DECISION.values(), ids=OF_ONE_DECISION)
+def test_numbers_made_of_one_decision_are_judged_with_it(program: Callable[[Tensor], Tensor]) -> None:
+    """An audit watches copies of the operands; what is made of a decision is followed through them."""
+    x = torch.randn(24, generator=torch.Generator().manual_seed(41))
+    report = softfx.audit(program, example_inputs=(x,), samples=256, seed=3)
+    site, *behind = report.sites
+    assert site.verdict == report.parameters[0].verdict == "good"
+    assert site.cosine is not None and site.cosine > 0.9
+    assert all("judged by the site" in later.suggestion for later in behind)
