@@ -54,10 +54,16 @@ def calls_that_write(
 def _into(key: Any, value: Any, before: Tensor) -> Iterator[Written]:
     """A write at places that are not decided."""
     places = torch.arange(before.numel(), device=before.device).reshape(before.shape)[key]
+    if not places.numel():
+        return
     mask = torch.zeros(before.numel(), dtype=torch.bool, device=before.device)
     mask[places.reshape(-1)] = True
     mask = mask.reshape(before.shape)
     if isinstance(value, Tensor) and value.numel() != 1:
+        if value.dim() > places.dim():  # torch takes further axes in front, of size 1
+            plain = value.reshape(value.shape[value.dim() - places.dim() :])
+            yield Written(Tensor.reshape, (value, plain.shape), plain)
+            value = plain
         spread = value.expand(places.shape)
         flat = spread.reshape(-1)
         order = torch.zeros(before.numel(), dtype=torch.long, device=before.device)

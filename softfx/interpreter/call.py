@@ -67,6 +67,7 @@ class Call:
     has_real_shadow: a real operand runs beside its value (scope = "model").
     has_hard: softening has changed a real operand.
     blockage: why no derivative comes back from it, where no rule knows it.
+    altered: its numbers are not the program's, so that a graph has it as an added call.
     written_facts: what was known of the tensor that it writes. Of one given as out= nothing is read.
     """
 
@@ -79,6 +80,7 @@ class Call:
     rule: Rule | None
     locate: Callable[[], Location]
     blockage: Blockage | None = None
+    altered: bool = False
     _location: Location | None = field(default=None, repr=False)
     _is_site: bool | None = field(init=False, default=None, repr=False)
     operation: Operation = field(init=False)

@@ -69,7 +69,7 @@ def run(state: RunState, call: Call) -> Result:
         return _written_beside(state, call)
     if overwritten:
         arguments = kept_operands(state, call.operation, arguments)
-    result = state.backend.run(call.func, *arguments)
+    result = (state.backend.emit if call.altered else state.backend.run)(call.func, *arguments)
     if overwritten:
         result = kept_results(state, call, result)
     if state.evidence.writes and call.operation in MANY_VIEWS:

@@ -41,7 +41,7 @@ def into_part(state: RunState, call: Call) -> Call:
         return call
     part = part_of(state, call, target, key)
     torch_private.lay_on(part, lying)  # a part that a graph is written with lies nowhere by itself
-    return on_operands(call, state.environment, (part, ..., value), {})
+    return replace(on_operands(call, state.environment, (part, ..., value), {}), altered=True)
 
 
 def beside_memory(state: RunState, call: Call) -> tuple[Call, Tensor | None]:

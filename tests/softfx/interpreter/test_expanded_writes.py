@@ -105,6 +105,19 @@ OVERWRITES: list[Callable[[Tensor, Tensor], object]] = [
 
 
 @EXECUTOR
+def test_a_constant_in_a_part_ends_the_derivative_there_alone(executor: str) -> None:
+    def program(x: Tensor) -> Tensor:
+        rounded = x.round()
+        rounded.expand(2, 2, 3)[0, 1] = 1.5
+        return rounded * 3
+
+    soft = softfx.soften(program, example_inputs=(X,), executor=executor)
+    slope = gradient(soft, X)
+    assert torch.equal(soft(X), program(X))
+    assert bool(slope[0].any()) and not bool(slope[1].any())
+
+
+@EXECUTOR
 @pytest.mark.parametrize("policy", EXACT)
 @pytest.mark.parametrize("overwrite", OVERWRITES)
 def test_what_was_written_over_has_no_derivative_either(
