@@ -11,6 +11,7 @@ name it in LOSSES.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -187,6 +188,12 @@ def _bends(state: RunState, call: Call, root: Soft) -> bool:
     return linear is Linear.NO and not (call.rule is not None and call.rule.moves)
 
 
+def _is_too_large(call: Call, root: Soft) -> bool:
+    """Return True if a call on each number that the decision may be would take too much memory."""
+    shape = torch.broadcast_shapes(*(tensor.shape for tensor in call.tensors))  # type: ignore[no-untyped-call]  # torch's
+    return bool(math.prod(shape) * root.size > _MOST_NUMBERS)
+
+
 def _is_mild(call: Call) -> bool:
     """Return True for corners, squares and losses, which may be taken of whatever a mask leaves out.
 
@@ -221,7 +228,7 @@ def made(state: RunState, call: Call) -> Result | None:
     root = _root(state, call)
     if root is None or not _bends(state, call, root) or not _is_known(state, call):
         return None
-    if not (_is_mild(call) or _is_alone(state, call, root)):
+    if not (_is_mild(call) or _is_alone(state, call, root)) or _is_too_large(call, root):
         return None
     context = context_of(state, call, roots=root.sites)
     try:
@@ -239,8 +246,6 @@ def _made(state: RunState, context: CallContext, call: Call, root: Soft) -> Resu
     own = hard if form.reduced is None else context.call(form.func, *form.args, **form.kwargs)
     context.hard = hard
     weights, _ = root.finite(context.call)
-    if own.numel() * weights.shape[-1] > _MOST_NUMBERS:
-        return None
     numbers = _on_numbers(state, context, root, form.func, form.args, form.kwargs)
     state.evidence.pointwise |= _origins(state, call)
     state.evidence.took([root], call.name, call.location)
@@ -262,13 +267,14 @@ def decided(state: RunState, call: Call, decision: Decision) -> Result | None:
         return None
     if not _is_known(state, call) or not _is_alone(state, call, root) or decision.estimate is not None:
         return None
+    if _is_too_large(call, root):
+        return None
     if decision.relative is not None:
         decision = measuring.for_call(state, call, decision)  # for the report: there is nothing left to soften
     context = context_of(state, call, decision, root.sites)
     hard = run(state, call)
     weights, _ = root.finite(context.call)
-    if not isinstance(hard, Tensor) or hard.numel() * weights.shape[-1] > _MOST_NUMBERS:
-        return None
+    assert isinstance(hard, Tensor)  # an elementwise operation gives one
     context.hard = hard
     numbers = _on_numbers(state, context, root, call.func, call.args, call.kwargs)
     wide = context.call(Tensor.expand, weights, (*hard.shape, weights.shape[-1]))

@@ -200,3 +200,15 @@ def test_other_decisions_keep_what_they_have(executor: str) -> None:
         )
         assert found.isfinite().all()
     assert not gradient(lambda x: (x.argmax(-1) / 2 - Y).abs().sum() + 0 * x.sum(), "keep", X, executor).any()
+
+
+def test_of_too_many_numbers_the_hard_one_alone_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call is made once, whichever way it goes: a second one would be in the written code."""
+    monkeypatch.setattr("softfx.interpreter.pointwise._MOST_NUMBERS", 14)  # three rows of five
+    found = gradient(lambda x: ((x.argmax(-1) - Y).abs() * WEIGHTS).sum(), CHOICE, X, "graph")
+    x = X.clone().requires_grad_()
+    slope = torch.sign(x.argmax(-1) - Y) * WEIGHTS
+    (wanted,) = torch.autograd.grad(((index_weights(x) * torch.arange(5.0)).sum(-1) * slope).sum(), x)
+    torch.testing.assert_close(found, wanted)
+    changes = softfx.diff(lambda x: ((x.argmax(-1) - Y).abs() * WEIGHTS).sum(), CHOICE, example_inputs=(X,))
+    assert sum(line.startswith("+") and line.endswith(".abs()") for line in changes.splitlines()) == 1
