@@ -154,8 +154,8 @@ ORDER = _ordering("lapsum")
 POSITION = replace(ORDER, relative=0.3)
 SELECTION = _ordering("lapsum", scope="model")
 # At 0.25 spreads the cosine of argmax with the smoothed program is 0.98 where 0.2 have 0.96 (its value, what it looks
-# up and its one-hot, of rows of 6), and choices train as well: a router 0.06 for 0.05, keypoints 0.53 for 0.51 (13
-# seeds), the nearest of six codes 0.33 for 0.47 (6 seeds).
+# up and its one-hot, of rows of 6), and choices train as well: a router 0.06 for 0.05 (13 seeds), the nearest of six
+# codes 0.33 for 0.47 (6 seeds).
 CHOICE = replace(_ordering("softsort"), relative=0.25)
 # What has a running maximum is asked of the maximum itself as a rule (`x >= x.cummax(-1).values`): over 0.3 spreads the
 # cosine with the smoothed program is 0.84 and 0.77 where 0.2 have 0.78 and 0.49 (rows of 6, and of 24), that of its
