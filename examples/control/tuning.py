@@ -140,7 +140,7 @@ def compare(task: Task, *, within: float, doc: str, rate: float = 0.02, steps: i
     options = parser.parse_args()
     ways, sigmas = WAYS, (0.02, 0.06, 0.2)
     if options.quick:
-        ways, sigmas, steps, rate = WAYS[:1] + WAYS[2:4], (0.06,), steps // 4, 2 * rate
+        ways, sigmas, steps, rate = WAYS[:1] + WAYS[2:4], (0.06,), steps // 3, 2 * rate
         task = replace(task, grid=task.grid // 2 + 1)
     best, where = task.best_of_grid()
     start = task.cost(task.unit_start).item()
