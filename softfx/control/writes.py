@@ -46,7 +46,7 @@ def calls_that_write(
         if not keys:
             yield from _into(key, value, before)
         elif key is keys[0] and key.dtype is torch.bool and (not isinstance(value, Tensor) or value.numel() == 1):
-            mask = key.reshape(*key.shape, *[1] * (before.dim() - key.dim()))
+            mask = key.reshape((*key.shape, *[1] * (before.dim() - key.dim())))
             yield Written(Tensor.reshape, (key, mask.shape), mask)
             yield from _choice(mask, value, before)
 

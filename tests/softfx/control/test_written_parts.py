@@ -38,8 +38,15 @@ def has_no_rows(x: Tensor) -> Tensor:
     return none.sum() + x.sign()
 
 
+def has_no_axes(x: Tensor) -> Tensor:
+    mean = x.mean()
+    flag = torch.ones_like(mean > 0.2)
+    flag[mean > 0.2] = False
+    return flag * x
+
+
 @EXECUTOR
-@pytest.mark.parametrize("program", [doubles_nothing, takes_a_row, takes_a_block, has_no_rows])
+@pytest.mark.parametrize("program", [doubles_nothing, takes_a_row, takes_a_block, has_no_rows, has_no_axes])
 def test_the_call_runs_and_has_the_originals_value(program: Callable[[Tensor], Tensor], executor: str) -> None:
     soft = softfx.soften(program, "lifted", example_inputs=(X,), executor=executor, allow_unused=True)
     result = soft(X.clone().requires_grad_())
