@@ -37,7 +37,7 @@ _EQUALITIES = frozenset({ops.eq, ops.ne})
 # truncation, and of a cast to integers, it is on the side of 0.
 ROUNDINGS: dict[Operation, float | None] = {ops.round: 0.0, ops.floor: -0.5, ops.ceil: 0.5, ops.trunc: None}
 # What else makes real numbers whole.
-_WHOLE = frozenset({ops.floor_divide, ops.histc})
+_WHOLE = frozenset({ops.floor_divide, ops.histc, ops.sign, ops.heaviside})
 # What real numbers that stand for integers or bools go on standing in, as long as nothing else is among the operands.
 _STANDING = frozenset({
     ops.cast, ops.sum, ops.mean, ops.add, ops.sub, ops.mul, ops.div, ops.neg, ops.stack, ops.cat, ops.getitem,

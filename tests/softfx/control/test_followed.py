@@ -170,3 +170,21 @@ def test_a_read_of_which_nothing_is_known_is_told() -> None:
     soft = softfx.soften(counts, policy(), example_inputs=(X.clone().requires_grad_(),))
     (site,) = [site for site in soft.report.sites if site.op == "branch"]
     assert site.action == "blocked" and site.reason == "no rule gives what it reads a probability"
+
+
+STEPS: list[Callable[[Tensor], bool]] = [
+    lambda x: bool(torch.sign(x[1] - 0.5) > 0), lambda x: bool((x[1] - 0.5).sgn() == 1),
+    lambda x: bool(torch.sign(0.5 - x[1]) < 0), lambda x: bool(torch.heaviside(x[1] - 0.5, x.new_tensor(0.5)) > 0.2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_signs_are_decisions(step: Callable[[Tensor], bool]) -> None:
+    found = gradient(lambda x: x.sum() + (10.0 if step(x) else 0.0))
+    assert found[1] > 2.0, "more of it makes the sign positive more often"
+    torch.testing.assert_close(found[[0, 2]], torch.ones(2))
+
+
+def test_the_signs_of_several_numbers_are_decisions() -> None:
+    found = gradient(lambda x: x.sum() + (10.0 if torch.sign(x - 0.5).sum() > 0 else 0.0))
+    assert bool((found[:2] > 1.5).all()), "0.7 is far from where its sign changes"
