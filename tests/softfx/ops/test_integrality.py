@@ -65,6 +65,7 @@ CALLS |= {
     "view": [lambda x, y, n: call(x, 2, 6)],
     "expand": [lambda x, y, n: call(x, 2, 3, 4)],
     "broadcast_to": [lambda x, y, n: call(x, (2, 3, 4))],
+    "broadcast_tensors": [lambda x, y, n: call(x, y)],
     "unflatten": [lambda x, y, n: call(x, 1, (2, 2))],
     "unsqueeze": [lambda x, y, n: call(x, 1)],
     "permute": [lambda x, y, n: call(x, (1, 0))],
