@@ -33,8 +33,7 @@ def into_part(state: RunState, call: Call) -> Call:
     if call.operation is not ops.setitem or len(call.args) != 3 or not overlaps_itself(call.args[0]):
         return call
     target, key, value = call.args
-    carries = any(facts.soft is not None or facts.gradient_sites for facts in call.facts)
-    if tensors_in(key) or not (carries or state.sites.lifts_any):
+    if tensors_in(key) or not _carries(state, call):
         return call
     lying = target.detach()[key]
     if overlaps_itself(lying) or torch_private.storage_key(lying) != torch_private.storage_key(target):
@@ -42,6 +41,11 @@ def into_part(state: RunState, call: Call) -> Call:
     part = part_of(state, call, target, key)
     torch_private.lay_on(part, lying)  # a part that a graph is written with lies nowhere by itself
     return replace(on_operands(call, state.environment, (part, ..., value), {}), altered=True)
+
+
+def _carries(state: RunState, call: Call) -> bool:
+    """Return True if operands may have a derivative that softening has given them."""
+    return state.sites.lifts_any or any(facts.soft is not None or facts.gradient_sites for facts in call.facts)
 
 
 def beside_memory(state: RunState, call: Call) -> tuple[Call, Tensor | None]:
@@ -52,6 +56,8 @@ def beside_memory(state: RunState, call: Call) -> tuple[Call, Tensor | None]:
     out = tensors_in(call.kwargs.get("out")) if call.kwargs else []
     if (call.written is None and not out) or not call.depends_on_source:
         return call, None
+    if call.written is not None and overlaps_itself(call.written) and not _carries(state, call):
+        return call, None  # the program's own call, which is not made to a part
     operation = call.operation
     draws = bool(operation.effect & (Effect.DRAWS | Effect.MAY_DRAW))  # made once more it would draw other numbers
     if operation.stops_gradient or operation.reads is Reads.NONE or (draws and not out):

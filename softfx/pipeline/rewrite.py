@@ -116,11 +116,12 @@ class _GraphWriter:
         return self._last == node
 
     def emit(self, func: Function, args: Args, kwargs: Kwargs) -> Result:
-        # An assignment to a subscript gives nothing back; at a 0-dimensional index torch would ask a fake tensor for
-        # its value.
-        assigns = INDEX.of(func).operation is ops.setitem
+        # At a 0-dimensional index torch would ask a fake tensor for its value. An assignment gives nothing back, and
+        # what is read has the shape that it has at another index.
+        operation = INDEX.of(func).operation
+        read = (args[0], map_tensors(_any_index, args[1])) if operation is ops.getitem else args
         with self.fake:
-            value = None if assigns else self._shapes.of(func, args, kwargs)
+            value = None if operation is ops.setitem else self._shapes.of(func, read, kwargs)
         location = None if self.node is None else self.node.meta.get("location")
         name = "soft_" + getattr(func, "__name__", "call").strip("_").removeprefix("soft_")
         origin = None if self.node is None else self.node.name
@@ -261,6 +262,11 @@ def rewrite(program: Program, sites: Sites, evidence: Evidence, *, planning: boo
     softness = [site for site in walk.writer.softness_nodes if site not in unasked]
     idle = sorted(relaxed.intersection(unasked))
     return Rewritten(module, list(program.attributes.values()), softness, program.result, walk.lifted_blocks, idle)
+
+
+def _any_index(index: Tensor) -> Tensor | int:
+    """An index for the shape of what is read there: a number in the place of one without axes."""
+    return index if index.dim() or index.dtype is torch.bool or index.is_floating_point() else 0
 
 
 def _fake_mode(program: Program) -> torch_private.FakeTensorMode:

@@ -131,3 +131,30 @@ def test_what_was_written_over_has_no_derivative_either(
 
     soft = softfx.soften(program, policy, example_inputs=(X,), executor=executor, allow_unused=True)
     assert_same(outcome(soft, [X]), outcome(program, [X]))
+
+
+@EXECUTOR
+@pytest.mark.parametrize("policy", [*EXACT, "smooth"])
+def test_a_part_that_is_chosen_by_an_index_may_be_written(policy: str, executor: str) -> None:
+    def program(x: Tensor) -> Tensor:
+        ordered = x.sort(-1).values
+        ordered.expand(2, 2, 3)[x.argmax() % 2] += 0.5
+        return ordered * 3
+
+    soft = softfx.soften(program, policy, example_inputs=(X,), executor=executor)
+    if policy == "smooth":
+        assert bool(soft(X).isfinite().all())
+    else:
+        assert torch.equal(soft(X), program(X))
+
+
+@EXECUTOR
+@pytest.mark.parametrize("policy", EXACT)
+def test_a_part_that_is_written_with_what_it_holds_may_be_of_integers(policy: str, executor: str) -> None:
+    def program(x: Tensor) -> Tensor:
+        above = x <= x.mean()
+        above.expand(2, 2, 3)[0] = above[0]
+        return above * x
+
+    soft = softfx.soften(program, policy, example_inputs=(X,), executor=executor)
+    assert torch.equal(soft(X), program(X))
