@@ -24,6 +24,7 @@ from softfx.ops.calls import Result
 from softfx.ops.spelling import arguments
 from softfx.ops.trees import map_tensors
 from softfx.rules.refusals import CannotSoften
+from softfx.rules.row_operands import is_of_each
 from softfx.rules.row_places import places_of
 from softfx.rules.rows import RowRule, keeps_rows, row_rule_of, selected
 from softfx.values import SelectedRows, Soft, SoftBool, SoftIndex
@@ -45,7 +46,7 @@ def call_on_rows(state: RunState, call: Call, decision: Decision | None) -> Resu
     """The result of such a call; or the call with its rows hard, where only other operands can stay soft."""
     mask = _mask(state, call)
     if mask is not None:
-        return _attached(state, call, lambda context: _selection(context, call, mask), None)
+        return _attached(state, call, lambda context: _selection(context, call, *mask), None)
     if _asks_for_places(call):
         return _attached(state, call, lambda context: _places(context, call), None)
     rows = row_rule_of(call.operation)
@@ -58,15 +59,18 @@ def call_on_rows(state: RunState, call: Call, decision: Decision | None) -> Resu
     return _attached(state, call, lambda context: _made(context, rows, call), decision)
 
 
-def _mask(state: RunState, call: Call) -> Tensor | None:
-    """The soft mask that selects, if the call is x[mask] or masked_select(x, mask)."""
+def _mask(state: RunState, call: Call) -> tuple[Tensor, tuple[object, ...]] | None:
+    """The soft mask that selects, and the key of each row; if the call is x[mask], x[mask, ...] or masked_select."""
     if call.operation not in (ops.getitem, ops.masked_select):
         return None
     operands, _ = arguments(call.spelled, call.args, call.kwargs)
-    mask = operands[1] if len(operands) == 2 else None
+    key = operands[1] if len(operands) == 2 else None
+    mask, *of_each = key if isinstance(key, tuple) and key else (key,)
     if not isinstance(mask, Tensor) or mask.dtype is not torch.bool or mask.dim() == 0:
         return None
-    return mask if isinstance(state.environment.facts(mask).soft, SoftBool) else None
+    if not all(map(is_of_each, of_each)) or not isinstance(state.environment.facts(mask).soft, SoftBool):
+        return None
+    return mask, tuple(of_each)
 
 
 def _asks_for_places(call: Call) -> bool:
@@ -85,8 +89,8 @@ def _places(context: CallContext, call: Call) -> Soft | tuple[Soft, ...]:
     return tuple(context.like(places, axis) for axis in context.call(torch.unbind, places.rows, 1))
 
 
-def _selection(context: CallContext, call: Call, mask: Tensor) -> Soft:
-    """The shadow of x[mask]."""
+def _selection(context: CallContext, call: Call, mask: Tensor, of_each: tuple[object, ...]) -> Soft:
+    """The shadow of x[mask], or of x[mask, *of_each]."""
     data = arguments(call.spelled, call.args, call.kwargs)[0][0]
     whole = call.operation is ops.masked_select
     if data.shape[: mask.dim()] != mask.shape or (whole and data.shape != mask.shape):
@@ -95,10 +99,13 @@ def _selection(context: CallContext, call: Call, mask: Tensor) -> Soft:
     assert isinstance(weights, SoftBool)
     if isinstance(shadow, SoftIndex):  # soft indices stay what they are
         context.state.evidence.lost([weights], call.name, call.location, _REASON)
-        moved = shadow.moved(context.call, Tensor.__getitem__, mask)
+        moved = shadow.moved(context.call, Tensor.__getitem__, (mask, *of_each))
         assert isinstance(moved, SoftIndex)  # one tensor comes of one
         return moved
-    return selected(context, shadow, weights, mask)
+    rows = selected(context, shadow, weights, mask)
+    if not of_each:
+        return rows
+    return context.like(rows, context.call(Tensor.__getitem__, rows.rows, (slice(None), *of_each)))
 
 
 def _made(context: CallContext, rows: RowRule, call: Call) -> Soft | tuple[Soft, ...]:

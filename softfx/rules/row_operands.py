@@ -13,7 +13,7 @@ from softfx.rules.refusals import CannotSoften
 from softfx.runtime import selections
 from softfx.values import SelectedRows, Soft
 
-__all__ = ["are_same", "count_of", "selections_in", "softs_of", "spread", "with_all_rows"]
+__all__ = ["are_same", "count_of", "is_of_each", "selections_in", "softs_of", "spread", "with_all_rows"]
 
 
 def selections_in(tree: object) -> list[SelectedRows]:
@@ -41,6 +41,11 @@ def are_same(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and torch.equal(one, other)
 
 
+def is_of_each(key: object) -> bool:
+    """Return True for a key that looks the same part up in each row that a mask before it selects."""
+    return key is None or key is Ellipsis or isinstance(key, slice) or type(key) is int
+
+
 def with_all_rows(tree: object) -> Any:
     """Nested operands with all rows in the place of the selected ones."""
     if isinstance(tree, Soft):
@@ -58,6 +63,8 @@ def spread(context: RuleContext, rows: SelectedRows, tensor: Tensor) -> Tensor:
     unknown = torch_private.fake_mode_of(rows.mask) is not None
     if tensor.dim() > rank or unknown or count_of(rows) != tensor.shape[0]:
         raise CannotSoften("rows that a soft mask selects meet a tensor of other rows")
+    if not tensor.shape[0]:
+        raise CannotSoften("rows that a soft mask selects meet a tensor of no rows")
     beside: Tensor = context.call(selections.alongside, tensor, rows.probabilities)
     return beside
 

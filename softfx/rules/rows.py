@@ -259,7 +259,9 @@ def _written(
     """y[mask] = rows, by the mask that selected them: where(mask, rows, y)."""
     if any(isinstance(soft, SelectedRows) for soft in softs_of(key)):
         return row_places.written_at(context, input, key, value)
-    mask = key[0] if isinstance(key, tuple) and len(key) == 1 else key
+    mask, *of_each = key if isinstance(key, tuple) and key else (key,)
+    if any(part is not Ellipsis and part != slice(None) for part in of_each):
+        raise CannotSoften("a part of the rows that a soft mask selects is written")
     if not isinstance(value, SelectedRows) or not isinstance(mask, SoftBool):
         raise CannotSoften("rows that a soft mask selects are written elsewhere")
     probability = mask.probability
