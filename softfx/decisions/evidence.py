@@ -47,6 +47,7 @@ class SiteEvidence:
     joint: how many decisions and, or, any and all made one of, of which it is one.
     decided_by: the sites that decide about real numbers that it made.
     mixed: it chooses among, or is multiplied by, real numbers that have a derivative of their own.
+    selects: it selects a part of rows: k of them, or those beyond an order statistic of their own.
     of_two: it orders two entries that are standardized, which are then as far apart as any other two.
     """
 
@@ -63,6 +64,7 @@ class SiteEvidence:
     joint: int = 1
     decided_by: set[int] = field(default_factory=set)
     mixed: bool = False
+    selects: bool = False
     of_two: bool = False
 
 
@@ -158,6 +160,11 @@ class Evidence:
         """Soft values meet real numbers that have a derivative of their own."""
         for site in _sites_of(softs):
             self._of[site].mixed = True
+
+    def selects(self, sites: Iterable[int]) -> None:
+        """These sites select a part of rows."""
+        for site in sites:
+            self._of[site].selects = True
 
     def reached_real(self, sites: frozenset[int]) -> None:
         """Soft values of these sites became a real number."""

@@ -55,6 +55,7 @@ class Decision:
     relative: the softness in spreads of what is decided about; None where it is a number of its own.
     spread: that spread, once it is measured.
     joint: how many decisions it is one of, which and, or, any and all make one of.
+    selects: it selects a part of rows, as topk does.
     runs_on: under scope = "decision": another decision is about what it makes, and its soft values run on to there.
     """
 
@@ -68,6 +69,7 @@ class Decision:
     relative: float | None = None
     spread: Spread | None = None
     joint: int = 1
+    selects: bool = False
     runs_on: bool = False
 
     @property
@@ -143,9 +145,18 @@ class Decision:
         again = again and self.resolved.scope == "decision"
         return self if again == self.runs_on else replace(self, runs_on=again)
 
+    def selecting(self, selects: bool) -> Decision:
+        """The same decision where it selects a part of rows, or does not."""
+        return self if selects == self.selects else replace(self, selects=selects)
+
     @property
     def scope(self) -> str:
-        """How far its soft values run, as reports and policies have it."""
+        """How far its soft values run, as reports and policies have it.
+
+        A choice of a part of rows has the scope of `topk`, however it is written.
+        """
+        if self.selects and self.resolved.auto_scope:
+            return "model"
         return "region" if self.resolved.scope == "decision" and not self.runs_on else self.resolved.scope
 
     def measured(self, spread: Spread) -> Decision:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from softfx import ops
 from softfx.decisions.site import Decision
-from softfx.interpreter import compared, joint_decisions, measuring
+from softfx.interpreter import compared, joint_decisions, measuring, selecting
 from softfx.interpreter.binding import attach_leaves, bind_kept_value, bind_leaves, operand
 from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext, counts_softly, is_integral, options_of
@@ -66,8 +66,10 @@ def soft_call(state: RunState, call: Call, decision: Decision | None, rows: RowR
         state.evidence.took(call.softs, call.name, call.location)
         if state.planning and call.meets_reals:
             state.evidence.mixed(call.softs)
-    if state.planning and decision is not None and decision.acts and measuring.orders_two(call, decision):
-        state.evidence.of(decision.id).of_two = True
+    if state.planning:
+        state.evidence.selects(selecting.sites_of(state, context, call, result))
+        if decision is not None and decision.acts and measuring.orders_two(call, decision):
+            state.evidence.of(decision.id).of_two = True
     return result
 
 

@@ -176,7 +176,7 @@ def _settled(decision: Decision, evidence: Evidence) -> Decision:
     if decision.rule.family == "control":
         return _control(decision, evidence)
     seen = evidence.of(decision.id)
-    decision = decision.joined(seen.joint)
+    decision = decision.joined(seen.joint).selecting(seen.selects)
     if (kept := _kept_for_detachment(decision, seen, evidence)) is not None:
         return kept
     if not seen.reached_real:

@@ -30,6 +30,7 @@ class Resolved:
     allow_partial: the site may act where only some of its consumers take soft values.
     outputs: the form in which a soft result leaves the model; None leaves it to the action.
     auto: softness = "auto" chose the softness.
+    auto_scope: and the scope.
     named: an entry names the operation or its family; existing straight-through code is only touched then.
     """
 
@@ -44,6 +45,7 @@ class Resolved:
     outputs: str | None = None
     decided_by: str = ""
     auto: bool = False
+    auto_scope: bool = False
     named: bool = False
 
 
@@ -108,6 +110,7 @@ def resolve(site: SiteFacts, entries: Iterable[Entry]) -> Resolved:
     fields = _Fields.of(site, entries)
     settings, named = fields.settings, fields.named_by != ""
     action = _action(site, fields)
+    has_scope = "scope" in fields.values
     auto = action != "keep" and _in_units(site, fields, action)
     options = _options(site, fields) if action != "keep" else {}
     relevant = ("action", *options) if named or site.family in settings["families"] else ("families",)
@@ -123,6 +126,7 @@ def resolve(site: SiteFacts, entries: Iterable[Entry]) -> Resolved:
         outputs=settings.get("outputs"),
         decided_by=fields.decided_by(relevant),
         auto=auto,
+        auto_scope=auto and not has_scope,
         named=named,
     )
 

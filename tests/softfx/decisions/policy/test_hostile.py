@@ -249,6 +249,7 @@ def test_the_presets_and_what_a_policy_does_not_say_are_a_promise() -> None:
         outputs=None,
         decided_by="preset gradients",
         auto=True,
+        auto_scope=True,
         named=False,
     )
     assert resolved == expected
