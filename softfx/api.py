@@ -330,7 +330,7 @@ def _rewritten(
             choose.refuse(program)
         return None
     rewritten = rewrite(program, sites, evidence)
-    softness = [sites[site].softness for site in rewritten.softness]
+    softness = rewritten.softness_of(sites)
     example = Example(target, args, kwargs, [*attributes, *softness], program.touched)
     try:
         check_spec(program, rewritten, exact=sites.exact, distributions=sites.gives_distributions, example=example)

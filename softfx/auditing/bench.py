@@ -105,6 +105,7 @@ class SiteBench:
                 return
             met = found.setdefault(key, Met([[] for _ in self._places]))
             met.functions.add(call.func)
+            decision, turn = decisions[key], len(met.sigmas[place])
             if not any(operands):
                 met.sigmas[place].append([])
                 return
@@ -112,7 +113,7 @@ class SiteBench:
             sigma = torch.as_tensor(sigma_of(call, moved, self.scale))
             pairs = zip(call.tensors, operands, strict=True)
             met.sigmas[place].append([_in_shape(sigma, tensor) if is_one else None for tensor, is_one in pairs])
-            met.margins += margins_of(call, decisions[key])
+            met.margins += margins_of(call, decision.at(turn) if decision.has_turns else decision)
 
         return look
 

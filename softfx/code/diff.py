@@ -139,9 +139,9 @@ def _softness_table(rewritten: Rewritten, sites: Sites) -> list[str]:
     if not rewritten.softness:
         return []
     rows = []
-    for record in (sites[site] for site in rewritten.softness):
+    for site, softness in zip(rewritten.softness, rewritten.softness_of(sites), strict=True):
+        record = sites[site]
         place = place_text(record.location.file, record.location.line)
-        softness = record.softness
         if isinstance(softness, Tensor) and softness.dim():
             number = tensor_literal(softness) or literal(float(softness.mean()))
         else:

@@ -1,6 +1,7 @@
 """The decision about one site: an operation at a place, and what becomes of it. It is never changed.
 
-A site is an operation at a place (module path, file, line, position); a loop's iterations share one. Planning, setting
+A site is an operation at a place (module path, file, line, position); a loop's iterations share one, and have at most a
+softness each, where it is in units of the data. Planning, setting
 the softness and later runs make new decisions (softfx.decisions.sites holds the present ones); the observations that
 they are made from are `evidence`.
 """
@@ -54,6 +55,7 @@ class Decision:
     reason: why it is kept or blocked, or what else a reader should know.
     relative: the softness in spreads of what is decided about; None where it is a number of its own.
     spread: that spread, once it is measured.
+    turn: how often the present call has met the site before, where each turn of a loop has a softness of its own.
     joint: how many decisions it is one of, which and, or, any and all make one of.
     selects: it selects a part of rows, as topk does.
     runs_on: under scope = "decision": another decision is about what it makes, and its soft values run on to there.
@@ -68,6 +70,7 @@ class Decision:
     reason: str = ""
     relative: float | None = None
     spread: Spread | None = None
+    turn: int | None = None
     joint: int = 1
     selects: bool = False
     runs_on: bool = False
@@ -163,6 +166,17 @@ class Decision:
         """The same decision where its spread is known."""
         softness = self.softness if self.relative is None else spread.times(self.relative)
         return replace(self, softness=softness, spread=spread)
+
+    @property
+    def has_turns(self) -> bool:
+        """True if each turn of a loop has a softness of its own."""
+        return self.relative is not None and self.spread is not None and bool(self.spread.turns)
+
+    def at(self, turn: int) -> Decision:
+        """The decision for one meeting in a call, from 0 on."""
+        if self.relative is None or self.spread is None:
+            return replace(self, turn=turn)
+        return replace(self, turn=turn, softness=self.spread.at(turn) * self.relative)
 
     @property
     def is_measured(self) -> bool:

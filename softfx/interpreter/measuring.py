@@ -27,15 +27,19 @@ __all__ = ["for_call", "orders_two"]
 
 def for_call(state: RunState, call: Call, decision: Decision) -> Decision:
     """The decision with the softness for this call: measured where that is due, and in a shape that fits."""
+    turn = state.turns[decision.id]
+    state.turns[decision.id] = turn + 1
     if decision.pending or (state.measures is not None and decision.relative is not None):
-        decision = _measured(state, call, decision)
+        decision = _measured(state, call, decision, turn)
+    if decision.has_turns:
+        decision = decision.at(turn)
     softness = decision.softness
     if isinstance(softness, Tensor) and softness.dim() and isinstance(state.backend, Direct):
         return replace(decision, softness=_fitting(softness, call))
     return decision
 
 
-def _measured(state: RunState, call: Call, decision: Decision) -> Decision:
+def _measured(state: RunState, call: Call, decision: Decision, turn: int) -> Decision:
     unit = decision.rule.unit
     operands = operands_of(call) if unit is not None and unit.measure is not None else None
     if unit is None or unit.measure is None or operands is None or not isinstance(state.backend, Direct):
@@ -51,7 +55,7 @@ def _measured(state: RunState, call: Call, decision: Decision) -> Decision:
     if found is None:  # nothing that differs from anything: the next call may tell
         return decision
     if state.measures is not None:
-        found = state.measures.add(decision.id, found, decision.spread)
+        found = state.measures.add(decision.id, turn, found, decision.spread)
     return state.sites.replace(decision.measured(found))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 import torch
@@ -62,6 +63,7 @@ class RunState:
     read_storages: references to these storages, so that no later one has the key of one that is gone.
     foreign: the storages of tensors that the call has not made itself, as planning meets them.
     observer: sees calls as they are made.
+    turns: how often the run has met each site whose softness is in spreads.
     measures: the spreads of what sites decide about, while these are measured.
     met: the sites that a planning run met.
     live: a planning run is a call whose result counts, and no trial before.
@@ -91,6 +93,7 @@ class RunState:
     read_storages: dict[int, StorageReference] = field(default_factory=dict)
     foreign: Foreign = field(default_factory=Foreign)
     observer: Observer | None = None
+    turns: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
     measures: Measures | None = None
     met: set[int] = field(default_factory=set)
     live: bool = False

@@ -179,17 +179,20 @@ class Eager:
             mode = planning_mode(interpreter, where, paths)
         mode.owner = owner
         if not state.planning:
-            mode.resume = partial(self._resumed, root, owner)
+            mode.resume = partial(self._resumed, state, root, owner)
         return Session(mode, interpreter)
 
-    def _resumed(self, root: object, owner: object, function: Function, facts: list[ValueFacts | None]) -> Function:
+    def _resumed(
+        self, before: RunState, root: object, owner: object, function: Function, facts: list[ValueFacts | None]
+    ) -> Function:
         """`function` for the backward pass, which computes a checkpointed block again: softened as before.
 
-        facts: those of its arguments in the first run.
+        before: the first run. facts: those of its arguments there.
         """
+        turns = before.turns.copy()
 
         def again(*args: Any) -> Result:
-            state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False)
+            state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False, turns=turns.copy())
 
             def block() -> Result:
                 for value, known in zip(args, facts, strict=True):
@@ -299,7 +302,7 @@ class Graph:
     def __call__(self, root: object, args: Args, kwargs: Kwargs) -> Result:
         tensors = [leaf for leaf in _flattened(args, kwargs)[0] if isinstance(leaf, Tensor)]
         attributes = [resolve(root, name) for name in self.rewritten.attributes]
-        softness = [self.sites[site].softness for site in self.rewritten.softness]
+        softness = self.rewritten.softness_of(self.sites)
         gradients = torch.is_grad_enabled()
         try:
             flat = outside(self.rewritten.module, *tensors, *attributes, *softness)

@@ -18,7 +18,7 @@ from torch import Tensor, fx
 from softfx import ops, torch_private
 from softfx.capture.program import GraphBuilder, Program
 from softfx.decisions.evidence import Evidence
-from softfx.decisions.site import Decision
+from softfx.decisions.site import Decision, Softness
 from softfx.decisions.sites import Sites
 from softfx.interpreter import shared_storage
 from softfx.interpreter.backends import has_whole_elements
@@ -47,6 +47,7 @@ class Rewritten:
 
     attributes: dotted names of the module's parameters and buffers.
     softness: the sites whose softness it takes.
+    turns: of sites each of whose turns in a loop has a softness of its own, how many turns there are.
     idle: the sites whose soft values lead to no result: they are not computed.
     result: the structure that its flat outputs unflatten to.
     lifted_blocks: the program's grad mode switches, and detachments in place, that were left out.
@@ -58,6 +59,14 @@ class Rewritten:
     result: torch_private.TreeSpec
     lifted_blocks: list[str] = field(default_factory=list)
     idle: list[int] = field(default_factory=list)
+    turns: dict[int, int] = field(default_factory=dict)
+
+    def softness_of(self, sites: Sites) -> list[Softness]:
+        """The softness that the graph takes."""
+        return [
+            _in_turns(sites[site], self.turns[site]) if site in self.turns else sites[site].softness
+            for site in self.softness
+        ]
 
     def __getstate__(self) -> dict[str, object]:
         packed = {"module": serialize.pack(self.module), "result": serialize.pack_structure(self.result)}
@@ -77,6 +86,7 @@ class _GraphWriter:
         self.node: fx.Node | None = None  # the program's node being carried out
         self._last: fx.Node | None = None  # the last that was
         self._shapes = ShapeMemory()
+        self.turns: dict[int, int] = {}
         self.softness_nodes: dict[int, tuple[Tensor, fx.Node]] = {}
         self._asked: dict[int, set[str]] = {}  # the program's nodes that the softness of a site was asked for
 
@@ -140,13 +150,23 @@ class _GraphWriter:
 
     def softness(self, decision: Decision) -> Result:
         if decision.id not in self.softness_nodes:
+            shape: tuple[int, ...] = ()
+            if decision.turn is not None and decision.spread is not None:
+                shape = (len(decision.spread.turns),)
+                self.turns[decision.id] = shape[0]
+            elif isinstance(decision.softness, Tensor):
+                shape = tuple(decision.softness.shape)
             with self.fake:
-                value = torch.empty(decision.softness.shape if isinstance(decision.softness, Tensor) else ())
+                value = torch.empty(shape)
             node = self.builder.placeholder(f"softness_{decision.id}", value)
             self.softness_nodes[decision.id] = (value, node)
         if self.node is not None:
             self._asked.setdefault(decision.id, set()).add(self.node.name)
-        return self.softness_nodes[decision.id][0]
+        value = self.softness_nodes[decision.id][0]
+        if decision.id not in self.turns:
+            return value
+        last = self.turns[decision.id] - 1  # a call makes as many turns as the one that was measured
+        return self.emit(torch.select, (value, 0, min(decision.turn or 0, last)), {})
 
     def lying(self, result: Result) -> Result:
         assert self.node is not None
@@ -261,7 +281,18 @@ def rewrite(program: Program, sites: Sites, evidence: Evidence, *, planning: boo
     module = serialize.graph_module(builder.graph, builder.constants)
     softness = [site for site in walk.writer.softness_nodes if site not in unasked]
     idle = sorted(relaxed.intersection(unasked))
-    return Rewritten(module, list(program.attributes.values()), softness, program.result, walk.lifted_blocks, idle)
+    turns = {site: turns for site, turns in walk.writer.turns.items() if site in softness}
+    return Rewritten(
+        module, list(program.attributes.values()), softness, program.result, walk.lifted_blocks, idle, turns
+    )
+
+
+def _in_turns(decision: Decision, turns: int) -> Tensor:
+    """The softness of each turn."""
+    each = [decision.at(turn).softness for turn in range(turns)]
+    if all(isinstance(softness, float) for softness in each):
+        return torch.tensor(each, dtype=torch.float64)  # as exact as the numbers themselves
+    return torch.stack([torch.as_tensor(softness) for softness in each])
 
 
 def _any_index(index: Tensor) -> Tensor | int:

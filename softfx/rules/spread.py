@@ -7,7 +7,7 @@ measured on real tensors whose contents can be read, or as one 0-dim tensor wher
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -27,6 +27,8 @@ _LEAST = 8
 _FILL = 20.0
 # Where all numbers lie on one side of the decision, no spread is less than this part of the way to it.
 _ONE_SIDED = 0.02
+# Turns of a loop that are less apart share their mean, which is better known, and fits loops of any length.
+_APART = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +37,13 @@ class Spread:
 
     value: a number, or one for each entry of the smaller operand, (...) that broadcasts with the operands.
     of: the name of what it is the spread of.
+    turns: that of each meeting of the site in one call, in order, where they are far apart, as in a loop over columns
+        in different units; `value` is their mean then.
     """
 
     value: float | Tensor
     of: str
+    turns: tuple[float, ...] = ()
 
     @cached_property
     def least(self) -> float:
@@ -49,7 +54,18 @@ class Spread:
         """So many spreads."""
         return self.value * factor
 
+    def at(self, turn: int) -> float | Tensor:
+        """That of one meeting in a call, from 0 on; of one more than were measured, the mean."""
+        return self.turns[turn] if turn < len(self.turns) else self.value
+
+    def in_turns(self, turns: tuple[float, ...]) -> Spread:
+        """The same spread with that of each meeting, if these are far enough apart."""
+        return replace(self, turns=turns if min(turns, default=0.0) * _APART < max(turns, default=0.0) else ())
+
     def __str__(self) -> str:
+        if self.turns:
+            text = f"spreads {min(self.turns):.3g} to {max(self.turns):.3g} of {self.of}"
+            return f"{text}, one for each of {len(self.turns)} turns of a loop"
         if not isinstance(self.value, Tensor):
             return f"spread {self.value:.3g} of {self.of}"
         low, high = float(self.value.min()), float(self.value.max())
@@ -151,7 +167,8 @@ def blended(before: Spread | None, found: Spread, momentum: float) -> Spread:
     shapes = [value.shape if isinstance(value, Tensor) else () for value in (before.value, found.value)]
     if shapes[0] != shapes[1]:
         return found
-    return Spread(momentum * before.value + (1.0 - momentum) * found.value, found.of)
+    turns = tuple(momentum * before.at(turn) + (1.0 - momentum) * own for turn, own in enumerate(found.turns))
+    return Spread(momentum * before.value + (1.0 - momentum) * found.value, found.of, tuple(map(float, turns)))
 
 
 def _margins(x: Tensor | float, y: Tensor | float) -> Tensor:

@@ -24,6 +24,7 @@ __all__ = ["load_softness_state", "softness_parameters", "softness_state"]
 
 _VERSION = 1
 _KEYS = {"op", "module", "file", "line", "position", "softness", "relative"}
+_TURNS = "turns"  # further spreads, of sites each of whose turns in a loop has one
 
 
 def softness_state(soft: object) -> dict[str, Any]:
@@ -80,16 +81,16 @@ def load_softness_state(soft: object, state: Mapping[str, Any], strict: bool = T
             with torch.no_grad():
                 decision.softness.copy_(torch.as_tensor(value))
         else:
-            sites.replace(_restored(decision, value, relative))
+            sites.replace(_restored(decision, value, relative, tuple(saved.get(_TURNS, ()))))
 
 
-def _restored(decision: Decision, softness: Softness, relative: float | None) -> Decision:
+def _restored(decision: Decision, softness: Softness, relative: float | None, turns: tuple[float, ...]) -> Decision:
     """The decision with a softness that was saved, and the spread behind it where that was relative to the data."""
     decision = replace(decision, softness=softness, relative=relative)
     if relative is None or not decision.is_measured:
         return decision
     of = decision.spread.of if decision.spread is not None else f"the data, of {decision.rule.name}"
-    return decision.measured(Spread(softness / relative, of))
+    return decision.measured(Spread(softness / relative, of, turns))
 
 
 def softness_parameters(soft: object) -> list[Tensor]:
@@ -124,7 +125,9 @@ def softness_parameters(soft: object) -> list[Tensor]:
 
 def _saved(decision: Decision) -> dict[str, Any]:
     softness = decision.softness
+    turns = {_TURNS: list(decision.spread.turns)} if decision.has_turns and decision.spread is not None else {}
     return {
+        **turns,
         "op": decision.rule.name,
         "module": decision.location.module,
         "file": os.path.basename(decision.location.file),
@@ -138,12 +141,14 @@ def _saved(decision: Decision) -> dict[str, Any]:
 def _read(state: object) -> list[dict[str, Any]]:
     """The sites of a state, once it is known to be one."""
     sites = state.get("sites") if isinstance(state, Mapping) and state.get("version") == _VERSION else None
-    if not isinstance(sites, list) or not all(isinstance(site, dict) and site.keys() == _KEYS for site in sites):
+    if not isinstance(sites, list) or not all(
+        isinstance(site, dict) and site.keys() - {_TURNS} == _KEYS for site in sites
+    ):
         raise PolicyError(
             f"load_softness_state: {brief(state)} is no state of softness. Legal is what softfx.softness_state gave."
         )
     for site in sites:
-        numbers = list(_numbers(site["softness"]))
+        numbers = [*_numbers(site["softness"]), *_numbers(site.get(_TURNS, []))]
         relative = [] if site["relative"] is None else [site["relative"]]
         if wrong := [number for number in (*numbers, *relative) if not is_softness(number)]:
             raise PolicyError(
