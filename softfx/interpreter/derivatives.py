@@ -22,7 +22,7 @@ from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules.refusals import is_discrete
 from softfx.rules.unruled import NUMBER_TESTS
 
-__all__ = ["DISCRETE", "Blockage", "is_judged", "judged", "knows_no_blockage"]
+__all__ = ["DISCRETE", "Blockage", "is_judged", "is_real", "judged", "knows_no_blockage"]
 
 _SILENT = Effect.METADATA | Effect.HISTORY | Effect.AUTOGRAD | Effect.STOPS_GRADIENT | Effect.BRANCHES
 # What a call on perturbed copies may raise: it is then left as it is, for nothing was learned of it.
@@ -68,7 +68,7 @@ def is_judged(spelled: Spelled) -> bool:
 def judged(func: Function, spelled: Spelled, args: Args, kwargs: Kwargs) -> Blockage | None:
     """Why no derivative comes back from this call; None if one does, or if that cannot be said."""
     tensors = tensors_in((args, kwargs))
-    real = [_is_real(tensor) for tensor in tensors]
+    real = [is_real(tensor) for tensor in tensors]
     if not any(real) or not is_judged(spelled) or kwargs.get("out") is not None or not _may_be_tried(func, tensors):
         return None
     if spelled.operation in NUMBER_TESTS:
@@ -110,7 +110,8 @@ def _form(tree: Any) -> Any:
     return (type(tree), tree)
 
 
-def _is_real(tensor: Tensor) -> bool:
+def is_real(tensor: Tensor) -> bool:
+    """Return True for a tensor of numbers in a floating type, real or complex."""
     return tensor.is_floating_point() or tensor.is_complex()
 
 
@@ -156,7 +157,7 @@ def _differentiated(func: Function, spelled: Spelled, args: Args, kwargs: Kwargs
 
     def copy(tensor: Tensor) -> Tensor:
         copied = tensor.detach().clone()
-        if not _is_real(tensor):
+        if not is_real(tensor):
             leaves.append(copied)
             return copied
         if noise:
@@ -167,7 +168,7 @@ def _differentiated(func: Function, spelled: Spelled, args: Args, kwargs: Kwargs
     own_args, own_kwargs = map_tensors(copy, (args, kwargs))
     results = tensors_in(func(*own_args, **own_kwargs))
     real = tuple(leaf.requires_grad for leaf in leaves)
-    outputs = [result for result in results if _is_real(result)]
+    outputs = [result for result in results if is_real(result)]
     if not results:
         return None
     if not outputs:

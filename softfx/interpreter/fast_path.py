@@ -14,7 +14,7 @@ from typing import Any
 from softfx import ops, torch_private
 from softfx.decisions.policy import Policy
 from softfx.interpreter.call import depends_on_source, is_site, refuses_gradients
-from softfx.interpreter.derivatives import is_judged, knows_no_blockage
+from softfx.interpreter.derivatives import is_judged, is_real, knows_no_blockage
 from softfx.interpreter.hard_call import depends_on_arguments, makes_steps, result_facts
 from softfx.interpreter.inline import inlined
 from softfx.interpreter.number_arguments import gives_tensors_for_numbers, places_of
@@ -24,6 +24,7 @@ from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.constant_operands import has_constant_operands
 from softfx.ops.operation import Effect, Infinities, Linear, Operation, Reads
 from softfx.ops.spelling import INDEX, spoken
+from softfx.ops.trees import tensors_in
 from softfx.rules import rule_of
 from softfx.rules.comparison import written_names
 from softfx.values import FactStore, ValueFacts
@@ -34,6 +35,8 @@ __all__ = ["FastPathCache", "FunctionInfo", "Outcome"]
 _EFFECTS = (
     Effect.COPIES_VALUES | Effect.WRITES_FIRST | Effect.STOPS_GRADIENT | Effect.REFUSES_GRADIENTS | Effect.AUTOGRAD
 )
+# And so are writes of operations with these.
+_BESIDE_WRITES = Effect.DRAWS | Effect.MAY_DRAW | Effect.WRITES_OTHERS | Effect.CONVERTS
 
 
 class Outcome:
@@ -43,9 +46,12 @@ class Outcome:
     integral: of one that holds whole numbers.
     asks_arguments: the numbers among the arguments decide which of them a result in a floating type has.
     asks_elements: so do the elements of constants, where an operand in a floating type stands for integers.
+    written_real, written_integral: `real` and `integral` of the tensor that an in-place call writes.
     """
 
-    __slots__ = ("asks_arguments", "asks_elements", "depends_on_source", "integral", "real")
+    __slots__ = (
+        "asks_arguments", "asks_elements", "depends_on_source", "integral", "real", "written_integral", "written_real",
+    )  # fmt: skip
 
     def __init__(self, operation: Operation, operands: list[ValueFacts], store: FactStore) -> None:
         integral_operands = [facts.integral for facts in operands]
@@ -56,6 +62,8 @@ class Outcome:
         self.real = store.shared(replace(facts, integral=False) if self.asks_arguments else facts)
         self.integral = store.shared(replace(facts, integral=True))
         self.depends_on_source = depends_on_source(operation, operands)
+        written = [replace(known, fill=None, detached_at=frozenset()) for known in (self.real, self.integral)]
+        self.written_real, self.written_integral = map(store.shared, written)
 
 
 class FunctionInfo:
@@ -67,10 +75,13 @@ class FunctionInfo:
         decide at most whether whole operands give whole results.
     asks_metadata: it asks something of a tensor that does not depend on its elements.
     may_continue_sum: it may go on with straight-through code of the program, or with an update in place.
+    writes: it writes its first operand.
+    may_write: a call that does so may be made past the interpreter.
     may_carry: it is linear in operands, so that it may carry their derivative by itself (softfx.interpreter.carried).
     names: what reports may call them.
     number_places: the arguments that are read as numbers of Python.
     looks_at_arguments: arguments by position may make a call the interpreter's.
+    holds_constant: torch has no derivative of it by some operands.
     """
 
     __slots__ = (
@@ -78,12 +89,14 @@ class FunctionInfo:
         "becomes",
         "decides",
         "depends_on_numbers",
+        "holds_constant",
         "is_difference",
         "is_judged",
         "is_simple",
         "looks_at_arguments",
         "may_carry",
         "may_continue_sum",
+        "may_write",
         "names",
         "number_places",
         "operation",
@@ -92,6 +105,7 @@ class FunctionInfo:
         "reads_numbers",
         "rule",
         "spelled",
+        "writes",
     )
 
     def __init__(self, func: Function, policy: Policy) -> None:
@@ -111,18 +125,26 @@ class FunctionInfo:
         self.is_simple = self.reads_elements and not remembered
         self.may_carry = rule is not None and self.operation.linear is not Linear.NO and not self.spelled.in_place
         self.may_continue_sum = self.is_difference or self.operation is ops.add
+        self.writes = self.spelled.in_place
+        moves = rule is not None and rule.moves
+        numbers = self.depends_on_numbers or not self.reads_elements
+        self.may_write = not (moves or numbers or self.operation.effect & _BESIDE_WRITES)
         self.names = written_names(rule) if rule is not None else frozenset[str]()
         self.names |= {self.operation.name, spoken(self.operation, func) or self.operation.name}
         self.number_places = places_of(func)
         self.looks_at_arguments = self.becomes is not None or bool(self.number_places[0])
+        self.holds_constant = has_constant_operands(func)
         self.outcomes: dict[ValueFacts | tuple[ValueFacts, ...], Outcome] = {}
 
     @property
     def is_the_interpreters(self) -> bool:
         """True if its calls write, detach, leave torch or are noted, so that the interpreter has to make them."""
         operation = self.operation
-        notes = operation in KINDS
-        return notes or self.spelled.in_place or operation.uninitialized or bool(operation.effect & _EFFECTS)
+        effect = operation.effect & _EFFECTS
+        if self.writes:
+            effect &= ~Effect.WRITES_FIRST
+        others = operation in KINDS or operation.uninitialized
+        return others or bool(effect) or (self.writes and not self.may_write)
 
     def is_site(self, func: Function, args: Args, kwargs: Kwargs) -> bool:
         """Return True if a call needs a decision where it depends on a source."""
@@ -130,15 +152,17 @@ class FunctionInfo:
 
     def is_open(self, func: Function, args: Args, kwargs: Kwargs) -> bool:
         """Return True if it is not known that a derivative comes back from such a call, on which no rule has a word."""
-        return self.is_judged and not knows_no_blockage(func, args, kwargs)
+        if not self.is_judged or not any(map(is_real, tensors_in((args, kwargs)))):
+            return False
+        return not knows_no_blockage(func, args, kwargs)
 
     def fits(self, args: Args, kwargs: Kwargs) -> bool:
-        """Return True if the values of the arguments neither make a call another operation nor make it write."""
+        """Return True if the values of the arguments do not make a call another operation, or one that writes `out`."""
         if gives_tensors_for_numbers(self.number_places, args, kwargs):
             return False
         if self.becomes is not None and self.becomes(args, kwargs) is not None:
             return False
-        if kwargs.get("out") is not None or kwargs.get("inplace"):
+        if kwargs.get("out") is not None or (kwargs.get("inplace") and not self.may_write):
             return False
         return self.depends_on_numbers or not refuses_gradients(self.operation, kwargs)
 
@@ -166,7 +190,7 @@ class FastPathCache:
         """The facts of a function that is called for the first time; None if its calls are the interpreter's."""
         info = FunctionInfo(func, policy)
         inside = func is torch_private.set_grad_enabled or inlined(func) is not None
-        inside = inside or has_constant_operands(func) or may_be_oversized(func)
+        inside = inside or may_be_oversized(func)
         self.functions[func] = None if inside or info.is_the_interpreters else info
         return self.functions[func]
 

@@ -10,7 +10,7 @@ Both leave the same values, gradients, facts and evidence.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -28,10 +28,12 @@ from softfx.interpreter.interpreter import Interpreter
 from softfx.interpreter.native import MANY_VIEWS
 from softfx.locations import Location
 from softfx.ops.calls import Args, Function, Kwargs, Result
+from softfx.ops.constant_operands import constant_operands
 from softfx.ops.integrality import is_integral
 from softfx.ops.spelling import INDEX
 from softfx.ops.trees import ATOMS, tensors_in
 from softfx.rules.refusals import is_discrete
+from softfx.torch_private import shares_storage, storage_key
 from softfx.values import SelectedRows, ValueFacts, facts_by_flag, is_written_constant, without_tensors
 
 __all__ = ["FastMode", "FullMode"]
@@ -146,10 +148,14 @@ class FastMode(FullMode):
             return self._fully(func, args, kwargs)
         if info.is_judged and info.is_open(func, args, kwargs):
             return self._fully(func, args, kwargs)
+        if info.holds_constant and any(map(self._is_followed, constant_operands(func, args, kwargs))):
+            return self._fully(func, args, kwargs)
         if self._by_place and not self._by_place.isdisjoint(info.names):
             return self._fully(func, args, kwargs)
         if self._storages and self._state.storages.hold(tensors_in((args, kwargs))):
             return self._fully(func, args, kwargs)
+        if info.writes or (kwargs and kwargs.get("inplace")):
+            return self._on_written_operand(info, func, args, kwargs)
         if info.is_simple and not (info.may_continue_sum and (self._sums or self._lookups)):
             for argument in (*args, *kwargs.values()) if kwargs else args:
                 kind = type(argument)
@@ -161,6 +167,10 @@ class FastMode(FullMode):
             else:
                 return self._on_bare_operands(info, func, args, kwargs)
         return self._on_known_operands(info, func, args, kwargs)
+
+    def _is_followed(self, tensor: Tensor) -> bool:
+        """True if more is known of a tensor than that it is a constant, which nothing is remembered of."""
+        return tensor.requires_grad or id(tensor) in self._entries
 
     def _first_met(self, func: Function) -> FunctionInfo | None:
         try:
@@ -217,6 +227,35 @@ class FastMode(FullMode):
                 self._remember(info, outcome, args, kwargs, result)
             elif info.depends_on_numbers or not facts:
                 self._remember_constant(info, facts, args, kwargs, result)
+        return result
+
+    def _on_written_operand(self, info: FunctionInfo, func: Function, args: Args, kwargs: Kwargs) -> Result:
+        """A write to memory that no other tensor holds, where nothing has a shadow; others are the interpreter's."""
+        state, target = self._state, cast(Tensor, args[0] if args else None)
+        key = storage_key(target) if type(target) in _BARE else None
+        if key is None or state.measures is not None or shares_storage(target):
+            return self._fully(func, args, kwargs)
+        if state.written.get(key, id(target)) != id(target):
+            return self._fully(func, args, kwargs)
+        self._environment.find_pending((target,))
+        facts = self._facts_of(args, kwargs, False)
+        outcome = None if any(map(_is_the_interpreters, facts)) else self._outcome(info, facts)
+        is_real = target.is_floating_point() or target.is_complex()
+        if outcome is None or outcome.asks_elements or (outcome.asks_arguments and is_real):
+            return self._fully(func, args, kwargs)
+        if info.decides and outcome.depends_on_source and info.is_site(func, args, kwargs):
+            assert info.rule is not None  # a site has one
+            if state.sites.at(info.rule, self._where()).acts:
+                return self._fully(func, args, kwargs)
+        if info.may_continue_sum and self._continues_sum(args):
+            return self._fully(func, args, kwargs)
+        result = func(*args, **kwargs)
+        state.writes += 1
+        state.evidence.writes = True
+        if outcome.depends_on_source:
+            state.written[key] = id(target)
+        self._environment.share(target, outcome.written_real if is_real else outcome.written_integral)
+        state.forget(target)
         return result
 
     def _facts_of(self, args: Args, kwargs: Kwargs, as_numbers: bool) -> list[ValueFacts]:
@@ -283,6 +322,11 @@ class FastMode(FullMode):
         if known is not None:
             for output in tensors_in(result):
                 self._environment.set(output, known)
+
+
+def _is_the_interpreters(facts: ValueFacts) -> bool:
+    """Return True for an operand that only the interpreter may write with."""
+    return facts.holds_tensors or bool(facts.gradient_sites or facts.unbounded)
 
 
 def _holds_no_tensors(argument: Any) -> bool:
