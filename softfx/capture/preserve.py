@@ -221,7 +221,7 @@ def containers_in(value: object) -> Iterator[Any]:
 
 def content_of(container: Any) -> Any:
     """The objects in a container, as a plain dict, list or set."""
-    kind: Any = _kind(container)
+    kind: Any = type(container) if type(container) in _KINDS else _kind(container)
     if issubclass(kind, dict):
         return dict(kind.items(container))
     return set(kind.__iter__(container)) if kind is set else list(kind.__iter__(container))

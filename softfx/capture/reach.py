@@ -21,6 +21,7 @@ __all__ = ["Reached", "reached"]
 
 _CONTAINERS = (list, dict, set, deque)
 _OURS = frozenset({"softfx", "softtorch"})
+_NOT_THEIRS = _OURS | sys.stdlib_module_names
 # An object that holds more than so many others is somebody else's: what lies beyond is not looked at.
 _MOST = 10_000
 
@@ -101,7 +102,7 @@ def _globals_of(function: types.FunctionType) -> list[Any]:
 def _has_attributes(item: object) -> bool:
     """Return True for an instance of a class of the program's own, which keeps its attributes in a dictionary."""
     simple = isinstance(item, types.SimpleNamespace)
-    own = simple or _package(item) not in sys.stdlib_module_names | _OURS
+    own = simple or _package(item) not in _NOT_THEIRS
     return own and isinstance(getattr(item, "__dict__", None), dict)
 
 

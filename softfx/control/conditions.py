@@ -36,7 +36,7 @@ from softfx.rules.refusals import is_discrete
 from softfx.values import Soft, SoftBool, SoftIndex, TensorTable, ValueFacts
 from softtorch.modes import MODES
 
-__all__ = ["Conditions", "logistic"]
+__all__ = ["Compared", "Conditions", "logistic"]
 
 _NOWHERE = Location("", 0)
 _MOST_NUMBERS = 64  # of an operand, whose spread is looked at
@@ -66,9 +66,9 @@ class Conditions:
         soft = self._soft(tensor, decision)
         return None if soft is None else Probable(soft.truth(_made).reshape(()))
 
-    def settled_scale(self, tensor: Tensor, decision: Decision) -> float | None:
-        """The unit of softness of a comparison of two numbers, if it is known and the mode is smooth; None if not."""
-        if not isinstance(self._provenance.get(tensor), Margin) or self._spreads.wants(decision.id):
+    def settled_scale(self, decision: Decision) -> float | None:
+        """The unit of softness of comparisons at a site, if it is known and the mode is smooth; None if not."""
+        if self._spreads.wants(decision.id):
             return None
         return self._spreads.scale(decision) if decision.resolved.options.get("mode", "smooth") == "smooth" else None
 
@@ -170,12 +170,8 @@ class Conditions:
 
     def _yes(self, margin: Margin, decision: Decision) -> Choice:
         if decision.resolved.options.get("mode", "smooth") == "smooth":
-            return self.compared(margin, decision)
+            return Compared(margin, partial(self._spreads.scale, decision))
         return Probable(self._step(margin.value, decision).reshape(()))
-
-    def compared(self, margin: Margin, decision: Decision, scale: float | None = None) -> Compared:
-        """The choice that a comparison of two real numbers is, in mode smooth. scale: the unit, where it is settled."""
-        return Compared(margin, scale or partial(self._spreads.scale, decision))
 
     def _step(self, margin: Tensor, decision: Decision) -> Tensor:
         """The probability that a margin is above 0.  # (...) -> (...)"""
@@ -262,7 +258,7 @@ class Compared(Yes):
     def __init__(self, margin: Margin, unit: float | Callable[[], float]) -> None:
         self._margin, self._unit = margin, unit
         self.has_derivative, self.is_known = margin.has_derivative, math.isfinite(margin.number)
-        self._p = -1.0  # not asked for yet
+        self._p = logistic(margin.number / unit) if type(unit) is float else -1.0  # not asked for yet
 
     def wider(self, factor: float) -> Compared:
         return Compared(self._margin, self.unit * factor)

@@ -25,15 +25,15 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx import torch_private as private
 from softfx.control.choices import Answer, Turn, like
 from softfx.control.modes import TooManyCalls
 from softfx.control.path import Numbers, Path, Point, Start
 from softfx.control.paths import Found, all_paths
 from softfx.control.reach import within_reach
+from softfx.control.results import flatten, leaves_of, unflatten
 from softfx.control.settings import Settings
 from softfx.control.traceless import Drew
-from softfx.control.turns import chosen, inclusion, with_turns
+from softfx.control.turns import Difference, chosen, inclusion, with_turns
 from softfx.decisions.control_evidence import ControlEvidence
 from softfx.ops.calls import Args, Function, Kwargs, Result
 
@@ -89,7 +89,7 @@ class _Term:
 
     point: Point
     turn: Turn
-    leaves: list[Tensor | None]
+    leaves: list[Difference | None]
     weight: float
 
 
@@ -127,13 +127,13 @@ class Engine:
         """The result of a run that is a part of a call, with the derivative of the points on its path."""
         self._most = self._settings.limit * max(run.calls, 1)
         with self._runner.further():
-            self._own = private.flatten(run.result)
+            self._own = flatten(run.result)
             values = _as_it_is(run.result)
             return self._with_own(self._turned(replace(run, result=values), numbers), values)
 
     def _estimated(self, first: Run, samples: int, own_path: bool) -> Result:
         """The result with the derivative that further runs give it."""
-        self._own = private.flatten(first.result)
+        self._own = flatten(first.result)
         values = _as_it_is(first.result)
         if self._settings.exact and (mean := self._enumerated(first, values)) is not None:
             return mean
@@ -148,8 +148,8 @@ class Engine:
     def _with_own(self, made: Result, values: Result) -> Result:
         """A result with the program's own objects for the leaves that have kept their `values`."""
         own, structure = self._own
-        pairs = zip(private.leaves(made), private.leaves(values), own, strict=True)
-        return private.unflatten([mine if leaf is value else leaf for leaf, value, mine in pairs], structure)
+        pairs = zip(leaves_of(made), leaves_of(values), own, strict=True)
+        return unflatten([mine if leaf is value else leaf for leaf, value, mine in pairs], structure)
 
     # -- all paths -----------------------------------------------------------------------------------------------
 
@@ -191,11 +191,11 @@ class Engine:
         self, own: Result, values: Result, results: Sequence[Result], weights: Sequence[Tensor | None] = ()
     ) -> Result:
         """The mean of results, and with it the value of the program's own, unless the policy asks for softness."""
-        leaves, structure = private.flatten(own)
-        columns = zip(*(private.leaves(result) for result in results), strict=True)
-        rows = zip(leaves, private.leaves(values), columns, strict=True)
+        leaves, structure = flatten(own)
+        columns = zip(*(leaves_of(result) for result in results), strict=True)
+        rows = zip(leaves, leaves_of(values), columns, strict=True)
         made = [self._mean_leaf(leaf, value, column, weights) for leaf, value, column in rows]
-        return own if all(map(_is, made, leaves)) else private.unflatten(made, structure)
+        return own if all(map(_is, made, leaves)) else unflatten(made, structure)
 
     def _mean_leaf(self, own: Any, value: Any, column: Sequence[Any], weights: Sequence[Tensor | None]) -> Any:
         if not _carries(own):
@@ -230,7 +230,7 @@ class Engine:
         if not pairs or not torch.is_grad_enabled():
             return run.result
         probabilities = inclusion([turn for _, turn in pairs], self._settings.turns)
-        leaves, structure = private.flatten(run.result)
+        leaves, structure = flatten(run.result)
         terms: list[_Term] = []
         for number in chosen(probabilities, self._random):
             point, turn = pairs[number]
@@ -241,7 +241,7 @@ class Engine:
 
     def _difference(
         self, run: Run, point: Point, turn: Turn, leaves: Sequence[Any], numbers: Numbers | None
-    ) -> list[Tensor | None] | None:
+    ) -> list[Difference | None] | None:
         """The weighted sum of results of one turn, leaf by leaf; None where it is dropped."""
         seen = self._evidence.of(point.decision.id)
         columns: list[list[Tensor]] = [[] for _ in leaves]
@@ -253,7 +253,7 @@ class Engine:
                 seen.made += 1
                 for column, leaf in zip(columns, self._other(run, point, answer, numbers), strict=True):
                     column.append(leaf)
-            total: list[Tensor | None] = []
+            total: list[Difference | None] = []
             for column, leaf in zip(columns, leaves, strict=True):
                 total.append(_weighted([*column, leaf], factors) if _carries(leaf) else None)
         except _Dropped as dropped:
@@ -289,7 +289,7 @@ class Engine:
             made.append(
                 with_turns(leaf, [coefficients[i] for i, _ in mine], [item for _, item in mine], weights, heard)
             )
-        return result if all(map(_is, made, leaves)) else private.unflatten(made, structure)
+        return result if all(map(_is, made, leaves)) else unflatten(made, structure)
 
     def _hearer(self, terms: Sequence[_Term]) -> Callable[[list[float]], None]:
         """Notes by how much each site counts in a gradient."""
@@ -304,8 +304,8 @@ class Engine:
     def _alike(self, other: Result) -> list[Any]:
         """The leaves of a run's result; it is dropped if its structure or shapes are not those of the program's own."""
         own, structure = self._own
-        others, found = private.flatten(other)
-        if structure != found:
+        others, found = flatten(other)
+        if structure is not found and structure != found:
             raise _Dropped("a result of another structure")
         for leaf, item in zip(own, others, strict=True):
             if isinstance(leaf, Tensor) != isinstance(item, Tensor):
@@ -325,8 +325,8 @@ class Engine:
 
 def _as_it_is(result: Result) -> Result:
     """A result whose values stay: a run that follows puts back what this one has written."""
-    leaves, structure = private.flatten(result)
-    return private.unflatten([leaf.clone() if _carries(leaf) else leaf for leaf in leaves], structure)
+    leaves, structure = flatten(result)
+    return unflatten([leaf.clone() if _carries(leaf) else leaf for leaf in leaves], structure)
 
 
 def _is(left: object, right: object) -> bool:
@@ -338,20 +338,26 @@ def _carries(leaf: object) -> bool:
     return isinstance(leaf, Tensor) and leaf.is_floating_point()
 
 
-def _weighted(results: Sequence[Tensor], factors: Sequence[float]) -> Tensor:
+def _weighted(results: Sequence[Tensor], factors: Sequence[float]) -> Difference:
     """The weighted sum of what runs have given.
 
     Raises:
         _Dropped: it is not finite.
     """
-    total = results[0].detach() * factors[0]
-    for leaf, factor in zip(results[1:], factors[1:], strict=False):
-        total = torch.add(total, leaf.detach(), alpha=factor)
-    if not (math.isfinite(total.item()) if total.numel() == 1 else bool(total.isfinite().all())):
+    total: Difference
+    if results[0].numel() == 1:
+        total = sum(leaf.item() * factor for leaf, factor in zip(results, factors, strict=False))
+        finite = math.isfinite(total)
+    else:
+        total = results[0].detach() * factors[0]
+        for leaf, factor in zip(results[1:], factors[1:], strict=False):
+            total = torch.add(total, leaf.detach(), alpha=factor)
+        finite = bool(total.isfinite().all())
+    if not finite:
         raise _Dropped("the results differ by a number that is not finite")
     return total
 
 
-def _counts(term: Tensor) -> bool:
+def _counts(term: Difference) -> bool:
     """Return True for a difference that is not 0 everywhere."""
-    return bool(term) if term.numel() == 1 else bool(term.any())
+    return bool(term.any()) if isinstance(term, Tensor) else term != 0.0

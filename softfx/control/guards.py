@@ -8,9 +8,10 @@ within a comparison of tuples, a search in a list, a call of another function.
 from __future__ import annotations
 
 import dis
+import re
 from types import CodeType
 
-__all__ = ["guards", "is_condition"]
+__all__ = ["guards", "is_condition", "read_by"]
 
 _STRAIGHT = frozenset({"PRECALL", "CALL", "TO_BOOL", "UNARY_NOT", "NOP", "CACHE", "EXTENDED_ARG", "COPY"})
 _ENDS = frozenset({"RETURN_VALUE", "RETURN_CONST", "RERAISE", "YIELD_VALUE", "SEND"})
@@ -19,6 +20,9 @@ _ALWAYS = frozenset({"JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUP
 # The code is kept, so that its number stays its own.
 _known: dict[int, tuple[CodeType, dict[int, bool]]] = {}
 _asked: dict[int, tuple[CodeType, dict[int, bool]]] = {}
+_BESIDE = frozenset({"CACHE", "EXTENDED_ARG", "NOP"})
+_TRUTHS = ("TO_BOOL", "UNARY_NOT")
+_IS_TAKEN = re.compile(r"POP_JUMP_\w*IF_(TRUE|FALSE)").fullmatch  # a jump that leaves nothing of what it reads
 
 
 def guards(code: CodeType, offset: int) -> bool:
@@ -53,6 +57,30 @@ def is_condition(code: CodeType, offset: int) -> bool:
             for step in dis.get_instructions(code)
         )
     return known[offset]
+
+
+def read_by(code: CodeType, offset: int) -> int | None:
+    """The instruction that reads the result of a comparison at an offset, where it is at once and for its truth alone.
+
+    Nothing else sees that result then. None where something may: it is kept, passed on, or made by a call.
+
+    >>> def least(x, y):
+    ...     smaller = x < y
+    ...     return x if x < y else smaller
+    >>> found = [step for step in dis.get_instructions(least) if step.opname == "COMPARE_OP"]
+    >>> [read_by(least.__code__, step.offset) is not None for step in found]
+    [False, True]
+    """
+    steps = dis.get_instructions(code)
+    step = next((step for step in steps if step.offset == offset), None)
+    if step is None or step.opname != "COMPARE_OP":
+        return None
+    if step.argrepr.startswith("bool("):  # from Python 3.13 on one instruction compares and reads
+        return offset
+    reads = next((step for step in steps if step.opname not in _BESIDE), None)
+    if reads is None or not (reads.opname in _TRUTHS or _IS_TAKEN(reads.opname)):
+        return None
+    return reads.offset
 
 
 def _guards(steps: list[dis.Instruction], offset: int) -> bool:

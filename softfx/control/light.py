@@ -14,18 +14,20 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
+from softfx.control.guards import read_by
+from softfx.control.jumps import Comparing, comparing, deciding
 from softfx.control.modes import Watch, is_way, reading_of
 from softfx.control.path import Answer, Path, Reader
 from softfx.control.provenance import Margin
 from softfx.control.slots import names_of
 from softfx.decisions.site import Decision
+from softfx.decisions.sites import Sites
 from softfx.interpreter.host import PLACE
 from softfx.locations import instruction
 from softfx.ops.calls import Args, Function, Kwargs, Result
@@ -33,8 +35,7 @@ from softfx.torch_private import version_of
 
 __all__ = ["Light", "Scales", "Shown", "Unforeseen"]
 
-Scales = dict[tuple[int, int], tuple[Decision, float]]
-
+Scales = dict[Reader, tuple[Decision, float | None]]
 _MOST_SURPRISES = 6  # of one kind that no watched run can show: then the target is not run lightly any more
 
 
@@ -49,6 +50,7 @@ class Shown:
     followed: of each the answers that a run went on with, of runs that looked as closely as this or closer.
     noted: the functions that conditions were made by.
     instructions: the readers that frames have stood at, by the number of their code and where they stand in it.
+    jumps: of comparisons that frames have stood at the readers, where nothing else sees what they give.
     sites: the numbers of control sites, by the instruction that reads and the rule, where that alone says which it is.
     calls, reads: of the longest run.
     fits: nothing was met that a light run cannot follow.
@@ -63,6 +65,7 @@ class Shown:
         self.sites: dict[Any, int] = {}
         self.codes: dict[int, CodeType] = {}  # kept, so that their numbers stay theirs
         self.instructions: dict[tuple[int, int], Reader] = {}
+        self.jumps: dict[tuple[int, int], Reader | None] = {}
         self.calls = self.reads = self.surprises = 0
         self.fits, self.draws, self.writes = True, False, False
 
@@ -76,6 +79,15 @@ class Shown:
             self.codes[key[0]] = frame.f_code
             found = self.instructions[key] = key[0], instruction(frame)
         return found
+
+    def jump(self, frame: FrameType) -> Reader | None:
+        """The instruction that reads what the comparison gives that a frame stands at, if nothing else sees it."""
+        key = id(frame.f_code), frame.f_lasti
+        if key not in self.jumps:
+            self.codes[key[0]] = frame.f_code
+            place = read_by(frame.f_code, frame.f_lasti)
+            self.jumps[key] = None if place is None else (key[0], place)
+        return self.jumps[key]
 
     def learn(self, watch: Watch, closeness: int) -> None:
         """What a watched run that has ended has shown.
@@ -107,28 +119,27 @@ class Light:
 
     scales: the sites of conditions that are known by the instruction alone, and the units of their softness; filled as
         they are met.
+    followed: by reader the answers that it may go on with.
+    left: how many of the given answers are left.
     most: how many reads there may be.
     closeness: of the runs that have shown what is followed.
     """
 
-    def __init__(self, path: Path, shown: Shown, scales: Scales, *, most: float, closeness: int) -> None:
-        self.path, self.shown, self.most = path, shown, most
+    def __init__(self, path: Path, shown: Shown, scales: Scales, sites: Sites, *, most: float, closeness: int) -> None:
+        self.path, self.shown, self.sites, self.most = path, shown, sites, most
         self.owner: object = None
         self.calls, self.notes = shown.calls, path.looks
         self.reader: Reader = (0, 0)
         self.code: CodeType
-        self._closeness, self._scales = closeness, scales
-        self._followed: dict[tuple[int, int], set[Answer]] = {}
-        self._ways: set[tuple[int, int, Answer]] = set()  # answers that were found to be followed
-        self._forced, self._answers = path.start.answers, path.answers
-        self._left = len(path.start.answers)
+        self.scales, self.followed = scales, shown.followed[closeness]
+        self.left, self._given = len(path.start.answers), iter(path.start.answers)
+        self._ways: set[tuple[Reader, Answer]] = set()  # that were found to be followed
         self._read: dict[int, tuple[Tensor, int | None, Answer]] = {}  # the count of writes, where there may be any
-        self._last: tuple[Tensor, Function, Args, bool] | None = None  # the condition that was made last
+        self.last: tuple[Tensor, Function, Args, bool] | None = None  # the condition that was made last
         self._is_eager = path.provenance.writes = shown.writes
-        if not self._left:
-            self._free()
-        elif not (self.notes or shown.writes):
-            self.read = self._given()  # type: ignore[method-assign, assignment]  # as many reads come by here
+        self.compare: Comparing = (deciding if self.notes else comparing)(self)
+        if not self.notes:
+            self.read = self._read_unnoted  # type: ignore[method-assign]  # most reads come by here
 
     def __enter__(self) -> Light:
         self._around, PLACE.run = PLACE.run, self
@@ -153,80 +164,69 @@ class Light:
         known = self._read.get(id(tensor))
         if known is not None and known[1] == version_of(tensor):
             return type(original(tensor))(known[2])
-        number = len(self._answers)
-        if number >= self.most:
-            raise Unforeseen
-        if number < self._left:
-            answer: Answer = self._forced[number]
-            if number == self._left - 1:  # those before it were followed by the run that gave them
-                self._check(answer, frame)
-                self._free()
+        if self.left:
+            answer = self.next(frame)
         else:
             answer = self._own(original, tensor, frame)
-            self._check(answer, frame)
-        self._answers.append(answer)
+            self.goes_on(answer, self.shown.reader(frame))
+            self.path.answers.append(answer)
         self._read[id(tensor)] = tensor, version_of(tensor), answer
         return answer
 
-    def _given(self) -> Callable[[Function, Tensor, FrameType], Any]:
-        """What reads give at the beginning of a run that notes nothing and writes nothing: the answers, in order."""
-        answers, known, left = iter(self._forced), self._read, self._left
-
-        def read(original: Function, tensor: Tensor, frame: FrameType) -> Any:
-            nonlocal left
-            key = id(tensor)
-            if key in known:
-                return type(original(tensor))(known[key][2])
-            answer = next(answers)
-            known[key] = tensor, None, answer
-            left -= 1
-            if not left:
-                self._check(answer, frame)
-                self._free()
-            return answer
-
-        return read
-
-    def _free(self) -> None:
-        """Nothing is given from here on. Where nothing is noted either, only the last answer given is not one's own."""
-        if not self.notes:
-            self.read = self._read_freely  # type: ignore[method-assign]  # most reads come by here
-
-    def _read_freely(self, original: Function, tensor: Tensor, frame: FrameType) -> Any:
+    def _read_unnoted(self, original: Function, tensor: Tensor, frame: FrameType) -> Any:
+        """The same where nothing is noted."""
         if id(tensor) in self._read:
             known = self._read[id(tensor)]
             if known[1] is None or known[1] == version_of(tensor):
                 return type(original(tensor))(known[2])
+        if self.left:
+            answer = self.next(frame)
+            self._read[id(tensor)] = tensor, version_of(tensor) if self.shown.writes else None, answer
+            return answer
         answer = original(tensor)
-        way = id(frame.f_code), frame.f_lasti, answer
-        if way not in self._ways:
-            self._check(answer, frame)
-            self._ways.add(way)
+        self.goes_on(answer, (id(frame.f_code), frame.f_lasti), frame)
+        return answer
+
+    def next(self, frame: FrameType, reader: Reader | None = None) -> Answer:
+        """The next of the answers that are given. All but the last were followed by the run that gave them."""
+        answer = next(self._given)
+        if self.notes:
+            self.path.answers.append(answer)
+        self.left -= 1
+        if not self.left:
+            self.goes_on(answer, reader or self.shown.reader(frame))
+        return answer
+
+    def goes_on(self, answer: Answer, reader: Reader, frame: FrameType | None = None) -> None:
+        """Leave the run where nothing is known of how it goes on with an answer, or where there are too many.
+
+        frame: what stands at the reader, which is looked for then.
+        """
         self.most -= 1
         if self.most < 0:
             raise Unforeseen
-        return answer
+        if (reader, answer) in self._ways:
+            return
+        found = reader if frame is None else self.shown.reader(frame)
+        if answer not in self.followed.get(found, ()) and is_way(answer):
+            self.leave(found)
+        self._ways.add((reader, answer))
 
-    def _check(self, answer: Answer, frame: FrameType) -> None:
-        """Leave the run where nothing is known of how it goes on with an answer."""
-        key = id(frame.f_code), frame.f_lasti
-        followed = self._followed.get(key)
-        if followed is None:
-            followed = self._followed[key] = self.shown.followed[self._closeness].get(self.shown.reader(frame), set())
-        if answer not in followed and is_way(answer):
-            if self.shown.reader(frame) not in self.shown.readers:
-                self.shown.surprise()
-            raise Unforeseen
+    def leave(self, reader: Reader | None) -> NoReturn:
+        """Leave the run at what a reader gave."""
+        if reader not in self.shown.readers:
+            self.shown.surprise()
+        raise Unforeseen
 
     def _own(self, original: Function, tensor: Tensor, frame: FrameType) -> Answer:
         """The answer of the path, behind those that are given."""
         PLACE.run = None  # what softfx itself reads is not the program's
         try:
             key = id(frame.f_code), frame.f_lasti
-            last, known = self._last, self._scales.get(key)
+            last, known = self.last, self.scales.get(key)
             provenance = self.path.provenance
             if last is not None and last[0] is tensor:
-                self._last = None
+                self.last = None
                 margin = provenance.margin(*last[1:])
                 if known is None or margin is None:
                     self._noted(last[1], last[2], {}, tensor, last[3], margin)
@@ -234,12 +234,31 @@ class Light:
                 found = provenance.get(tensor)
                 margin = found if isinstance(found, Margin) else None
             if known is not None and margin is not None:
-                return self.path.compared(margin, *known, original(tensor))
-            return self._chosen(original(tensor), tensor, self.shown.reader(frame), key)
+                decision, scale = known
+                own = original(tensor)
+                return own if scale is None else self.path.compared(margin, decision, scale, own)
+            return self._chosen(original(tensor), tensor, self.shown.reader(frame))
         finally:
             PLACE.run = self
 
-    def _chosen(self, own: Answer, tensor: Tensor, reader: Reader, key: tuple[int, int]) -> Answer:
+    def settled(self, reader: Reader) -> tuple[Decision, float | None] | None:
+        """The site whose condition reads a comparison of two numbers, and its unit, where an instruction says both.
+
+        The unit of a site that is kept is None.
+        """
+        number = self.shown.sites.get((*reader, "branch"))
+        if number is None or reader not in self.shown.readers:
+            return None
+        decision, conditions = self.sites[number], self.path.conditions
+        scale = conditions.settled_scale(decision) if decision.acts else None
+        if decision.acts and scale is None:
+            return None
+        if decision.acts:
+            conditions.known(decision)
+        found = self.scales[reader] = decision, scale
+        return found
+
+    def _chosen(self, own: Answer, tensor: Tensor, reader: Reader) -> Answer:
         """The answer of the path where the instruction alone does not say which site it is."""
         reading, path = reading_of(own, tensor, self.path), self.path
         if reading is None or reader not in self.shown.readers:
@@ -249,25 +268,26 @@ class Light:
             self.shown.surprise()
             raise Unforeseen
         self.reader, self.code = reader, self.shown.codes[reader[0]]
-        if reading == "branch" and (*reader, reading) in self.shown.sites:
-            decision = path.site(reading, tensor)
-            if decision is not None and (scale := path.conditions.settled_scale(tensor, decision)) is not None:
-                self._scales[key] = decision, scale
-        return path.chosen(reading, tensor, own, len(self._answers))
+        if reading == "branch" and isinstance(path.provenance.get(tensor), Margin):
+            self.settled(reader)
+        return path.chosen(reading, tensor, own, len(self.path.answers))
 
     def note(self, func: Function, args: Args, kwargs: Kwargs, result: Result) -> None:
         """A call that conditions are made by. It is kept until the next one: most are read at once, or never."""
-        last = self._last
-        if last is not None:
-            self._last = None
-            # Who holds it beside this function, its argument of getrefcount, and the table of what was read?
-            if sys.getrefcount(last[0]) > (3 if id(last[0]) in self._read else 2):
-                self._noted_now(last[1], last[2], {}, last[0], last[3])
+        if self.last is not None:
+            self.note_last()
         differentiable = self.path.keeps and torch.is_grad_enabled()
         if kwargs or type(result) is not Tensor or self._is_eager:
             self._noted_now(func, args, kwargs, result, differentiable)
         else:
-            self._last = result, func, args, differentiable
+            self.last = result, func, args, differentiable
+
+    def note_last(self) -> None:
+        """Note the call that is kept, if anybody may still read what it gave."""
+        last, self.last = self.last, None
+        # Who holds it beside this function, its argument of getrefcount, and the table of what was read?
+        if last is not None and sys.getrefcount(last[0]) > (3 if id(last[0]) in self._read else 2):
+            self._noted_now(last[1], last[2], {}, last[0], last[3])
 
     def _noted_now(self, func: Function, args: Args, kwargs: Kwargs, result: Result, differentiable: bool) -> None:
         PLACE.run = None

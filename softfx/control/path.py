@@ -18,7 +18,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from softfx.control.choices import Answer, Choice, Member, like
-from softfx.control.conditions import Conditions, logistic
+from softfx.control.conditions import Compared, Conditions, logistic
 from softfx.control.provenance import Margin, Provenance
 from softfx.decisions.site import Decision
 from softfx.torch_private import version_of
@@ -210,14 +210,21 @@ class Path:
 
     def compared(self, margin: Margin, decision: Decision, scale: float, own: Answer) -> Answer:
         """The answer of the next read, a comparison of two real numbers at a site whose unit of softness is settled."""
-        number = margin.number
-        if not math.isfinite(number):
+        if not (self.keeps and math.isfinite(margin.number)):
+            return self.drawn(margin.number, decision, scale, own)
+        choice, place = Compared(margin, scale), self.place
+        answer = own if self.numbers is None else self.numbers[place] < choice.p
+        self.points.append(Point(len(self.answers), place, decision, choice, answer))
+        self.place = place + 1
+        return answer
+
+    def drawn(self, margin: float, decision: Decision, scale: float, own: Answer) -> Answer:
+        """The same of a run whose points are not wanted, by the margin as a number."""
+        if not math.isfinite(margin):
             self.conditions.unknown(decision, has_none=False)
             return own
-        if self.keeps:
-            return self.decided(self.conditions.compared(margin, decision, scale), decision, own, len(self.answers))
-        self.place += 1
-        return own if self.numbers is None else self.numbers[self.place - 1] < logistic(number / scale)
+        place, self.place = self.place, self.place + 1
+        return own if self.numbers is None else self.numbers[place] < logistic(margin / scale)
 
     def decided(
         self, choice: Choice, decision: Decision, own: Answer, number: int, again: Again | None = None

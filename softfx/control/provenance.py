@@ -27,7 +27,7 @@ from softfx.rules.refusals import is_discrete
 from softfx.torch_private import in_transform, version_of
 from softfx.values import TensorTable
 
-__all__ = ["ROUNDINGS", "Made", "Margin", "Provenance", "real_operands", "sign_of"]
+__all__ = ["ROUNDINGS", "Made", "Margin", "Provenance", "real_operands", "sign_of", "two_numbers"]
 
 # The sign with which the first operand of a comparison speaks for it.
 SIGNS: dict[Operation, int] = {ops.gt: 1, ops.ge: 1, ops.lt: -1, ops.le: -1}
@@ -129,13 +129,16 @@ class Provenance(TensorTable[Margin | Made]):
             return None
         if (difference := _difference(left, right)) is None:
             return None
-        made = Margin(difference, operands, differentiable and (_has_derivative(left) or _has_derivative(right)))
-        if made.has_derivative:
+        return self.opened(Margin(difference, operands, differentiable and any(map(_has_derivative, operands))))
+
+    def opened(self, margin: Margin) -> Margin:
+        """A margin of this run, its tensor made at once where operands may be written out of sight."""
+        if margin.has_derivative:
             if self.writes:
-                _ = made.value
+                _ = margin.value
             else:
-                self._open.append(made)
-        return made
+                self._open.append(margin)
+        return margin
 
     def _knows(self, operand: object) -> bool:
         return isinstance(operand, Tensor) and self.get(operand) is not None
@@ -257,6 +260,24 @@ def _difference(left: Any, right: Any) -> float | None:
         return None
     found: float = (one if isinstance(left, Tensor) else _as_torch_takes(left, right.dtype)) - other
     return found
+
+
+def two_numbers(left: Tensor, right: Tensor | float) -> tuple[float, float] | None:
+    """Two real numbers as torch compares them; None for anything else, whose comparison torch makes itself.
+
+    >>> two_numbers(torch.tensor(1.5), torch.tensor(2.0)), two_numbers(torch.tensor([1.5, 2.0]), 2.0)
+    ((1.5, 2.0), None)
+    """
+    dtype = left.dtype
+    if dtype is not torch.float32 and dtype is not torch.float64:  # others are compared in another precision
+        return None
+    try:
+        one: float = item(left)
+        if isinstance(right, Tensor):
+            return (one, item(right)) if right.dtype is dtype else None
+        return one, float(right) if dtype is torch.float64 else c_float(right).value
+    except (RuntimeError, OverflowError):  # not one element, or a number that is none of this kind: torch says so
+        return None
 
 
 def _as_torch_takes(number: float, dtype: torch.dtype) -> float:

@@ -8,11 +8,13 @@ from torch import nn
 
 from softfx.decisions.site import Decision
 from softfx.decisions.sites import Sites
+from softfx.torch_private import has_forward_hooks
 
-__all__ = ["Settings", "scoped_modules"]
+__all__ = ["Settings", "runs_alone", "scoped_modules"]
 
 TURNS = 8  # a path: with fewer the variance grows, with more the time (24 programs: 8 turns beside 4 and all)
 LIMIT = 10.0
+_IN_ORDER = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,19 @@ def scoped_modules(root: object, sites: Sites) -> dict[str, nn.Module]:
     control = (decision for decision in sites if decision.rule.family == "control" and decision.acts)
     paths = {decision.location.module for decision in control if decision.resolved.scope == "module"}
     return {path: module for path, module in root.named_modules() if path in paths} if paths else {}
+
+
+def runs_alone(root: object) -> bool:
+    """Return True if no module but the root itself runs code of the program: all others are torch's own layers."""
+    return not isinstance(root, nn.Module) or all(module is root or _is_layer(module) for module in root.modules())
+
+
+def _is_layer(module: nn.Module) -> bool:
+    """Return True for a layer of torch's own, and for layers one after the other, that call nothing of the program."""
+    if not type(module).__module__.startswith("torch.nn.modules.") or has_forward_hooks(module):
+        return False
+    holds = any(True for _ in module.children())
+    return type(module) in _IN_ORDER if holds else not any(map(callable, vars(module).values()))
 
 
 def samples_of(decision: Decision) -> int:

@@ -7,6 +7,7 @@ made. They are put in place on the class, and lead to torch's own wherever this 
 
 from __future__ import annotations
 
+import operator
 import sys
 import threading
 from collections import Counter
@@ -21,7 +22,7 @@ from softfx.interpreter.host import PLACE
 from softfx.ops.calls import Function
 from softfx.ops.spelling import INDEX
 
-__all__ = ["READERS", "READ_CODE", "item", "names_of", "original_of", "put_in_place"]
+__all__ = ["COMPARISONS", "READERS", "READ_CODE", "item", "names_of", "original_of", "put_in_place"]
 
 _BASE: Any = Tensor.__base__
 _OPERATORS = {"div": ("__truediv__",)}  # of Python, by which a mode is told of a method of another name
@@ -29,6 +30,14 @@ READERS: frozenset[Function] = frozenset(
     getattr(_BASE, name) for name in ("__bool__", "__int__", "__float__", "__index__", "item")
 )
 item: Callable[[Tensor], Any] = _BASE.item
+# Python's comparisons, by the names under which it looks for them, and the same of numbers.
+_ORDERS: dict[str, Callable[[Any, Any], bool]] = {
+    "__lt__": operator.lt, "__le__": operator.le, "__gt__": operator.gt, "__ge__": operator.ge,
+}  # fmt: skip
+COMPARISONS: frozenset[Function] = frozenset(
+    getattr(owner, name) for owner in (_BASE, torch) for name in (*_ORDERS, "lt", "le", "gt", "ge")
+    if hasattr(owner, name)
+)  # fmt: skip
 
 _Name = tuple[Any, str]
 _LOCK = threading.Lock()
@@ -61,7 +70,11 @@ def put_in_place(functions: Iterable[Function]) -> Iterator[None]:
                 wanted[Tensor, function.__name__] = _reading(function)
                 continue
             for owner, name in names_of(function) or ():
-                wanted[owner, name] = _noting(function, original_of(getattr(owner, name)))
+                original = original_of(getattr(owner, name))
+                order = _ORDERS.get(name)
+                wanted[owner, name] = (
+                    _noting(function, original) if order is None else _ordering(function, original, order)
+                )
         for owner, name in wanted:
             if not _in_place[owner, name]:
                 own = vars(owner)
@@ -95,6 +108,7 @@ _noters: dict[Function, Function] = {}
 
 def _stands_for(function: Function, original: Function) -> Function:
     _ORIGINALS[function] = original
+    function.__name__ = getattr(original, "__name__", function.__name__)  # a mode of the program may ask for it
     INDEX.alias(function, original)
     return function
 
@@ -121,6 +135,19 @@ def _noting(function: Function, original: Function) -> Function:
             return result
 
         known = _noters[original] = _stands_for(call, function)
+    return known
+
+
+def _ordering(function: Function, original: Function, order: Callable[[Any, Any], bool]) -> Function:
+    if (known := _noters.get(original)) is None:
+
+        def compare(left: Any, right: Any) -> Any:
+            run = PLACE.run
+            if run is None:
+                return original(left, right)
+            return run.compare(function, original, order, left, right, sys._getframe(1))
+
+        known = _noters[original] = _stands_for(compare, function)
     return known
 
 

@@ -16,7 +16,9 @@ from torch import Tensor
 from softfx.control.choices import Parts, Turn
 from softfx.errors import ControlError
 
-__all__ = ["chosen", "inclusion", "with_turns"]
+__all__ = ["Difference", "chosen", "inclusion", "with_turns"]
+
+Difference = Tensor | float  # of two results; a number where these have one element
 
 # A choice that is nearly certain may still matter: what it decides is not known. Below .01 the variance of trees grows.
 # In a long loop nearly all are: together they weigh no more than this part of what all others do, or none of these,
@@ -63,20 +65,24 @@ def chosen(probabilities: Sequence[float], random: Random) -> list[int]:
 def with_turns(
     result: Tensor,
     coefficients: Sequence[Parts],
-    terms: Sequence[Tensor],
+    terms: Sequence[Difference],
     weights: Sequence[float],
     heard: Callable[[list[float]], None],
 ) -> Tensor:
     """`result` itself, with the derivative sum of grad coefficient times weight times term.
 
     coefficients: the parts that each is made of.
-    terms: each of the shape of the result.
+    terms: each of the shape of the result, or a number where that has one element.
     heard: is told in the backward pass by how much each term counts.
     """
     parts = [(number, tensor, factor) for number, item in enumerate(coefficients) for tensor, factor in item]
     shares = [(number, factor * weights[number], tensor.shape, tensor.dtype) for number, tensor, factor in parts]
     tensors = [tensor for _, tensor, _ in parts]
-    stacked = torch.stack(list(terms))
+    numbers = [term for term in terms if not isinstance(term, Tensor)]
+    if len(numbers) == len(terms):
+        stacked = result.new_tensor(numbers).reshape(-1, *result.shape)
+    else:
+        stacked = torch.stack([term for term in terms if isinstance(term, Tensor)])
     made: Tensor = _WithTurns.apply(result, stacked, shares, weights, heard, *tensors)  # type: ignore[no-untyped-call]
     return made
 

@@ -1,17 +1,25 @@
-"""A write that takes another one back, so that autograd sees neither, and whether calls are recorded.
+"""A write that takes another one back, so that autograd sees neither, and whether anybody is told of calls.
 
 - torch._C._autograd._unsafe_set_version_counter: a run that is made again leaves what it wrote as it was, and a
   derivative that was recorded before must not take that for a write.
 - torch._C._get_tracing_state, _get_dispatch_mode(_TorchDispatchModeKey.PROXY): torch.jit.trace, make_fx and
   torch.export record what is called, and cannot record further runs.
+- torch._C._len_torch_function_stack, _len_torch_dispatch_stack, _functorch.maybe_current_level: whether a mode or a
+  transform of the program is told of a call. It is asked at each comparison, so by counts and without lists.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-__all__ = ["is_recorded", "put_values"]
+__all__ = ["is_recorded", "nothing_around", "put_values"]
+
+_count_modes: Callable[[], int] = torch._C._len_torch_function_stack
+_count_dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
+_level: Callable[[], int | None] = torch._C._functorch.maybe_current_level
 
 
 def put_values(tensor: Tensor, values: Tensor, version: int) -> None:
@@ -38,3 +46,12 @@ def is_recorded() -> bool:
     if torch._C._get_tracing_state() is not None:
         return True
     return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
+
+
+def nothing_around() -> bool:
+    """Return True where a call is torch's alone: no mode of either kind is told of it, and no transform is running.
+
+    >>> nothing_around()
+    True
+    """
+    return not (_count_modes() or _count_dispatch_modes()) and _level() is None

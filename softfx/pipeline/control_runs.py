@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from copy import copy
 from dataclasses import dataclass, field
@@ -20,8 +20,8 @@ from softfx.control.light import Light, Scales, Shown, Unforeseen
 from softfx.control.modes import Bare, Watch, WatchedFast, WatchedFull
 from softfx.control.path import Numbers, Path, Reading, Start, nowhere
 from softfx.control.provenance import Margin, Provenance
-from softfx.control.settings import LIMIT, scoped_modules
-from softfx.control.slots import READERS, put_in_place
+from softfx.control.settings import LIMIT, runs_alone, scoped_modules
+from softfx.control.slots import COMPARISONS, READERS, put_in_place
 from softfx.control.traceless import Printed, Traceless, Writes, silent
 from softfx.control.versions_private import is_recorded
 from softfx.decisions.evidence import Evidence
@@ -73,6 +73,7 @@ class ControlRuns(Runner):
 
     def __post_init__(self) -> None:
         self._paths = cache(lambda: module_paths(self.root))
+        self._says_all = cache(lambda: runs_alone(self.root))
         self.modules = scoped_modules(self.root, self.sites)
         self._may_be_bare = self.sites.exact_but_for_control
         others = any(decision.acts for decision in self.sites if decision.rule.family != "control")
@@ -87,8 +88,12 @@ class ControlRuns(Runner):
         """A block for the call: runs in it may be light ones."""
         self._light = self.shown.fits and bool(self.shown.readers) and self._may_be_bare
         # Each run is within such a block; the first one to be entered takes the time.
-        with torch_private.PythonOnly(), put_in_place(READERS) if self._light else nullcontext(), self._noting:
+        with torch_private.PythonOnly(), self._in_place(), self._noting:
             yield
+
+    def _in_place(self) -> AbstractContextManager[None]:
+        """What light runs see of any run: reads, and the comparisons that conditions are made by."""
+        return put_in_place(READERS | self.shown.noted & COMPARISONS) if self._light else nullcontext()
 
     def _note_or_not(self, notes: bool) -> None:
         """Have calls that conditions are made by told to light runs, or to none where the next one does not ask."""
@@ -156,9 +161,9 @@ class ControlRuns(Runner):
         path = wanted.path(self.evidence, self.before)
         self._note_or_not(path.looks)
         most = _LEAST_READS + LIMIT * self.shown.reads
-        light = Light(path, self.shown, self._scales, most=most, closeness=wanted.closeness)
+        light = Light(path, self.shown, self._scales, self.sites, most=most, closeness=wanted.closeness)
         light.owner = self.owner
-        path.site = _Sites(self.sites, light, path, self.shown, self._where, self._paths)
+        path.site = _Sites(self.sites, light, path, self.shown, self._where, self._says_all)
         return Run(run_under(light, self.function, args, kwargs), path, light.calls)
 
     def _watched(self, wanted: _Wanted, args: Args, kwargs: Kwargs) -> Run:
@@ -170,7 +175,7 @@ class ControlRuns(Runner):
         mode: Any = Bare() if bare else self._mode(interpreter)
         mode.owner = self.owner
         path = wanted.path(self.evidence, self.before)
-        path.site = _Sites(self.sites, mode, path, self.shown, self._where, self._paths, None if bare else state)
+        path.site = _Sites(self.sites, mode, path, self.shown, self._where, self._says_all, None if bare else state)
         path.provenance.writes = path.provenance.writes or self.shown.writes
         mode.begin(path, self.traceless.writes, wanted.most)
         mode.finds_members = self.sites.policy.decides_members
@@ -225,14 +230,12 @@ class _Wanted:
         return path
 
 
-def planning_mode(
-    interpreter: Interpreter, where: Callable[[], Location], paths: Callable[[], Mapping[int, str]]
-) -> WatchedFull:
+def planning_mode(interpreter: Interpreter, where: Callable[[], Location], root: object) -> WatchedFull:
     """The mode of a planning run, which finds the control sites and measures them."""
     mode, state = WatchedFull(interpreter, where), interpreter.state
     path = _Wanted(Start(), None, False, True).path(state.evidence)
     path.plans = True
-    path.site = _Sites(state.sites, mode, path, Shown(), where, paths, state)
+    path.site = _Sites(state.sites, mode, path, Shown(), where, lambda: runs_alone(root), state)
     mode.begin(path, Writes(), float("inf"))
     mode.finds_members = state.sites.policy.decides_members
     return mode
@@ -242,7 +245,7 @@ def planning_mode(
 class _Sites:
     """Finds the site that reads now.
 
-    run: knows which instruction that is. paths: those of the target's modules, where a site may be one of several.
+    run: knows which instruction that is. says_all: an instruction alone says which module runs it.
     state: of the interpreter, by which new sites are met; without it there are none but the known.
     """
 
@@ -251,7 +254,7 @@ class _Sites:
     path: Path
     shown: Shown
     where: Callable[[], Location]
-    paths: Callable[[], Mapping[int, str]]
+    says_all: Callable[[], bool]
     state: RunState | None = None
 
     def __call__(self, reading: Reading, tensor: Tensor) -> Decision | None:
@@ -278,12 +281,12 @@ class _Sites:
         return True
 
     def _known(self, rule: Rule) -> Decision | None:
-        """The site, if it is known; without modules the instruction alone says which it is."""
+        """The site, if it is known; where no other module runs the program's code the instruction says which it is."""
         key = (*self.run.reader, rule.name)
         if (site := self.shown.sites.get(key)) is not None:
             return self.sites[site]
         decision = self.sites.known(rule, self.where())
-        if decision is not None and not self.paths() and is_user_file(self.run.code.co_filename):
+        if decision is not None and self.says_all() and is_user_file(self.run.code.co_filename):
             self.shown.sites[key] = decision.id
         return decision
 

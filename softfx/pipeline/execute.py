@@ -176,7 +176,7 @@ class Eager:
 
         mode: FullMode = FastMode(interpreter, self.cache, where) if fast else FullMode(interpreter, where)
         if state.planning and self.sites.policy.turns:
-            mode = planning_mode(interpreter, where, paths)
+            mode = planning_mode(interpreter, where, root)
         mode.owner = owner
         if not state.planning:
             mode.resume = partial(self._resumed, state, root, owner)
