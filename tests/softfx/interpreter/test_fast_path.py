@@ -17,6 +17,7 @@ from softfx.interpreter.fast_path import FastPathCache
 from softfx.interpreter.interpreter import Interpreter
 from softfx.ops.spelling import INDEX
 from softfx.values import Environment, FactStore, ValueFacts
+from tests.generated import views
 from tests.generated.programs import Program, make
 from tests.generated.running import build
 from tests.generated.shrink import shrink
@@ -130,6 +131,13 @@ def test_both_ways_give_the_same_on_generated_programs(start: int) -> None:
         found = difference_of_ways(program)
         if found:
             pytest.fail(f"seed {seed}: {found}\n{shrink(program, still_differs).source}")
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch: programs mean nothing
+@pytest.mark.parametrize("start", [0, *(pytest.param(n, marks=pytest.mark.fuzz) for n in range(CHUNK, 1000, CHUNK))])
+def test_both_ways_give_the_same_on_programs_that_write_through_views(start: int) -> None:
+    for seed in range(start, start + CHUNK):
+        assert difference_of_ways(views.make(seed)) == "", f"seed {seed}"
 
 
 def overwriting(x: Tensor, y: Tensor) -> Tensor:
