@@ -24,7 +24,7 @@ from softfx.rules.unruled import NUMBER_TESTS
 
 __all__ = ["DISCRETE", "Blockage", "is_judged", "is_real", "judged", "knows_no_blockage"]
 
-_SILENT = Effect.METADATA | Effect.HISTORY | Effect.AUTOGRAD | Effect.STOPS_GRADIENT | Effect.BRANCHES
+_SILENT = Effect.METADATA | Effect.SHOWS | Effect.HISTORY | Effect.AUTOGRAD | Effect.STOPS_GRADIENT | Effect.BRANCHES
 # What a call on perturbed copies may raise: it is then left as it is, for nothing was learned of it.
 _FAILURES = (RuntimeError, TypeError, ValueError, IndexError, ArithmeticError, AttributeError)
 _MOST = 4096

@@ -73,7 +73,7 @@ class FunctionInfo:
     is_judged: no rule knows it, and only a call tells whether a derivative comes back from it.
     is_simple: it is never a site, reads the elements of its operands, and whatever numbers are among its arguments
         decide at most whether whole operands give whole results.
-    asks_metadata: it asks something of a tensor that does not depend on its elements.
+    asks_metadata: it asks something of a tensor that does not depend on its elements, or makes text of them.
     may_continue_sum: it may go on with straight-through code of the program, or with an update in place.
     writes: it writes its first operand.
     may_write: a call that does so may be made past the interpreter.
@@ -119,7 +119,7 @@ class FunctionInfo:
         self.reads_numbers = rule is not None and rule.reads_numbers
         self.depends_on_numbers = self.operation.depends_on_numbers
         self.is_difference = self.operation is ops.sub
-        self.asks_metadata = rule is None and bool(self.operation.effect & Effect.METADATA)
+        self.asks_metadata = rule is None and bool(self.operation.effect & (Effect.METADATA | Effect.SHOWS))
         self.is_judged = rule is None and is_judged(self.spelled)
         remembered = self.decides or self.depends_on_numbers or self.is_difference or makes_steps(self.operation)
         self.is_simple = self.reads_elements and not remembered

@@ -46,6 +46,7 @@ class Effect(enum.Flag):
     DRAWS = enum.auto()  # its result is random
     MAY_DRAW = enum.auto()  # its result is random where an argument asks for that, as for dropout
     METADATA = enum.auto()  # the Python value that it returns does not depend on the elements of its operands
+    SHOWS = enum.auto()  # it makes text of the elements of its operand
     HISTORY = enum.auto()  # the Python value that it returns depends on the autograd graph
     AUTOGRAD = enum.auto()  # it acts on the autograd graph: hooks, backward
     STOPS_GRADIENT = enum.auto()  # no derivative goes on from its operands

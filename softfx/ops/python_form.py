@@ -40,6 +40,9 @@ def _forms(operations: Iterable[Operation]) -> dict[Any, _Form]:
         for name in [] if operation.commutes else reflected:
             if (method := getattr(Tensor, name, None)) is not None:
                 found[method] = _Form(python.function, python.operands, reflected=True)
+        in_place = python.in_place if isinstance(python, Infix) else None
+        if in_place is not None and (method := getattr(Tensor, f"__{in_place.__name__}__", None)) is not None:
+            found[method] = _Form(in_place, python.operands)
     return found
 
 

@@ -54,6 +54,7 @@ _OPERANDS: dict[Operation, tuple[tuple[str, ...], ...]] = {
 # What a reader finds in the source where an operation has no name there.
 SPOKEN: dict[Operation, str] = {table.is_nonzero: "if"}
 READ_BY = {"__int__": "int()", "__float__": "float()", "__complex__": "complex()", "__index__": "an index"}
+SHOWN_BY = {"__format__": "a formatted string", "__repr__": "repr()", "__str__": "str()"}
 _FIRST_OPERAND = (("input",),)
 # The attributes by which a tensor gets other elements.
 _SET = {"data": Effect.STOPS_GRADIENT, "real": Effect.NONE, "imag": Effect.NONE}
@@ -71,7 +72,8 @@ def spoken(operation: Operation, function: Function) -> str | None:
     >>> spoken(table.item, Tensor.__int__), spoken(table.item, Tensor.item), spoken(table.is_nonzero, Tensor.__bool__)
     ('int()', None, 'if')
     """
-    return SPOKEN.get(operation) or READ_BY.get(getattr(function, "__name__", ""))
+    name = getattr(function, "__name__", "")
+    return SPOKEN.get(operation) or READ_BY.get(name) or SHOWN_BY.get(name)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ from softfx.ops.verbs import (
     selects,
     shapes_by_data,
     shifts,
+    shows,
     stops_gradient,
     writes_into,
 )
@@ -382,17 +383,15 @@ SHAPE_QUESTIONS = tuple(
     metadata(name, reads=Reads.NONE)
     for name in ("size", "numel", "dim", "stride", "storage_offset", "is_floating_point", "is_contiguous")
 )
-QUESTIONS = tuple(
-    metadata(name)
-    for name in (
-        "ndimension", "nelement", "element_size", "is_complex", "is_signed", "is_same_size", "get_device", "__len__",
-        "data_ptr", "untyped_storage", "storage", "result_type", "can_cast", "broadcast_shapes",
-        "is_tensor", "is_storage", "is_inference", "is_pinned", "is_shared", "is_set_to", "is_conj", "is_neg",
-        "set_grad_enabled", "is_grad_enabled", "__repr__", "__hash__", "__format__", "__str__", "dim_order",
-        "dense_dim", "sparse_dim", "set_default_dtype", "get_default_dtype", "is_autocast_enabled", "is_nested",
-        "__dir__", "__reduce_ex__", "set_autocast_enabled", "manual_seed", "_has_compatible_shallow_copy_type",
-    )
-)  # fmt: skip
+QUESTIONS = tuple(map(metadata, (
+    "ndimension", "nelement", "element_size", "is_complex", "is_signed", "is_same_size", "get_device", "__len__",
+    "data_ptr", "untyped_storage", "storage", "result_type", "can_cast", "broadcast_shapes", "is_tensor",
+    "is_storage", "is_inference", "is_pinned", "is_shared", "is_set_to", "is_conj", "is_neg", "set_grad_enabled",
+    "is_grad_enabled", "__hash__", "dim_order", "dense_dim", "sparse_dim", "set_default_dtype", "get_default_dtype",
+    "is_autocast_enabled", "is_nested", "__dir__", "__reduce_ex__", "set_autocast_enabled", "manual_seed",
+    "_has_compatible_shallow_copy_type",
+)))  # fmt: skip
+spell_out = shows("spell_out", "__format__", "__repr__", "__str__")
 grad = reads_history("grad")
 HISTORY = tuple(map(reads_history, ("requires_grad", "grad_fn", "is_leaf")))
 differentiate = acts_on_autograd("differentiate", "autograd.grad")

@@ -37,6 +37,7 @@ __all__ = [
     "selects",
     "shapes_by_data",
     "shifts",
+    "shows",
     "stops_gradient",
     "writes_into",
 ]
@@ -263,6 +264,11 @@ def shapes_by_data(name: str, *spellings: str, rows: Rows = Rows.TOGETHER, effec
 def metadata(name: str, *spellings: str, reads: Reads = Reads.ALL) -> Operation:
     """A question about a tensor, or about torch, whose answer does not depend on elements."""
     return _plain(name, spellings, Integral.NEVER, Rows.TOGETHER, effect=Effect.METADATA, reads=reads)
+
+
+def shows(name: str, *spellings: str) -> Operation:
+    """An operation that makes text of a tensor."""
+    return _plain(name, spellings, Integral.NEVER, Rows.TOGETHER, effect=Effect.SHOWS)
 
 
 def reads_history(name: str) -> Operation:

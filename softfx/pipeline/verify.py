@@ -324,7 +324,7 @@ def _result_values(rewrite: Rewrite) -> Iterator[tuple[int, Tensor, Tensor]]:
 
 
 def difference(example: Example, module: fx.GraphModule) -> str:
-    """The results in which a graph differs from the original on example inputs, as a sentence; "" if in none.
+    """What a graph does other than the original on example inputs, as a sentence; "" if nothing.
 
     module: takes the tensors among the inputs, and then those that are further.
     """
@@ -335,7 +335,10 @@ def difference(example: Example, module: fx.GraphModule) -> str:
         return module(*tensors, *example.further)
 
     tensors = tuple(leaf for leaf in private.leaves((args, kwargs)) if isinstance(leaf, Tensor))
-    got = private.leaves(_run(example, replay, tensors, {}))
+    try:
+        got = private.leaves(_run(example, replay, tensors, {}))
+    except Exception as error:  # the original has just run: what the graph cannot repeat is the graph's fault
+        return f"its graph raises {type(error).__name__} where the original runs"
     different = [i for i, (x, y) in enumerate(zip(wanted, got, strict=True)) if not same(x, y)]
     return f"its graph gives other values than the original for results {different}" if different else ""
 

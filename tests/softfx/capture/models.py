@@ -203,6 +203,14 @@ class Swish(torch.autograd.Function):
         return gradient
 
 
+def formats(x: Tensor) -> Tensor:
+    return x.round() * float(f"{x.sum():.1f}")
+
+
+def prints(x: Tensor) -> Tensor:
+    return x.round() * len(str(x))
+
+
 def reads_item(x: Tensor) -> Tensor:
     return x.round() * x.sum().item()
 
@@ -264,6 +272,8 @@ class Remembering(nn.Module):
 OBSTACLES: dict[str, tuple[Any, str]] = {
     "item": (reads_item, "item reads a value into Python"),
     "branch": (branches, "if reads a value into Python"),
+    "format": (formats, "a formatted string reads a value into Python"),
+    "text": (prints, "repr() reads a value into Python"),
     "selection": (selects, "getitem has a shape that depends on data"),
     "function": (steps, "the custom autograd.Function Step, whose backward a graph of its forward would lose"),
     "classmethod": (swishes, "the custom autograd.Function Swish, whose backward a graph of its forward would lose"),

@@ -25,7 +25,7 @@ RECORDS = {record.name: record for record in INDEX}
 # Names that no function has: calls with certain arguments, or several calls, are one; three have other spellings alone.
 UNSPELLED = {
     "trunc_divide", "reduce_as_integers", "scatter_extremum", "existing_straight_through", "cast", "differentiate",
-    "unruled", "deepcopy",
+    "unruled", "deepcopy", "spell_out",
 }  # fmt: skip
 
 

@@ -52,9 +52,16 @@ def kept_order(x: Tensor) -> tuple[Tensor, Tensor]:
     return gentle, x[order]
 
 
+def raised_in_place(x: Tensor) -> Tensor:
+    power = x * 1
+    power **= 2
+    power[1:] **= power.round()[1:]
+    return power.round() + power
+
+
 PROGRAMS = [
     table_of_whole_numbers, table_of_other_numbers, table_that_is_computed, table_that_is_written, table_of_the_input,
-    kept_comparison, kept_order,
+    kept_comparison, kept_order, raised_in_place,
 ]  # fmt: skip
 
 
