@@ -18,6 +18,7 @@ from torch import Tensor
 from softfx.interpreter.backends import Backend
 from softfx.interpreter.call import Call
 from softfx.interpreter.state import RunState
+from softfx.ops.autocast import AutocastState, autocast_state, in_autocast
 from softfx.ops.calls import Result
 from softfx.ops.trees import in_own_containers, map_tensors, tensors_in
 from softfx.torch_private import version_of
@@ -30,12 +31,14 @@ __all__ = ["DeferredHardValues", "HandleOf", "defer", "hard_value", "with_hard_o
 class DeferredHardValues:
     """One call still to be made on hard operands.
 
+    autocast: the state in which the program made it.
     results: the tensors in its result, once it is made; empty if it cannot be.
     """
 
     call: Call | None
     versions: list[int]
     template: Any
+    autocast: AutocastState
     results: list[Tensor] | None = None
 
     def value(self, position: int, backend: Backend) -> Tensor | None:
@@ -64,7 +67,7 @@ class DeferredHardValues:
             return
         hard = {id(tensor): _made(tensor, facts.hard) for tensor, facts in zip(call.tensors, call.facts, strict=True)}
         args, kwargs = map_tensors(lambda tensor: hard[id(tensor)], (call.args, call.kwargs))
-        with torch.no_grad():
+        with torch.no_grad(), in_autocast(self.autocast):
             self.results = tensors_in(backend.repeat(call.func, args, kwargs, self.template))
 
 
@@ -92,7 +95,8 @@ def defer(call: Call, result: Result, backend: Backend) -> Callable[[int], Handl
         return _unknown
     args, kwargs = in_own_containers((call.args, call.kwargs))
     call = replace(call, args=args, kwargs=kwargs)
-    deferred = DeferredHardValues(call, [version_of(tensor) for tensor in call.tensors], backend.template(result))
+    versions = [version_of(tensor) for tensor in call.tensors]
+    deferred = DeferredHardValues(call, versions, backend.template(result), autocast_state())
     return lambda position: HandleOf(deferred, position)
 
 

@@ -39,6 +39,7 @@ from softfx.interpreter.state import RunState
 from softfx.interpreter.torch_mode import FastMode, FullMode
 from softfx.interpreter.view_reads import note_results
 from softfx.locations import Location, Place, locate, module_paths, resolve
+from softfx.ops.autocast import autocast_state
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.pipeline import serialize
 from softfx.pipeline.control_modules import hooked
@@ -238,8 +239,7 @@ def signature(args: Args, kwargs: Kwargs) -> Args:
     They are the structure, shapes, strides, dtypes, devices and plain values with their types.
     """
     leaves, structure = _flattened(args, kwargs)
-    modes = tuple((torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda"))
-    return (structure, modes, *(_described(leaf) for leaf in leaves))
+    return (structure, autocast_state(), *(_described(leaf) for leaf in leaves))
 
 
 def _flattened(args: Args, kwargs: Kwargs) -> tuple[Sequence[Any], object]:
