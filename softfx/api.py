@@ -25,11 +25,12 @@ from softfx.pipeline.given import example_call
 from softfx.pipeline.plan import plan
 from softfx.pipeline.rewrite import Rewritten, rewrite
 from softfx.pipeline.serialize import graph_module
+from softfx.pipeline.settings import settings_of
 from softfx.pipeline.soft_function import SoftFunction
 from softfx.pipeline.softened import Softened, softened
 from softfx.pipeline.subject import Subject, subject_of
 from softfx.pipeline.upstream import look_at_run
-from softfx.pipeline.verify import Example, check_spec, difference
+from softfx.pipeline.verify import Example, check_spec, difference, unseen
 from softfx.report import Report
 from softfx.report.build import make_report
 from softfx.vocabulary import MethodName, ModeName
@@ -144,7 +145,7 @@ def soften(
     rewritten = _rewritten(subject.runs, program, sites, evidence, args, kwargs, executor)
     subject = subject.keeping(program.written)
     eager, planned = Eager(sites, evidence, place, draws=Draws(generator)), {subject.entry}
-    graph = None if rewritten is None else Graph(rewritten, sites, signature(args, kwargs))
+    graph = None if rewritten is None else Graph(rewritten, sites, signature(args, kwargs), settings_of(subject.runs))
     replays = executor == "graph"
     ran = eager.executed(subject.runs, args, kwargs, program.touched) if graph is not None and replays else None
     state = Softened(
@@ -323,7 +324,8 @@ def _rewritten(
     attributes = [resolve(target, name) for name in program.attributes.values()]
     if not program.seen.obstacles:
         captured = graph_module(program.graph, program.constants)
-        if different := difference(Example(target, args, kwargs, attributes, program.touched), captured):
+        example = Example(target, args, kwargs, attributes, program.touched)
+        if different := difference(example, captured) or unseen(example, program):
             program.add_obstacle(different)
     if program.seen.obstacles:
         if executor == "graph":

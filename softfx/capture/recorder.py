@@ -142,12 +142,20 @@ class Recorder(HostMode):
                 self.attributes[node.name] = name
                 self.dynamic.add(node)
             else:
+                made = self._made_of(tensor)
                 node = self.builder.constant(tensor)
-                if (history := history_of(tensor)) is not None:
-                    made = history.name()
+                if made is not None:
                     self.obstacles[f"a tensor made out of sight of torch's function protocol ({made})"] = None
                     self.dynamic.add(node)
             node.meta["val"] = self.value(tensor)
+
+    def _made_of(self, tensor: Tensor) -> str | None:
+        """How a tensor was made that no call has given, if it depends on what the call computes with."""
+        if (history := history_of(tensor)) is not None:
+            return str(history.name())
+        if any(node in self.dynamic for node in self.builder.sharing(tensor)):
+            return "in the memory of another"
+        return None
 
     def _check_history(self, tensor: Tensor) -> None:
         function = history_of(tensor)

@@ -220,7 +220,7 @@ class Watch:
                 self._saved(tensor)
         for tensor in tensors_in(out):
             self._saved(tensor)
-        written = self.notes and kind is _Kind.WRITES and bool(args)
+        written = self.notes and kind is _Kind.WRITES and bool(args) and isinstance(args[0], Tensor)
         noted = written and (is_discrete(args[0]) or self.path.provenance.knows_one(args))
         target = args[0] if noted else None
         self.alien = self.alien or target is not None
@@ -228,6 +228,10 @@ class Watch:
         result = make(func, types, args, kwargs)
         if not self.notes:
             return result
+        if kind is _Kind.WRITES and not written:  # into a list of tensors
+            self.alien = True
+            for tensor in tensors_in(args[:1]):
+                self.path.provenance.discard(tensor)
         if target is not None and before is not None:
             self.path.provenance.after_write(before, func, args, kwargs)
         elif out is None:

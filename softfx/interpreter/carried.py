@@ -189,6 +189,8 @@ def _emitted(state: RunState, function: Function, *args: Any, **kwargs: Any) -> 
 
 
 def _holds_no_tensors(operand: Any) -> bool:
+    if isinstance(operand, torch.dtype):  # the bits of x.view(torch.int32) are not linear in x
+        return False
     return type(operand) in ATOMS or (type(operand) in (tuple, list) and all(type(item) in ATOMS for item in operand))
 
 

@@ -47,6 +47,7 @@ from softfx.pipeline.control_runs import ControlRuns, planning_mode
 from softfx.pipeline.reads import is_apart, state_read
 from softfx.pipeline.rewrite import Rewritten
 from softfx.pipeline.session import BOUNDARY, Session, is_flat
+from softfx.pipeline.settings import Setting, holds
 from softfx.pipeline.snapshot import Snapshot, exact
 from softfx.values import Environment, ValueFacts
 from softtorch.scope import outside
@@ -259,10 +260,11 @@ def _described(leaf: object) -> object:
 class Graph:
     """The rewritten graph, for calls that it was captured for."""
 
-    def __init__(self, rewritten: Rewritten, sites: Sites, example: Args) -> None:
+    def __init__(self, rewritten: Rewritten, sites: Sites, example: Args, settings: tuple[Setting, ...] = ()) -> None:
         self.rewritten = rewritten
         self.sites = sites
         self.example = example
+        self.settings = settings
         self._root: object = None
         self._state: Snapshot | None = None
 
@@ -296,7 +298,7 @@ class Graph:
         if signature(args, kwargs) != self.example:
             return False
         if torch.compiler.is_compiling():
-            return True
+            return holds(root, self.settings)
         return self._state is not None and self._root is root and self._state.holds()
 
     def __call__(self, root: object, args: Args, kwargs: Kwargs) -> Result:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, fx
 
 from softfx import torch_private as private
+from softfx.capture.below import made_below
 from softfx.capture.example import function_of
 from softfx.capture.outcome import same
 from softfx.capture.preserve import Preserved
@@ -28,7 +29,18 @@ from softfx.ops.calls import Function
 from softfx.pipeline import nodes
 from softfx.pipeline.rewrite import Rewritten
 
-__all__ = ["LAWS", "Example", "Law", "Rewrite", "SpecError", "Violation", "check_spec", "difference", "violations"]
+__all__ = [
+    "LAWS",
+    "Example",
+    "Law",
+    "Rewrite",
+    "SpecError",
+    "Violation",
+    "check_spec",
+    "difference",
+    "unseen",
+    "violations",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -341,6 +353,22 @@ def difference(example: Example, module: fx.GraphModule) -> str:
         return f"its graph raises {type(error).__name__} where the original runs"
     different = [i for i, (x, y) in enumerate(zip(wanted, got, strict=True)) if not same(x, y)]
     return f"its graph gives other values than the original for results {different}" if different else ""
+
+
+def unseen(example: Example, program: Program) -> str:
+    """What a constant of a program may be made of out of sight, as a sentence; "" if nothing is made so."""
+    if not any(isinstance(value, Tensor) for value in program.constants.values()):
+        return ""
+    function = function_of(example.target)
+
+    def look(*args: Any, **kwargs: Any) -> object:
+        return made_below(lambda: function(*args, **kwargs))
+
+    try:
+        found = _run(example, look, example.args, example.kwargs)
+    except Exception as error:  # the original has just run: what it does cannot be looked at from below
+        return f"it cannot be said what its constants are made of, for it raises {type(error).__name__} when looked at"
+    return f"a tensor made out of sight of torch's function protocol ({found})" if found else ""
 
 
 def _run(

@@ -45,8 +45,16 @@ def has_no_axes(x: Tensor) -> Tensor:
     return flag * x
 
 
+def writes_a_list(x: Tensor) -> Tensor:
+    mask = x > 0.2
+    torch._foreach_copy_([mask[0], mask[1]], [mask[1], mask[2]])
+    return mask.float() * x
+
+
 @EXECUTOR
-@pytest.mark.parametrize("program", [doubles_nothing, takes_a_row, takes_a_block, has_no_rows, has_no_axes])
+@pytest.mark.parametrize(
+    "program", [doubles_nothing, takes_a_row, takes_a_block, has_no_rows, has_no_axes, writes_a_list]
+)
 def test_the_call_runs_and_has_the_originals_value(program: Callable[[Tensor], Tensor], executor: str) -> None:
     soft = softfx.soften(program, "lifted", example_inputs=(X,), executor=executor, allow_unused=True)
     result = soft(X.clone().requires_grad_())

@@ -109,8 +109,14 @@ def in_transforms(x: Tensor, y: Tensor) -> Tensor:
     return rows + torch.func.grad(lambda z: (z / count).sum())(y) + count / (count + 1)
 
 
+def bits(x: Tensor, y: Tensor) -> Tensor:
+    rounded = x.round() * 1
+    exponents = rounded.view(torch.int32) >> 23
+    return exponents.float() * y + rounded
+
+
 PROGRAMS = [
-    linear, quotient, of_reals, compared, of_indices, of_parameters, infinite, written, written_operand,
+    bits, linear, quotient, of_reals, compared, of_indices, of_parameters, infinite, written, written_operand,
     written_view, written_elsewhere, written_beside_a_count, deep, without_gradients, in_transforms,
 ]  # fmt: skip
 
