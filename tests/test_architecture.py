@@ -64,6 +64,7 @@ PRIVATE_TORCH = {
     "softfx.ops.schema_private",
     "softfx.interpreter.checkpoint_private",
     "softfx.control.versions_private",
+    "softfx.capture.below_private",
     "softfx.capture.cross_check.dynamo_private",
 }
 # Names with a leading underscore that are no secret, each with the reason.

@@ -78,9 +78,11 @@ def shares(tensor: Tensor, other: Tensor) -> bool:
         return tensor is other
     if private.storage_key(tensor) == private.storage_key(other):
         return True
+    if private.has_no_values(tensor) or private.has_no_values(other):  # their memory has no address
+        return False
     try:
         return bool(tensor.untyped_storage().data_ptr() == other.untyped_storage().data_ptr())
-    except RuntimeError:  # the memory of a fake tensor or of a wrapper has no address
+    except RuntimeError:  # nor has that of a wrapper
         return False
 
 

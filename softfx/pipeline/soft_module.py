@@ -30,6 +30,7 @@ __all__ = ["SoftModule", "hard_copy", "hard_part", "made_soft"]
 _FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 # What torch itself calls of a module, or documents to be overridden, without running the model.
 _NO_ENTRIES = frozenset(dir(nn.Module))
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class that Python code has made
 
 
 class SoftModule:
@@ -191,9 +192,7 @@ class _OfClass:
 
 
 def _rebuild(original: type[nn.Module]) -> nn.Module:
-    soft = _soft_class(original)
-    made: nn.Module = soft.__new__(soft)
-    return made
+    return _empty(_soft_class(original))
 
 
 # -- modules -----------------------------------------------------------------------------------------------------
@@ -225,8 +224,7 @@ def hard_copy(original: nn.Module, changed: frozenset[int] = frozenset()) -> nn.
     changed: the identities of containers that a call changes, which are state.
     """
     kind: Any = type(original).__bases__[1] if isinstance(original, SoftModule) else type(original)
-    # A sharded class makes instances of the class beneath it.
-    copy: nn.Module = object.__new__(kind) if sharded.is_sharded(original) else kind.__new__(kind)
+    copy = _empty(kind)
     copy.__dict__.update(rebound_attributes(original, copy, changed))
     copy.__dict__.pop("_softfx", None)
     for name, value in copy.__dict__.items():
@@ -235,6 +233,16 @@ def hard_copy(original: nn.Module, changed: frozenset[int] = frozenset()) -> nn.
     private.forget_compiled(copy)
     sharded.share_state(original, copy)
     return copy
+
+
+def _empty(kind: Any) -> nn.Module:
+    """An instance of just this class, by the `__new__` of the first class in C that it has: its own may do otherwise.
+
+    That of a graph module makes a class for each instance, that of a sharded class one of the class beneath it.
+    """
+    base: Any = next(base for base in kind.__mro__ if not base.__flags__ & _HEAP_TYPE)
+    made: nn.Module = base.__new__(kind)
+    return made
 
 
 def made_soft(copy: nn.Module, state: Softened) -> nn.Module:

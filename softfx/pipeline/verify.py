@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, fx
 
 from softfx import torch_private as private
-from softfx.capture.below import made_below
+from softfx.capture.below_private import made_below
 from softfx.capture.example import function_of
 from softfx.capture.outcome import same
 from softfx.capture.preserve import Preserved

@@ -8,11 +8,11 @@ import inspect
 import pickle
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 import softfx
 from tests.helpers import EXECUTOR, gradient
@@ -360,3 +360,34 @@ def test_a_copy_of_a_module_has_the_values_of_a_state_that_carries_a_derivative(
     other = copy.deepcopy(soft)
     assert other.seen[0] is other.total and not other.total.requires_grad and len(soft.seen) == 1
     assert torch.equal(other(x), soft(x)) and other(x).requires_grad
+
+
+class Sized(Model):
+    """A class whose `__new__` asks for more than the class, as pickle does not know it."""
+
+    def __new__(cls, size: int) -> Self:
+        return super().__new__(cls)
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+
+@pytest.mark.parametrize("policy", ["gradients", "smooth", "keep"])
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: fx.symbolic_trace(Model()),
+        lambda: torch.export.export(Model(), (X,)).module(),
+        lambda: nn.Sequential(fx.symbolic_trace(Model()), Sized(3)),
+    ],
+    ids=["traced", "exported", "parts"],
+)
+def test_modules_whose_classes_make_instances_in_a_way_of_their_own(made: Callable[[], nn.Module], policy: str) -> None:
+    target = made()
+    x = X.clone().requires_grad_()
+    soft = softfx.soften(target, policy, example_inputs=(x,))
+    result = soft(x)
+    assert policy == "smooth" or torch.equal(result, target(x))
+    assert policy == "keep" or torch.autograd.grad(result.sum(), x)[0].any()
+    assert torch.equal(softfx.harden(soft)(x), target(x))

@@ -2,6 +2,10 @@
 
 TorchScript, and blocks in which the protocol is switched off, make tensors that a capture meets as if they had been
 there before: a graph would hold them as constants. torch's dispatcher, below the protocol, sees them made.
+
+Private interfaces of torch, which may move between releases:
+
+- torch.utils._python_dispatch.TorchDispatchMode: what the dispatcher runs.
 """
 
 from __future__ import annotations
