@@ -17,11 +17,14 @@ from softfx.interpreter.call import Call
 from softfx.interpreter.records import Lookup
 from softfx.interpreter.state import RunState
 from softfx.ops.calls import Result
+from softfx.ops.spelling import arguments
 from softfx.ops.trees import in_own_containers
 from softfx.torch_private import base_of
 from softfx.values import SoftBool, SoftIndex, ValueFacts
 
 __all__ = ["addend", "note_result", "parts_of", "pending_sum", "same_parts"]
+
+_NOTED = (ops.getitem, ops.index_select, ops.add)
 
 
 def pending_sum(state: RunState, call: Call) -> Lookup | None:
@@ -32,9 +35,9 @@ def pending_sum(state: RunState, call: Call) -> Lookup | None:
 
 def note_result(state: RunState, call: Call, result: Result, pending: Lookup | None) -> None:
     """Remember a result that is a look-up by a soft index, or one plus something."""
-    if not isinstance(result, Tensor) or call.operation not in (ops.getitem, ops.add):
+    if not isinstance(result, Tensor) or call.operation not in _NOTED:
         return
-    lookup = _looked_up(state, call, result) if call.operation is ops.getitem else pending
+    lookup = pending if call.operation is ops.add else _looked_up(state, call, result)
     for tensor in (result, call.written):
         if tensor is not None and lookup is not None:
             state.lookups.set(tensor, lookup)
@@ -52,17 +55,31 @@ def addend(state: RunState, call: Call) -> tuple[tuple[object, ...], Any] | None
 
 
 def _looked_up(state: RunState, call: Call, result: Tensor) -> Lookup | None:
-    source, key = call.args
-    parts = parts_of(key)
+    if (read := _read(call)) is None:
+        return None
+    source, parts = read
     tensors = [part for part in parts if isinstance(part, Tensor)]
     facts = [state.environment.facts(part) for part in tensors]
     softs = [item.soft for item in facts if item.soft is not None]
     if not isinstance(source, Tensor) or not softs or any(isinstance(soft, SoftBool) for soft in softs):
         return None
-    # A place that is named twice is written once. A view of the source is written with it.
-    if not all(map(_names_each_place_once, tensors, facts)) or base_of(result) is not None:
+    if not result.is_floating_point():
         return None
-    return Lookup(source, state.writes, in_own_containers(parts)) if result.is_floating_point() else None
+    # A place that is named twice is written once. A view of the source is written with it.
+    once = all(map(_names_each_place_once, tensors, facts)) and base_of(result) is None
+    return Lookup(source, state.writes, in_own_containers(parts), once)
+
+
+def _read(call: Call) -> tuple[object, tuple[object, ...]] | None:
+    """What is looked up, and the parts of the key: of x[key], and of index_select along one axis."""
+    if call.operation is ops.getitem:
+        source, key = call.args
+        return source, parts_of(key)
+    (source, *rest), kwargs = arguments(call.spelled, call.args, call.kwargs)
+    dim, index = (*rest, *kwargs.values()) if len(rest) + len(kwargs) == 2 else (None, None)
+    if not isinstance(source, Tensor) or not isinstance(dim, int) or not source.dim():
+        return None
+    return source, (*(slice(None),) * (dim % source.dim()), index)
 
 
 def _sum(state: RunState, call: Call) -> Lookup | None:
@@ -71,7 +88,7 @@ def _sum(state: RunState, call: Call) -> Lookup | None:
         return None
     lookups = [state.lookups.get(arg) if isinstance(arg, Tensor) else None for arg in call.args]
     for lookup, other, other_lookup in zip(lookups, reversed(call.args), reversed(lookups), strict=True):
-        if lookup is not None and lookup.addend is None and other_lookup is None:
+        if lookup is not None and lookup.once and lookup.addend is None and other_lookup is None:
             own = call.written is not None
             unchanged = lookup.writes + own == state.writes
             return replace(lookup, writes=state.writes, addend=other) if unchanged else None

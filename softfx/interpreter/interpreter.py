@@ -37,6 +37,7 @@ from softfx.decisions.site import Decision, SiteKey
 from softfx.interpreter import (
     compared,
     indexed_update,
+    joint_lookups,
     lifting,
     overlapping,
     overwritten,
@@ -339,8 +340,10 @@ class Interpreter:
         exact = all(soft.exact for soft in softs)
         sites = frozenset[int]().union(*(soft.sites for soft in softs))
         context = CallContext(state, call.func, {}, exact, sites, hard, carried=call.carried_sites)
-        args, kwargs = map_tensors(partial(real_operand, context), (call.args, call.kwargs))
-        shadow = state.backend.repeat(call.func, args, kwargs)
+        shadow = joint_lookups.shadow_of(state, context, call)
+        if shadow is None:
+            args, kwargs = map_tensors(partial(real_operand, context), (call.args, call.kwargs))
+            shadow = state.backend.repeat(call.func, args, kwargs)
         if moves:
             return attach(context, remember(state, call, hard, ""), SoftReal(shadow, exact=exact, sites=sites))
         return bind(context, hard, shadow)

@@ -115,11 +115,13 @@ class Lookup:
     """A look-up source[key], and what has been added to its result since.
 
     writes: how many calls had written in place by then.
+    once: it names no place twice.
     """
 
     source: Tensor
     writes: int
     key: tuple[object, ...]
+    once: bool = True
     addend: Any = None
 
 

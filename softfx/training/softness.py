@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -22,7 +23,7 @@ def set_softness(soft: object, softness: Setting | Mapping[str, Setting]) -> Non
     Args:
         soft: the module or function that `soften` returned.
         softness: a number, a 0-dim tensor or a Parameter; or a dict from patterns to these. A pattern is an
-            operation's name, a rule's code, "@family", or a glob on the module path; later ones override. In a dict
+            operation's name, a rule's code, "@family", or a glob on the module path; later ones override.
             {"relative": 0.02} is a softness in units of the data, as the spreads were measured, and "auto" that of
             the rule of thumb; where nothing was measured yet the next call is. Standardized rows have a unit of their
             own.
@@ -37,7 +38,9 @@ def set_softness(soft: object, softness: Setting | Mapping[str, Setting]) -> Non
     0.5
     """
     state = softened(soft, "set_softness")
-    patterns = softness if isinstance(softness, Mapping) else {"*": softness}
+    patterns: Mapping[str, Any] = {"*": softness}
+    if isinstance(softness, Mapping) and not is_softness(softness):  # {"relative": 0.02} is one
+        patterns = softness
     for pattern, value in patterns.items():
         if not is_softness(value):
             raise PolicyError(

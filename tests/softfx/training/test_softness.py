@@ -135,3 +135,12 @@ def test_what_is_set_is_the_softness_of_sites_that_later_calls_meet() -> None:
         torch.testing.assert_close(softened(-x), program(-x))
         of = {site.op: site.softness for site in softened.report.sites}
         assert of["floor"] == of["sign"] == 0.001
+
+
+def test_a_relative_softness_by_itself_is_that_of_every_site() -> None:
+    x = torch.linspace(-2, 3, 40)
+    soft = softfx.soften(lambda x: (x > 0.3).float().mean(), example_inputs=(x,))
+    softfx.set_softness(soft, {"relative": 0.5})
+    assert soft.report.sites[0].reason.startswith("0.5 x spread")
+    with pytest.raises(softfx.PolicyError, match="'relative'"):
+        softfx.set_softness(soft, {"relative": -0.5})

@@ -1,0 +1,97 @@
+"""Two look-ups by one index that are multiplied: x[:, chosen] @ weights[chosen], (x[chosen] * weights[chosen]).sum().
+
+Each number that was chosen meets its own weight, so the mean is that of the products, sum(p * x * weights), and not the
+product of two means, in which each meets the weights of all others. Where such a product runs once more on real shadows
+(scope = "model"), it is made of the whole sources, each place as likely as it is chosen. To follow another contraction,
+name the axes that it sums over in CONTRACTED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from softfx import ops
+from softfx.interpreter.binding import real_operand
+from softfx.interpreter.call import Call
+from softfx.interpreter.call_context import CallContext
+from softfx.interpreter.records import Lookup
+from softfx.interpreter.state import RunState
+from softfx.ops.operation import Operation
+from softfx.ops.spelling import arguments
+from softfx.values import SoftIndex
+
+__all__ = ["CONTRACTED", "shadow_of"]
+
+CONTRACTED: Mapping[Operation, tuple[int, int]] = {ops.linear: (-1, -1), ops.matmul: (-1, -2)}
+"""The axes of both operands that are summed over; a vector's only axis stands for either."""
+
+
+class _Chosen(NamedTuple):
+    """What was looked up along one axis: the source, the axis from its end, and the places."""
+
+    source: Tensor
+    axis: int
+    places: Tensor
+
+
+def shadow_of(state: RunState, context: CallContext, call: Call) -> Tensor | None:
+    """A product of two look-ups by one index, on real shadows; None for any other call."""
+    axes = CONTRACTED.get(call.operation, (None, None) if call.operation is ops.mul else None)
+    if axes is None or not state.lookups.entries or call.spelled.in_place:
+        return None
+    (*operands,), kwargs = arguments(call.spelled, call.args, call.kwargs)
+    pair = [_chosen(state, operand, axis) for operand, axis in zip(operands[:2], axes, strict=False)]
+    if len(pair) != 2 or pair[0] is None or pair[1] is None or pair[0].places is not pair[1].places:
+        return None
+    soft = state.environment.facts(pair[0].places).soft
+    if not isinstance(soft, SoftIndex) or soft.support is not None or len(soft.shape) != 1:
+        return None
+    if any(chosen.source.shape[chosen.axis] != soft.size for chosen in pair if chosen is not None):
+        return None
+    first, second = (real_operand(context, chosen.source) for chosen in pair if chosen is not None)
+    if axes[0] is None:
+        return _product(context, soft, first, second, pair[0].axis) if pair[0].axis == pair[1].axis else None
+    taken = context.call(torch.sum, soft.weights, 0)
+    if (after := -1 - pair[0].axis) > 0:
+        taken = context.call(torch.reshape, taken, (soft.size, *(1,) * after))
+    rest = [real_operand(context, value) if isinstance(value, Tensor) else value for value in operands[2:]]
+    named = {key: real_operand(context, value) if isinstance(value, Tensor) else value for key, value in kwargs.items()}
+    result: Tensor = context.call(
+        call.operation.function, context.call(torch.mul, first, taken), second, *rest, **named
+    )
+    return result
+
+
+def _product(context: CallContext, soft: SoftIndex, first: Tensor, second: Tensor, axis: int) -> Tensor:
+    """What is chosen of the products of two sources, along one axis."""
+    products = context.call(torch.movedim, context.call(torch.mul, first, second), axis, -1)
+    chosen = context.call(torch.matmul, products, context.call(torch.t, soft.weights))
+    result: Tensor = context.call(torch.movedim, chosen, -1, axis)
+    return result
+
+
+def _chosen(state: RunState, tensor: object, axis: int | None) -> _Chosen | None:
+    """What was looked up as an operand: along this axis, or along any."""
+    lookup = state.lookups.get(tensor) if isinstance(tensor, Tensor) else None
+    if lookup is None or lookup.addend is not None or lookup.writes != state.writes:
+        return None
+    found = _along_one_axis(lookup)
+    if found is None or axis is None:
+        return found
+    wanted = -1 if lookup.source.dim() == 1 else axis
+    return found if found.axis == wanted else None
+
+
+def _along_one_axis(lookup: Lookup) -> _Chosen | None:
+    """A look-up by one index with one axis, and all of the other axes."""
+    place = next(place for place, part in enumerate(lookup.key) if isinstance(part, Tensor))
+    index, before, after = lookup.key[place], lookup.key[:place], lookup.key[place + 1 :]
+    others = [part for part in (*before, *after) if part is not Ellipsis]
+    if any(not isinstance(part, slice) or part != slice(None) for part in others) or not isinstance(index, Tensor):
+        return None
+    axis = -1 - len(after) if Ellipsis in before else place - lookup.source.dim()
+    return _Chosen(lookup.source, axis, index) if Ellipsis not in after else None
