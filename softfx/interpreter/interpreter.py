@@ -179,7 +179,8 @@ class Interpreter:
         rule, site = call.rule, call.is_site
         if site and state.observer is not None:
             call = state.observer.before_site(state, call)
-        if call.softs and torch.is_grad_enabled() and concerns_rows(state, call):
+        changes_values = torch.is_grad_enabled() or not all(soft.exact for soft in call.softs)
+        if call.softs and changes_values and concerns_rows(state, call):
             outcome = call_on_rows(state, call, self._decision(rule, call) if rule is not None and site else None)
             if not isinstance(outcome, Call):
                 return outcome
