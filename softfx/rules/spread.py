@@ -27,8 +27,9 @@ _LEAST = 8
 _FILL = 20.0
 # Where all numbers lie on one side of the decision, no spread is less than this part of the way to it.
 _ONE_SIDED = 0.02
-# Turns of a loop that are less apart share their mean, which is better known, and fits loops of any length.
-_APART = 3.0
+# Turns of a loop that are less apart share their mean, which fits loops of any length: a recurrent net that starts at 0
+# has 5 to 9 times less spread in its first steps, and trains better by one softness for all (spiking: 0.11, not 0.13).
+_APART = 10.0
 
 
 @dataclass(frozen=True, eq=False)
