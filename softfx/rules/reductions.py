@@ -23,7 +23,7 @@ from softfx.rules.readings import as_real, counted
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Rule
 from softfx.rules.units import OPERAND, STEP
-from softfx.values import Soft, SoftBool, SoftCount, tally_of
+from softfx.values import Soft, SoftBool, SoftCount, SoftIndex, tally_of
 
 __all__ = ["RULES"]
 
@@ -44,22 +44,32 @@ def _reduce(exact: Callable[..., Tensor], counts: bool) -> RuleFunction:
         if multiples is not None:
             return multiples
         result = counted(context, value, input) if counts else value
-        return _tally(result, input, *args, **kwargs) if exact is torch.sum else result
+        if exact is not torch.sum or (mask := _mask_of(context, input)) is None:
+            return result
+        return _tally(result, mask, *args, **kwargs)
 
     return propagate
 
 
-def _tally(count: Shadow, input: Soft, dim: object = None, keepdim: object = False, **_: object) -> Shadow:
+def _mask_of(context: RuleContext, input: Soft) -> Tensor | None:
+    """The probabilities of the bools that a shadow is, cast to integers or not; None for any other."""
+    if isinstance(input, SoftBool):
+        return input.probability
+    is_mask = isinstance(input, SoftIndex) and input.support is None and input.size == len((False, True))
+    return input.truth(context.call) if is_mask else None
+
+
+def _tally(count: Shadow, mask: Tensor, dim: object = None, keepdim: object = False, **_: object) -> Shadow:
     """The count of a soft mask along one axis, or of all of it, with the bools that are counted; any other as it is."""
-    if not isinstance(count, SoftCount) or not isinstance(input, SoftBool) or (dim is None and keepdim):
+    if not isinstance(count, SoftCount) or (dim is None and keepdim):
         return count
-    return tally_of(count, input.probability, dim, bool(keepdim)) if isinstance(dim, int | None) else count
+    return tally_of(count, mask, dim, bool(keepdim)) if isinstance(dim, int | None) else count
 
 
 def _count_nonzero(context: RuleContext, input: Soft, dim: int | Sequence[int] | None = None) -> Shadow:
-    """The propagation: the sum of the probabilities that what the shadows stand for is not 0."""
-    value = input.truth(context.call)
-    return context.call(torch.sum, value, *(() if dim is None else (dim,)))
+    """The propagation: the count of what is not 0 of what the shadows stand for."""
+    mask = input.truth(context.call)
+    return _tally(context.soft_count(context.call(torch.sum, mask, *(() if dim is None else (dim,)))), mask, dim)
 
 
 def _count_of_reals(context: RuleContext, input: Tensor, dim: int | Sequence[int] | None = None) -> SoftCount:

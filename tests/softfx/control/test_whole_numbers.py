@@ -94,6 +94,24 @@ def test_a_share_is_the_mean_of_probabilities(share: Callable[[Tensor], Tensor],
     torch.testing.assert_close(found - turned, (found - turned)[3].expand(4), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "count",
+    [
+        lambda x: torch.count_nonzero(x > 0.5),
+        lambda x: (x > 0.5).long().sum(),
+        lambda x: (x > 0.5).int().sum(0),
+        lambda x: (x > 0.5).float().sum(),
+    ],
+)
+def test_a_mask_is_counted_in_whatever_way(count: Callable[[Tensor], Tensor]) -> None:
+    def program(x: Tensor, count: Callable[[Tensor], Tensor]) -> Tensor:
+        return x.sum() if count(x) > 1 else 2.0 * x.sum()
+
+    expected = gradient(lambda x: program(x, lambda x: (x > 0.5).sum()), samples=0, softness=0.5)
+    assert (expected != 1.0).all()
+    torch.testing.assert_close(gradient(lambda x: program(x, count), samples=0, softness=0.5), expected)
+
+
 def test_a_method_and_the_read_of_the_same_name_are_not_taken_for_each_other() -> None:
     kinds = {"bool": "__bool__", "int": "__int__", "float": "__float__"}
     for name, read in kinds.items():
