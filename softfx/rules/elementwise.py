@@ -23,10 +23,12 @@ from softfx.rules.readings import checked_as, counted, on_points, through_real
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Family, Rule
 from softfx.rules.units import MARGINS, OPERAND, OTHER, STEP, Unit
-from softfx.runtime import distributions, guards, ties
+from softfx.runtime import distributions, guards, infinities, ties
 from softfx.values import Soft, SoftSign, SoftSum
 
 __all__ = ["RULES"]
+
+_IGNORE_NAN = frozenset({torch.fmax, torch.fmin, Tensor.fmax, Tensor.fmin})
 
 # -- relaxations -------------------------------------------------------------------------------------------------------
 
@@ -76,6 +78,19 @@ def _binary(function: Callable[..., Tensor]) -> RuleFunction:
         return context.call(function, input, other, **context.options)
 
     return relax
+
+
+def _of_two(function: Callable[..., Tensor]) -> RuleFunction:
+    """The relaxation of maximum or minimum; of a number and NaN fmax and fmin take the number."""
+    relax = _binary(function)
+
+    def of_two(context: RuleContext, input: Tensor, other: Tensor) -> Shadow:
+        if context.func not in _IGNORE_NAN or not context.meets_nan:
+            return relax(context, input, other)
+        numbers = (context.call(infinities.or_other, x, y) for x, y in ((input, other), (other, input)))
+        return context.call(infinities.number_of, relax(context, *numbers), input, other)
+
+    return of_two
 
 
 def _shrink(function: Callable[..., Tensor]) -> RuleFunction:
@@ -331,8 +346,8 @@ RULES = (
     _kink("SX135", ops.softshrink, _shrink(softtorch.softshrink), "relu(x - lambd) - relu(-x - lambd), relu soft",
           why=_HOLE),
     _kink("SX136", ops.prelu, _prelu, "relu(x) - w relu(-x), w the weight, relu soft", why=_BEND),
-    _kink("SX132", ops.minimum, _binary(softtorch.minimum), "y - relu(y - x), relu soft",
+    _kink("SX132", ops.minimum, _of_two(softtorch.minimum), "y - relu(y - x), relu soft",
           why=_LARGER, propagating=_exactly_of_two(torch.minimum), unit=MARGINS),
-    _kink("SX133", ops.maximum, _binary(softtorch.maximum), "y + relu(x - y), relu soft",
+    _kink("SX133", ops.maximum, _of_two(softtorch.maximum), "y + relu(x - y), relu soft",
           why=_LARGER, propagating=_exactly_of_two(torch.maximum), unit=MARGINS),
 )  # fmt: skip

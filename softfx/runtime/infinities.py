@@ -20,7 +20,18 @@ from softfx.runtime.distributions import excluding
 from softtorch.straight_through import finite as seen_finite
 from softtorch.straight_through import with_finite_gradient, with_finite_value
 
-__all__ = ["averaged", "gathered", "or_hard", "put", "rows_of", "scattered", "with_nan", "without_nan"]
+__all__ = [
+    "averaged",
+    "gathered",
+    "number_of",
+    "or_hard",
+    "or_other",
+    "put",
+    "rows_of",
+    "scattered",
+    "with_nan",
+    "without_nan",
+]
 
 # The least weight that the finite elements of a row are taken to have in all.
 _LEAST = 1e-6
@@ -49,6 +60,26 @@ def without_nan(x: Tensor, level: float) -> Tensor:
     tensor([inf, 1.])
     """
     return x.masked_fill(x.isnan(), level)
+
+
+def or_other(x: Tensor, other: Tensor) -> Tensor:
+    """x, and the other number where x is NaN.  # (...), (...) -> (...)
+
+    >>> or_other(torch.tensor([torch.nan, 1.0]), torch.tensor([3.0, 2.0]))
+    tensor([3., 1.])
+    """
+    return torch.where(x.isnan(), other, x)
+
+
+def number_of(soft: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """`soft`, made of two numbers, and the one of them that is a number where the other is NaN.
+
+    # (...), (...), (...) -> (...)
+
+    >>> number_of(torch.tensor([5.0, 5.0]), torch.tensor([torch.nan, 1.0]), torch.tensor([3.0, 2.0]))
+    tensor([3., 5.])
+    """
+    return torch.where(x.isnan(), y, torch.where(y.isnan(), x, soft))
 
 
 def with_nan(soft: Tensor, hard: Tensor) -> Tensor:

@@ -83,3 +83,24 @@ def test_orders_of_empty_rows_are_softened(executor: str) -> None:
 
     soft = softfx.soften(program, example_inputs=(FINITE,), executor=executor)
     assert soft(FINITE).shape == (3, 0)
+
+
+SOFT_KINKS = {"preset": "straight-through", "rule": [{"op": ["maximum", "minimum"], "action": "soft"}]}
+IGNORING: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "fmax": torch.fmax, "fmin": torch.fmin, "x.fmax": lambda x, y: x.fmax(other=y),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("policy", ["smooth", SOFT_KINKS], ids=["smooth", "kinks"])
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("name", IGNORING)
+def test_fmax_and_fmin_take_the_number_beside_a_nan(name: str, executor: str, policy: object) -> None:
+    program, other = IGNORING[name], FINITE.flip(-1).clone()
+    other[0, 0] = NAN
+    soft = softfx.soften(program, policy, example_inputs=(FINITE, other), executor=executor)  # type: ignore[arg-type]
+    x, y = X[:2].clone().requires_grad_(), other[:2].clone().requires_grad_()
+    result = soft(x, y)
+    assert torch.equal(result[0, 0], X[0, 0]) and torch.equal(result[1, 2], other[1, 2])
+    gradients = torch.autograd.grad(result.sum(), (x, y))
+    assert all(bool(gradient.isfinite().all()) for gradient in gradients)
+    assert gradients[0][0, 0] == 1 and gradients[0][1, 2] == 0 and gradients[1][1, 2] == 1
