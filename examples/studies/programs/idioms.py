@@ -64,6 +64,12 @@ def winner(x: Tensor) -> Tensor:
     return F.one_hot(x.view(-1, 3, 2).argmax(-1), 2).sum(-2).argmax(-1)
 
 
+def looked_up_twice(x: Tensor) -> Tensor:
+    """The product of what six chosen places have in two tables."""
+    chosen = x.topk(6).indices
+    return WEIGHTS[chosen] @ torch.linspace(1.0, 0.2, COUNT)[chosen]
+
+
 def with_its_own_derivative(x: Tensor, unit: float) -> Tensor:
     """A step whose derivative the program itself makes that of a sigmoid."""
     soft = torch.sigmoid(x / (0.2 * unit))
@@ -88,6 +94,8 @@ IDIOMS: dict[str, Idiom] = {
     "(x > x[:, None]).sum()": lambda x, u: (x > x.unsqueeze(-1)).float().sum(0) @ WEIGHTS,
     "gather by argsort": lambda x, u: WEIGHTS[x.argsort()] @ torch.linspace(0.0, 1.0, COUNT),
     "top-k mask": lambda x, u: torch.zeros(COUNT).scatter(0, x.topk(6).indices, 1.0) @ WEIGHTS,
+    "first places of an order": lambda x, u: WEIGHTS[x.argsort(descending=True)[:6]].sum(),
+    "two look-ups by one choice": lambda x, u: looked_up_twice(x),
     "threshold by the k-th value": lambda x, u: (x >= x.kthvalue(COUNT - 5).values).float() @ WEIGHTS,
     "rows.argmax(-1)": lambda x, u: x.view(4, 6).argmax(-1).float() @ ROWS,
     "table[rows.argmax(-1)]": lambda x, u: TABLE[x.view(4, 6).argmax(-1)] @ ROWS,
@@ -102,6 +110,7 @@ IDIOMS: dict[str, Idiom] = {
     "masked twice": lambda x, u: ((x > 0.2 * u) & (x < 1.2 * u)).float() @ WEIGHTS,
     "greedy suppression": lambda x, u: (suppressed(x.view(4, 6)) * TABLE).sum(-1) @ ROWS,
     "majority of a row": lambda x, u: ((x.view(4, 6) > 0.0).sum(-1) > 3).float() @ ROWS,
+    "majority by count_nonzero": lambda x, u: (torch.count_nonzero(x.view(4, 6) > 0.0, -1) > 3).float() @ ROWS,
     "above the median": lambda x, u: (
         ((x.view(4, 6) > x.view(4, 6).median(-1, keepdim=True).values) * TABLE).sum(-1) @ ROWS
     ),
