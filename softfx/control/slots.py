@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from softfx import ops
 from softfx.interpreter.host import PLACE
 from softfx.ops.calls import Function
 from softfx.ops.spelling import INDEX
@@ -35,7 +36,9 @@ _ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     "__lt__": operator.lt, "__le__": operator.le, "__gt__": operator.gt, "__ge__": operator.ge,
 }  # fmt: skip
 COMPARISONS: frozenset[Function] = frozenset(
-    getattr(owner, name) for owner in (_BASE, torch) for name in (*_ORDERS, "lt", "le", "gt", "ge")
+    getattr(owner, name)
+    for owner in (_BASE, torch)
+    for name in (*_ORDERS, *(operation.name for operation in (ops.lt, ops.le, ops.gt, ops.ge)))
     if hasattr(owner, name)
 )  # fmt: skip
 
