@@ -70,6 +70,13 @@ def test_the_index_lists_nothing_that_is_not_there() -> None:
     assert set(re.findall(r"\]\((\w+)\.md\)", INDEX)) == {script.stem for script in SCRIPTS}
 
 
+@pytest.mark.parametrize("text", ["0", "-1", "few"])
+def test_a_size_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        study(monkeypatch, "--steps", text)
+    assert "argument --steps: " in capsys.readouterr().err
+
+
 def test_each_number_of_a_size_is_an_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     made = study(monkeypatch, "--steps", "7", "--names", "F1", "two words", "--seed", "3")
     assert made.size == Size(7, 5, ("F1", "two words"))

@@ -132,8 +132,27 @@ class Study(Generic[Size]):
 def _add(parser: argparse.ArgumentParser, name: str, value: object) -> None:
     """The option of one field of a size."""
     several = isinstance(value, tuple)
-    kind = type(value[0]) if isinstance(value, tuple) and value else str if several else type(value)
-    parser.add_argument(f"--{name}", type=kind, nargs="+" if several else None, help=f"by default {_words(value)}")
+    parts = value if isinstance(value, tuple) else (value,)
+    kind: Callable[[str], Any] = type(parts[0]) if parts else str
+    if kind in (int, float):
+        kind = _number_from(kind, 0 if 0 in parts else 1 if kind is int else None)
+    legal = {"choices": parts, "metavar": "NAME"} if several and kind is str and parts else {}
+    taken: dict[str, Any] = {"type": kind, "nargs": "+" if several else None, **legal}
+    parser.add_argument(f"--{name}", help=f"by default {_words(value)}", **taken)
+
+
+def _number_from(kind: Callable[[str], Any], least: int | None) -> Callable[[str], Any]:
+    """What reads a number of a size: a count, from `least` on, or a number above 0."""
+
+    def number(text: str) -> Any:
+        found = kind(text)
+        if found < least if least is not None else found <= 0:
+            legal = "above 0" if least is None else f"from {least} on"
+            raise argparse.ArgumentTypeError(f"{text} is no size. Legal is a number {legal}.")
+        return found
+
+    number.__name__ = getattr(kind, "__name__", "number")  # by which argparse names it
+    return number
 
 
 def _words(value: object) -> str:

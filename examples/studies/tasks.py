@@ -27,12 +27,14 @@ from study import Study, spread
 
 import softfx
 
+ALL = (*thresholds.TASKS, *orderings.TASKS)
+
 
 @dataclass(frozen=True)
 class Size:
     steps: int
     seeds: int
-    names: tuple[str, ...] = ()  # all
+    names: tuple[str, ...] = tuple(task.name for task in ALL)
 
 
 study = Study(
@@ -40,7 +42,7 @@ study = Study(
 )
 STEPS, NAMES = study.size.steps, study.size.names
 SEEDS = list(study.seeds(study.size.seeds))
-TASKS = [task for task in (*thresholds.TASKS, *orderings.TASKS) if not NAMES or task.name in NAMES]
+TASKS = [task for task in ALL if task.name in NAMES]
 
 
 def softened(task: Task, policy: object, seed: int) -> Loss:
