@@ -48,7 +48,7 @@ from softfx.interpreter import (
 )
 from softfx.interpreter.binding import attach, bind, real_operand, result_for_caller
 from softfx.interpreter.call import Call
-from softfx.interpreter.call_context import CallContext
+from softfx.interpreter.call_context import CallContext, is_integral
 from softfx.interpreter.constants import held_constant
 from softfx.interpreter.copies import COPIES, copied, copy_values
 from softfx.interpreter.derivatives import DISCRETE
@@ -64,9 +64,10 @@ from softfx.interpreter.state import RunState
 from softfx.locations import Location
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.operation import Reads
-from softfx.ops.spelling import INDEX
+from softfx.ops.spelling import INDEX, arguments
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules import rule_of_call
+from softfx.rules.contractions import is_short
 from softfx.rules.rule import Barrier, Rule
 from softfx.rules.unruled import unruled
 from softfx.torch_private import version_of
@@ -268,12 +269,15 @@ class Interpreter:
     def _is_in_model(self, soft: Soft) -> bool:
         return self.state.sites.scope(soft.sites) == "model"
 
-    @staticmethod
-    def _propagates(rule: Rule, call: Call) -> bool:
+    def _propagates(self, rule: Rule, call: Call) -> bool:
         """True if an operation that is no site hands the shadows among its operands on."""
         if not call.softs:
             return False
-        return not rule.only_discrete or bool(call.discrete_softs) or len(call.softs) >= 2
+        if not rule.only_discrete or call.discrete_softs or len(call.softs) >= 2:
+            return True
+        if not is_short(call.operation, *arguments(call.spelled, call.args, call.kwargs)):
+            return False
+        return all(soft.integral for soft in call.softs) and all(is_integral(self.state, t) for t in call.tensors)
 
     def _decision(self, rule: Rule, call: Call) -> Decision:
         """The decision about the site that this call is, with what stands against softening it already settled."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,14 +20,12 @@ from softfx import ops
 from softfx.ops.calls import Args, Kwargs
 from softfx.ops.operation import Operation
 from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow
-from softfx.rules.multiples import as_sum, negated, pointed, summed
+from softfx.rules.multiples import as_sum, negated, pointed
 from softfx.rules.readings import (
-    as_number,
     as_probability,
     as_real,
     counted,
     on_points,
-    out_of_place,
     softs_in,
 )
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
@@ -219,32 +216,6 @@ def _neg(context: RuleContext, input: Soft) -> Shadow:
     return index if index is not None else counted(context, context.call(torch.neg, as_real(context, input)), input)
 
 
-def _matmul(context: RuleContext, input: Operand, other: Operand) -> Shadow:
-    """Rows of integers times weights keep their terms: coordinates times strides are a place."""
-    shadow = _of_numbers(context, input, other)
-    if isinstance(input, SoftCount) and isinstance(other, Tensor) and other.dim() == 1 and is_discrete(other):
-        multiples = as_sum(context, torch.mul, context.call(torch.mul, input.value, other), input, other)
-        if multiples is not None and isinstance(shadow, Tensor):
-            return summed(context, shadow, multiples, -1) or shadow
-    return shadow
-
-
-def _of_numbers(context: RuleContext, *args: Any, **kwargs: Any) -> Shadow:
-    """Sums and products of masks and counts: those of the numbers that they are worth."""
-    operands = [operand for arg in args for operand in (arg if isinstance(arg, tuple | list) else (arg,))]
-    like = softs_in((*operands, *kwargs.values()))[0].tensor
-
-    def number(operand: Any) -> Any:
-        if isinstance(operand, Tensor | Soft):
-            real = as_number(context, operand, like)
-            return context.call(Tensor.to, real, context.hard.dtype) if context.hard.is_complex() else real
-        return [number(item) for item in operand] if isinstance(operand, tuple | list) else operand
-
-    named = {key: number(value) for key, value in kwargs.items() if key != "dtype"}
-    result: Tensor = context.call(out_of_place(context), *map(number, args), **named)
-    return result
-
-
 def _unravel_index(context: RuleContext, indices: Soft, shape: int | Sequence[int]) -> list[SoftIndex]:
     """Rows, columns ...: floor division and remainder on the numbers that an index ranges over."""
     sizes = list(shape) if isinstance(shape, Sequence) else [shape]
@@ -273,7 +244,7 @@ def _diff(
 # -- records -----------------------------------------------------------------------------------------------------------
 
 
-def _following(code: str, operation: Operation, propagate: RuleFunction, *, only_discrete: bool = False) -> Rule:
+def _following(code: str, operation: Operation, propagate: RuleFunction) -> Rule:
     """The record of an operation that is never decided on."""
     return Rule(
         code,
@@ -285,7 +256,6 @@ def _following(code: str, operation: Operation, propagate: RuleFunction, *, only
         soft=f"torch.{operation.name}",
         propagate=propagate,
         options=(),
-        only_discrete=only_discrete,
     )
 
 
@@ -317,34 +287,10 @@ def _stepping(
 DIV = replace(_smooth("SX614", ops.div), becomes=_by_rounding_mode, reads_numbers=True)
 POW = _following("SX615", ops.pow, _power)
 
-_CONTRACTIONS = {
-    "SX620": ops.einsum,
-    "SX641": ops.linear,
-    "SX642": ops.outer,
-    "SX643": ops.inner,
-    "SX644": ops.vdot,
-    "SX645": ops.tensordot,
-    "SX646": ops.kron,
-    "SX647": ops.cross,
-    "SX648": ops.trace,
-    "SX649": ops.addmm,
-    "SX650": ops.addmv,
-    "SX651": ops.addr,
-    "SX652": ops.addbmm,
-    "SX653": ops.baddbmm,
-    "SX654": ops.conv1d,
-    "SX655": ops.conv2d,
-    "SX656": ops.conv3d,
-    "SX657": ops.addcmul,
-    "SX658": ops.interpolate,
-}
-
 RULES = (
     _smooth("SX611", ops.add),
     _smooth("SX612", ops.sub),
     _smooth("SX613", ops.mul),
-    _following("SX619", ops.matmul, _matmul, only_discrete=True),
-    *(_following(code, operation, _of_numbers, only_discrete=True) for code, operation in _CONTRACTIONS.items()),
     _following("SX631", ops.unravel_index, _unravel_index),
     _following("SX632", ops.diff, _diff),
     _following("SX616", ops.neg, _neg),

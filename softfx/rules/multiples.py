@@ -6,22 +6,22 @@ asked which integers it may be it ranges over their combinations. A sum of too m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from softfx.rules.context import Operand, RuleContext
 from softfx.rules.readings import softs_in
-from softfx.runtime import counts
 from softfx.values import Soft, SoftChoice, SoftCount, SoftIndex, SoftSum, Term
 
-__all__ = ["as_sum", "in_radices", "negated", "pointed", "summed"]
+__all__ = ["MOST_TERMS", "as_sum", "multiple", "negated", "pointed", "summed", "total"]
 
 # Combinations beyond these cost more than they tell.
 _MOST_POINTS = 4096
-_MOST_TERMS = 12
+MOST_TERMS = 12
 
 
 def as_sum(context: RuleContext, exact: Callable[..., Tensor], value: Tensor, *operands: Operand) -> SoftSum | None:
@@ -34,14 +34,22 @@ def as_sum(context: RuleContext, exact: Callable[..., Tensor], value: Tensor, *o
     if not (multiplies or adds) or not all(context.is_integral(operand) for operand in operands):
         return None
     if multiplies:
-        factor = next(operand for operand in operands if operand is not softs[0])
-        terms, offset = _multiplied(context, *_parts(context, softs[0]), _factor(factor))
-    else:
-        (terms, offset), (others, other) = (_parts(context, operand) for operand in operands)
-        if exact is torch.sub:
-            others, other = _multiplied(context, others, other, -1)
-        terms, offset = (*terms, *others), _called(context, torch.add, offset, other)
-    return _limited(_sum(context, value, terms, offset))
+        return multiple(context, value, softs[0], next(operand for operand in operands if operand is not softs[0]))
+    first, second = operands
+    return total(context, value, first, second, -1 if exact is torch.sub else 1)
+
+
+def multiple(context: RuleContext, value: Tensor, soft: Soft, factor: Operand) -> SoftSum | None:
+    """A soft integer times a whole number, or a tensor of such, that is worth `value`."""
+    return _limited(_sum(context, value, *_multiplied(context, *_parts(context, soft), _factor(context, factor))))
+
+
+def total(context: RuleContext, value: Tensor, first: Operand, second: Operand, sign: int = 1) -> SoftSum | None:
+    """The sum of two integers, or their difference, that is worth `value`."""
+    (terms, offset), (others, other) = _parts(context, first), _parts(context, second)
+    if sign < 0:
+        others, other = _multiplied(context, others, other, sign)
+    return _limited(_sum(context, value, (*terms, *others), _called(context, torch.add, offset, other)))
 
 
 def _keeps_terms(softs: list[Soft]) -> bool:
@@ -57,12 +65,18 @@ def _parts(context: RuleContext, operand: Operand) -> tuple[tuple[Term, ...], Te
     """An operand as terms and what is added to them."""
     if isinstance(operand, SoftSum):
         return operand.terms, operand.offset
-    return ((Term(operand, 1),), 0) if isinstance(operand, Soft) else ((), operand)
+    return ((Term(operand, 1),), 0) if isinstance(operand, Soft) else ((), _number(context, operand))
 
 
-def _factor(factor: Operand) -> Tensor | float:
+def _number(context: RuleContext, operand: Tensor | float) -> Tensor | float:
+    """A hard operand, as one number where it is a constant that is filled with it."""
+    fill = context.fill(operand) if isinstance(operand, Tensor) else None
+    return operand if fill is None else int(fill)
+
+
+def _factor(context: RuleContext, factor: Operand) -> Tensor | float:
     assert not isinstance(factor, Soft)  # it is the hard operand
-    return int(factor) if isinstance(factor, float) else factor
+    return int(factor) if isinstance(factor, float) else _number(context, factor)
 
 
 def _multiplied(
@@ -76,6 +90,8 @@ def _called(
     context: RuleContext, function: Callable[..., Tensor], x: Tensor | float, y: Tensor | float
 ) -> Tensor | float:
     """`function` of two operands that may both be numbers: an addition or a multiplication."""
+    if function is torch.mul and any(not isinstance(operand, Tensor) and operand == 0 for operand in (x, y)):
+        return 0
     if isinstance(x, Tensor):
         return x if _is_neutral(function, y) else context.call(function, x, y)
     if isinstance(y, Tensor):
@@ -93,7 +109,7 @@ def _sum(context: RuleContext, value: Tensor, terms: tuple[Term, ...], offset: T
 
 
 def _limited(found: SoftSum) -> SoftSum | None:
-    return found if len(found.terms) <= _MOST_TERMS and found.points <= _MOST_POINTS else None
+    return found if len(found.terms) <= MOST_TERMS and found.points <= _MOST_POINTS else None
 
 
 def negated(context: RuleContext, value: Tensor, soft: SoftCount) -> SoftSum:
@@ -103,30 +119,30 @@ def negated(context: RuleContext, value: Tensor, soft: SoftCount) -> SoftSum:
 
 def pointed(context: RuleContext, operand: Operand, *radices: Operand) -> Operand:
     """A count, or a sum, as an index over the numbers that it may be; anything else as it is."""
-    if isinstance(operand, SoftSum):
-        operand = in_radices(context, operand, *radices)
-    elif not isinstance(operand, SoftCount):
+    if not isinstance(operand, SoftCount):
         return operand
+    if isinstance(operand, SoftSum):
+        operand = operand.in_radices(context.call, *radices)
     return context.soft_index(*operand.finite(context.call))
 
 
 # -- along an axis -----------------------------------------------------------------------------------------------------
 
 
-def summed(
-    context: RuleContext, value: Tensor, soft: Soft, dim: object = None, keepdim: object = False
-) -> SoftSum | None:
+def summed(context: RuleContext, value: Tensor, soft: Soft, dim: Any = None, keepdim: object = False) -> SoftSum | None:
     """The sum of a few multiples along an axis, as of the rows and columns of points; None for any other sum.
 
     value: the number that it is worth.
     """
-    if not isinstance(soft, SoftSum) or not isinstance(dim, int) or keepdim or not soft.shape:
+    if not isinstance(soft, SoftSum) or not soft.shape:
         return None
-    length = soft.shape[dim]
-    if length * len(soft.terms) > _MOST_TERMS:
+    axes = _axes(dim, len(soft.shape))
+    if math.prod(soft.shape[axis] for axis in axes) * len(soft.terms) > MOST_TERMS:
         return None
-    parts = soft.moved(context.call, torch.unbind, dim)
-    assert isinstance(parts, list)  # of the tensors that unbind gives
+    parts: list[Soft] = [soft]
+    for axis in axes:
+        cut = (torch.split, 1, axis) if keepdim else (torch.unbind, axis)
+        parts = [piece for part in parts for piece in _pieces(context, part, *cut)]
     sums = [part for part in parts if isinstance(part, SoftSum)]
     offset: Tensor | float = 0
     for part in sums:
@@ -134,25 +150,13 @@ def summed(
     return _limited(_sum(context, value, tuple(term for part in sums for term in part.terms), offset))
 
 
-# -- radices -----------------------------------------------------------------------------------------------------------
+def _axes(dim: Any, ndim: int) -> list[int]:
+    """The axes that a sum is taken along, from the last."""
+    if dim is None or dim == ():
+        return list(range(ndim))[::-1]
+    return sorted({axis % ndim for axis in (dim if isinstance(dim, tuple | list) else [dim])}, reverse=True)
 
 
-def in_radices(context: RuleContext, soft: SoftSum, *radices: Operand) -> SoftSum:
-    """A number in mixed radices, no digit of which leaves its range for its neighbour's sake.
-
-    The neighbour of the last column is no pixel of the next row. Where factors are no radices it stays as it is.
-
-    radices: what else is known of them: the size of the axis that it is a place on, what it is divided by.
-    """
-    factors = [term.factor for term in soft.terms if isinstance(term.factor, int) and term.factor > 0]
-    if len(factors) < len(soft.terms) or isinstance(soft.offset, Tensor) or soft.offset:
-        return soft
-    known = [*factors, *(int(radix) for radix in radices if isinstance(radix, int | float))]
-    terms = []
-    for term, factor in zip(soft.terms, factors, strict=True):
-        above = [radix for radix in known if radix > factor]
-        if type(term.integer) is SoftCount and above:
-            base = -(-min(above) // factor)
-            term = Term(context.soft_index(*context.call(counts.digit, term.integer.value, base)), factor)
-        terms.append(term)
-    return replace(soft, terms=tuple(terms))
+def _pieces(context: RuleContext, soft: Soft, function: Callable[..., Any], *args: Any) -> list[Soft]:
+    pieces = soft.moved(context.call, function, *args)
+    return pieces if isinstance(pieces, list) else [pieces]

@@ -21,7 +21,6 @@ from softfx.ops.calls import Args, Kwargs
 from softfx.ops.operation import Operation
 from softfx.rules import chosen
 from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow, TensorOrSoft
-from softfx.rules.multiples import in_radices
 from softfx.rules.readings import (
     as_index,
     as_number,
@@ -180,7 +179,7 @@ def _composed(
 def positions(context: RuleContext, index: Soft, size: int) -> tuple[Tensor, Tensor]:
     """A shadow as weights over positions on an axis of `size`.  # -> (..., [n]), broadcastable to (..., [n])"""
     if isinstance(index, SoftSum):
-        index = in_radices(context, index, size)
+        index = index.in_radices(context.call, size)
     elif isinstance(index, SoftCount):
         weights, legal = context.call(distributions.count_positions, index.value, size)
         return weights, legal

@@ -83,6 +83,11 @@ def _same(context: RuleContext, input: Soft, *args: object, **kwargs: object) ->
     return context.like(input, context.call(out_of_place(context), input.tensor, *args, **kwargs))
 
 
+def _copied(context: RuleContext, input: Soft, **kwargs: object) -> Shadow:
+    """The propagation of copies: a shadow is never written, so that the copy has the same one."""
+    return context.like(input, input.tensor)
+
+
 def _unchanged(context: RuleContext, input: Soft, *args: object, **kwargs: object) -> Shadow:
     """The propagation of what changes nothing of the elements, nor of their shadow."""
     return input
@@ -151,7 +156,7 @@ def _vstack(context: RuleContext, tensors: Sequence[TensorOrSoft]) -> Shadow:
 
 def _join(context: RuleContext, operands: Sequence[Operand], dim: int, func: Function) -> Shadow:
     like = softs_in(operands)[0].tensor
-    if not is_discrete(context.hard):
+    if not is_discrete(context.hard) and not _are_indices(context, operands):
         numbers = [as_number(context, operand, context.hard) for operand in operands]
         return counted(context, context.call(func, numbers, dim), *operands)
     if context.hard.dtype is torch.bool:
@@ -165,6 +170,11 @@ def _join(context: RuleContext, operands: Sequence[Operand], dim: int, func: Fun
     axis = dim if dim >= 0 else dim - 1
     support = None if supports is None else context.call(func, supports, axis)
     return context.soft_index(context.call(func, weights, axis), support)
+
+
+def _are_indices(context: RuleContext, operands: Sequence[Operand]) -> bool:
+    """Return True for real numbers that stand for integers, whose distributions are worth more than their numbers."""
+    return joined_kind(operands) is SoftIndex and all(context.is_integral(operand) for operand in operands)
 
 
 def _without_empty(context: RuleContext, operands: Sequence[Operand]) -> list[Operand]:
@@ -234,8 +244,8 @@ RULES = (
     _rule("SX740", ops.unsafe_chunk, _move),
     _rule("SX741", ops.unsafe_split, _move),
     _rule("SX742", ops.split_with_sizes, _move),
-    _rule("SX761", ops.clone, _same),
-    _rule("SX762", ops.contiguous, _same),
+    _rule("SX761", ops.clone, _copied),
+    _rule("SX762", ops.contiguous, _copied),
     _rule("SX763", ops.detach, _detached),
     _rule("SX764", ops.data, _detached),
     _rule("SX765", ops.cpu, _same),

@@ -6,15 +6,21 @@ on distributions in general.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from softfx.runtime import distributions
 
-__all__ = ["combined", "count_neighbours", "digit", "extreme", "sign_points"]
+__all__ = ["base_of", "combined", "count_neighbours", "digit", "extreme", "sign_points"]
+
+# Larger than any digit.
+_NO_RADIX = 1 << 31
 
 
-def digit(count: Tensor, base: int | None = None) -> tuple[Tensor, Tensor]:
+def digit(count: Tensor, base: Tensor | int | None = None) -> tuple[Tensor, Tensor]:
     """A count as a digit: its two neighbours, both on its own side of zero, and both digits where it is one.
 
     base: a digit is one of 0..base-1, or of -base..-1 where it counts from the end.
@@ -28,8 +34,36 @@ def digit(count: Tensor, base: int | None = None) -> tuple[Tensor, Tensor]:
     points = torch.where(whole < 0, points.clamp(max=-1), points.clamp(min=0))
     if base is None:
         return weights, points
-    inside = (whole >= -base) & (whole < base)
-    return weights, torch.where(inside, points.clamp(-base, base - 1), points)
+    wide: Any = base.unsqueeze(-1) if isinstance(base, Tensor) else base
+    inside = (whole >= -wide) & (whole < wide)
+    return weights, torch.where(inside, points.clamp(-wide, wide - 1), points)
+
+
+def base_of(factor: Tensor | float, known: Sequence[Tensor | float]) -> Tensor | int | None:
+    """How many multiples of a factor there are below the next larger of the radices known; None if there is none.
+
+    Of tensors, which it broadcasts, it is larger than any digit where there is none. So it is where one is not
+    positive: these are no radices.
+
+    >>> base_of(1, [5, 1, 30]), base_of(1, [torch.tensor([5.0, 0.0]), 1, 30])
+    (5, tensor([         5, 2147483648]))
+    """
+    if not any(isinstance(radix, Tensor) for radix in (factor, *known)):
+        above = [radix for radix in known if radix > factor]
+        return int(-(-min(above) // factor)) if above else None
+    tensors = [radix for radix in (factor, *known) if isinstance(radix, Tensor)]
+    shape = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))  # type: ignore[no-untyped-call]  # torch's
+    own, *others = (_whole(_wide(radix, tensors[0], shape)) for radix in (factor, *known))
+    above_all = torch.full_like(own, _NO_RADIX)
+    least, positive = above_all, own > 0
+    for other in others:
+        least = torch.where(other > own, torch.minimum(least, other), least)
+        positive = positive & (other > 0)
+    return torch.where(positive & (least < _NO_RADIX), -(-least // own.clamp(min=1)), above_all)
+
+
+def _wide(number: Tensor | float, like: Tensor, shape: torch.Size) -> Tensor:
+    return number.expand(shape) if isinstance(number, Tensor) else like.new_full(shape, number)
 
 
 def combined(

@@ -267,9 +267,30 @@ class SoftSum(SoftCount):
         """How many numbers it ranges over, those of its terms in all combinations."""
         return math.prod(term.integer.size for term in self.terms)
 
+    def in_radices(self, emit: Emit, *radices: object) -> SoftSum:
+        """The same as a number in mixed radices, no digit of which leaves its range for its neighbour's sake.
+
+        The neighbour of the last column is no pixel of the next row. Where factors are no radices it stays as it is.
+
+        radices: what else is known of them: the size of the axis that it is a place on, what it is divided by.
+        """
+        known: list[Tensor | float] = [term.factor for term in self.terms]
+        if isinstance(self.offset, Tensor) or self.offset or any(not isinstance(f, Tensor) and f <= 0 for f in known):
+            return self
+        known += [int(radix) for radix in radices if isinstance(radix, int | float)]
+        return replace(self, terms=tuple(self._as_digit(term, known, emit) for term in self.terms))
+
+    def _as_digit(self, term: Term, known: list[Tensor | float], emit: Emit) -> Term:
+        if type(term.integer) is not SoftCount:
+            return term
+        of_tensors = any(isinstance(radix, Tensor) for radix in known)
+        base = emit(counts.base_of, term.factor, known) if of_tensors else counts.base_of(term.factor, known)
+        weights, support = emit(counts.digit, term.integer.value, base)
+        return replace(term, integer=SoftIndex(weights, support, exact=self.exact, sites=self.sites))
+
     def finite(self, emit: Emit) -> tuple[Tensor, Tensor]:
         weights, support = None, self.offset
-        for term in self.terms:
+        for term in self.in_radices(emit).terms:
             own, numbers = _numbers_of(term.integer, emit)
             weights, support = emit(counts.combined, weights, support, own, numbers, term.factor)
         assert isinstance(support, Tensor)  # of the first term on

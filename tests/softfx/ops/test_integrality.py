@@ -109,6 +109,7 @@ CALLS |= {
     "outer": [lambda x, y, n: call(x[0], y[0])],
     "inner": [lambda x, y, n: call(x, y)],
     "vdot": [lambda x, y, n: call(x[0], y[0])],
+    "vecdot": [lambda x, y, n: call(x[0], y[0])],
     "tensordot": [lambda x, y, n: call(x, y.T, 1)],
     "kron": [lambda x, y, n: call(x, y)],
     "cross": [lambda x, y, n: call(x, y, dim=0)],
