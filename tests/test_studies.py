@@ -7,9 +7,11 @@ import ast
 import importlib
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +53,7 @@ def test_its_default_size_reaches_its_outcome(script: Path, tmp_path: Path) -> N
 
 
 @SCRIPT
-def test_its_page_has_its_own_words_and_the_command_under_each_table(script: Path) -> None:
+def test_its_page_has_its_own_words_a_picture_and_the_command_under_each_table(script: Path) -> None:
     title, _, body = (ast.get_docstring(ast.parse(script.read_text())) or "").partition("\n")
     page = published(script)
     assert page.startswith(f"# {title.rstrip('.')}\n\n{body.strip()}\n")
@@ -59,6 +61,7 @@ def test_its_page_has_its_own_words_and_the_command_under_each_table(script: Pat
     commands = re.findall(r"```text\n(.*)\n```", page)
     assert len(commands) == len(re.findall(r"^\| --- \|", page, re.M)) > 0
     assert all(command.startswith(f"python examples/studies/{script.name}") for command in commands)
+    assert page.count(f"]({script.stem}.png)") == 1 and (PAGES / f"{script.stem}.png").exists()
 
 
 @SCRIPT
@@ -72,9 +75,56 @@ def test_the_index_lists_nothing_that_is_not_there() -> None:
 
 @pytest.mark.parametrize("text", ["0", "-1", "few"])
 def test_a_size_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    with pytest.raises(SystemExit):
-        study(monkeypatch, "--steps", text)
-    assert "argument --steps: " in capsys.readouterr().err
+    refused(capsys, "argument --steps: ", lambda: study(monkeypatch, "--steps", text))
+
+
+@pytest.mark.parametrize("text", ["-1", "4294967296"])
+def test_a_seed_that_numpy_does_not_take_is_refused(text: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    refused(capsys, "argument --seed: ", lambda: study(monkeypatch, "--seed", text))
+
+
+def test_numbers_that_do_not_fit_together_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    refused(capsys, "Legal is fewer --seeds than 100.", lambda: study(monkeypatch, "--seeds", "100"))
+
+
+def test_a_folder_that_takes_no_page_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
+) -> None:
+    (tmp_path / "file").write_text("")
+    for place in ("file", "file/folder"):
+        refused(capsys, "argument --out: ", lambda place=place: study(monkeypatch, "--out", str(tmp_path / place)))
+
+
+def test_a_package_that_is_not_there_is_named_in_one_line(tmp_path: Path) -> None:
+    script = tmp_path / "x.py"
+    script.write_text('"""A title.\n\nRequires: torch, not_there\n"""\nfrom study import Study\nimport not_there\n')
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "examples" / "studies")))}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment)
+    assert done.returncode == 1 and done.stderr.startswith("x.py: error: needs not_there, which"), done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_packages_are_asked_for_before_they_are_imported(script: Path) -> None:
+    lines = script.read_text().splitlines()
+    (first,) = [place for place, line in enumerate(lines) if line.startswith("from study import ")]
+    for package in requirements(script):
+        assert all(place > first for place, line in enumerate(lines) if re.match(rf"(from|import) {package}\b", line))
+
+
+@pytest.mark.parametrize("python", ["not/there", "."])
+def test_other_libraries_are_asked_for_of_a_program(python: str) -> None:
+    script = ROOT / "examples" / "studies" / "sorting.py"
+    if importlib.util.find_spec("sklearn") is None:
+        pytest.skip("needs sklearn")
+    done = subprocess.run([sys.executable, script, "--peers", python], capture_output=True, text=True)
+    assert done.returncode == 2 and "argument --peers: " in done.stderr
+
+
+def test_softness_is_annealed_from_its_first_to_its_last_also_in_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    annealed = module(monkeypatch).annealed
+    assert [round(annealed(4.0, 0.25, step, 3), 6) for step in range(3)] == [4.0, 1.0, 0.25]
+    assert annealed(4.0, 0.25, 0, 1) == 4.0
 
 
 def test_each_number_of_a_size_is_an_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -111,13 +161,30 @@ class Size:
     seeds: int
     names: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.seeds >= 100:
+            importlib.import_module("study").demand(False, "fewer --seeds than 100")
+
 
 def study(monkeypatch: pytest.MonkeyPatch, *flags: str) -> Any:
     """A study of no script that was called with these flags."""
-    monkeypatch.syspath_prepend(ROOT / "examples" / "studies")
     monkeypatch.setattr(sys, "argv", ["x.py", *flags])
-    made = importlib.import_module("study").Study
-    return made("x.py", "A title.\n\nWords.", quick=Size(1, 1), default=Size(9, 5), full=Size(99, 5))
+    return module(monkeypatch).Study(
+        "x.py", "A title.\n\nWords.", quick=Size(1, 1), default=Size(9, 5), full=Size(99, 5)
+    )
+
+
+def module(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What studies share."""
+    monkeypatch.syspath_prepend(ROOT / "examples" / "studies")
+    return importlib.import_module("study")
+
+
+def refused(capsys: Any, text: str, made: Callable[[], Any]) -> None:
+    """The command line ends with this error."""
+    with pytest.raises(SystemExit):
+        made()
+    assert text in capsys.readouterr().err
 
 
 def published(script: Path) -> str:

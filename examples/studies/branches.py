@@ -28,8 +28,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
-from study import Study
+from study import Study, dots, tidy
 
 sys.path.append(str(Path(__file__).parents[1] / "control"))  # where `tuning` is
 
@@ -51,7 +52,8 @@ def main() -> None:
     study = Study(__file__, __doc__, quick=Size(30, 1, QUICK), default=Size(200, 1), full=Size(400, 5))
     names, steps, seeds = study.size.names, study.size.steps, list(study.seeds(study.size.seeds))
     runs = all_measured(names, seeds, steps)
-    rows = [[name, *(f"{statistics.fmean(run[way] for run in runs[name]):.3f}" for way in COLUMNS)] for name in names]
+    means = {way: [statistics.fmean(run[way] for run in runs[name]) for name in names] for way in COLUMNS}
+    rows = [[name, *(f"{means[way][place]:.3f}" for way in COLUMNS)] for place, name in enumerate(names)]
     every = [run for name in names for run in runs[name]]
     rows += [[f"within {part}", *(f"{100 * reach(every, way, part):.0f} %" for way in COLUMNS)] for part in (0.05, 0.1)]
     study.table(
@@ -60,9 +62,17 @@ def main() -> None:
         rows,
         f"The best iterate by its hard value; {steps} steps of Adam, {len(seeds)} seeds.",
     )
+    study.draw(lambda figure: drawn(figure, names, means), height=1.0 + 0.19 * len(names))
     for sentence, holds in (quick_claims if study.quick else claims)(every):
         study.claim(sentence, holds)
     study.finish()
+
+
+def drawn(figure: Any, names: Sequence[str], means: dict[str, list[float]]) -> None:
+    """A dot for each way and program."""
+    axis = figure.subplots()
+    dots(axis, names, means)
+    tidy(axis, "", "left of the way to the grid's best", "")
 
 
 def all_measured(names: Sequence[str], seeds: list[int], steps: int) -> dict[str, list[dict[str, float]]]:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from study import Stopwatch, Study, spread, tidy
+from study import Stopwatch, Study, annealed, spread, tidy
 from torch import Tensor
 
 import softfx
@@ -99,7 +99,7 @@ class Scene:
         optimizer = torch.optim.Adam([normal], lr=0.05)
         for step in range(steps):
             if policy is not None:
-                softfx.set_softness(function, first * (last / first) ** (step / (steps - 1)))
+                softfx.set_softness(function, annealed(first, last, step, steps))
             with watch.timed():
                 off = self.off(function, normal)
                 if not off.requires_grad:  # nothing to follow: the normal stays where it is

@@ -38,8 +38,8 @@ from functools import partial
 from typing import Any
 
 import torch
+from study import COLORS, Stopwatch, Study, demand, spread, tidy
 from sklearn.datasets import load_digits
-from study import COLORS, Stopwatch, Study, spread, tidy
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -167,6 +167,10 @@ class Size:
     seeds: int
     steps: int
     samples: int
+
+    def __post_init__(self) -> None:
+        demand(self.draws > 1, "--draws of 2 or more, which have a deviation")
+        demand(self.samples >= 64, "--samples of 64 or more, from which the audit tells")
 
 
 def elbo(model: Autoencoder, images: Tensor) -> float:

@@ -21,8 +21,8 @@ Sources: DeepSeek-V3.2 2025, the lightning indexer and its loss (arXiv 2512.0255
 from dataclasses import dataclass
 
 import torch
+from study import Study, demand
 from programs.choices import Batch, Ends, Recipe, Trial, error
-from study import Study
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -74,6 +74,10 @@ class Size:
     chosen: int = 4
     batch: int = 128
     sinks: tuple[int, ...] = (0, 6)
+
+    def __post_init__(self) -> None:
+        demand(self.chosen < self.keys, "fewer --chosen than --keys")
+        demand(max(self.sinks) < self.keys, "fewer --sinks than --keys")
 
 
 def drawn(size: Size, sinks: int) -> Batch:

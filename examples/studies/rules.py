@@ -24,12 +24,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from study import COLORS, Stopwatch, Study, spread, tidy
 from hummingbird.ml import convert
 from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
-from study import COLORS, Stopwatch, Study, spread, tidy
 from torch import Tensor, nn
 
 import softfx

@@ -31,10 +31,12 @@ Sources: Grover et al. 2019 (arXiv 1903.08850), Petersen et al. 2021 (arXiv 2105
 2002.08871).
 """
 
+import argparse
 import json
 import os
 import statistics
 import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -45,8 +47,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from study import COLORS, Study, demand, spread, tidy
 from programs.orders import BATCH, End, Job, Reader, loaded, order_loss, places, rank_loss, ranks, reached, right, sets
-from study import COLORS, Study, spread, tidy
 
 import softfx
 
@@ -113,13 +115,29 @@ def peers_of(python: Path | None) -> Iterator[tuple[list[str], Any]]:
         assert process.stdin is not None and process.stdout is not None
         channel_in, channel_out = process.stdin, process.stdout
 
+        def told() -> Any:
+            line = channel_out.readline()
+            return json.loads(line) if line else sys.exit(f"sorting.py: error: {python} ended before it had answered")
+
         def answered(job: Job) -> End | None:
             print(json.dumps(asdict(job)), file=channel_in, flush=True)
-            answer = json.loads(channel_out.readline())
+            answer = told()
             return None if answer is None else End(**answer)
 
-        yield json.loads(channel_out.readline()), answered
+        rows = told()
+        if not rows:
+            sys.exit(f"sorting.py: error: argument --peers: {python} has none of diffsort, torchsort and SoftTorch")
+        yield rows, answered
         channel_in.close()
+
+
+def python_of(text: str) -> Path:
+    """The Python of an environment."""
+    if not os.access(path := Path(text), os.X_OK) or path.is_dir():
+        raise argparse.ArgumentTypeError(
+            f"{text} is no program. Legal is the Python of an environment, as venv/bin/python."
+        )
+    return path
 
 
 @dataclass(frozen=True)
@@ -129,6 +147,9 @@ class Size:
     steps: int
     seeds: int
     workers: int = os.cpu_count() or 1
+
+    def __post_init__(self) -> None:
+        demand(min(self.counts) > 1, "--counts of 2 or more, which have an order")
 
 
 Ends = dict[tuple[int, str, float | None], list[End]]
@@ -205,7 +226,7 @@ def main() -> None:
         quick=Size((3,), (1.0,), 40, 1),
         default=Size((3, 5, 9, 15), (0.1, 0.3, 1.0), 100, 5),
         full=Size((3, 5, 7, 9, 15), (0.03, 0.1, 0.3, 1.0, 3.0), 100_000, 5),
-        peers={"type": Path, "metavar": "PYTHON", "help": "of an environment with the libraries to compare with"},
+        peers={"type": python_of, "metavar": "PYTHON", "help": "of an environment with the libraries to compare with"},
     )
     size, seeds = study.size, list(study.seeds(study.size.seeds))
     found = all_ends(size, seeds, study.arguments.peers)

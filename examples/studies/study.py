@@ -6,11 +6,15 @@ made of the script's own docstring and of what that run found, so a number in it
 
 import argparse
 import dataclasses
+import importlib.util
+import math
 import os
+import re
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -22,6 +26,7 @@ from rich.table import Table
 
 Size = TypeVar("Size")
 PAGES = Path(__file__).parents[2] / "docs" / "studies"
+SEEDS = 2**32 - 1000  # what numpy takes, and room for those after the first
 COLORS = ("#30343b", "#2a9d60", "#e06c5a", "#3f74c8", "#c99a2e", "#8a5fb5", "#8a909a")
 
 
@@ -29,7 +34,8 @@ class Study(Generic[Size]):
     """One run of one study.
 
     Its size is a dataclass of numbers, tuples of numbers, and names; each field is an option of the command line, so
-    that every study runs with other seeds and sizes: `--seeds 3 --steps 500`.
+    that every study runs with other seeds and sizes: `--seeds 3 --steps 500`. A size whose numbers do not fit together
+    raises ValueError when it is made, which is told as an error of the command line (`demand`).
 
     Args:
         script: the file of the study, `__file__`.
@@ -48,7 +54,7 @@ class Study(Generic[Size]):
         sizes = parser.add_mutually_exclusive_group()
         sizes.add_argument("--quick", action="store_true", help="under a minute: what the tests run")
         sizes.add_argument("--full", action="store_true", help="the size of publications, hours")
-        parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
+        parser.add_argument("--seed", type=_number_from(int, 0, SEEDS), default=0, help="the first of the seeds")
         parser.add_argument("--out", type=Path, help="folder for the page; docs/studies for the default size")
         fields = [field.name for field in dataclasses.fields(default)]  # type: ignore[arg-type]
         for name in fields:
@@ -59,10 +65,12 @@ class Study(Generic[Size]):
         self.seed: int = self.arguments.seed
         self.quick: bool = self.arguments.quick
         given = {name: value for name in fields if (value := getattr(self.arguments, name)) is not None}
-        self.size: Size = dataclasses.replace(
-            quick if self.quick else full if self.arguments.full else default,  # type: ignore[type-var]
-            **{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()},
-        )
+        numbers = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+        start: Any = quick if self.quick else full if self.arguments.full else default
+        try:
+            self.size: Size = dataclasses.replace(start, **numbers)
+        except ValueError as error:
+            parser.error(str(error))
         sized = [f"--{name} {_words(value)}" for name, value in given.items()]
         flags = [f"--{name}" for name in ("quick", "full") if getattr(self.arguments, name)]
         seed = [f"--seed {self.seed}"] if self.seed else []
@@ -72,6 +80,11 @@ class Study(Generic[Size]):
         self.flags = [*flags, *seed, *sized]
         self.command = " ".join([f"python examples/studies/{self.name}.py", *self.flags, *more])
         self.out: Path = self.arguments.out or (Path(tempfile.gettempdir()) if self.flags else PAGES)
+        try:  # before minutes are spent
+            self.out.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.out).close()
+        except OSError as error:
+            parser.error(f"argument --out: no page can be written to {self.out}: {error.strerror}")
         self.found: list[str] = []
         self.claims: list[tuple[str, bool]] = []
         self.console = Console()
@@ -100,7 +113,6 @@ class Study(Generic[Size]):
             return
         figure = Figure(figsize=(width, height), layout="constrained")
         picture(figure)
-        self.out.mkdir(parents=True, exist_ok=True)
         figure.savefig(self.out / f"{self.name}.png", dpi=110)
         self.found += [f"![{self.text.splitlines()[0]}]({self.name}.png)", ""]
 
@@ -121,7 +133,6 @@ class Study(Generic[Size]):
             "",
         ]
         asserted = ["## What the script asserts", "", *(f"- {sentence}" for sentence, _ in self.claims), ""]
-        self.out.mkdir(parents=True, exist_ok=True)
         page = self.out / f"{self.name}.md"
         page.write_text("\n".join([f"# {title.rstrip('.')}", "", body.strip(), "", *self.found, *asserted]))
         self.console.print(f"written to {page}")
@@ -141,18 +152,34 @@ def _add(parser: argparse.ArgumentParser, name: str, value: object) -> None:
     parser.add_argument(f"--{name}", help=f"by default {_words(value)}", **taken)
 
 
-def _number_from(kind: Callable[[str], Any], least: int | None) -> Callable[[str], Any]:
-    """What reads a number of a size: a count, from `least` on, or a number above 0."""
+def _number_from(kind: Callable[[str], Any], least: int | None, most: float = math.inf) -> Callable[[str], Any]:
+    """What reads a number: a count, from `least` to `most`, or a finite number above 0."""
 
     def number(text: str) -> Any:
         found = kind(text)
-        if found < least if least is not None else found <= 0:
-            legal = "above 0" if least is None else f"from {least} on"
-            raise argparse.ArgumentTypeError(f"{text} is no size. Legal is a number {legal}.")
+        low, high = "above 0" if least is None else f"from {least}", "on" if most == math.inf else f"to {most}"
+        if not ((found > 0 if least is None else found >= least) and found <= most and math.isfinite(found)):
+            legal = low if least is None else f"{low} {high}"
+            raise argparse.ArgumentTypeError(f"{text} is no number for it. Legal is a number {legal}.")
         return found
 
     number.__name__ = getattr(kind, "__name__", "number")  # by which argparse names it
     return number
+
+
+def demand(holds: bool, legal: str) -> None:
+    """For `__post_init__` of a size: that its numbers fit together.
+
+    Raises:
+        ValueError: they do not, with what would be legal.
+    """
+    if not holds:
+        raise ValueError(f"these numbers do not fit together. Legal is {legal}.")
+
+
+def annealed(first: float, last: float, step: int, steps: int) -> float:
+    """The softness of a step of so many, geometrically from the first one's to the last one's."""
+    return first * (last / first) ** (step / max(steps - 1, 1))
 
 
 def _words(value: object) -> str:
@@ -194,5 +221,32 @@ def tidy(axis: Any, title: str = "", across: str = "", up: str = "") -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
+def dots(axis: Any, names: Sequence[str], columns: Mapping[str, Sequence[float]]) -> None:
+    """A line for each name, from the top, and on it a dot for each column, which the legend names."""
+    for color, (title, values) in zip(COLORS, columns.items(), strict=False):
+        places = [place for place, _ in enumerate(values)]
+        axis.scatter(values, places, color=color, s=14, label=title, clip_on=False)
+    axis.set_yticks(range(len(names)), names)
+    axis.margins(y=0.02)
+    axis.invert_yaxis()
+    axis.grid(axis="y", color=COLORS[-1], linewidth=0.2)
+    axis.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def _require() -> None:
+    """End the script that is run if a package that its docstring names is not installed."""
+    text = getattr(sys.modules["__main__"], "__doc__", None) or ""
+    named = ", ".join(re.findall(r"^Requires: (.*)$", text, re.M)).split(", ")
+    missing = [name for name in named if name and importlib.util.find_spec(name) is None]
+    if missing:
+        sys.exit(
+            f"{Path(sys.argv[0]).name}: error: needs {', '.join(missing)}, which this Python has not. In a clone "
+            "pip install -e '.[test,zoo]' brings it."
+        )
+
+
 def _line(cells: Sequence[object]) -> str:
     return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+_require()  # before the script imports them: studies import this module first
