@@ -19,7 +19,7 @@ more that start elsewhere, the program's own gradient, exact where the disk touc
 is the side: a disk that starts above pushes the box down, so a target above the box asks for a stroke that crosses to
 below, through a push that gets worse first; where no descent does, the box stops beside the target, off by the height
 that it lacks. And a stroke is four numbers: of as many drawn at random the nearest, ended the same way, come nearer
-still.
+here and less near at `--seed 1300` (0.009, where the descents end at 0.002), in a tenth of the time.
 
 Source: Suh et al. 2022, Do Differentiable Simulators Give Better Policy Gradients? (arXiv 2202.00817).
 """
@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from study import COLORS, Study, spread, tidy
+from study import COLORS, Stopwatch, Study, annealed, spread, tidy
 from torch import Tensor
 
 import softfx
@@ -114,7 +114,7 @@ def descent(way: Way, stroke: Tensor, target: Tensor, steps: int) -> list[Tensor
     optimizer = torch.optim.Adam([stroke], lr=0.05)
     for step in range(steps):
         if way.policy is not None:
-            softfx.set_softness(function, way.first * (way.last / way.first) ** (step / (steps - 1)))
+            softfx.set_softness(function, annealed(way.first, way.last, step, steps))
         optimizer.zero_grad()
         (function(stroke, NORMALS)[-1] - target).square().sum().backward()
         optimizer.step()
@@ -127,7 +127,7 @@ def ended(stroke: Tensor, target: Tensor, steps: int) -> Tensor:
     stroke = stroke.clone().requires_grad_()
     best, optimizer = softfx.KeepBest([stroke]), torch.optim.Adam([stroke], lr=0.02)
     for step in range(steps):
-        optimizer.param_groups[0]["lr"] = 0.02 * 0.05 ** (step / (steps - 1))
+        optimizer.param_groups[0]["lr"] = annealed(0.02, 0.001, step, steps)
         optimizer.zero_grad()
         loss = (push(stroke, NORMALS)[-1] - target).square().sum()
         best.update(loss)
@@ -155,25 +155,27 @@ def main() -> None:
     study = Study(__file__, __doc__, quick=Size(60, 2), default=Size(60, 5), full=Size(1000, 50))
     size = study.size
     left: dict[str, list[float]] = {name: [] for name in ("as it starts", *ROWS)}
+    watches = {name: Stopwatch() for name in left}
     shown = {}
     for seed in study.seeds(size.seeds):
         stroke, target = scene()
         for name in left:
-            found = stroke if name not in ROWS else learned(ROWS[name], stroke, target, size.steps)
+            with watches[name].timed():
+                found = stroke if name not in ROWS else learned(ROWS[name], stroke, target, size.steps)
             left[name].append(off(found, target))
             if seed == study.seed:
                 shown[name] = found, target
-    rows = [
-        [name, spread(values, 3), *(sum(value < near for value in values) for near in (0.1, 0.05))]
-        for name, values in left.items()
-    ]
+    rows = []
+    for name, values in left.items():
+        near = (sum(value < bound for value in values) for bound in (0.1, 0.05))
+        rows.append([name, spread(values, 3), *near, watches[name].each() if name in ROWS else "-"])
     study.table(
         "The hard program's box after training",
-        ["gradient", "distance to the target", f"within 0.1, of {size.seeds}", "within 0.05"],
+        ["gradient", "distance to the target", f"within 0.1, of {size.seeds}", "within 0.05", "ms a stroke"],
         rows,
         f"{size.steps} steps of Adam, {size.seeds} seeds; the box has sides of {2 * HALF}, the disk a radius of "
         f"{RADIUS}. What is ended has {STARTS} descents and {ENDS} endings of each. All distances are those of the "
-        "program as it was written.",
+        "program as it was written; milliseconds of processor time for all of a stroke's descents.",
     )
 
     # The derivative of the box's last place by how high the stroke runs, over that height.
