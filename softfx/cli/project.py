@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from softfx.cli.project_processes import Processes
 from softfx.errors import TargetError, brief, did_you_mean, listed
 from softfx.report import Report
 
@@ -161,13 +160,13 @@ def check_all(
         parser: the parser of the command line, which the words of each target go through before anything runs.
         check: gives the report of one target in this process.
         message: turns what it raises into a message, given the target.
-        processes: with more than one, each target is checked in a process of its own, so many at once.
+        processes: with more than one, so many processes check the targets between them.
     """
     parsed = [_parsed(parser, job) for job in project.jobs]
     if processes > 1:
-        with ThreadPoolExecutor(processes) as pool:
+        with Processes(project.folder) as running, ThreadPoolExecutor(processes) as pool:
             pairs = zip(project.jobs, parsed, strict=True)
-            return list(pool.map(lambda pair: _in_process(project.folder, *pair), pairs))
+            return list(pool.map(lambda pair: _in_process(running, *pair), pairs))
     with chdir(project.folder):
         return [_here(job, arguments, check, message) for job, arguments in zip(project.jobs, parsed, strict=True)]
 
@@ -191,13 +190,12 @@ def _here(
         return Outcome(job, None, error=message(error, job.words[0]))
 
 
-def _in_process(folder: Path, job: Job, arguments: argparse.Namespace) -> Outcome:
-    words = [sys.executable, "-m", "softfx", "check", *job.words, "--quiet", "--format=json", "--fail-on=none"]
-    run = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
-    if run.returncode != 0:
-        said = run.stderr.strip().splitlines() or [f"the process ended with status {run.returncode}"]
+def _in_process(running: Processes, job: Job, arguments: argparse.Namespace) -> Outcome:
+    answer = running.answer(["check", *job.words, "--quiet", "--format=json", "--fail-on=none"])
+    if answer.status != 0:
+        said = answer.err.strip().splitlines() or [f"the process ended with status {answer.status}"]
         return Outcome(job, None, error=said[-1].removeprefix("softfx: "))
-    return Outcome(job, Report.from_dict(json.loads(run.stdout)), arguments.fail_on)
+    return Outcome(job, Report.from_dict(json.loads(answer.out)), arguments.fail_on)
 
 
 def chosen(project: Project, names: Sequence[str]) -> Project:

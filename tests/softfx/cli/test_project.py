@@ -1,11 +1,9 @@
-"""`[tool.softfx]`: many targets, one summary and one exit status; `softfx init`, and completions."""
+"""`[tool.softfx]`: many targets, one summary and one exit status; `softfx init`."""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -16,7 +14,8 @@ from softfx.cli.init import candidates
 from softfx.cli.project import find_project
 from tests.softfx.cli.programs import ARGMAX, MODEL, Run
 
-DOCS = Path(__file__).parents[3] / "softfx" / "docs" / "project.md"
+ROOT = Path(__file__).parents[3]
+DOCS = ROOT / "softfx" / "docs" / "project.md"
 
 PROJECT = """
 [tool.softfx]
@@ -82,6 +81,34 @@ def test_several_at_once_say_the_same(softfx: Run) -> None:
         item["report"] and item["report"]["counts"] for item in second
     ]
     assert "the third size must be even" in second[2]["error"]
+
+
+MANY = """
+import os
+from pathlib import Path
+
+import torch
+
+
+def rounds(x):
+    Path(f"process{os.getpid()}").touch()
+    return x.round()
+
+
+def ends(x):
+    os._exit(7)
+"""
+
+
+def test_so_many_processes_check_all_targets_between_them_and_one_that_ends_takes_one_target(softfx: Run) -> None:
+    Path("many_models.py").write_text(MANY)
+    text = '[[tool.softfx.target]]\nname = "{0}"\ntarget = "many_models.py:{1}"\ninput = "4"\n'
+    names = ["rounds"] * 3 + ["ends"] + ["rounds"] * 3
+    write("".join(text.format(number, name) for number, name in enumerate(names)))
+    answer = softfx("check", "--jobs", "2", "--format", "json")
+    assert [item["status"] for item in json.loads(answer.out)["targets"]] == [0, 0, 0, 2, 0, 0, 0]
+    assert json.loads(answer.out)["targets"][3]["error"] == "the process ended with status 7"
+    assert len(list(Path().glob("process*"))) <= 3
 
 
 def test_sarif_has_one_run_with_the_results_of_all(softfx: Run) -> None:
@@ -236,32 +263,15 @@ def test_the_example_of_the_documentation_is_read(tmp_path: Path) -> None:
     assert {"--value=k=3", "--input=scores=8x10", "--fail-on=blocked,keep"} <= set(project.jobs[1].words)
 
 
-# -- completions ---------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("page", ["softfx/docs/project.md", "docs/howto/ci.md"])
+def test_the_actions_of_the_documentation_may_upload_what_they_upload(page: str) -> None:
+    (action,) = [
+        block for block in re.findall(r"```yaml.*?```", (ROOT / page).read_text(), re.DOTALL) if "runs-on" in block
+    ]
+    assert "upload-sarif" in action
+    assert "security-events: write" in action
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completions_know_every_command(softfx: Run, shell: str) -> None:
-    answer = softfx("completions", shell)
-    assert answer.status == 0
-    assert all(name in answer.out for name in ("check", "policy", "init", "baseline"))
-    if shutil.which(shell):
-        subprocess.run([shell, "-n"], input=answer.out, text=True, check=True)
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        ("softfx che", "check"),
-        ("softfx policy s", "show"),
-        ("softfx policy show --form", "--format"),
-        ("softfx check --format h", "html"),
-        ("softfx check x:y --bas", "--baseline"),
-    ],
-)
-def test_bash_completes(softfx: Run, words: str, expected: str) -> None:
-    parts = " ".join(f"'{word}'" for word in words.split())
-    script = softfx("completions", "bash").out
-    script += f'\nCOMP_WORDS=({parts}); COMP_CWORD={len(words.split()) - 1}; _softfx; echo "${{COMPREPLY[@]}}"\n'
-    run = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
-    assert run.stdout.split() == [expected]
+def test_the_hook_runs_where_a_policy_or_the_project_changes() -> None:
+    for page in ("softfx/docs/project.md", ".pre-commit-hooks.yaml"):
+        assert "types_or: [python, toml]" in (ROOT / page).read_text()
