@@ -23,6 +23,7 @@ from softfx.cli.project import FILE as PROJECT_FILE
 from softfx.cli.project import Project, check_all, chosen, find_project
 from softfx.cli.project_report import status_of
 from softfx.cli.script import Run, run_script
+from softfx.cli.target import name_in
 from softfx.errors import TargetError, did_you_mean, listed
 from softfx.patching import Patch
 from softfx.plots import pictures
@@ -179,7 +180,7 @@ def _report_beside(out: str) -> str:
 
 
 def _plot(arguments: argparse.Namespace) -> int:
-    name = arguments.target.partition("(")[0].rpartition(":")[2]
+    name = name_in(arguments.target) or arguments.target
     out = arguments.out if arguments.out is not None else f"{name}.png"
     check_out(out, force=arguments.force)
     if arguments.objective:

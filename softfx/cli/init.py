@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from softfx.cli.files import write
+from softfx.cli.target import name_in
 from softfx.decisions.policy.toml import write_pairs
 from softfx.errors import TargetError
 from softfx.visible import visible
@@ -129,7 +130,7 @@ def _as_comment(text: str, needs_arguments: bool) -> str:
 
 def _settings(arguments: argparse.Namespace) -> dict[str, object]:
     """The settings of the command line that are not their defaults."""
-    name = visible(arguments.target.partition("(")[0].rpartition(":")[2])
+    name = visible(name_in(arguments.target))
     pairs: dict[str, object] = {"name": name, "target": arguments.target}
     for key in ("input", "value", "load", "seed", "function", "train", "eval", "policy", "set", "allow_unused"):
         if value := getattr(arguments, key):

@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -23,9 +24,12 @@ import torch
 from softfx.cli.inputs import NOT_LITERAL
 from softfx.errors import TargetError, brief, did_you_mean, listed
 
-__all__ = ["Target", "check_call", "load_object", "load_target", "raised_at", "summary"]
+__all__ = ["Target", "check_call", "load_object", "load_target", "name_in", "raised_at", "summary"]
 
 _FORM = "Write package.module:name or path/to/file.py:name."
+# The name is behind the first colon that a dotted name and nothing but a call follow: a path may have colons and
+# brackets of its own, and so may the literals of the call.
+_SPEC = re.compile(r"(?P<place>.+?):(?P<name>[\w.]+)(?P<call>\(.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -105,15 +109,23 @@ def load_object(spec: str) -> object:
 
 def _split(spec: str) -> tuple[str, str, ast.Call | None]:
     """The module or file, the dotted name, and the call behind it if there is one."""
-    head, paren, _ = spec.partition("(")
+    found = _SPEC.fullmatch(spec)
+    if found is not None and all(part.isidentifier() for part in found["name"].split(".")):
+        place, name = found["place"], found["name"]
+        return place, name, _parse_call(spec, spec[len(place) + 1 :]) if found["call"] else None
+    head = spec.partition("(")[0]
     place, colon, name = head.rpartition(":")
-    if not colon or not place or not name:
-        names = _names_in(place or head)
-        there = f" It has: {listed(names)}." if names else ""
-        raise TargetError(f"{spec}: no name in it. {_FORM}{there}")
-    if not all(part.isidentifier() for part in name.split(".")):
+    if colon and place and name and not _is_file(Path(spec)):
         raise TargetError(f"{spec}: {name!r} is not a name. {_FORM}")
-    return place, name, _parse_call(spec, spec[len(place) + 1 :]) if paren else None
+    names = _names_in(spec) or _names_in(place or head)
+    there = f" It has: {listed(names)}." if names else ""
+    raise TargetError(f"{spec}: no name in it. {_FORM}{there}")
+
+
+def name_in(spec: str) -> str:
+    """The name that a target's text gives, without its place and call; "" for none."""
+    found = _SPEC.fullmatch(spec)
+    return found["name"] if found is not None else ""
 
 
 def _parse_call(spec: str, text: str) -> ast.Call:

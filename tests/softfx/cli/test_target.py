@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from softfx.cli.target import check_call, load_target
+from softfx.cli.target import check_call, load_target, name_in
 from softfx.errors import TargetError
 
 MODELS = """
@@ -173,6 +173,17 @@ def test_the_definition_is_where_the_name_is_written(models: str, name: str, tex
 )
 def test_a_name_that_is_wrong_gets_one_clear_message(models: str, name: str, message: str) -> None:
     assert message in refusal(f"{models}:{name}")
+
+
+@pytest.mark.parametrize("folder", ["models (old)", "a(b", "c:d", "e) f(: g"])
+@pytest.mark.parametrize("call", ["Sized(3)", "Sized(size=[3, 2], name='a:b(c)')", "build"])
+def test_a_path_may_have_brackets_and_colons(models: str, folder: str, call: str) -> None:
+    path = Path(models).parent / folder / "my_models.py"
+    path.parent.mkdir()
+    path.write_text(MODELS)
+    assert isinstance(load_target(f"{path}:{call}").value, torch.nn.Module)
+    assert name_in(f"{path}:{call}") == call.partition("(")[0]
+    assert f"{path}: no name in it." in refusal(str(path))
 
 
 @pytest.mark.parametrize(
