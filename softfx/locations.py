@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
+from pathlib import PurePath
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -33,6 +34,7 @@ __all__ = [
     "is_user_file",
     "locate",
     "module_paths",
+    "portable_path",
     "resolve",
     "short_path",
     "shown_place",
@@ -68,6 +70,16 @@ def _short_path(file: str, here: str) -> str:
         if found and head:
             return tail
     return file.removeprefix(here.rstrip(os.sep) + os.sep)
+
+
+def portable_path(file: str) -> str:
+    """The last two parts of the path as a report spells it: they tell files apart, and are the same in another clone of
+    a project, whatever its folder is called.
+
+    >>> portable_path("/usr/lib/python3.11/site-packages/pkg/nn/router.py")
+    'nn/router.py'
+    """
+    return "/".join(PurePath(short_path(file)).parts[-2:])
 
 
 def shown_place(file: str, line: int) -> str:

@@ -6,12 +6,11 @@ import glob
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any, Literal
 
 from softfx.decisions.policy import Policy
 from softfx.decisions.policy.toml import write_pairs
-from softfx.locations import shown_place
+from softfx.locations import portable_path, shown_place
 from softfx.report.record import Site
 from softfx.visible import visible
 
@@ -143,5 +142,5 @@ def _entry(row: Row) -> dict[str, Any]:
     pairs: dict[str, Any] = {"op": site.op}
     if site.module:
         pairs["module"] = glob.escape(site.module)
-    pairs["source"] = f"{glob.escape('/'.join(PurePath(site.file).parts[-2:]))}:{site.line}"
+    pairs["source"] = f"{glob.escape(portable_path(site.file))}:{site.line}"
     return {**pairs, **(row.fields or {})}

@@ -6,14 +6,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import PurePath
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from softfx.errors import TargetError
-from softfx.locations import shown_place
+from softfx.locations import portable_path, short_path, shown_place
 from softfx.report.record import Site
 from softfx.report.words import ACTION_WORDS, settings
 
@@ -54,7 +53,7 @@ class LockedSite:
     @property
     def key(self) -> tuple[object, ...]:
         """The identity of the site, which survives moved lines and another folder."""
-        return (self.op, self.module, PurePath(self.file).parts[-2:], self.source, self.number)
+        return (self.op, self.module, portable_path(self.file), self.source, self.number)
 
     @property
     def name(self) -> str:
@@ -139,7 +138,7 @@ def locked_sites(sites: Sequence[Site], norms: Mapping[int, float]) -> Iterator[
     for site in sites:
         key = (site.op, site.module, site.file, site.source)
         made = LockedSite(
-            site.op, site.module, site.file, site.line, site.source, seen[key], site.action, settings(site),
+            site.op, site.module, short_path(site.file), site.line, site.source, seen[key], site.action, settings(site),
             norms.get(site.id, 0.0),
         )  # fmt: skip
         seen[key] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Sequence
 
@@ -9,6 +10,9 @@ from softfx.decisions.policy import Policy
 from softfx.errors import TargetError
 
 __all__ = ["load_policy"]
+
+# Numbers as shells and Python write them, and TOML does not.
+_NUMBER = re.compile(r"[+-]?(\.\d+|\d+\.)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
 def load_policy(policy: str | None, settings: Sequence[str]) -> Policy:
@@ -36,5 +40,5 @@ def _value(text: str) -> object:
     try:
         data = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):  # no TOML, more digits than Python reads, or brackets without end
-        return text
+        return float(text) if _NUMBER.fullmatch(text) else text
     return data["value"] if len(data) == 1 else text  # a line break began another key

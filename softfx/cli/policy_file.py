@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator
-from pathlib import PurePath
 
 from softfx.decisions.policy.toml import write_pairs
+from softfx.locations import portable_path
 from softfx.report import Report
 from softfx.report.record import Site
 from softfx.report.words import Group, by_file, settings
@@ -47,7 +47,7 @@ def _entries(group: Group) -> dict[str, list[Site]]:
         pairs: dict[str, object] = {"op": site.op}
         if site.module:
             pairs["module"] = glob.escape(site.module)
-        pairs["source"] = f"{glob.escape(_tail(site.file))}:{site.line}"
+        pairs["source"] = f"{glob.escape(portable_path(site.file))}:{site.line}"
         pairs["action"] = "keep" if site.action == "blocked" else site.action
         if site.action in ("soft", "straight_through"):
             chosen: dict[str, object] = {"mode": site.mode, "method": site.method, "softness": site.softness}
@@ -55,11 +55,6 @@ def _entries(group: Group) -> dict[str, list[Site]]:
             pairs |= {key: value for key, value in chosen.items() if value is not None}
         entries.setdefault("[[rule]]\n" + write_pairs(pairs), []).append(site)
     return entries
-
-
-def _tail(file: str) -> str:
-    """The last two parts of a path, which tell files apart and are the same on another machine."""
-    return "/".join(PurePath(file).parts[-2:])
 
 
 def _comment(group: Group, sites: list[Site]) -> str:

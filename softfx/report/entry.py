@@ -5,9 +5,9 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Collection, Sequence
-from pathlib import PurePath
 
 from softfx.decisions.policy.toml import write_pairs
+from softfx.locations import portable_path
 from softfx.ops import table
 from softfx.ops.spelling import READ_BY, SPOKEN
 from softfx.report.record import Consumer, Site
@@ -60,7 +60,7 @@ def _read_at(site: Site) -> Consumer | None:
 
 
 def _source(file: str, line: int) -> str:
-    return f"{glob.escape('/'.join(PurePath(file).parts[-2:]))}:{line}"
+    return f"{glob.escape(portable_path(file))}:{line}"
 
 
 def changes_of(site: Site) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 import softfx
-from softfx.auditing.fingerprint import signs_of
+from softfx.auditing.fingerprint import LockedSite, locked_sites, signs_of
 from softfx.errors import TargetError
+from softfx.report.record import Site
 
 X = torch.linspace(-1.0, 1.2, 12)
 SHARP: dict[str, Any] = {"default": {"softness": 0.1}}
@@ -89,3 +91,14 @@ def test_other_inputs_are_not_compared(other: dict[str, Any]) -> None:
 def test_what_is_no_lock_is_told(data: Any) -> None:
     with pytest.raises(TargetError, match="no lock of version 1"):
         softfx.Lock.from_dict(data)
+
+
+def test_a_site_is_known_again_in_another_clone_of_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(clone: str) -> LockedSite:
+        folder = tmp_path / clone
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        site = Site(0, "SX101", "round", "", str(folder / "model.py"), 3, "x.round()", "discrete", "keep")
+        return next(locked_sites([site], {}))
+
+    assert locked("one").key == locked("two").key

@@ -6,7 +6,9 @@ import json
 import tomllib
 from pathlib import Path
 
-from tests.softfx.cli.programs import ARGMAX, Run, X
+import pytest
+
+from tests.softfx.cli.programs import ARGMAX, RELU, Run, X
 
 
 def test_a_policy_written_for_a_model_decides_the_same(softfx: Run) -> None:
@@ -19,6 +21,19 @@ def test_a_policy_written_for_a_model_decides_the_same(softfx: Run) -> None:
     assert [site["action"] for site in after["sites"]] == [site["action"] for site in before["sites"]]
     assert after["sites"][0]["decided_by"].startswith("policy.toml:")
     assert "it exists" not in softfx("policy", "init", "router_models:build", *X).err
+
+
+def test_a_policy_is_the_same_in_another_clone_of_a_project(softfx: Run) -> None:
+    text = softfx("policy", "init", "router_models:build", *X).out
+    assert {rule["source"] for rule in tomllib.loads(text)["rule"]} == {
+        f"router_models.py:{ARGMAX}", f"router_models.py:{RELU}"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("written", "read"), [(".5", 0.5), ("1.", 1.0), ("5.e-1", 0.5), ("0.25", 0.25), ("1e-1", 0.1)])
+def test_numbers_are_read_as_shells_write_them(softfx: Run, written: str, read: float) -> None:
+    answer = softfx("check", "router_models:build", *X, "--set", f"argmax.softness={written}", "--format", "json")
+    assert json.loads(answer.out)["sites"][0]["softness"] == read
 
 
 def test_a_policy_that_exists_is_not_overwritten(softfx: Run) -> None:
