@@ -151,12 +151,13 @@ def _rule(
     code: str, operation: Operation, relax: RuleFunction, edge: str, *, soft: str = "",
     is_site: IsSite | None = None, keeps_value: bool = False,
 ) -> Rule:  # fmt: skip
-    """The record of an operation whose derivative is infinite at `edge`."""
+    """The record of an operation whose derivative is infinite at `edge`, a point, or words that begin with "where"."""
+    at = edge if edge.startswith("where ") else f"at {edge}"
     return Rule(
         code,
         operation,
         "unsafe",
-        f"Its derivative is infinite at {edge}: one such element turns a whole gradient into NaN.",
+        f"Its derivative is infinite {at}: one such element turns a whole gradient into NaN.",
         "Keep it where the operand is bounded away from there.",
         "",
         formula=_GUARDED,
@@ -219,7 +220,7 @@ RULES = (
     _safe("SX904", ops.acos, softtorch.arccos, "-1 and 1"),
     _arithmetic("SX905", DIV, guards.div, "a divisor of 0", _by_reals, keeps_value=True),
     _arithmetic("SX906", POW, guards.pow, _POWERS, _of_powers, keeps_value=True),
-    _rule("SX907", ops.norm, _norm, "the zero vector, from its second on", is_site=_of_vectors),
+    _rule("SX907", ops.norm, _norm, "the zero vector, from the second derivative on", is_site=_of_vectors),
     _guard("SX908", ops.reciprocal, guards.reciprocal, "0", keeps_value=True),
     _guard("SX909", ops.rsqrt, guards.rsqrt, "0", keeps_value=True),
     _guard("SX910", ops.log2, guards.log2, "0"),

@@ -131,6 +131,8 @@ def marked(text: str, operations: Iterable[str]) -> tuple[tuple[str, bool], ...]
     (('index = scores.', False), ('argmax', True), ('(-1)', False))
     >>> marked("mask = x >= 0.5", ["gt", "ge"])
     (('mask = x ', False), ('>=', True), (' 0.5', False))
+    >>> marked("best = x.topk(self.topk)", ["topk"])
+    (('best = x.', False), ('topk', True), ('(self.topk)', False))
     """
     pieces, end = [], 0
     for start, stop in sorted({place for name in operations for place in _places(text, name)}):
@@ -141,11 +143,13 @@ def marked(text: str, operations: Iterable[str]) -> tuple[tuple[str, bool], ...]
 
 
 def _places(text: str, name: str) -> Iterator[tuple[int, int]]:
-    """Where an operation is written by one of its names, or else by its symbol."""
+    """Where an operation is called by one of its names, or else named, or else written by its symbol."""
     rule = RULES.get(name)
     names = {name} if rule is None else {rule.name, *rule.aliases}
     words = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
-    found = [match.span() for match in re.finditer(rf"(?<!\w)(?:{words})_?(?!\w)", text)]
+    written = list(re.finditer(rf"(?<!\w)(?:{words})_?(?!\w)", text))
+    called = [match for match in written if text[match.end() :].lstrip().startswith("(")]
+    found = [match.span() for match in called or written]
     if not found and rule is not None and isinstance(python := rule.operation.python, Infix):
         symbol = rf"(?<![<>=!/*|&^-]){re.escape(python.symbol)}(?![<>=/*|&^])"
         found = [match.span() for match in re.finditer(symbol, text)]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 import softfx
 import softtorch
+from softfx.rules import RULES
 from tests.helpers import EXECUTOR, EXECUTORS, gradient, identical
 
 GUARD = {"default": {"action": "guard", "families": ["unsafe"]}}
@@ -132,3 +133,10 @@ def test_guards_compose_with_transforms() -> None:
 def test_a_division_by_a_number_or_by_integers_is_no_site() -> None:
     report = softfx.check(lambda x: x / 2 + x / torch.tensor(3) + x.div(4.0), example_inputs=(torch.ones(2),))
     assert len(report.sites) == 0
+
+
+def test_the_place_of_an_infinite_derivative_is_told_in_a_sentence() -> None:
+    whys = {rule.name: rule.why for rule in RULES.values() if rule.family == "unsafe"}
+    assert whys["square"].startswith("Its derivative is infinite where it overflows: ")
+    assert whys["norm"].startswith("Its derivative is infinite at the zero vector, from the second derivative on: ")
+    assert not [name for name, why in whys.items() if " at where " in why]
