@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.test_examples import interpreter, requirements
 
@@ -125,6 +126,21 @@ def test_softness_is_annealed_from_its_first_to_its_last_also_in_one_step(monkey
     annealed = module(monkeypatch).annealed
     assert [round(annealed(4.0, 0.25, step, 3), 6) for step in range(3)] == [4.0, 1.0, 0.25]
     assert annealed(4.0, 0.25, 0, 1) == 4.0
+
+
+def test_the_particle_filters_that_fit_into_memory_together_are_those_of_one_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module(monkeypatch)
+    kalman, found = importlib.import_module("kalman"), []
+    for at_once in (1, 2 * 3 * 4**2, 2**25):  # a run, two, all
+        monkeypatch.setattr(kalman, "AT_ONCE", at_once)
+        torch.manual_seed(0)
+        row = kalman.ROWS[0]
+        found.append(kalman.values_and_gradients(row, row.made(), torch.ones(3), kalman.ELSEWHERE, 5, 4))
+    for part in found[:2]:
+        torch.testing.assert_close(part, found[2])
+    assert found[2][1].shape == (5, 3)
 
 
 def test_each_number_of_a_size_is_an_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
