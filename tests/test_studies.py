@@ -160,6 +160,17 @@ def test_a_claim_that_does_not_hold_fails_the_run(monkeypatch: pytest.MonkeyPatc
         made.finish()
 
 
+def test_what_a_quick_run_is_too_short_for_is_not_claimed_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for flags, claimed in (([], True), (["--quick"], False)):
+        made = study(monkeypatch, *flags, "--out", str(tmp_path))
+        made.claim("this holds", True)
+        made.claim("this is not there yet", False, at_quick=False)
+        assert ("this is not there yet" in [sentence for sentence, _ in made.claims]) is claimed
+    made.finish()
+
+
 def test_other_libraries_have_rows_only_where_they_are_installed_under_their_name() -> None:
     script = ROOT / "examples" / "studies" / "programs" / "order_peers.py"
     done = subprocess.run([sys.executable, script], input="", capture_output=True, text=True)

@@ -116,9 +116,10 @@ class Study(Generic[Size]):
         figure.savefig(self.out / f"{self.name}.png", dpi=110)
         self.found += [f"![{self.text.splitlines()[0]}]({self.name}.png)", ""]
 
-    def claim(self, sentence: str, holds: bool) -> None:
-        """State an outcome; `finish` fails where one does not hold."""
-        self.claims.append((sentence, bool(holds)))
+    def claim(self, sentence: str, holds: bool, *, at_quick: bool = True) -> None:
+        """State an outcome; `finish` fails where one does not hold. What takes longer is not claimed of a quick run."""
+        if at_quick or not self.quick:
+            self.claims.append((sentence, bool(holds)))
 
     def finish(self) -> None:
         """Write the page and hold the run to its claims.
