@@ -79,7 +79,10 @@ def run(state: RunState, call: Call) -> Result:
 
 def repeat(state: RunState, call: Call) -> Result:
     """The result of another call than the program's, of the same shapes."""
-    return state.backend.repeat(call.func, *_without_refused_gradients(state, call))
+    arguments = _without_refused_gradients(state, call)
+    if is_overwritten(state, call):
+        arguments = kept_operands(state, call.operation, arguments)
+    return state.backend.repeat(call.func, *arguments)
 
 
 def _without_refused_gradients(state: RunState, call: Call) -> tuple[Args, Kwargs]:

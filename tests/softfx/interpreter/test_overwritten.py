@@ -125,7 +125,17 @@ def out_over_an_operand(x: Tensor) -> Tensor:
     return torch.cumsum(v[0], 0, out=v[1]) + v
 
 
+def matched_greedily(x: Tensor) -> Tensor:
+    taken, total = torch.zeros(3, dtype=torch.bool), x.new_zeros(())
+    for row in x.abs():
+        place = row.masked_fill(taken, torch.inf).argmin()
+        taken[place] = True
+        total = total + row[place]
+    return total
+
+
 PROGRAMS = (
+    matched_greedily,
     rows_of_a_constant, halves_of_a_constant, out_over_an_operand, read_by_a_site_between_two_writes,
     looked_up_by_its_own_place,
     times_itself, by_an_operator, row_by_row, operand_of_an_earlier_product, factor_without_a_derivative,
