@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from operator import is_not
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -190,7 +190,7 @@ class Conditions:
                 waiting.pop()
                 continue
             made = self._provenance.get(last)
-            ahead = [] if not isinstance(made, Made) else [t for t in made.tensors if self._is_open(t, known)]
+            ahead = [t for t in made.tensors if self._is_open(t, known)] if self._is_followed(made) else []
             waiting.extend(ahead)
             if not ahead:
                 waiting.pop()
@@ -203,6 +203,11 @@ class Conditions:
         known = self._known.get((decision.id, decision.softness))
         found = None if known is None else known.get(tensor)
         return tensor if found is None or found.real is None else found.real
+
+    @staticmethod
+    def _is_followed(made: Margin | Made | None) -> TypeGuard[Made]:
+        """True if what a tensor was made of is still what it was; of what was written since it may be a part itself."""
+        return isinstance(made, Made) and made.is_current
 
     def _is_open(self, tensor: Tensor, known: TensorTable[_Known]) -> bool:
         return self._provenance.get(tensor) is not None and known.get(tensor) is None

@@ -188,3 +188,19 @@ def test_signs_are_decisions(step: Callable[[Tensor], bool]) -> None:
 def test_the_signs_of_several_numbers_are_decisions() -> None:
     found = gradient(lambda x: x.sum() + (10.0 if torch.sign(x - 0.5).sum() > 0 else 0.0))
     assert bool((found[:2] > 1.5).all()), "0.7 is far from where its sign changes"
+
+
+def test_a_mask_that_is_written_by_what_was_made_of_it_is_no_circle() -> None:
+    """Capacities of experts: a mask loses the places beyond a number of them, which were counted by that mask."""
+
+    def program(x: Tensor) -> Tensor:
+        mask = (x > 0).float()
+        places = mask.cumsum(-1) * mask
+        mask *= (places < 3).float()
+        return (x * mask).sum() if places.sum(-1).long().max() + 1 > 2 else x.sum()
+
+    x = torch.tensor([[0.3, 0.8, -0.4, 1.2], [-0.2, 0.1, 0.7, 0.5]], requires_grad=True)
+    soft = softfx.soften(program, "lifted", example_inputs=(x,), executor="eager", allow_unused=True)
+    result = soft(x)
+    assert torch.equal(result, program(x))
+    assert torch.autograd.grad(result, x)[0].isfinite().all()
