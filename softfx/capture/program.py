@@ -214,7 +214,8 @@ class GraphBuilder:
             usable = base not in self.constants and base == identifier(base)
             name = base if usable else f"constant_{len(self.constants)}"
             self.constants[name] = value
-            node = self.graph.create_node("get_attr", name)
+            # Calls have the names of functions: with one here, those of a rewrite would be other than the program's.
+            node = self.graph.create_node("get_attr", name, name=f"constant_{base}" if usable else name)
             node.meta["val"] = value
             self.bind(value, node)
         return node
@@ -261,7 +262,8 @@ class GraphBuilder:
         elif isinstance(result, tuple | list):
             for position, item in enumerate(result):
                 if isinstance(item, Tensor | tuple | list) and self.node_of(item) is None:
-                    part = self.graph.create_node("call_function", operator.getitem, (node, position))
+                    name = f"{node.name}_item{position}"  # the same in a program and in its rewrite
+                    part = self.graph.create_node("call_function", operator.getitem, (node, position), name=name)
                     part.meta["val"] = item
                     if node.meta.get("added"):
                         part.meta["added"] = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from torch import Tensor
 
@@ -47,9 +47,34 @@ def drawn(program: Program, sites: Sites, evidence: Evidence) -> Rewritten:
 def unified(program: Program, sites: Sites, evidence: Evidence) -> str:
     """The calls of a captured program before and after rewriting, as a unified diff."""
     original, softened = program.graph, drawn(program, sites, evidence).module.graph
-    before, after = list(Writer(original).statements(original)), list(Writer(softened).statements(softened))
-    lines = difflib.unified_diff(before, after, "original", "softened", lineterm="", n=2)
-    return "\n".join(lines)
+    return "\n".join(_changes(list(Writer(original).lines(original)), list(Writer(softened).lines(softened))))
+
+
+def _changes(before: Sequence[tuple[str, object]], after: Sequence[tuple[str, object]]) -> Iterator[str]:
+    """The lines of a unified diff.
+
+    difflib's own compares texts alone, and in long programs takes those that stand there often for noise: calls without
+    a result, such as the switches of the grad mode, were then gone and there again.
+    """
+    groups = list(difflib.SequenceMatcher(None, before, after, autojunk=False).get_grouped_opcodes(2))
+    yield from ["--- original", "+++ softened"] if groups else []
+    for group in groups:
+        old, new = _span(group[0][1], group[-1][2]), _span(group[0][3], group[-1][4])
+        yield f"@@ -{old} +{new} @@"
+        for _, start, stop, new_start, new_stop in group:
+            gone, come = before[start:stop], after[new_start:new_stop]
+            if gone == come:
+                yield from (f" {text}" for text, _ in gone)
+                continue
+            yield from (f"-{text}" for text, _ in gone)
+            yield from (f"+{text}" for text, _ in come)
+
+
+def _span(start: int, stop: int) -> str:
+    """Lines as the head of a change names them: the first and how many; of none the line above."""
+    if stop - start == 1:
+        return str(start + 1)
+    return f"{start + 1 if stop > start else start},{stop - start}"
 
 
 def module_text(

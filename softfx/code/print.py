@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import keyword
 import operator
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -48,7 +49,12 @@ class Writer:
 
     def statements(self, graph: fx.Graph) -> Iterator[str]:
         """The calls of a graph, one on each line, with a comment wherever the user's line changes."""
+        return (text for text, _ in self.lines(graph))
+
+    def lines(self, graph: fx.Graph) -> Iterator[tuple[str, object]]:
+        """Each line with what tells it from others of the same text: the call's name, or a comment's number."""
         last: tuple[str, int] | None = None
+        comments: Counter[str] = Counter()
         for node in graph.nodes:
             if node.op != "call_function":
                 continue
@@ -56,8 +62,10 @@ class Writer:
             if location is not None and (location.file, location.line) != last:
                 last = (location.file, location.line)
                 module = f" ({location.module})" if location.module else ""
-                yield comment(f"{place_text(*last)}{module}: {source_line(*last)}")
-            yield self._statement(node)
+                text = comment(f"{place_text(*last)}{module}: {source_line(*last)}")
+                comments[text] += 1
+                yield text, comments[text]
+            yield self._statement(node), node.name
 
     def text(self, value: object) -> str:
         """The expression for an argument."""

@@ -113,8 +113,9 @@ class _GraphWriter:
             value = map_tensors(torch.empty_like, node.meta["val"] if like is None else like)
         if like is None:
             self._last = node
+        name = f"{node.name}_{'shadow' if like is None else 'hard'}"
         self.builder.call(
-            func, args, kwargs, value, location=node.meta.get("location"), added=True, program_node=node.name
+            func, args, kwargs, value, name, location=node.meta.get("location"), added=True, program_node=node.name
         )
         return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,35 @@ def here(text: str) -> str:
 
 def test_the_diff_of_a_program_is_this() -> None:
     assert softfx.diff(program, "smooth", example_inputs=(X,)) == here(DIFF)
+
+
+def best(x: Tensor) -> Tensor:
+    values, places = x.topk(2)
+    scores = torch.softmax(values, 0)
+    for _ in range(200):  # so many that difflib takes their lines for noise
+        with torch.no_grad():
+            pass
+    first, second = scores.chunk(2)
+    return first * 2 + second + places
+
+
+def test_the_diff_leaves_alone_what_softening_leaves_alone() -> None:
+    lines = softfx.diff(best, example_inputs=(X.clone(),)).splitlines()[2:]
+    added = [line.partition(" = ")[0] for line in lines if line.startswith("+")]
+    assert {"+soft_topk", "+soft_topk_item0", "+softmax_shadow"} <= set(added)
+    # What is gone is there again, from what is soft now.
+    gone = [line for line in lines if line.startswith("-")]
+    assert gone[0] == "-chunk = softmax.chunk(2)" and len(gone) <= 3
+    assert {line.partition(" = ")[0].replace("-", "+", 1) for line in gone} <= set(added)
+
+
+def test_the_heads_of_a_diff_count_its_lines() -> None:
+    _, *changes = re.split(r"(?m)^(?=@@)", softfx.diff(best, example_inputs=(X.clone(),)))
+    assert len(changes) == 3
+    for change in changes:
+        head, *lines = change.splitlines()
+        old, new = (int(each) for each in re.findall(r",(\d+)", head))
+        assert (old, new) == tuple(sum(line[0] in kinds for line in lines) for kinds in (" -", " +"))
 
 
 def test_the_module_of_a_softened_program_is_this() -> None:

@@ -41,7 +41,7 @@ PROGRAMS: dict[str, tuple[Callable[[Tensor, Tensor], Any], list[str]]] = {
     "slices": (lambda x, y: x[..., 1:, None], ["getitem = x[..., 1:, None]"]),
     "an index alone": (lambda x, y: x[0], ["getitem = x[0]"]),
     "a step": (lambda x, y: x[::2], ["getitem = x[::2]"]),
-    "a pair": (lambda x, y: x.max(0)[0], ["max_1 = x.max(0)", "getitem = max_1[0]"]),
+    "a pair": (lambda x, y: x.max(0)[0], ["max_1 = x.max(0)", "max_1_item0 = max_1[0]"]),
     "a dtype": (lambda x, y: x.to(torch.float64), ["to = x.to(torch.float64)"]),
     "an attribute": (lambda x, y: x.T, ["getattr_1 = x.T"]),
     "writes": (
