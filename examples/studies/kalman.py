@@ -16,9 +16,10 @@ gives rare, huge gradients where the particles are not in order. A softness far 
 is biased. In the order of the draw, a neighbour in the cumulative weights is any particle, so the derivative is that of
 a jump; sorting the particles before resampling (a line that changes the filter's law nowhere) makes the jumps short and
 the bias small: the last rows. The "smooth" policy, which changes the values too, mixes particles that are far apart
-unless they are sorted. What bias remains is that of the logarithm of an estimate, and falls with the particles.
-Softened, a gradient takes fifteen to sixty times as long as the filter's own, for each resampling keeps a share of each
-particle for each particle.
+unless they are sorted. What bias remains is that of the logarithm of an estimate, and falls with the particles. The
+first table is of one track, and others differ: `--seed 2300 --particles 48 96 --length 20 --seeds 3` has a bias of 78 %
+by the filter's own gradient, and of 13 % in order at softness 0.01. Softened, a gradient takes fifteen to sixty times
+as long as the filter's own, for each resampling keeps a share of each particle for each particle.
 
 Sources: Corenflos et al. 2021 (arXiv 2102.07850), Scibior and Wood 2021 (arXiv 2106.10314), Karkus et al. 2018
 (arXiv 1805.08975).

@@ -10,20 +10,24 @@ rasterizer replaces all of it: signed distances to the triangle in place of edge
 softmax over depths with a term for the background, about 12 lines for the 9 that they replace. With softfx 0 lines
 change.
 
-**What did not work.** Straight-through keeps the hard image, so that its error is the true one, and is the best here.
-The smooth values are pleasant to descend, but the pose whose softened image matches is not always the true pose. The
-depth of a triangle's plane grows without bound outside the triangle; a soft choice sees a share of it, so the program
-has to clamp depths to the near and far planes, as graphics hardware may; without that line the pose was often lost. One
-softness for all leaves the choice of the nearest triangle, in units of depth, too sharp to follow where the edges, in
-units of area, are right: the policy gives `argmin` its own. One pose in ten gets lost, where the face that is to come
-into sight is hidden at the start and no pixel has its colour: a descent ends 40 to 60 degrees off, by whatever
-softness. The hard image tells, it is far from the one to match; so each row has three tries, from the start and from
-two places near it, and the one whose hard image fits best is taken. Of three widths of the formula by hand 0.05 is the
-best; annealed, it ends farther off here and less far at `--seed 1300` (10.7 degrees, 14.0 at 0.05).
+**What did not work.** The smooth values are pleasant to descend, but the pose whose softened image matches is not
+always the true pose. Straight-through keeps the hard image, so that its error is the true one, but gets lost more
+often: so the best row has both, half of the steps each. The depth of a triangle's plane grows without bound outside the
+triangle; a soft choice sees a share of it, so the program has to clamp depths to the near and far planes, as graphics
+hardware may; without that line the pose was often lost. One softness for all leaves the choice of the nearest triangle,
+in units of depth, too sharp to follow where the edges, in units of area, are right: the policy gives `argmin` its own.
+One descent in five gets lost, where the face that is to come into sight is hidden at the start and no pixel has its
+colour: it ends 40 to 90 degrees off, by whatever softness. The hard image tells, it is far from the one to match; so
+each row has three tries, from the start and from two places near it, and the one whose hard image fits best is taken.
+Of ten other poses (`--seed 2300 --seeds 10`) one is lost all the same by straight-through alone, which ends 12.0 ± 28.0
+degrees off, and none by the best row, 2.8 ± 1.2: the claim is of the median. Of three widths of the formula by hand
+0.05 is the best; annealed, it ends farther off here and less far at `--seed 1300` (10.7 degrees, 14.0 at 0.05).
 
 Sources: Liu et al. 2019, Soft Rasterizer (arXiv 1904.01786); Petersen et al. 2022, GenDR (arXiv 2204.13845).
 """
 
+import dataclasses
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -120,17 +124,31 @@ def policy(preset: str, choice: float) -> dict[str, Any]:
     return {"preset": preset, "default": default, "rule": [{"op": "argmin", "softness": choice}]}
 
 
-ROWS: dict[str, tuple[str | None, float, float, float]] = {  # preset, softness of edges first and last, of the choice
-    "soft rasterizer by hand, 0.02": (None, 0.02, 0.02, 0.02),
-    "soft rasterizer by hand, 0.05": (None, 0.05, 0.05, 0.05),
-    "soft rasterizer by hand, 0.1": (None, 0.1, 0.1, 0.1),
-    "soft rasterizer by hand, 0.1 to 0.02": (None, 0.1, 0.02, 0.02),
-    "straight-through, 0.1 to 0.02, argmin 0.3": ("gradients", 0.1, 0.02, 0.3),
-    "straight-through, 0.05": ("gradients", 0.05, 0.05, 0.05),
-    "smooth values, 0.1 to 0.02, argmin 0.3": ("smooth", 0.1, 0.02, 0.3),
-    "smooth values, 0.02, argmin 0.1": ("smooth", 0.02, 0.02, 0.1),
+@dataclass(frozen=True)
+class Stage:
+    """A descent by a policy of this preset, or by hand; the softness of edges first and last, and of the choice."""
+
+    preset: str | None
+    first: float
+    last: float
+    choice: float
+
+
+ROWS = {
+    "soft rasterizer by hand, 0.02": (Stage(None, 0.02, 0.02, 0.02),),
+    "soft rasterizer by hand, 0.05": (Stage(None, 0.05, 0.05, 0.05),),
+    "soft rasterizer by hand, 0.1": (Stage(None, 0.1, 0.1, 0.1),),
+    "soft rasterizer by hand, 0.1 to 0.02": (Stage(None, 0.1, 0.02, 0.02),),
+    "straight-through, 0.1 to 0.02, argmin 0.3": (Stage("gradients", 0.1, 0.02, 0.3),),
+    "straight-through, 0.05": (Stage("gradients", 0.05, 0.05, 0.05),),
+    "smooth values, 0.1 to 0.02, argmin 0.3": (Stage("smooth", 0.1, 0.02, 0.3),),
+    "smooth values, 0.02, argmin 0.1": (Stage("smooth", 0.02, 0.02, 0.1),),
+    "the last, ended straight-through, 0.05 to 0.02, argmin 0.3": (
+        Stage("smooth", 0.02, 0.02, 0.1),
+        Stage("gradients", 0.05, 0.02, 0.3),
+    ),
 }
-BEST = "straight-through, 0.1 to 0.02, argmin 0.3"
+BEST = "the last, ended straight-through, 0.05 to 0.02, argmin 0.3"
 EDGES = ("gt", "lt")
 
 
@@ -147,16 +165,25 @@ def example(size: Size) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def fitted(name: str, start: Tensor, image: Tensor, size: Size, watch: Stopwatch) -> Tensor:
+    """The pose after the descents of a row, which share the steps."""
+    pose = start
+    for stage in ROWS[name]:
+        pose = descended(
+            stage, pose, image, dataclasses.replace(size, steps=max(size.steps // len(ROWS[name]), 1)), watch
+        )
+    return pose
+
+
+def descended(stage: Stage, start: Tensor, image: Tensor, size: Size, watch: Stopwatch) -> Tensor:
     """The pose after descent on the squared error of the image."""
-    preset, first, last, choice = ROWS[name]
     pixels = grid(size.pixels)
-    if preset is not None:
-        function = softfx.soften(render, policy(preset, choice), example_inputs=example(size))
+    if stage.preset is not None:
+        function = softfx.soften(render, policy(stage.preset, stage.choice), example_inputs=example(size))
     pose = start.clone().requires_grad_()
     optimizer = torch.optim.Adam([pose], lr=0.05)
     for step in range(size.steps):
-        softness = annealed(first, last, step, size.steps)
-        if preset is None:
+        softness = annealed(stage.first, stage.last, step, size.steps)
+        if stage.preset is None:
             function = by_hand(softness)
         else:
             softfx.set_softness(function, dict.fromkeys(EDGES, softness))
@@ -233,8 +260,10 @@ def main() -> None:
 
     study.draw(picture, width=12, height=2.4)
     study.claim("the hard image has no gradient", not hard_has_gradient)
-    mean = {name: sum(values) / size.seeds for name, values in angles.items()}
-    study.claim("the softened program brings the cube to a third of its error", 3 * mean[BEST] < mean["as it starts"])
+    left, start = (statistics.median(angles[name]) for name in (BEST, "as it starts"))
+    study.claim(
+        "the softened program brings the cube to a fifth of its error, in the median of the poses", 5 * left < start
+    )
     study.finish()
 
 
