@@ -50,7 +50,7 @@ class ControlEvidence:
     drawn: how many were drawn.
     reads: Python read a value that depends on a source.
     rows: of masks whose rows may carry a derivative, by their sites, the decision to turn their elements if they do
-        not, and the sites that the mask is made of.
+        not, and the sites that the mask is made of. turned_members: the masks whose rows were seen not to.
     notes: what a reader should know, in order: results that carry nothing, sites that would act.
     """
 
@@ -60,6 +60,7 @@ class ControlEvidence:
     drawn: int = 0
     reads: bool = False
     rows: dict[int, tuple[Decision, frozenset[int]]] = field(default_factory=dict)
+    turned_members: set[int] = field(default_factory=set)
     notes: dict[str, None] = field(default_factory=dict)
 
     def of(self, site: int) -> SiteControl:

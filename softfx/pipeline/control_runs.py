@@ -262,7 +262,7 @@ class _Sites:
             return None
         rule = RULES[self.run.operation_of(reading)]
         decision = self._known(rule)
-        if self.state is not None and (decision is None or not decision.acts):
+        if self.state is not None and (decision is None or not decision.acts or self._may_carry_rows(decision)):
             depends = _depends_on_source(self.state, self.path.provenance, tensor)
             decision = self._acting(self.sites.at(rule, self.where()), tensor) if depends else None
         return decision if decision is not None and decision.acts else None
@@ -302,6 +302,13 @@ class _Sites:
             reason = "a real number is read into Python: estimator = 'difference' acts on it, by two runs a read"
             return self.sites.replace(decision.kept(reason))
         return decision
+
+    def _may_carry_rows(self, decision: Decision) -> bool:
+        """Return True for a mask whose rows may be soft by now: blocks are lifted after the first run."""
+        state = self.state
+        if decision.rule is not MEMBERSHIP or state is None or not state.planning:
+            return False
+        return state.sites.lifts_any and decision.id not in state.evidence.control.turned_members
 
     def _unless_rows_carry(self, decision: Decision, mask: Tensor) -> Decision:
         """The decision about a mask: its elements are not turned where the rows that it selects are soft ones.

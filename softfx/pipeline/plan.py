@@ -68,6 +68,7 @@ def _turns_members(sites: Sites, evidence: Evidence) -> bool:
     lost = [site for site, (_, behind) in rows.items() if not all(_arrives(evidence.of(made)) for made in behind)]
     for site in lost:
         sites.replace(rows.pop(site)[0])
+    evidence.control.turned_members.update(lost)
     return bool(lost)
 
 

@@ -144,3 +144,33 @@ def test_a_mask_that_is_too_large_is_told() -> None:
     assert value == many[many > 0.45].sum()
     (site,) = [site for site in soft.report.sites if site.op == "membership"]
     assert site.action == "blocked" or "more than 4096 elements" in site.reason
+
+
+def _kept_by_value(x: Tensor, y: Tensor) -> Tensor:
+    return y[x <= 0.3].mean()
+
+
+def _kept_in_a_block(x: Tensor, y: Tensor) -> Tensor:
+    with torch.no_grad():
+        keep = x <= 0.3
+    return y[keep].mean()
+
+
+def _chosen_in_a_block(x: Tensor, y: Tensor) -> Tensor:
+    with torch.no_grad():
+        places = torch.arange(len(x))[x <= 0.3]
+    return y[places].mean()
+
+
+@pytest.mark.parametrize("program", [_kept_in_a_block, _chosen_in_a_block])
+def test_rows_selected_in_a_lifted_block_are_those_selected_outside_of_one(program: Callable[..., Tensor]) -> None:
+    def softened(function: Callable[..., Tensor]) -> tuple[Tensor, list[tuple[str, str]]]:
+        x = torch.tensor([0.1, 0.2, 0.5, 0.9, -0.3], requires_grad=True)
+        soft = softfx.soften(function, "lifted", example_inputs=(x, torch.arange(5.0)))
+        (gradient,) = torch.autograd.grad(soft(x, torch.arange(5.0)), x)
+        return gradient, [(site.op, site.action) for site in soft.report.sites]
+
+    expected, sites = softened(_kept_by_value)
+    gradient, found = softened(program)
+    assert found == sites == [("le", "straight_through"), ("membership", "keep")]
+    assert torch.equal(gradient, expected)
