@@ -25,6 +25,8 @@ _MOST = 1 << 16
 _LEAST = 8
 # A number that is so many ranges of the others away is a mask's filling.
 _FILL = 20.0
+# The part of a dtype's range beyond which no data lies: masks are written as its end, or half of it.
+_END = 0.25
 # Where all numbers lie on one side of the decision, no spread is less than this part of the way to it.
 _ONE_SIDED = 0.02
 # Turns of a loop that are less apart share their mean, which fits loops of any length: a recurrent net that starts at 0
@@ -118,7 +120,12 @@ def between(x: Tensor | float, y: Tensor | float, of: str) -> Spread | None:
     if found is not None:
         return found
     operands = [value for value in (x, y) if isinstance(value, Tensor)]
-    spreads = [of_entries(value, "the operands, which are equal", decided_at_zero=False) for value in operands]
+    text = (
+        "the operands, which are equal"
+        if bool((margins == 0.0).all())
+        else "the operands, none of whose margins is finite"
+    )
+    spreads = [of_entries(value, text, decided_at_zero=False) for value in operands]
     return max((spread for spread in spreads if spread), key=lambda spread: float(spread.value), default=None)
 
 
@@ -173,9 +180,15 @@ def blended(before: Spread | None, found: Spread, momentum: float) -> Spread:
 
 
 def _margins(x: Tensor | float, y: Tensor | float) -> Tensor:
-    """The margins in float64, of operands of any dtype: (...), (...), broadcast."""
-    x, y = (value.detach().double() if isinstance(value, Tensor) else float(value) for value in (x, y))
-    return torch.as_tensor(x - y, dtype=torch.float64)
+    """The margins in float64, of operands of any dtype: (...), (...), broadcast.
+
+    A number at the end of its dtype's range, as masks write it, stands for an infinity: it is no margin from data.
+    """
+    kinds = [value.dtype for value in (x, y) if isinstance(value, Tensor) and value.is_floating_point()]
+    end = _END * min((torch.finfo(kind).max for kind in kinds), default=math.inf)
+    x, y = (torch.as_tensor(value).detach().double() for value in (x, y))
+    x, y = (value.masked_fill(value.abs() >= end, math.inf) for value in (x, y))
+    return x - y
 
 
 def _shared(x: Tensor | float, y: Tensor | float, margins: Tensor) -> torch.Size | None:
@@ -204,6 +217,8 @@ def _by_entry(margins: Tensor, shape: torch.Size, of: str) -> Spread | None:
     floor = torch.where(one_sided & nearest.isfinite(), _ONE_SIDED * nearest, 0.0)
     each = _gini_of_rows(rows, valid)
     each = torch.where(each > 0.0, torch.maximum(each, floor), 0.5 * rows.abs().amax(-1))
+    known = valid.any(-1)  # the others have no margin that softness could matter to
+    each = torch.where(known, each, each[known].mean() if bool(known.any()) else 0.0)
     if not bool((each > 0.0).all()):
         return of_entries(margins, of)
     trimmed = shape[next(place for place, size in enumerate(shape) if size != 1) :]

@@ -108,3 +108,19 @@ def test_several_meetings_of_a_site_are_pooled():
     assert thresholds.tolist() == [2.0, 4.0]
     assert pooled(Spread(torch.tensor([1.0, 3.0]), "x"), Spread(4.0, "x")) == 3.0
     assert pooled(Spread(1.0, "x"), Spread(torch.tensor([1.0, 3.0]), "x"), Spread(torch.ones(3), "x")) == 4.0 / 3.0
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("part", [1.0, 0.5])
+def test_the_end_of_a_range_is_no_margin(dtype, part):
+    scores = normal(16, 64).to(dtype)
+    masked = scores.masked_fill(normal(16, 64, seed=1) > 0.5, part * torch.finfo(dtype).min)
+    masked[3] = part * torch.finfo(dtype).min  # a row without any score
+    edges = masked.topk(4, dim=-1).values[:, -1:]
+    for found in (
+        spread.between(masked, edges, "x"),
+        spread.between(masked, part * torch.finfo(dtype).min, "x"),
+        spread.between(masked, 0.3, "x"),
+    ):
+        values = torch.as_tensor(found.value)
+        assert bool(((values > 0.1) & (values < 4.0)).all()), found
