@@ -310,6 +310,8 @@ def _in_the_mean(known: TensorTable[_Known], tensor: Tensor) -> Tensor:
 def _facts(tensor: Tensor, known: _Known | None) -> ValueFacts:
     if known is not None and known.soft is not None:
         return ValueFacts(True, known.soft, integral=True)
+    if known is not None and known.real is None:  # whole numbers of which nothing is known, such as are written since
+        return ValueFacts(False, integral=True)
     return ValueFacts(tensor.is_floating_point())
 
 

@@ -204,3 +204,17 @@ def test_a_mask_that_is_written_by_what_was_made_of_it_is_no_circle() -> None:
     result = soft(x)
     assert torch.equal(result, program(x))
     assert torch.autograd.grad(result, x)[0].isfinite().all()
+
+
+def test_a_branch_on_what_was_written_since_is_kept_and_told() -> None:
+    def program(x: Tensor) -> Tensor:
+        mask = (x > 0.5).float()
+        places = mask.cumsum(-1) * mask
+        mask *= (places < 3).float()
+        return (x * mask).sum() if places.sum().long() > 2 else x.sum()
+
+    named = {"preset": "keep", "rule": [{"op": "branch", "action": "straight_through"}]}
+    x = X.clone().requires_grad_()
+    soft = softfx.soften(program, named, example_inputs=(x,), executor="eager", allow_unused=True)
+    assert torch.equal(torch.autograd.grad(soft(x), x)[0], torch.autograd.grad(program(x), x)[0])
+    assert "no rule gives what it reads a probability" in str(soft.report)
