@@ -33,12 +33,14 @@ def with_fitting_source(state: RunState, call: Call) -> Call:
         return call
     index = call.args[_INDEX] if len(call.args) > _INDEX else call.kwargs.get("index")
     source = call.args[_SOURCE] if len(call.args) > _SOURCE else call.kwargs.get("src")
-    if not isinstance(index, Tensor) or not isinstance(source, Tensor) or index.dim() != source.dim():
+    if not isinstance(index, Tensor) or not isinstance(source, Tensor) or max(index.dim(), 1) != max(source.dim(), 1):
         return call
     known = state.environment.facts(source)
     if index.shape == source.shape or not known.depends_on_source:
         return call
-    fitting = part_of(state, call, source, tuple(slice(size) for size in index.shape))
+    # One number that is written stands beside a row as its first one does.
+    part = tuple(slice(size) for size in index.shape) if index.dim() else (0,)
+    fitting = part_of(state, call, source, part if source.dim() else (None,))
     args = tuple(fitting if argument is source else argument for argument in call.args)
     kwargs = {name: fitting if argument is source else argument for name, argument in call.kwargs.items()}
     return on_operands(call, state.environment, args, kwargs)

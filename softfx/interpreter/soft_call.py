@@ -138,7 +138,8 @@ def _computed(context: CallContext, call: Call, rows: RowRule | None) -> Result:
         call = passing_finite(state, call)
     unsoftened = with_hard_operands(state, call)
     keeps_value = call.rule is not None and call.rule.keeps_value and rows is None
-    if keeps_value and unsoftened is call and not call.softs and not call.has_real_shadow:
+    has_shadow = bool(call.softs) or call.has_real_shadow or any(map(counts_softly, call.tensors, call.facts))
+    if keeps_value and unsoftened is call and not has_shadow:
         return bind_kept_value(context, _kept_value(context, call, rows))
     context.hard = run(state, call) if unsoftened is call else repeat(state, unsoftened)
     shadow = _shadow(context, call, call.args, rows)  # an estimator that draws changes the hard result

@@ -50,7 +50,14 @@ def or_hard(soft: Tensor, hard: Tensor) -> Tensor:
     >>> or_hard(torch.tensor([0.25, torch.nan, torch.nan]), torch.tensor([0.0, 1.0, torch.nan]))
     tensor([0.2500, 1.0000, 0.0000])
     """
-    return torch.where(torch.isfinite(soft), soft, with_finite_value(hard))
+    return torch.where(torch.isfinite(soft), soft, with_finite_value(hard if _has_derivative(hard) else hard.detach()))
+
+
+def _has_derivative(x: Tensor) -> bool:
+    """Return False for the result of an operation of which torch has no derivative: its backward pass would raise."""
+    if torch.compiler.is_compiling() or x.grad_fn is None:  # a compiler does not follow names of nodes
+        return True
+    return x.grad_fn.name() != "torch::autograd::NotImplemented"
 
 
 def without_nan(x: Tensor, level: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Sources of scatter that are larger than their index, of which torch has no derivative."""
+"""Sources of scatter that are larger than their index, or have another number of axes: torch has no derivative then."""
 
 from collections.abc import Callable
 
@@ -57,3 +57,21 @@ def test_the_part_that_is_read_has_the_derivative(
         assert policy == "smooth" or torch.equal(value, program(x))
         found.append(torch.autograd.grad(value.sum(), x)[0])
     assert torch.allclose(*found) and found[0][:2, :3].any() and not found[0][2:].any()
+
+
+@pytest.mark.parametrize("policy", ["gradients", "smooth"])
+@pytest.mark.parametrize("name", ["scatter", "scatter_add"])
+@pytest.mark.parametrize("axes", [(0, 1), (1, 0)])
+def test_one_number_is_written_beside_a_row(axes: tuple[int, int], name: str, policy: str) -> None:
+    index = torch.tensor([1] if axes[0] else 1)
+
+    def program(x: Tensor) -> Tensor:
+        mask = (x > 0.2).float()
+        written: Tensor = getattr(torch.zeros(3), name)(0, index, mask if axes[1] else mask[0])
+        return written
+
+    x = torch.tensor([0.3, 0.1, -0.4], requires_grad=True)
+    soft = softfx.soften(program, policy, example_inputs=(x,))
+    (slope,) = torch.autograd.grad(soft(x).sum(), x)
+    assert slope[0] > 0 and not slope[1:].any()
+    assert policy == "smooth" or torch.equal(soft(x), program(x))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -109,3 +110,38 @@ def test_a_decision_behind_a_guard_of_soft_values_goes_by_the_originals_value() 
     x = torch.tensor([0.1, -0.2, 0.4])
     soft = softfx.soften(program, "smooth", softness=0.5, example_inputs=(x,))
     assert program(x).sum() > 0.8 and 0.0 < soft(x).sum() < 0.8
+
+
+class Floored(torch.autograd.Function):
+    """Whole numbers with a derivative of the program's own."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.floor()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return gradient
+
+
+@pytest.mark.parametrize("policy", ["gradients", "straight-through", "lifted", "smooth"])
+@pytest.mark.parametrize(
+    "power", [lambda x: x.square(), lambda x: x**2, lambda x: x.pow(3), lambda x: x.exp(), lambda x: 1 / (x + 0.5)]
+)
+def test_a_guard_takes_whole_numbers_that_have_a_derivative(power: Callable[[Tensor], Tensor], policy: str) -> None:
+    def program(x: Tensor) -> Tensor:
+        return power(Floored.apply(2 * x))  # type: ignore[no-untyped-call]
+
+    x = torch.tensor([0.4, 2.0, -0.7])
+    soft = softfx.soften(program, policy, example_inputs=(x,))
+    assert identical(soft(x), program(x))
+    assert torch.allclose(gradient(soft, x), gradient(program, x))
+
+
+@EXECUTOR
+@pytest.mark.parametrize("program", [lambda x: x // x, lambda x: torch.heaviside(x, x), lambda x: x.floor_divide(0.5)])
+def test_an_operation_without_a_derivative_has_none_of_its_own(
+    program: Callable[[Tensor], Tensor], executor: str
+) -> None:
+    soft = softfx.soften(lambda x: program(x) * x, "straight-through", example_inputs=(X,), executor=executor)
+    assert gradient(soft, X)[1:].isfinite().all()
