@@ -20,7 +20,7 @@ from softfx.interpreter.state import RunState
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules.comparison import as_written
 from softfx.torch_private import version_of
-from softfx.values import SoftReal
+from softfx.values import Soft, SoftBool, SoftCount, SoftReal, SoftSum
 
 __all__ = ["Look", "Watch", "is_operand", "site_of"]
 
@@ -34,6 +34,11 @@ def site_of(call: Call) -> SiteKey:
 def is_operand(state: RunState, tensor: Tensor) -> bool:
     """Return True for a real tensor that depends on a differentiable source."""
     return tensor.is_floating_point() and state.environment.facts(tensor).depends_on_source
+
+
+def _is_the_number(soft: Soft) -> bool:
+    """Return True for a shadow whose tensor is the real number that it runs beside, so that it has its derivative."""
+    return isinstance(soft, SoftReal | SoftBool | SoftCount) and not isinstance(soft, SoftSum)
 
 
 class Watch(Observer):
@@ -58,7 +63,9 @@ class Watch(Observer):
                     self._watch(state, tensor, tensor, key)
             return call
         args, kwargs = map_tensors(lambda tensor: self._copy(state, tensor, key), (call.args, call.kwargs))
-        return replace(call, args=args, kwargs=kwargs, tensors=tensors_in((args, kwargs)))
+        tensors = tensors_in((args, kwargs))
+        facts = list(map(state.environment.facts, tensors))
+        return replace(call, args=args, kwargs=kwargs, tensors=tensors, facts=facts)
 
     def _copy(self, state: RunState, tensor: Tensor, key: SiteKey) -> Tensor:
         """A copy that stands for the same, and is watched."""
@@ -67,8 +74,9 @@ class Watch(Observer):
         place = self._watch(state, tensor, copy, key)
         soft = facts.soft
         if soft is not None:
-            place = place if isinstance(soft, SoftReal) else None  # what runs beside a real number is its derivative
             value = soft.tensor.clone()
+            if not _is_the_number(soft) or value.shape != tensor.shape:
+                place = None
             if value.requires_grad:
                 value.register_hook(lambda gradient: self._note(key, place, gradient))  # type: ignore[no-untyped-call]
             soft = soft.with_tensor(value)

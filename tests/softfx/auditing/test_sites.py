@@ -206,3 +206,18 @@ def test_the_report_as_data_and_as_a_page() -> None:
 def test_a_mistake_is_told(options: dict[str, Any], message: str) -> None:
     with pytest.raises(TargetError, match=message):
         softfx.audit(several, **options)
+
+
+def test_sites_that_decide_about_whole_numbers_have_the_derivative_of_these() -> None:
+    def program(x: Tensor) -> Tensor:
+        return ((x.round() - 2).abs() < 1.5).float().sum()
+
+    x = 2 * torch.randn(40, generator=torch.Generator().manual_seed(0))
+    report = audited(program, x, samples=512, sites="every")
+    assert {site.site.op: site.verdict for site in report.sites} == {"round": "good", "abs": "good", "lt": "good"}
+
+
+def test_a_decision_made_element_by_element_is_judged_once() -> None:
+    report = audited(lambda x: torch.sign(x - 0.1).clamp(min=-0.5).sum(), X, samples=256, sites="every")
+    assert only(report, "sign").verdict == "good"
+    assert only(report, "clamp").suggestion.startswith("its operands are made of one decision")
