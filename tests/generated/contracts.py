@@ -11,7 +11,7 @@ has some, and of soft values no more than their shapes and types.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -174,25 +174,32 @@ def _of_executors(policy: str, by_executor: dict[str, Outcome], is_special: bool
     """What differs between executors.
 
     For inputs with NaN that is asked of results alone: a NaN that the program's own derivative gives ends at the next
-    straight-through value, and a graph has more of these, so that more of what stands beside it is kept.
+    straight-through value, and a graph has more of these, so that more of what stands beside it is kept. A derivative
+    that comes through a result of a shorter type is rounded as that is.
     """
     if len(by_executor) < len(EXECUTORS) or any(after.error is not None for after in by_executor.values()):
         return
     graph, eager = (by_executor[executor] for executor in EXECUTORS)
     for kind in ("results",) if is_special else ("results", "gradients"):
         for number, (one, other) in enumerate(zip(getattr(graph, kind), getattr(eager, kind), strict=True)):
-            if not _is_close(one, other):
+            if not _is_close(one, other, _coarsest(eager.results) if kind == "gradients" else 0.0):
                 yield Deviation(f"executors differ: {policy}", f"{kind} {number}: {_head(one)} and {_head(other)}")
 
 
-def _is_close(one: Any, other: Any) -> bool:
+def _coarsest(results: Iterable[Any]) -> float:
+    """The largest of the tolerances of the results' types."""
+    return max((_RELATIVE.get(result.dtype, 0.0) for result in results if isinstance(result, Tensor)), default=0.0)
+
+
+def _is_close(one: Any, other: Any, least: float) -> bool:
+    """Return True if two values agree to the digits of their type, but for `least`, a part of their size."""
     if not isinstance(one, Tensor) or not isinstance(other, Tensor):
         return type(one) is type(other) and bool(one == other or one != one)
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
     if not one.is_floating_point():
         return torch.equal(one, other)
-    a, b, relative = one.double(), other.double(), _RELATIVE[one.dtype]
+    a, b, relative = one.double(), other.double(), max(least, _RELATIVE[one.dtype])
     scale = float(b[b.isfinite()].abs().max()) if bool(b.isfinite().any()) else 1.0
     return bool(torch.isclose(a, b, rtol=relative, atol=relative * max(1.0, scale), equal_nan=True).all())
 
