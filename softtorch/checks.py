@@ -88,13 +88,14 @@ def resolve_method(
     mode: Mode,
     needs: str,
     ot_kwargs: dict[str, Any] | None = None,
-) -> Method:
-    """The method object for a name, checked for what the operator needs of it.
+) -> tuple[Method, Mode]:
+    """The method object for a name, checked for what the operator needs of it, and the mode that it runs in.
 
     Args:
         where: the operator's name.
         method: a name in METHODS, or an instance with options of its own.
-        mode: what the method will run in; "hard" selects the exact method, whatever is named.
+        mode: what the method is to run in, or the mode without a tail where it has none of it; "hard" selects the
+            exact method, whatever is named.
         needs: the capability asked for, a key of `NEEDS`.
         ot_kwargs: options of the solver of method "ot", checked whatever the method.
     """
@@ -105,6 +106,7 @@ def resolve_method(
             legal = f"Methods: {', '.join(METHODS)}"
             raise OptionError(message(where, f"unknown method {method!r}", legal, nearest(method, METHODS)))
         method = METHODS[method]
+    mode = method.mode_of(mode)
     chosen = mode.select(HARD, method)
     flag, lack, kind = NEEDS[needs]
     if not getattr(chosen, flag):
@@ -114,7 +116,7 @@ def resolve_method(
     if chosen is method and mode.name not in method.modes:
         legal = f"Its modes: hard, {', '.join(method.modes)}"
         raise MethodError(message(where, f"method {method.name!r} is not defined in mode {mode.name!r}", legal))
-    return chosen.with_ot_kwargs(ot_kwargs)
+    return chosen.with_ot_kwargs(ot_kwargs), mode
 
 
 def check_ot_kwargs(where: str, ot_kwargs: dict[str, Any]) -> None:

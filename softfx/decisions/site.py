@@ -21,6 +21,7 @@ from softfx.ops.calls import Options
 from softfx.report.record import SiteAction
 from softfx.rules.rule import Estimate, Rule
 from softfx.rules.spread import Spread
+from softfx.rules.units import SELECTION
 
 __all__ = ["Decision", "SiteKey", "Softness"]
 
@@ -94,7 +95,8 @@ class Decision:
     def options(self) -> Options:
         """The options of its soft form, but for the softness."""
         takes = self.rule.options
-        options = {key: value for key, value in self.resolved.options.items() if key in takes}
+        chosen = {**SELECTION.auto, **self.resolved.options} if self._selects_by_auto else self.resolved.options
+        options = {key: value for key, value in chosen.items() if key in takes}
         if "epsilon" in takes and self.is_fine:  # equality needs no help where only a derivative is looked for
             options.setdefault("epsilon", 0.0)
         return options
@@ -153,12 +155,17 @@ class Decision:
         return self if selects == self.selects else replace(self, selects=selects)
 
     @property
+    def _selects_by_auto(self) -> bool:
+        """True if "auto" chooses for a choice of a part of rows, which is that of `topk`, however it is written."""
+        return self.selects and self.resolved.auto_scope
+
+    @property
     def scope(self) -> str:
         """How far its soft values run, as reports and policies have it.
 
-        A choice of a part of rows has the scope of `topk`, however it is written.
+        A choice of a part of rows has the scope of `topk`.
         """
-        if self.selects and self.resolved.auto_scope:
+        if self._selects_by_auto:
             return "model"
         return "region" if self.resolved.scope == "decision" and not self.runs_on else self.resolved.scope
 

@@ -72,6 +72,11 @@ class Method(ABC):
         law: Law = getattr(cls.contract, name, YES)  # those that every method keeps are not stated
         return law
 
+    @classmethod
+    def mode_of(cls, mode: Mode) -> Mode:
+        """The mode that rows are in where `mode` is asked for: without a tail, unless the method has rows with one."""
+        return mode if mode.name in cls.modes else mode.tailless
+
     @property
     def doubly_stochastic(self) -> bool:
         """True if the n rows of all places form a matrix whose columns sum to 1 too."""

@@ -13,7 +13,7 @@ from softtorch.methods.base import Method, with_extremes
 from softtorch.methods.contract import NO, YES, Contract, Cost, Except
 from softtorch.methods.keys import Keys
 from softtorch.methods.positions import Positions
-from softtorch.methods.scaled import count_like, scaled, wide_softness
+from softtorch.methods.scaled import count_like, mixed, scaled, wide_softness
 
 _COARSE = 0.05  # standardized entries over this softness are numbers below 20, exact to 1e-6 in float32
 
@@ -25,7 +25,7 @@ class LapSum(Method):
     """
 
     name = "lapsum"
-    modes = ("smooth",)
+    modes = ("smooth", "tailed")
     has_mask = True
     contract = Contract(
         smoothness="C^1",
@@ -39,7 +39,7 @@ class LapSum(Method):
     )
 
     def rows(self, keys: Keys, positions: Positions) -> Tensor:
-        return self._rows(scaled(keys), positions).to(keys.raw.dtype)
+        return mixed(keys, lambda keys: self._rows(scaled(keys), positions)).to(keys.raw.dtype)
 
     @staticmethod
     def _rows(y: Tensor, positions: Positions) -> Tensor:
@@ -47,6 +47,9 @@ class LapSum(Method):
         return laplace.rows(y, _ends(positions, y))
 
     def values(self, keys: Keys, positions: Positions, gated_grad: bool = True) -> Tensor:
+        return mixed(keys, lambda keys: self._values(keys, positions, gated_grad))
+
+    def _values(self, keys: Keys, positions: Positions, gated_grad: bool) -> Tensor:
         y = scaled(keys)
         y, v = y if gated_grad else y.detach(), accumulated(keys.entries).expand(y.shape)
         if laplace_pairs.is_small(y):
@@ -67,16 +70,27 @@ class LapSum(Method):
 
     def rank(self, keys: Keys, descending: bool) -> Tensor:
         """1/2 + S(x_i), or its mirror image; ranks sum to n (n + 1) / 2."""
-        y = scaled(keys)
-        return laplace.soft_ranks(-y if descending else y).to(keys.raw.dtype)
+        return mixed(keys, lambda keys: self._rank(scaled(keys), descending)).to(keys.raw.dtype)
+
+    @staticmethod
+    def _rank(y: Tensor, descending: bool) -> Tensor:
+        return laplace.soft_ranks(-y if descending else y)
 
     def mask(self, keys: Keys, k: Tensor | float) -> Tensor:
         """F((x_i - b) / softness) with b so that the sum is k; gradients reach k."""
+        return mixed(keys, lambda keys: self._mask(keys, k)).to(keys.raw.dtype)
+
+    @staticmethod
+    def _mask(keys: Keys, k: Tensor | float) -> Tensor:
         y = _modest(keys) if large_top_mask.is_large(keys.raw) else scaled(keys)
-        return laplace.top_mask(y, count_like(k, y)).to(keys.raw.dtype)
+        return laplace.top_mask(y, count_like(k, y))
 
     def crossing(self, keys: Keys, share: Tensor | float) -> Tensor:
         """The point, (..., 1), in units of the keys, where S reaches a share in (0, 1) of the finite entries."""
+        return mixed(keys, lambda keys: self._crossing(keys, share))
+
+    @staticmethod
+    def _crossing(keys: Keys, share: Tensor | float) -> Tensor:
         y = scaled(keys)
         level = keys.below + count_like(share, y) * (keys.n - keys.below - keys.above)
         softness = wide_softness(keys)

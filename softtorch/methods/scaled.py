@@ -1,5 +1,8 @@
 """Keys in units of the softness, for methods that work there; nothing here knows what they do with it."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -30,3 +33,12 @@ def scaled(keys: Keys) -> Tensor:
 def count_like(k: Tensor | float, y: Tensor) -> Tensor:
     """A count, a number or (..., 1), as a tensor like y, (..., [n]), without its last axis: (..., 1)."""
     return k.to(y.dtype) if isinstance(k, Tensor) else torch.full_like(y[..., :1], k)
+
+
+def mixed(keys: Keys, of: Callable[[Keys], Tensor]) -> Tensor:
+    """What `of` makes of the keys, averaged over the widths of their mode: `of` itself where that has but one."""
+    parts = [share * of(replace(keys, softness=keys.softness * factor)) for share, factor in keys.mode.widths[1:]]
+    if not parts:
+        return of(keys)
+    share, factor = keys.mode.widths[0]
+    return sum(parts, start=share * of(replace(keys, softness=keys.softness * factor)))

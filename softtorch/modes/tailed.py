@@ -16,6 +16,9 @@ class Tailed(Mode):
     Where many steps are summed, as in a staircase, tails would add up, and a row of scores has no step: there it is
     mode `smooth` (`summed`, `tailless`). The ramp is the integral of the step from 0 on: far to the left it is not 0
     but falls as a logarithm, which times the softness vanishes in the limit.
+
+    Rows of method `lapsum` are half the rows of this softness and half those of seven times as much: an entry that is
+    many softnesses from being chosen has a derivative, and near the threshold the sharp half has most of it.
     """
 
     name = "tailed"
@@ -23,6 +26,7 @@ class Tailed(Mode):
     curves = tailed.TailedCurves()
     has_tail = True
     saturation = tailed.FAR
+    widths = ((0.5, 1.0), (0.5, 7.0))
 
     @property
     def tailless(self) -> Mode:

@@ -58,7 +58,7 @@ CASES: list[tuple[Callable[[], object], type[SoftTorchError], str]] = [
     (
         lambda: softtorch.sort(X, method="lapsum", mode="c0"),
         MethodError,
-        "sort: method 'lapsum' is not defined in mode 'c0'. Its modes: hard, smooth.",
+        "sort: method 'lapsum' is not defined in mode 'c0'. Its modes: hard, smooth, tailed.",
     ),
     (
         lambda: softtorch.sort(X, method="softsrt"),

@@ -25,7 +25,7 @@ def misfit(rule: Rule | None, method: object, mode: object) -> str | None:
     if method not in METHODS:
         return None
     chosen = METHODS[str(method)]
-    mode = MODES[mode].tailless.name if isinstance(mode, str) and mode in MODES else mode
+    mode = chosen.mode_of(MODES[mode]).name if isinstance(mode, str) and mode in MODES else mode
     if isinstance(mode, str) and mode not in chosen.modes:
         modes = ", ".join(chosen.modes)
         return f"method {method!r} is not defined in mode {mode!r}. Its modes: {modes}."

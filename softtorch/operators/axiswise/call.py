@@ -94,8 +94,8 @@ def open_call(where: str, x: Tensor, dim: int | None, needs: str, options: Optio
     if x.dtype.is_complex:
         wrong = f"input has dtype {x.dtype}, which has no order"
         raise OptionError(message(where, wrong, "Use a real dtype"))
-    mode = resolve_mode(where, options.mode).tailless
-    method = resolve_method(where, options.method, mode, needs, options.ot_kwargs)
+    named = resolve_mode(where, options.mode)
+    method, mode = resolve_method(where, options.method, named, needs, options.ot_kwargs)
     place = None if dim is None else resolve_dim(where, dim, x)
     last = _with_last(x, place)
     if reduces and last.shape[-1] == 0:

@@ -91,3 +91,28 @@ def test_the_inverse_quantile_leaves_infinite_entries_out_and_says_what_q_may_be
     torch.testing.assert_close(softtorch.laplace_quantile(x, 0.5, softness=0.01), torch.tensor(1.0))
     with pytest.raises(ValueError, match=r"laplace_quantile: q=1.5 is not between 0 and 1\. Use 0 < q < 1\."):
         softtorch.laplace_quantile(x, 1.5)
+
+
+@pytest.mark.parametrize("operator", ["argsort", "sort", "rank", "topk_mask", "quantile"])
+def test_a_tail_is_the_mean_of_two_softnesses(operator: str) -> None:
+    def soft(softness: float, mode: str) -> torch.Tensor:
+        rest = {"topk_mask": (2,), "quantile": (0.3,)}.get(operator, ())
+        options = {"softness": softness, "mode": mode, "method": "lapsum", "standardize": False}
+        found = getattr(softtorch, operator)(x, *rest, dim=-1, **options)
+        return found.values if operator == "sort" else found
+
+    x = draw(3, 6).requires_grad_()
+    tailed, parts = soft(0.3, "tailed"), [soft(softness, "smooth") for softness in (0.3, 2.1)]
+    torch.testing.assert_close(tailed, (parts[0] + parts[1]) / 2.0, rtol=0, atol=1e-13)
+    slopes = (torch.autograd.grad(v, x, weights_like(v))[0] for v in (tailed, (parts[0] + parts[1]) / 2.0))
+    torch.testing.assert_close(*slopes, rtol=0, atol=1e-12)
+
+
+def test_with_a_tail_what_is_far_from_chosen_has_a_derivative() -> None:
+    x = torch.tensor([0.0, 1.0, 2.0, 8.0], requires_grad=True)
+    weights = torch.tensor([3.0, 1.0, 1.0, 1.0])
+    slopes = {}
+    for mode in ("smooth", "tailed"):
+        mask = softtorch.topk_mask(x, 1, softness=0.2, method="lapsum", mode=mode, standardize=False)
+        slopes[mode] = torch.autograd.grad(mask @ weights, x)[0]
+    assert abs(slopes["smooth"][0]) < 1e-9 and slopes["tailed"][0] > 1e-3

@@ -76,7 +76,7 @@ temperature = 3
         ),
         (
             {"rule": [{"op": "argmax", "method": "lapsum", "mode": "c0"}]},
-            "<dict> [[rule]] 1: method 'lapsum' is not defined in mode 'c0'. Its modes: smooth.",
+            "<dict> [[rule]] 1: method 'lapsum' is not defined in mode 'c0'. Its modes: smooth, tailed.",
         ),
         (
             {"preset": "smoth"},
