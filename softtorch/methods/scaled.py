@@ -36,7 +36,7 @@ def count_like(k: Tensor | float, y: Tensor) -> Tensor:
 
 
 def mixed(keys: Keys, of: Callable[[Keys], Tensor]) -> Tensor:
-    """What `of` makes of the keys, averaged over the widths of their mode: `of` itself where that has but one."""
+    """The mean of `of` over the widths of the keys' mode: `of(keys)` itself where that has but one."""
     parts = [share * of(replace(keys, softness=keys.softness * factor)) for share, factor in keys.mode.widths[1:]]
     if not parts:
         return of(keys)
