@@ -265,7 +265,7 @@ class Engine:
         """The leaves of the result of a run with another answer at one point."""
         start = Start((*run.path.answers[: point.number], like(point.answer, answer)), point.place + 1)
         other = self._again(start, numbers, keeps=False)
-        return self._alike(other.result)
+        return self._alike(_as_it_is(other.result))
 
     def _attached(self, result: Result, leaves: list[Any], structure: Any, terms: Sequence[_Term]) -> Result:
         """The result with the derivative of terms; what they do not change is as it was."""

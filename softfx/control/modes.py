@@ -32,7 +32,7 @@ from softfx.ops.operation import Effect
 from softfx.ops.spelling import INDEX
 from softfx.ops.trees import tensors_in
 from softfx.rules.refusals import is_discrete
-from softfx.torch_private import HigherOrderOperator, base_of
+from softfx.torch_private import HigherOrderOperator
 
 __all__ = ["Bare", "TooManyCalls", "Watch", "WatchedFast", "WatchedFull", "is_way", "reading_of"]
 
@@ -89,7 +89,7 @@ class Watch:
     finds_members: masks may be sites whose elements are decisions.
     notes: what integers and bools are made of is noted.
     readers, codes, followed, alien: what it shows to light runs (softfx.control.light): alien is what these cannot
-        follow. made: the numbers of tensors that its calls returned; wrote: it wrote a tensor.
+        follow. wrote: it wrote a tensor.
     """
 
     path: Path
@@ -110,7 +110,7 @@ class Watch:
         self.readers: dict[Reader, bool] = {}
         self.codes: dict[int, CodeType] = {}
         self.followed: set[tuple[Reader, Answer]] = set()
-        self.made: set[int] = set()
+        writes.begin()
 
     def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Result:
         func = original_of(func)
@@ -130,7 +130,7 @@ class Watch:
             result = make(func, types, args)
             if self.notes:
                 self.path.provenance.note(func, args, {}, result)
-            self._made(result, args)
+            self.writes.note(func, args, result)
             return result
         if kind is _Kind.READS:
             self._reads_here(sys._getframe(1))
@@ -143,7 +143,7 @@ class Watch:
                     return blended(self.path, self, decision, args)  # type: ignore[arg-type]  # a mode is mixed in
             return make(func, types, args, kwargs)
         result = self._written(kind, func, types, args, kwargs or {}, make)
-        self._made(result, args)
+        self.writes.note(func, (*args, *(kwargs or {}).values()), result)
         return result
 
     def _reads_here(self, frame: FrameType) -> None:
@@ -192,20 +192,13 @@ class Watch:
         answer = self.path.answered(args[1]) if args[1].dtype is torch.bool else None
         return args if answer is None else _with_members(args, 1, answer)
 
-    def _made(self, result: Result, args: Args) -> None:
-        """Note the tensors that a call has made: what is written of others was there before."""
-        for tensor in (result,) if type(result) is Tensor else tensors_in(result):
-            if not any(tensor is argument for argument in args):
-                self.made.add(id(tensor))
-
     def _saved(self, tensor: Tensor) -> None:
         """A tensor is about to be written."""
         if not self.wrote:
             self.wrote = self.path.provenance.writes = True
             self.path.provenance.settle()
-        base = base_of(tensor)
-        self.alien = self.alien or id(tensor if base is None else base) not in self.made
-        self.writes.save(tensor)
+        was_there = self.writes.save(tensor)
+        self.alien = self.alien or was_there
 
     def _written(self, kind: _Kind, func: Function, types: Any, args: Args, kwargs: Kwargs, make: Function) -> Result:
         """A call that may write its operands, or a tensor given as out=, or draw from a generator of its own."""
@@ -339,7 +332,7 @@ class Bare(Watch, _Plain):
             result = func(*args)
         if self.notes:
             self.path.provenance.note(func, args, kwargs or {}, result)
-        self._made(result, args)
+        self.writes.note(func, (*args, *kwargs.values()) if kwargs else args, result)
         return result
 
 

@@ -20,33 +20,58 @@ from torch import Tensor
 from softfx import torch_private as private
 from softfx.capture.preserve import HeldState, RandomStates, containers_in
 from softfx.capture.reach import reached
+from softfx.control.made import Made, owner_of
 from softfx.control.versions_private import put_values
-from softfx.ops.calls import Args, Function, Kwargs
+from softfx.interpreter.host import HostMode
+from softfx.ops.calls import Args, Function, Kwargs, Result
 
 __all__ = ["Drew", "Printed", "Traceless", "Writes", "silent"]
 
 
 class Writes:
-    """The tensors that a run has written, and the generators that it drew from, as they were before.
+    """The tensors that runs have written and not made, and the generators that they drew from, as they were before.
 
     around: the writes of the run that this one is a part of; it is told the same.
+    made: the tensors that the run which is on has made. What it writes of them is not put back: a derivative of the
+        run may still ask for it.
+    keys: the memory of the tensors.
+    transformed: runs met tensors of torch.func transforms, which let nobody see what is saved for a derivative.
     """
 
     def __init__(self) -> None:
         self.around: Writes | None = None
+        self.made, self._transformed = Made(), False
         self.tensors: dict[int, tuple[Tensor, Tensor, int]] = {}
+        self.keys: set[int | None] = set()
         self.generators: dict[int, tuple[torch.Generator, Tensor]] = {}
 
-    def save(self, tensor: Tensor) -> None:
-        """Remember a tensor that is about to be written; of a view, what it looks into."""
+    def begin(self) -> None:
+        """A run begins, which has made no tensor yet."""
+        self._transformed = self.transformed
+        self.made = Made()
+
+    @property
+    def transformed(self) -> bool:
+        return self._transformed or self.made.transformed
+
+    def note(self, func: Function, operands: Args, result: Result) -> None:
+        """Note the tensors that a call has made."""
+        self.made.note(func, operands, result)
         if self.around is not None:
-            self.around.save(tensor)
-        while (outside := private.unwrapped(tensor)) is not None:  # inside a transform, whose tensors count no writes
-            tensor = outside
-        base = private.base_of(tensor)
-        owner = tensor if base is None else base
-        if id(owner) not in self.tensors:
+            self.around.note(func, operands, result)
+
+    def save(self, tensor: Tensor) -> bool:
+        """Remember a tensor that is about to be written; of a view, what it looks into.
+
+        Returns:
+            True if it was there before the run, or before the one that this is a part of.
+        """
+        owner = owner_of(tensor)
+        was_there = owner not in self.made
+        if was_there and id(owner) not in self.tensors:
             self.tensors[id(owner)] = (owner, owner.detach().clone(), private.version_of(owner))
+            self.keys.add(private.storage_key(owner))
+        return was_there if self.around is None else self.around.save(tensor)
 
     def save_generator(self, generator: torch.Generator) -> None:
         """Remember a generator that is about to be drawn from."""
@@ -139,6 +164,23 @@ class Traceless:
             after.put_back()
         raise Drew(all=after is None)
 
+    @contextlib.contextmanager
+    def saving(self) -> Iterator[None]:
+        """A block for a further run whose derivative is taken later: it has what was written as the run saw it.
+
+        What was not, torch keeps itself, and refuses it if it is written before the derivative is taken; so does this.
+        """
+
+        def pack(tensor: Tensor) -> tuple[Tensor, int | None]:
+            with private.without_function_modes(HostMode):
+                seen = tensor.detach()
+                if private.storage_key(seen) in self.writes.keys:
+                    return seen.clone(), None
+                return seen, private.version_of(seen)
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, _unpacked):
+            yield
+
     def from_the_start(self) -> tuple[Args, Kwargs]:
         """Put everything back for one more run; its arguments, in containers of their own."""
         if self.draws:
@@ -152,10 +194,20 @@ class Traceless:
 
     def _put_written_back(self) -> None:
         """Give what was written, in whatever run, the values that it had at the start."""
-        for owner, values, version in self.writes.tensors.values():
+        for owner, values, version in reversed(self.writes.tensors.values()):  # of two aliases the first saw the start
             put_values(owner, values, version)
         for generator, state in self.writes.generators.values():
             generator.set_state(state)
+
+
+def _unpacked(packed: tuple[Tensor, int | None]) -> Tensor:
+    tensor, version = packed
+    if version is not None and version != private.version_of(tensor):
+        raise RuntimeError(
+            "one of the variables needed for gradient computation has been modified by an inplace operation: a tensor "
+            f"of shape {list(tensor.shape)} is at version {private.version_of(tensor)}; expected version {version}"
+        )
+    return tensor
 
 
 class Printed:

@@ -15,11 +15,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["is_recorded", "nothing_around", "put_values"]
+__all__ = ["is_recorded", "level", "nothing_around", "put_values"]
 
 _count_modes: Callable[[], int] = torch._C._len_torch_function_stack
 _count_dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
-_level: Callable[[], int | None] = torch._C._functorch.maybe_current_level
+level: Callable[[], int | None] = torch._C._functorch.maybe_current_level
 
 
 def put_values(tensor: Tensor, values: Tensor, version: int) -> None:
@@ -54,4 +54,4 @@ def nothing_around() -> bool:
     >>> nothing_around()
     True
     """
-    return not (_count_modes() or _count_dispatch_modes()) and _level() is None
+    return not (_count_modes() or _count_dispatch_modes()) and level() is None

@@ -145,12 +145,25 @@ class ControlRuns(Runner):
                 with suppress(Unforeseen):
                     run = self._lightly(wanted, *self.traceless.from_the_start())
             if run is None:
-                run = self._watched(wanted, *self.traceless.from_the_start())
+                run = self._again(wanted)
         if keeps:
             self.evidence.control.spreads.settle()
             self._scales.clear()
         self.shown.draws = self.traceless.draws
         return run
+
+    def _again(self, wanted: _Wanted) -> Run:
+        """A further run under a mode. What it writes is put back before its derivative is taken."""
+        traceless = self.traceless
+        writes = traceless.writes
+        if not (wanted.keeps and writes.tensors):
+            run = self._watched(wanted, *traceless.from_the_start())
+            if not (wanted.keeps and writes.tensors):
+                return run
+        if writes.transformed:
+            return self._watched(wanted, *traceless.from_the_start())
+        with traceless.saving():
+            return self._watched(wanted, *traceless.from_the_start())
 
     def _lightens(self, wanted: _Wanted) -> bool:
         if wanted.keeps and not (self._are_alone and not self.modules):
