@@ -153,8 +153,8 @@ ORDER = _ordering("lapsum")
 # 24 and 100 normal, uniform and skewed numbers. With 0.4 it is 0.93, but one least quantile of six ended at outliers.
 POSITION = replace(ORDER, relative=0.3)
 # A choice of k is trained more often than it is measured: what is not chosen needs a derivative too, from however far.
-# So half the rows are seven times as soft. Choices among parameters train much better (examples/studies/selection.py)
-# at a small price: cosine 0.92 with the smoothed program's gradient where 0.2 spreads alone have 0.97 (idioms.py there).
+# So half the rows are seven times as soft. Choices among parameters train much better (examples/studies/selection.py),
+# at a small price: cosine 0.92 with the smoothed program's gradient where 0.2 spreads alone have 0.97 (idioms.py).
 SELECTION = replace(_ordering("lapsum", scope="model"), relative=0.3)
 SELECTION = replace(SELECTION, auto={**SELECTION.auto, **_TAILED})
 # At 0.25 spreads the cosine of argmax with the smoothed program is 0.98 where 0.2 have 0.96 (its value, what it looks
