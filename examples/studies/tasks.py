@@ -149,7 +149,7 @@ def picture(figure: Any) -> None:
 
 study.draw(picture)
 study.claim(
-    "over all tasks, calibrated goes further than any one softness, and at most a tenth of a task less than the default",
+    "over all tasks calibrated goes further than any one softness, and at most a tenth of a task less than the default",
     reached("calibrated") >= max(max(map(reached, singles)), reached("default") - 0.1),
     at_quick=False,
 )
