@@ -158,6 +158,41 @@ def test_a_claim_that_does_not_hold_fails_the_run(monkeypatch: pytest.MonkeyPatc
     made.claim("this does not", False)
     with pytest.raises(AssertionError, match=r"^this does not$"):
         made.finish()
+    assert (tmp_path / "x.md").read_text().endswith("- this holds\n- this does not: not in this run\n")
+
+
+def test_recipes_of_a_seed_see_the_same_batches_and_are_judged_on_the_same_data(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module(monkeypatch)
+    choices = importlib.import_module("programs.choices")
+    seen: list[list[float]] = []
+
+    def batch() -> Any:
+        x = torch.randn(4)
+        seen[-1].append(float(x[0]))
+        return (x,), torch.ones(4)
+
+    made = torch.nn.PReLU()
+    cut = choices.Recipe("no gradient", own=0.0)
+    trained = choices.Recipe("own"), choices.Recipe("softened", {"preset": "gradients"})
+    trial = choices.Trial(
+        made, ("weight",), batch, lambda *_: torch.zeros(()), lambda _: (float(torch.rand(())),), 3, 0.1, seed=7
+    )
+    ends = choices.Ends()
+    for recipe in (cut, *trained):
+        seen.append([])
+        ends.add("one", (recipe,), trial)
+    assert len({numbers for found in ends.found.values() for numbers in found}) == 1
+    assert seen[1] == seen[2][-3:] and len(seen[1]) == 3  # softening has an example of its own
+
+
+def test_time_is_told_to_two_digits_and_not_where_nothing_was_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = module(monkeypatch).Stopwatch()
+    assert watch.each() == "-"
+    for seconds, told in ((0.00034, "0.034"), (0.03, "3.0"), (0.34, "34"), (3.4, "340")):
+        watch.seconds, watch.runs = seconds, 10
+        assert watch.each() == told
 
 
 def test_what_a_quick_run_is_too_short_for_is_not_claimed_of_it(

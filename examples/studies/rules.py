@@ -8,12 +8,14 @@ that separates best by itself, its points by logistic regression on what the rul
 split. Here all their numbers are tuned together on the loss of what they say. Points and leaves have a gradient as they
 are, what decides has none: the `if`s are Python's, and the forest's comparisons stand under no_grad.
 
-**By hand.** A scorecard is written anew as sigmoids (each `if` a line, and a temperature), a forest as a soft tree with
-routing probabilities, another model whose hard form is not what was trained. With softfx 0 lines change, and what is
-measured is the hard program.
+**By hand.** A scorecard is written anew as sigmoids (each `if` and its points a line, and a temperature: 2 of the 5
+lines of `score`), a forest as a soft tree with routing probabilities (the 2 lines of hummingbird's `forward` that
+compare, and its `no_grad`), another model whose hard form is not what was trained. With softfx 0 lines change, and what
+is measured is the hard program.
 
 **What did not work.** A step of the scorecard makes its call again for each `if` turned round, image by image: it takes
-some twenty times as long as one of the points alone.
+fifteen to twenty times as long as one of the points alone. A step of the softened forest takes some six times as long
+as one of its leaves alone.
 """
 
 import copy
@@ -36,6 +38,7 @@ import softfx
 
 RULES = 8
 FITTED, POINTS, TUNED = "as fitted", "points, which have a gradient", "softened: weights and thresholds, too"
+LEAVES, WHOLE = "leaves, which have a gradient", "softened, directions and thresholds too"
 BY_BRANCH = {"rule": [{"op": "@control", "action": "straight_through", "samples": 0}]}
 LIFTED = {"preset": "gradients", "default": {"lift_no_grad": True}}
 cross_entropy = nn.functional.binary_cross_entropy_with_logits
@@ -125,16 +128,19 @@ def tuned_card(one: Score, x: Tensor, y: Tensor, start: Card, size: Size, watch:
 # -- the forest --------------------------------------------------------------------------------------------------------
 
 
-def tuned_forest(votes: Callable[[Tensor], Tensor], parts: list[Tensor], x: Tensor, y: Tensor, steps: int) -> None:
+def tuned_forest(
+    votes: Callable[[Tensor], Tensor], parts: list[Tensor], x: Tensor, y: Tensor, steps: int, watch: Stopwatch
+) -> None:
     """Adam on the cross entropy of the forest's mean votes (n, 10)."""
     optimizer = torch.optim.Adam(parts, lr=0.008)
     for _ in range(steps):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(10 * votes(x), y).backward()
-        optimizer.step()
+        with watch.timed():
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(10 * votes(x), y).backward()
+            optimizer.step()
 
 
-def forests(seed: int, size: Size) -> dict[str, float]:
+def forests(seed: int, size: Size, watches: dict[str, Stopwatch]) -> dict[str, float]:
     """Test accuracy of a forest as grown, with its leaves tuned, softened and tuned whole, and of one twice as deep."""
     x, test_x, y, test_y = digits(seed)
     grown = RandomForestClassifier(size.trees, max_depth=4, random_state=seed).fit(x, y)
@@ -146,19 +152,20 @@ def forests(seed: int, size: Size) -> dict[str, float]:
 
     leaves = copy.deepcopy(compiled)
     trees = leaves._operators[0]
-    tuned_forest(lambda x: trees(x)[1], [trees.weight_3], x, y, size.tree_steps)
+    tuned_forest(lambda x: trees(x)[1], [trees.weight_3], x, y, size.tree_steps, watches[LEAVES])
 
     whole = copy.deepcopy(compiled)
     soft = softfx.soften(whole, LIFTED, example_inputs=(x,))
-    tuned_forest(lambda x: soft(x)[1], [getattr(whole._operators[0], name) for name in names], x, y, size.tree_steps)
+    parts = [getattr(whole._operators[0], name) for name in names]
+    tuned_forest(lambda x: soft(x)[1], parts, x, y, size.tree_steps, watches[WHOLE])
 
     def accuracy(forest: Any) -> float:
         return float((forest(test_x)[0] == test_y).float().mean())
 
     return {
         "as grown": accuracy(compiled),
-        "leaves, which have a gradient": accuracy(leaves),
-        "softened, directions and thresholds too": accuracy(softfx.harden(soft)),
+        LEAVES: accuracy(leaves),
+        WHOLE: accuracy(softfx.harden(soft)),
         "grown to depth 8, for comparison": float(deeper.score(test_x.numpy(), test_y.numpy())),
     }
 
@@ -199,8 +206,11 @@ class Found:
         )
         study.table(
             "Forests of depth 4: digits",
-            ["forest", "accuracy in test"],
-            [[name, spread([100 * value for value in values], 1, " %")] for name, values in self.forests.items()],
+            ["forest", "accuracy in test", "ms a step"],
+            [
+                [name, spread([100 * value for value in values], 1, " %"), self.watches[name].each()]
+                for name, values in self.forests.items()
+            ],
             f"{size.trees} trees, {size.tree_steps} steps of Adam on 898 images, {size.seeds} seeds.",
         )
 
@@ -231,7 +241,7 @@ def main() -> None:
     found = Found()
     for seed in study.seeds(size.seeds):
         found.scorecards(seed, size)
-        for name, accuracy in forests(seed, size).items():
+        for name, accuracy in forests(seed, size, found.watches).items():
             found.forests[name].append(accuracy)
     found.tables(study, size)
     study.draw(found.picture, width=10)

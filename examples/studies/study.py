@@ -133,7 +133,8 @@ class Study(Generic[Size]):
             f"The run took {seconds} s of processor time with {torch.get_num_threads()} thread(s) of torch.",
             "",
         ]
-        asserted = ["## What the script asserts", "", *(f"- {sentence}" for sentence, _ in self.claims), ""]
+        said = (f"- {sentence}" if holds else f"- {sentence}: not in this run" for sentence, holds in self.claims)
+        asserted = ["## What the script asserts", "", *said, ""]
         page = self.out / f"{self.name}.md"
         page.write_text("\n".join([f"# {title.rstrip('.')}", "", body.strip(), "", *self.found, *asserted]))
         self.console.print(f"written to {page}")
@@ -209,8 +210,11 @@ class Stopwatch:
         self.runs += 1
 
     def each(self) -> str:
-        """Milliseconds a block, as text."""
-        return f"{1000 * self.seconds / max(self.runs, 1):.0f}"
+        """Milliseconds a block, as text, to two digits at least; "-" where no block was timed."""
+        if not self.runs:
+            return "-"
+        milliseconds = max(1000 * self.seconds / self.runs, 0.001)
+        return f"{milliseconds:.{max(1 - math.floor(math.log10(milliseconds)), 0)}f}"
 
 
 def tidy(axis: Any, title: str = "", across: str = "", up: str = "") -> None:

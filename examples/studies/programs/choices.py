@@ -1,7 +1,7 @@
 """What the studies of learned choices share: recipes to train one module that chooses, and the table of their ends.
 
-A recipe is a policy, or none, and the weight of an auxiliary loss. All recipes of a seed start from one state and see
-the same batches.
+A recipe is a policy, or none, and the weight of an auxiliary loss. All recipes of a seed start from one state, see the
+same batches and are judged on the same data.
 """
 
 import copy
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import softfx
 
+JUDGED = 2**32  # beyond the seeds that training takes
 Batch = tuple[tuple[Tensor, ...], Tensor]  # the arguments of the module, and what is wanted of it
 
 
@@ -40,6 +41,7 @@ class Trial:
     parameters: the names of those that learn.
     auxiliary: the auxiliary loss of the module and a batch.
     judged: the numbers of one row of the table.
+    seed: of the batches, and of the data that it is judged by.
     """
 
     module: nn.Module
@@ -49,13 +51,21 @@ class Trial:
     judged: Callable[[nn.Module], tuple[float, ...]]
     steps: int
     rate: float
+    seed: int = 0
+
+    def judge(self, module: nn.Module) -> tuple[float, ...]:
+        """The numbers of a module, on data that are the same for all recipes and none of them has trained on."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(JUDGED + self.seed)
+            return self.judged(module)
 
     def run(self, recipe: Recipe, watch: Stopwatch) -> tuple[float, ...]:
         """What the recipe reaches; a recipe whose loss has no gradient ends where it starts."""
         module = copy.deepcopy(self.module)
         function: Callable[..., Tensor] = module
         if recipe.policy is not None:
-            function = softfx.soften(module, recipe.policy, example_inputs=self.batch()[0])
+            with torch.random.fork_rng(devices=[]):  # the example takes no batch from those to come
+                function = softfx.soften(module, recipe.policy, example_inputs=self.batch()[0])
         learn = [parameter for name, parameter in module.named_parameters() if name in self.parameters]
         optimizer = torch.optim.Adam(learn, lr=self.rate)
         for _ in range(self.steps):
@@ -69,7 +79,7 @@ class Trial:
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-        return self.judged(module)
+        return self.judge(module)
 
 
 def error(found: Tensor, wanted: Tensor) -> Tensor:
@@ -84,10 +94,10 @@ class Ends:
     found: dict[tuple[str, str], list[tuple[float, ...]]] = field(default_factory=lambda: defaultdict(list))
     watches: dict[tuple[str, str], Stopwatch] = field(default_factory=lambda: defaultdict(Stopwatch))
 
-    def add(self, setting: str, recipes: tuple[Recipe, ...], trial: Trial, seed: int) -> None:
-        self.found[setting, "as it starts"].append(trial.judged(trial.module))
+    def add(self, setting: str, recipes: tuple[Recipe, ...], trial: Trial) -> None:
+        self.found[setting, "as it starts"].append(trial.judge(trial.module))
         for recipe in recipes:
-            torch.manual_seed(seed)
+            torch.manual_seed(trial.seed)
             place = setting, recipe.name
             self.found[place].append(trial.run(recipe, self.watches[place]))
 
@@ -114,7 +124,7 @@ class Ends:
             names = [name for other, name in self.found if other == setting]
             for place, name in enumerate(names):
                 values = [row[0] for row in self.found[setting, name]]
-                axis.scatter(values, [place] * len(values), color=COLORS[place % len(COLORS)], s=14)
+                axis.scatter(values, [place] * len(values), color=COLORS[place % len(COLORS)], s=14, clip_on=False)
             axis.set_yticks(range(len(names)), names if axis is axes[0] else [""] * len(names), fontsize=7)
             axis.invert_yaxis()
             axis.set_xlim(left=0)
