@@ -15,15 +15,15 @@ last column is the form that experts write by hand, at the temperature at which 
 times the table for the one-hot of an argmax (`examples/studies/programs/idioms_by_hand.py`). With softfx 0 lines
 change.
 
-**What did not work.** Suppression of neighbours, the median absolute deviation and two layers of signs stay below 0.9.
-The first hands the hard weights and their derivative from one round to the next, where the form by hand hands on soft
-ones; in the last, what the outer sign is of is a sum of decisions, of which the mean is softened and not each way to
-it. A median of six numbers is decided by two of them, and wants more than the 0.3 spreads that suit longer rows; two of
-them, one behind the other, want it twice. Whether a product is above 0 depends on its factors' distance from 0 in units
-of the other factor, where the default has one width for all. A threshold that is 12 units from all numbers has no
-reference at all, for no sample comes near it; its gradient is checked for its sign alone. Comparisons that `any` joins
-have a narrower width by default, for a box of rules trains better so (tasks.py), and lose some of the
-cosine here.
+**What did not work.** Six idioms stay below 0.9: suppression of neighbours, the median absolute deviation, two layers
+of signs, products above 0, `any` and a threshold far away. Suppression hands the hard weights and their derivative from
+one round to the next, where the form by hand hands on soft ones; what the outer of two signs is of is a sum of
+decisions, of which the mean is softened and not each way to it. A median of six numbers is decided by two of them, and
+wants more than the 0.3 spreads that suit longer rows; two of them, one behind the other, want it twice. Whether a
+product is above 0 depends on its factors' distance from 0 in units of the other factor, where the default has one width
+for all. A threshold that is 12 units from all numbers has no reference at all, for no sample comes near it; its row is
+the cosine with the same slope for each number. Comparisons that `any` joins have a narrower width by default, for a box
+of rules trains better so (tasks.py), and lose some of the cosine here.
 """
 
 import math

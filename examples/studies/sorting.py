@@ -16,16 +16,17 @@ interfaces, trained in a process of that environment.
 
 **By hand.** The published code of each method is a module of its own that takes scores and returns a permutation
 matrix: the loss is rewritten around it (3 lines: `of_permutation` and one of `by_*` in
-`examples/studies/programs/order_peers.py`), and another method is another package with another signature. With softfx
-0 lines change, and a method is a word in the policy.
+`examples/studies/programs/order_peers.py`), and another method is another package with another signature. With softfx 0
+lines change, and a method is a word in the policy.
 
 **What did not work.** The best softness differs between methods and none is best for all, so a table at one softness
 compares softnesses and not methods. Calibration is no help here. It sees how right the gradient is at the start, not
 how training goes on, and stays at 0.2 spreads of the first scores nearly always, where 0.1 of standardized scores is
-half a spread at every step and the grid's best is softer still. Its eight policies place 37.2 % where softness 0.1
-places 40.4 %, more than the spread over seeds: `sorting.py --seed 7 --seeds 5 --counts 4 --grid 1.0 --steps 60`. To
-measure the spread again every ten steps did not close that gap. At these sizes a softened step takes one and a half to
-three times as long as SoftTorch's own.
+half a spread at every step and the grid's best is mostly softer still. The policies of compact support, c0, learn next
+to nothing at it from 9 numbers on. Its eight policies place 37.2 % where softness 0.1 places 40.4 %, more than the
+spread over seeds: `sorting.py --seed 7 --seeds 5 --counts 4 --grid 1.0 --steps 60`. To measure the spread again every
+ten steps did not close that gap. At these sizes a softened step takes one and a half to three times as long as
+SoftTorch's own.
 
 Sources: Grover et al. 2019 (arXiv 1903.08850), Petersen et al. 2021 (arXiv 2105.04019), Blondel et al. 2020 (arXiv
 2002.08871).
@@ -276,7 +277,8 @@ def main() -> None:
         worst = min(places_right[count, name] for name in (*INDICES, *RANKS))
         chance = 100 / count
         study.claim(
-            f"n = {count}: every method gets more places right than chance, by a quarter", worst > 1.25 * chance
+            f"n = {count}: at the best of the grid every method gets more places right than chance, by a quarter",
+            worst > 1.25 * chance,
         )
         free = statistics.fmean(end.element for name in INDICES for end in found[count, name, None])
         study.claim(
