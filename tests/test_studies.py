@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,20 @@ def test_time_is_told_to_two_digits_and_not_where_nothing_was_timed(monkeypatch:
     for seconds, told in ((0.00034, "0.034"), (0.03, "3.0"), (0.34, "34"), (3.4, "340")):
         watch.seconds, watch.runs = seconds, 10
         assert watch.each() == told
+
+
+@pytest.mark.parametrize("every", [True, False])
+def test_shares_of_the_programs_are_asserted_of_all_programs(
+    every: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    module(monkeypatch)
+    branches = importlib.import_module("branches")
+    names = branches.NAMES if every else branches.NAMES[:1]
+    run = dict.fromkeys(branches.COLUMNS, 1.0)  # the whole way is left: no claim holds
+    monkeypatch.setattr(branches, "all_measured", lambda names, *_: {name: [run] for name in names})
+    monkeypatch.setattr(sys, "argv", ["branches.py", "--names", *names, "--out", str(tmp_path)])
+    with pytest.raises(AssertionError, match="of the programs") if every else nullcontext():
+        branches.main()
 
 
 def test_what_a_quick_run_is_too_short_for_is_not_claimed_of_it(

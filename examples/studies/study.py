@@ -42,7 +42,7 @@ class Study(Generic[Size]):
         text: its docstring: the title, and the paragraphs that open its page.
         quick: what the tests run, under a minute.
         default: what the page is made of, minutes.
-        full: the size of publications, hours to days.
+        full: the size of publications, minutes to days.
         options: further options, each with what argparse takes.
     """
 
@@ -53,7 +53,7 @@ class Study(Generic[Size]):
         parser = argparse.ArgumentParser(description=text.splitlines()[0])
         sizes = parser.add_mutually_exclusive_group()
         sizes.add_argument("--quick", action="store_true", help="under a minute: what the tests run")
-        sizes.add_argument("--full", action="store_true", help="the size of publications, hours to days")
+        sizes.add_argument("--full", action="store_true", help="the size of publications, minutes to days")
         parser.add_argument("--seed", type=_number_from(int, 0, SEEDS), default=0, help="the first of the seeds")
         parser.add_argument("--out", type=Path, help="folder for the page; docs/studies for the default size")
         fields = [field.name for field in dataclasses.fields(default)]  # type: ignore[arg-type]
