@@ -148,7 +148,7 @@ def supported(name: str | None = None) -> Supported | dict[str, Supported]:
     Example:
         >>> import softtorch
         >>> softtorch.supported("argmax").methods["lapsum"]
-        ('hard', 'smooth')
+        ('hard', 'smooth', 'tailed')
         >>> softtorch.supported("relu").options, softtorch.supported("relu").straight_through
         (('gated',), 'relu_st')
     """

@@ -301,16 +301,25 @@ class _Scorer:
     def best(
         self, start: str, decisions: list[Decision], settings: Mapping[str, list[Decision]]
     ) -> tuple[str, list[Decision]]:
-        """The setting that is best on the first measure, if that and the second one say so; else the start."""
+        """The setting that is best on the first measure, if that and the second one say so; else the start.
+
+        Of those that the first measure does not tell from the best, it is the first that they say so of.
+        """
         for name, made in settings.items():
             self(name, made)
         scored = [name for name in settings if self._score(name) is not None]
-        name = max(scored, key=lambda each: self.mean(each) or -1.0, default=start)
+        best = max(scored, key=lambda each: self.mean(each) or -1.0, default=start)
+        alike = set(self.ties(best))
+        for name in filter(alike.__contains__, scored):
+            if self._is_worth_it(name, start):
+                return name, settings[name]
+        return start, decisions
+
+    def _is_worth_it(self, name: str, start: str) -> bool:
+        """Return True if a setting is better than the start by enough, and both measures say so."""
         most = self.mean(name) or 0.0
         gain = most - (self.mean(start) or 0.0)
-        if name != start and gain >= _WORTH * most and min(self.evidence(name, start)) > _TOLD:
-            return name, settings[name]
-        return start, decisions
+        return gain >= _WORTH * most and min(self.evidence(name, start)) > _TOLD
 
     def opposed(self, name: str) -> bool:
         """Return True if on both measures the gradient leads the wrong way, by more than its noise."""

@@ -13,7 +13,7 @@ from softfx.rules.soft_operator import default_of
 
 __all__ = ["SOFTNESSES", "START", "other_ways", "softnesses", "written"]
 
-SOFTNESSES = (0.25, 0.5, 2.0, 4.0)  # times the one that a site starts from
+SOFTNESSES = (0.5, 2.0, 0.25, 4.0)  # times the one that a site starts from, the nearest first
 START = "as it is"
 _MODES = ("tailed", "smooth", "c1")
 _OF_THRESHOLDS = ("tailed",)  # in an ordering it is another mode

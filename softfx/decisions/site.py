@@ -141,9 +141,14 @@ class Decision:
 
     def joined(self, joint: int) -> Decision:
         """The same decision where it is one of so many: what "auto" makes of that."""
-        if joint == self.joint or not self.resolved.auto or self.rule.unit is None:
+        return self if joint == self.joint else replace(self, joint=joint)._by_auto()
+
+    def _by_auto(self) -> Decision:
+        """The same decision with the softness that "auto" takes for it, if it takes one."""
+        if not self.resolved.auto or self.rule.unit is None:
             return self
-        return replace(self, joint=joint).with_relative(self.rule.unit.relative_of(joint))
+        unit = SELECTION if self._selects_by_auto else self.rule.unit
+        return self.with_relative(unit.relative_of(self.joint))
 
     def decided_about(self, again: bool) -> Decision:
         """The same decision where another one is about what it makes, or none is."""
@@ -152,7 +157,7 @@ class Decision:
 
     def selecting(self, selects: bool) -> Decision:
         """The same decision where it selects a part of rows, or does not."""
-        return self if selects == self.selects else replace(self, selects=selects)
+        return self if selects == self.selects else replace(self, selects=selects)._by_auto()
 
     @property
     def _selects_by_auto(self) -> bool:
