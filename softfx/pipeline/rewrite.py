@@ -113,7 +113,7 @@ class _GraphWriter:
             value = map_tensors(torch.empty_like, node.meta["val"] if like is None else like)
         if like is None:
             self._last = node
-        name = f"{node.name}_{'shadow' if like is None else 'hard'}"
+        name = f"{node.name}_{'again' if like is None else 'hard'}"
         self.builder.call(
             func, args, kwargs, value, name, location=node.meta.get("location"), added=True, program_node=node.name
         )
