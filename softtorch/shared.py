@@ -44,7 +44,8 @@ ALONG_AN_AXIS: dict[str, str] = {
     ),
     "mode": (
         '"smooth", "c0", "c1" or "c2" for the smoothness of the relaxation, "hard" for torch\'s own result; "tailed" '
-        "is as smooth here, for scores have no step."
+        "is as smooth here, for scores have no step, but for method lapsum: the mean of two softnesses, this and seven "
+        "times as much, so that what is far from being chosen has a derivative, too."
     ),
     "method": "the relaxation, a name in `softtorch.methods.METHODS` or an instance with options of its own.",
     "standardize": (
