@@ -62,8 +62,10 @@ def test_the_gradient_is_that_of_the_smoothed_program(name: str) -> None:
     x, program = numbers(), PROGRAMS[name]
     with torch.no_grad():
         true = smoothed(program, x)
-    # As products of comparisons and statistics most have 0.55 to 0.75.
-    assert torch.cosine_similarity(gradient(program, x).flatten(), true.flatten(), dim=0) > 0.9
+    # As products of comparisons and statistics most have 0.55 to 0.75. Choices of a part of rows have a tail, for they
+    # train better so (examples/studies/selection.py): with it a median of six has 0.86 where it had 0.95 without.
+    least = 0.85 if name in ("sort, sliced", "median, unsqueezed") else 0.9
+    assert torch.cosine_similarity(gradient(program, x).flatten(), true.flatten(), dim=0) > least
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
