@@ -13,7 +13,8 @@ lines change.
 **What did not work.** Without a tail one width must do for both: 0.2 spreads of scores that start as small random
 numbers are less than one step of Adam, and what is not chosen is never tried; 1.6 spreads mend that, and blur scores
 that are made of data. Where the choice is a threshold at a value of `topk` (the tokens) the comparison decides, and the
-three ways are one. A third width, for starts nearer to 0 still, took more memory than the gain was worth.
+three ways are one. A third width, for starts nearer to 0 still, was left out: each takes the memory and the time of a
+choice once more.
 """
 
 import statistics
