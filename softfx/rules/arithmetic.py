@@ -29,7 +29,7 @@ from softfx.rules.readings import (
     softs_in,
 )
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
-from softfx.rules.rule import Rule
+from softfx.rules.rule import Rule, following
 from softfx.rules.units import STEP
 from softfx.runtime import distributions, divisions, guards
 from softfx.values import Soft, SoftBool, SoftChoice, SoftCount, SoftIndex
@@ -244,24 +244,9 @@ def _diff(
 # -- records -----------------------------------------------------------------------------------------------------------
 
 
-def _following(code: str, operation: Operation, propagate: RuleFunction) -> Rule:
-    """The record of an operation that is never decided on."""
-    return Rule(
-        code,
-        operation,
-        "selection",
-        "Arithmetic follows what reaches it.",
-        "It follows what reaches it.",
-        "",
-        soft=f"torch.{operation.name}",
-        propagate=propagate,
-        options=(),
-    )
-
-
 def _smooth(code: str, operation: Operation) -> Rule:
     """The record of an operation of two operands that is smooth in both."""
-    return _following(code, operation, _binary(operation.function))
+    return following(code, operation, _binary(operation.function))
 
 
 def _stepping(
@@ -285,15 +270,15 @@ def _stepping(
 
 # These two are in unsafe.py's table: of real numbers they have infinite derivatives.
 DIV = replace(_smooth("SX614", ops.div), becomes=_by_rounding_mode, reads_numbers=True)
-POW = _following("SX615", ops.pow, _power)
+POW = following("SX615", ops.pow, _power)
 
 RULES = (
     _smooth("SX611", ops.add),
     _smooth("SX612", ops.sub),
     _smooth("SX613", ops.mul),
-    _following("SX631", ops.unravel_index, _unravel_index),
-    _following("SX632", ops.diff, _diff),
-    _following("SX616", ops.neg, _neg),
+    following("SX631", ops.unravel_index, _unravel_index),
+    following("SX632", ops.diff, _diff),
+    following("SX616", ops.neg, _neg),
     _stepping("SX617", ops.floor_divide, _divide(softtorch.floor), divisions.floor_divide, "softtorch.floor",
               "floor(x / y), floor soft"),
     _stepping("SX630", ops.trunc_divide, _divide(softtorch.trunc), divisions.trunc_divide, "softtorch.trunc",

@@ -25,7 +25,7 @@ from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules.context import RuleContext, RuleFunction, Shadow, TensorOrSoft
 from softfx.rules.multiples import MOST_TERMS, multiple, summed, total
 from softfx.rules.readings import as_number, as_real, out_of_place, shape_of, softs_in
-from softfx.rules.rule import Rule
+from softfx.rules.rule import following
 from softfx.values import Soft, SoftSum
 
 __all__ = ["RULES", "is_short"]
@@ -322,17 +322,6 @@ _CONTRACTIONS = {
 }
 
 RULES = tuple(
-    Rule(
-        code,
-        operation,
-        "selection",
-        "Arithmetic follows what reaches it.",
-        "It follows what reaches it.",
-        "",
-        soft=f"torch.{operation.name}",
-        propagate=_contracting(operation),
-        options=(),
-        only_discrete=True,
-    )
+    replace(following(code, operation, _contracting(operation)), only_discrete=True)
     for code, operation in _CONTRACTIONS.items()
 )

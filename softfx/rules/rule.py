@@ -20,7 +20,7 @@ from softfx.rules.context import RuleFunction
 from softfx.rules.units import Unit
 from softfx.vocabulary import Family
 
-__all__ = ["Barrier", "Estimate", "Family", "Rule"]
+__all__ = ["Barrier", "Estimate", "Family", "Rule", "following"]
 
 # Python gets a condition, a number, or a shape: no soft value passes.
 Barrier = Literal["branch", "number", "shape"]
@@ -130,3 +130,18 @@ def _rule_of(code: str) -> Rule:
     from softfx.rules import find
 
     return find(code)
+
+
+def following(code: str, operation: Operation, propagate: RuleFunction) -> Rule:
+    """The record of an operation that is never decided on."""
+    return Rule(
+        code,
+        operation,
+        "selection",
+        "Arithmetic follows what reaches it.",
+        "It follows what reaches it.",
+        "",
+        soft=f"torch.{operation.name}",
+        propagate=propagate,
+        options=(),
+    )

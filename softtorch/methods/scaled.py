@@ -37,8 +37,7 @@ def count_like(k: Tensor | float, y: Tensor) -> Tensor:
 
 def mixed(keys: Keys, of: Callable[[Keys], Tensor]) -> Tensor:
     """The mean of `of` over the widths of the keys' mode: `of(keys)` itself where that has but one."""
-    parts = [share * of(replace(keys, softness=keys.softness * factor)) for share, factor in keys.mode.widths[1:]]
-    if not parts:
+    if len(keys.mode.widths) == 1:
         return of(keys)
-    share, factor = keys.mode.widths[0]
-    return sum(parts, start=share * of(replace(keys, softness=keys.softness * factor)))
+    first, *rest = (share * of(replace(keys, softness=keys.softness * factor)) for share, factor in keys.mode.widths)
+    return sum(rest, start=first)
