@@ -134,6 +134,8 @@ def _extreme_number(
         return None
     if isinstance(input, SoftIndex) and input.distinct is not None:
         return None
+    if not input.shape:  # one number is its own extreme, and keeps no axis
+        return context.soft_index(*input.finite(context.call))
     axis, length = dim % len(input.shape), input.shape[dim]
     if math.prod(input.shape) * length * input.size**2 > _MOST_NUMBERS:
         return None
@@ -152,12 +154,12 @@ def first_of_bools(largest: bool) -> Propagation:
 
     def first(context: RuleContext, input: Soft, dim: int | None = None, keepdim: bool = False) -> SoftIndex:
         if isinstance(input, SoftTally):
-            axis = None if dim is None else dim % len(input.shape)
+            axis = None if dim is None or not input.shape else dim % len(input.shape)
             weights = context.call(tallies.winner, input.rows(context.call), axis, largest)
         else:
             true = input.truth(context.call)
             weights = context.call(places.first, true if largest else context.call(torch.rsub, true, 1), dim)
-        if keepdim:
+        if keepdim and input.shape:
             axis = dim if dim is not None else 0
             weights = context.call(torch.unsqueeze, weights, axis % context.hard.dim())
         return context.soft_index(weights)

@@ -51,8 +51,8 @@ def winner(p: Tensor, dim: int | None, largest: bool) -> Tensor:
     >>> winner(torch.tensor([[0.5, 0.5], [1.0, 0.0]]), 0, True)
     tensor([0.7500, 0.2500])
     """
-    weights = points(p if dim is None else p.movedim(dim, -2))[0]
-    weights = weights.flatten(0, -2) if dim is None else weights
+    rows = p.reshape(-1, p.shape[-1]) if dim is None else p.movedim(dim, -2)
+    weights = points(rows)[0]
     weights = weights if largest else weights.flip(-1)
     at_most = weights.cumsum(-1)
     ones = torch.ones_like(weights[..., :1, :])
