@@ -17,6 +17,7 @@ from softfx.interpreter.call import depends_on_source, is_site, refuses_gradient
 from softfx.interpreter.derivatives import is_judged, is_real, knows_no_blockage
 from softfx.interpreter.hard_call import depends_on_arguments, makes_steps, result_facts
 from softfx.interpreter.inline import inlined
+from softfx.interpreter.native import MANY_VIEWS
 from softfx.interpreter.number_arguments import gives_tensors_for_numbers, places_of
 from softfx.interpreter.oversized_sources import may_be_oversized
 from softfx.interpreter.statistics import KINDS
@@ -200,6 +201,8 @@ class FastPathCache:
             return None
         if info.operation.infinities is Infinities.SPREAD and any(operand.unbounded for operand in facts):
             return None
+        if info.operation in MANY_VIEWS and any(operand.gradient_sites for operand in facts):
+            return None  # which the program may write later, where it has no derivative itself
         found = Outcome(info.operation, facts, self.store)
         if len(info.outcomes) > self._MOST:
             info.outcomes.clear()

@@ -72,7 +72,7 @@ def run(state: RunState, call: Call) -> Result:
     result = (state.backend.emit if call.altered else state.backend.run)(call.func, *arguments)
     if overwritten:
         result = kept_results(state, call, result)
-    if state.evidence.writes and call.operation in MANY_VIEWS:
+    if call.operation in MANY_VIEWS and (state.evidence.writes or call.softs or call.carried_sites):
         return _one_by_one(state, call, result)
     return result
 

@@ -30,7 +30,6 @@ from softfx.locations import Location
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.constant_operands import constant_operands
 from softfx.ops.integrality import is_integral
-from softfx.ops.spelling import INDEX
 from softfx.ops.trees import ATOMS, tensors_in
 from softfx.rules.refusals import is_discrete
 from softfx.torch_private import shares_storage, storage_key
@@ -40,6 +39,7 @@ __all__ = ["FastMode", "FullMode"]
 
 # A subclass may be more than its elements.
 _BARE = frozenset({Tensor, torch.nn.Parameter})
+_MANY_VIEWS = frozenset(operation.name for operation in MANY_VIEWS)
 _WHOLE = (True,)  # that each operand holds whole numbers
 _gradients = torch.is_grad_enabled
 _in_inference = torch.is_inference_mode_enabled
@@ -134,7 +134,7 @@ class FastMode(FullMode):
         self._sums = interpreter.state.sums.entries
         self._lookups = interpreter.state.lookups.entries
         self._storages = interpreter.state.storages.entries
-        self._by_place = interpreter.state.evidence.by_place
+        self._find_places()
 
     def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Result:
         if _hooks_of_saved_tensors(True) is not None:
@@ -168,6 +168,18 @@ class FastMode(FullMode):
                 return self._on_bare_operands(info, func, args, kwargs)
         return self._on_known_operands(info, func, args, kwargs)
 
+    def _find_places(self) -> None:
+        """Find which calls are made in other ways, for what the program was seen to do."""
+        evidence = self._state.evidence
+        self._knows_writes = evidence.writes
+        self._by_place = evidence.by_place | _MANY_VIEWS if evidence.writes else evidence.by_place
+
+    def _fully(self, func: Function, args: Args, kwargs: Kwargs) -> Result:
+        result = super()._fully(func, args, kwargs)
+        if self._state.evidence.writes is not self._knows_writes:
+            self._find_places()
+        return result
+
     def _is_followed(self, tensor: Tensor) -> bool:
         """True if more is known of a tensor than that it is a constant, which nothing is remembered of."""
         return tensor.requires_grad or id(tensor) in self._entries
@@ -176,9 +188,6 @@ class FastMode(FullMode):
         try:
             hash(func)
         except TypeError:  # nothing can be found of it again
-            return None
-        if self._state.evidence.writes and INDEX.of(func).operation in MANY_VIEWS:
-            self._functions[func] = None
             return None
         return self._cache.info(func, self._state.sites.policy)
 
@@ -252,6 +261,8 @@ class FastMode(FullMode):
         result = func(*args, **kwargs)
         state.writes += 1
         state.evidence.writes = True
+        if not self._knows_writes:
+            self._find_places()
         if outcome.depends_on_source:
             state.written[key] = id(target)
         self._environment.share(target, outcome.written_real if is_real else outcome.written_integral)
