@@ -98,6 +98,13 @@ def _scaled_asinh(d: Tensor, h: Tensor) -> Tensor:
     return torch.where(large, d.sign() * (size + torch.log1p(torch.sqrt(1.0 + torch.exp(-2.0 * size)))), near)
 
 
+def _found(y: Tensor, w: Tensor) -> Tensor:
+    """S^-1 at the levels w, (k,) or (..., k), of y (..., n) in any order: constants (..., k), finite ones."""
+    if laplace_pairs.is_small(y):
+        return laplace_pairs.levels(y, w)
+    return inverse(knots(y.sort(dim=-1).values), w).b
+
+
 def quantile(y: Tensor, w: Tensor) -> Tensor:
     """S^-1(w), (..., k), over y (..., n) in any order, for levels w (..., k) strictly between 0 and n."""
     return inverse(knots(y.sort(dim=-1).values), w).b
@@ -120,7 +127,7 @@ def top_mask(y: Tensor, k: Tensor) -> Tensor:
     if readable(y) and y.numel():
         y, k = together(y, k)
         with torch.no_grad():
-            b = inverse(knots(y.sort(dim=-1).values), y.shape[-1] - k[..., :1]).b
+            b = _found(y, y.shape[-1] - k[..., :1])
         return _masked(y, k[..., :1], b)
     return plain_top_mask(y, k)
 
@@ -162,7 +169,7 @@ def rows(y: Tensor, w: Tensor) -> Tensor:
     """
     if readable(y) and y.numel():
         with torch.no_grad():
-            b = levels(y.sort(dim=-1).values, w).b
+            b = _found(y, w)
         result: Tensor = laplace_pairs.Rows.apply(y, w, b)
         return result
     return plain_rows(y, w)

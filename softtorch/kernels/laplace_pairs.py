@@ -13,9 +13,10 @@ from torch import Tensor
 from softtorch.kernels.numeric.host import readable
 from softtorch.torch_private import Function
 
-__all__ = ["Ranks", "Rows", "decayed_pairs", "is_small"]
+__all__ = ["Ranks", "Rows", "decayed_pairs", "is_small", "levels"]
 
 _PAIRS = 1 << 16  # pairs of entries up to which all of them are cheaper than sums along a line
+_BEYOND = 140.0  # so far out an entry has no weight beside others: e^-70, halfway, is far below rounding
 
 
 def is_small(y: Tensor) -> bool:
@@ -32,6 +33,27 @@ def decayed_pairs(y: Tensor) -> tuple[Tensor, Tensor]:
     """
     decay = (y.unsqueeze(-2) - y.unsqueeze(-1)).tril_().exp_().tril_()
     return decay.sum(dim=-1), decay.sum(dim=-2)
+
+
+def levels(y: Tensor, w: Tensor) -> Tensor:
+    """b with S(b) = w, (..., k), of few entries y, (..., n), for w from 0 to n, (k,) or (..., k): constants.
+
+    Two more entries, far out on either side, make the ends a gap like all others: where w is 0 or n, S(b) is that but
+    for e^-70. Within a gap S(b) - m = (e^(b + q) - e^(p - b)) / 2, with m entries below and logarithms p and q of what
+    those on either side add. Of its two roots the one is taken that does not cancel.
+    """
+    n = y.shape[-1]
+    far = y.abs().amax(dim=-1, keepdim=True).mul_(2.0).add_(_BEYOND)
+    y = torch.cat([-far, y, far], dim=-1).sort(dim=-1).values
+    before, behind = decayed_pairs(y)
+    place = torch.arange(0.5, n + 0.5, dtype=y.dtype, device=y.device)
+    total = torch.add(place, (behind - before)[..., 1:-1], alpha=0.5)
+    below = (total.unsqueeze(-1) < w.unsqueeze(-2)).sum(dim=-2)
+    p, q = before.log_().add_(y).gather(-1, below), behind.log_().sub_(y)[..., 1:].gather(-1, below)
+    d, half = w - below, (p + q).mul_(0.5)
+    root = torch.hypot(d, half.exp()).add_(d.abs()).log_()
+    root = torch.maximum(root, half)  # in a wide gap e^half is 0, and so may d be
+    return torch.where(d < 0, p - root, root - q)
 
 
 class Ranks(Function):
@@ -63,14 +85,16 @@ class Rows(Function):
     """F(high - y_j) - F(low - y_j), (..., k, [n]), of y (..., n) in any order.
 
     w: the levels' sums S, (2 k,): those of `low`, then of `high`.
-    b: the levels, (..., 2 k), infinite where w is 0 or n.
+    b: the levels, (..., 2 k), finite.
     """
 
     @staticmethod
     def forward(y: Tensor, w: Tensor, b: Tensor) -> Tensor:
-        from softtorch.kernels.laplace import permutation_rows
-
-        return permutation_rows(y, *b.chunk(2, dim=-1))
+        # F(t) = (1 + sign(t) (1 - e^-|t|)) / 2. What the signs give is apart, so that small entries keep their digits.
+        t = b.unsqueeze(-1) - y.unsqueeze(-2)
+        side = t.sign()
+        (low, high), (left, right) = side.chunk(2, dim=-2), t.abs_().neg_().exp_().mul_(side).chunk(2, dim=-2)
+        return (left - right).add_(high - low).mul_(0.5)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
@@ -84,6 +108,6 @@ class Rows(Function):
 
             return torch.autograd.grad(plain_rows(y, w), y, grad, create_graph=True)[0], None, None
         apart = (b.unsqueeze(-1) - y.unsqueeze(-2)).abs_().neg_()
-        share = torch.softmax(apart, dim=-1).nan_to_num_(0.0)  # a level at infinity does not move
+        share = torch.softmax(apart, dim=-1)
         density = apart.exp_().mul_(0.5).mul_(torch.cat([-grad, grad], dim=-2))
         return (share.mul_(density.sum(dim=-1, keepdim=True)) - density).sum(dim=-2), None, None

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from softtorch.errors import MethodError, message
 from softtorch.kernels.numeric.precision import log_probability
+from softtorch.kernels.pointwise import slopes
 from softtorch.methods.contract import LAWS, NO, YES, Contract, Law
 from softtorch.methods.keys import Keys, prepare
 from softtorch.methods.positions import Every, Positions
@@ -176,8 +177,10 @@ def weighted(rows: Tensor, keys: Keys, positions: Positions) -> Tensor:
 def _averages(rows: Tensor, entries: Tensor) -> Tensor:
     """rows (..., k, [n]) times entries (..., [n]): (..., k)."""
     kind = rows.device.type
-    # Autocast would run a matrix product in half precision; it leaves sums of products alone. They are faster for one.
-    if rows.shape[-2] == 1 or (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
+    # Autocast would run a matrix product in half precision; it leaves sums of products alone. They are faster for one,
+    # and where all is small.
+    small = rows.shape[-2] == 1 or rows.numel() < slopes.SMALL
+    if small or (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
         return (rows * entries.unsqueeze(-2)).sum(dim=-1)
     return torch.matmul(rows, entries.unsqueeze(-1)).squeeze(-1)
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from softtorch.kernels.laplace_pairs import is_small
+from softtorch.kernels.numeric.constants import listed
 from softtorch.kernels.sorted_line.scan import accumulated
 from softtorch.methods.keys import Keys
 
@@ -36,8 +38,13 @@ def count_like(k: Tensor | float, y: Tensor) -> Tensor:
 
 
 def mixed(keys: Keys, of: Callable[[Keys], Tensor]) -> Tensor:
-    """The mean of `of` over the widths of the keys' mode: `of(keys)` itself where that has but one."""
-    if len(keys.mode.widths) == 1:
+    """The mean of `of` over the widths of the keys' mode, an axis of their own in front where there are few entries."""
+    widths = keys.mode.widths
+    if len(widths) == 1:
         return of(keys)
-    first, *rest = (share * of(replace(keys, softness=keys.softness * factor)) for share, factor in keys.mode.widths)
-    return sum(rest, start=first)
+    if is_small(keys.raw):
+        factors = listed(widths, accumulated(keys.raw[:0]).dtype, keys.raw.device)
+        factors = factors.reshape(-1, *[1] * keys.raw.ndim)
+        return of(replace(keys, softness=wide_softness(keys) * factors)).mean(dim=0)
+    first, *rest = (of(replace(keys, softness=keys.softness * factor)) for factor in widths)
+    return sum(rest, start=first) / len(widths)

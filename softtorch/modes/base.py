@@ -47,8 +47,8 @@ class Mode(ABC):
     """The u from which on the step is taken for constant where it is multiplied by u."""
     has_tail: ClassVar[bool] = False
     """True if the density falls so slowly that it is felt far from the threshold."""
-    widths: ClassVar[tuple[tuple[float, float], ...]] = ((1.0, 1.0),)
-    """How much each of several softnesses counts in rows that are mixed of them, and its factor."""
+    widths: ClassVar[tuple[float, ...]] = (1.0,)
+    """The factors of several softnesses, of which rows are the mean."""
 
     @property
     def tailless(self) -> "Mode":

@@ -26,7 +26,7 @@ class Tailed(Mode):
     curves = tailed.TailedCurves()
     has_tail = True
     saturation = tailed.FAR
-    widths = ((0.5, 1.0), (0.5, 7.0))
+    widths = (1.0, 7.0)
 
     @property
     def tailless(self) -> Mode:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 import softtorch
 from softtorch.kernels import laplace, laplace_pairs
+from softtorch.methods import scaled
 
 N = 6
 SPREADS = [
@@ -80,6 +81,57 @@ def test_decayed_sums_over_pairs_are_those_along_the_line() -> None:
     ones = torch.ones_like(y)
     torch.testing.assert_close(before, laplace.decayed_sums(y, ones))
     torch.testing.assert_close(behind, laplace.decayed_sums_behind(y, ones))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("spread", [*SPREADS, 1e19])
+def test_levels_of_few_entries_are_those_along_the_line(spread: float, tied: bool) -> None:
+    y = entries(spread, tied).detach()
+    w = torch.tensor([1e-9, 0.5, 1.0, 2.0, 2.5, 3.0, 5.0, N - 1e-3], dtype=torch.float64)
+    expected = laplace.inverse(laplace.knots(y.sort(-1).values), w).b
+    torch.testing.assert_close(laplace_pairs.levels(y, w), expected, rtol=1e-12, atol=1e-12)
+    rowwise = laplace_pairs.levels(y, w.expand(2, -1))
+    assert torch.equal(rowwise, laplace_pairs.levels(y, w))
+
+
+@pytest.mark.parametrize("spread", [*SPREADS, 1e19])
+def test_levels_at_the_ends_are_finite_and_beyond_all_entries(spread: float) -> None:
+    y = entries(spread).detach()
+    low, high = laplace_pairs.levels(y, torch.tensor([0.0, N], dtype=torch.float64)).unbind(-1)
+    assert low.isfinite().all() and (low < y.amin(-1) - 60.0).all()  # e^-60 is nothing beside 1
+    assert high.isfinite().all() and (high > y.amax(-1) + 60.0).all()
+
+
+def test_levels_of_a_row_with_nan_are_nan() -> None:
+    y = torch.tensor([[1.0, torch.nan, 0.0], [1.0, 2.0, 0.0]], dtype=torch.float64)
+    found = laplace_pairs.levels(y, torch.tensor([0.0, 1.0, 3.0], dtype=torch.float64))
+    assert found[0].isnan().all() and found[1].isfinite().all()
+
+
+@pytest.mark.parametrize("infinite", [False, True])
+@pytest.mark.parametrize("softness", [0.3, torch.tensor([[0.3], [0.2]], dtype=torch.float64)])
+def test_two_widths_at_once_are_the_mean_of_two_calls(
+    monkeypatch: pytest.MonkeyPatch, softness: float | Tensor, infinite: bool
+) -> None:
+    x = torch.randn(2, 2, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(7))
+    if infinite:
+        x[0, 0, 1], x[1, 0, 2] = torch.inf, -torch.inf
+    x.requires_grad_()
+    options = {"mode": "tailed", "method": "lapsum", "standardize": False, "softness": softness}
+    if isinstance(softness, Tensor):
+        options["softness"] = softness.squeeze(-1)
+
+    def results() -> list[Tensor]:
+        values, rows = softtorch.topk(x, 3, **options)
+        rank = softtorch.rank(x, -1, **options)
+        results = [values, rows, rank, softtorch.topk_mask(x, 2, **options), softtorch.sort(x, **options)[0]]
+        losses = [part[part.isfinite()].square().sum() for part in results]
+        return [*results, *torch.autograd.grad(losses[0] + losses[1] + losses[2] + losses[3], x)]
+
+    together = results()
+    monkeypatch.setattr(scaled, "is_small", lambda x: False)
+    for part, other in zip(together, results(), strict=True):
+        torch.testing.assert_close(part, other, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(1, 200), (40, 5), (2, 0), (0, 4)])
