@@ -17,7 +17,7 @@ import softtorch
 from softfx.runtime import elements, keys, moves
 from softtorch.methods import SortingNetwork
 from softtorch.straight_through import finite as seen_finite
-from softtorch.straight_through import second_order, with_finite_gradient
+from softtorch.straight_through import plain_mix, second_order, with_finite_gradient
 
 __all__ = [
     "blend",
@@ -312,12 +312,12 @@ def blend(p: Tensor, x: Tensor, y: Tensor) -> Tensor:
     >>> blend(torch.tensor([0.25, 0.25]), torch.tensor([1.0, torch.nan]), torch.tensor([0.0, 3.0]))
     tensor([0.2500, 3.0000])
     """
-    total = x.detach() + y.detach()
-    if seen_finite(total):
+    if (mixed := plain_mix(p, x, y)) is not None:
+        return mixed
+    if seen_finite(total := x.detach() + y.detach()):
         return softtorch.where(p, x, y)
-    regular = torch.isfinite(total)
     likelier = torch.where(p == 0.5, torch.isfinite(x), p > 0.5)
-    return softtorch.where(torch.where(regular, p, likelier.to(p.dtype)), x, y)
+    return softtorch.where(torch.where(torch.isfinite(total), p, likelier.to(p.dtype)), x, y)
 
 
 def settled(soft: Tensor, hard: Tensor) -> Tensor:

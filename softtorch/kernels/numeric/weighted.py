@@ -8,6 +8,8 @@ finfo.min with which attention masks are filled: it would overflow. Derivatives 
 Where one look at the entries shows that there are none of these, the sum is the plain one.
 """
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,6 +18,8 @@ from torch import Tensor
 from softtorch.kernels.numeric.finite import finite_gradient, with_finite_gradient
 from softtorch.kernels.numeric.host import finite, readable
 from softtorch.torch_private import Function
+
+_WIDE = (torch.float32, torch.float64)
 
 
 def contract(weights: Tensor, values: Tensor) -> Tensor:
@@ -45,24 +49,39 @@ def scale(weights: Tensor, values: Tensor) -> Tensor:
 
 def mix(weights: Tensor, values: Tensor, others: Tensor) -> Tensor:
     """weights * values + (1 - weights) * others, broadcast: (...), (...), (...) -> (...)."""
-    moderate = _seen_moderate(values) and _seen_moderate(others)
-    if moderate and _by_one_step(weights, values, others):
-        mixed: Tensor = _Mix.apply(weights, values, others)
+    mixed = plain_mix(weights, values, others)
+    if mixed is not None:
         return mixed
     weights, values, others = (with_finite_gradient(x) for x in (weights, values, others))
-    # lerp is exact at weights 0 and 1 and needs one pass.
-    if moderate:
+    if _seen_moderate(values) and _seen_moderate(others):
         return torch.lerp(others, values, weights)
     inner = torch.lerp(_moderate(others), _moderate(values), weights)
     return inner + _constant(weights, values) + _constant(1.0 - weights, others)
 
 
+def plain_mix(weights: Tensor, values: Tensor, others: Tensor) -> Tensor | None:
+    """`mix`, (...), where values and others are seen to lie no farther apart than products of numbers go; else None.
+
+    All are of one dtype, which is no half precision: None where they are not.
+    """
+    if not (weights.dtype == values.dtype == others.dtype and weights.dtype in _WIDE and readable(weights)):
+        return None
+    apart = values.detach() - others.detach()
+    if not (readable(apart) and _is_short(apart)):
+        return None
+    # lerp is exact at weights 0 and 1 and needs one pass.
+    if not _by_one_step(weights, values, others):
+        return torch.lerp(others, values, weights)
+    mixed: Tensor = _Mix.apply(weights, values, others)
+    return mixed
+
+
 def _by_one_step(*operands: Tensor) -> bool:
-    """Return True if several operands get a derivative, and nothing forbids a Function here; the last are readable.
+    """Return True if an operand gets a derivative, and nothing forbids a Function here; the last are readable.
 
     Python is what a small sum costs: a Function for each operand's finite gradient, and one more node between them.
     """
-    asked = torch.is_grad_enabled() and sum(x.requires_grad for x in operands) > 1
+    asked = torch.is_grad_enabled() and any(x.requires_grad for x in operands)
     return asked and len({x.dtype for x in operands}) == 1 and readable(operands[0])
 
 
@@ -80,11 +99,11 @@ class _Scale(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         weights, values = ctx.saved_tensors
-        return _fitting(ctx, (grad * values, grad * weights), (weights, values))
+        return _fitting(ctx, (lambda: grad * values, lambda: grad * weights), (weights, values))
 
 
 class _Mix(Function):
-    """lerp, which is exact at weights 0 and 1 and needs one pass, with gradients that are finite."""
+    """lerp with gradients that are finite."""
 
     @staticmethod
     def forward(weights: Tensor, values: Tensor, others: Tensor) -> Tensor:
@@ -97,16 +116,22 @@ class _Mix(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         weights, values, others = ctx.saved_tensors
-        parts = (grad * (values - others), grad * weights, grad * (1.0 - weights))
+        parts = (lambda: grad * (values - others), lambda: grad * weights, lambda: grad * (1.0 - weights))
         return _fitting(ctx, parts, (weights, values, others))
 
 
-def _fitting(ctx: Any, parts: tuple[Tensor, ...], operands: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
+def _fitting(
+    ctx: Any, parts: tuple[Callable[[], Tensor], ...], operands: tuple[Tensor, ...]
+) -> tuple[Tensor | None, ...]:
     """Gradients summed to the shapes of their operands, and finite; None where none is asked for."""
     return tuple(
-        finite_gradient(part if part.shape == operand.shape else part.sum_to_size(operand.shape)) if needed else None
+        finite_gradient(_summed(part(), operand)) if needed else None
         for part, operand, needed in zip(parts, operands, ctx.needs_input_grad, strict=True)
     )
+
+
+def _summed(part: Tensor, operand: Tensor) -> Tensor:
+    return part if part.shape == operand.shape else part.sum_to_size(operand.shape)
 
 
 def _finite(values: Tensor) -> Tensor:
@@ -121,7 +146,12 @@ def _is_moderate(values: Tensor) -> Tensor:
 
 def _seen_moderate(values: Tensor) -> bool:
     """Return True if all entries are seen to be moderate; where they cannot be read, nothing is seen."""
-    return finite(values.detach().square())
+    return readable(values) and _is_short(values.detach())
+
+
+def _is_short(values: Tensor) -> bool:
+    """Return True if the root of the sum of squares of what may be read is so small that products are numbers."""
+    return float(torch.linalg.vector_norm(values)) <= math.sqrt(torch.finfo(values.dtype).max)
 
 
 def _moderate(values: Tensor) -> Tensor:
