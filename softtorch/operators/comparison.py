@@ -260,8 +260,8 @@ def _nearness(tolerance: float, relative: float, apart: bool) -> Soft:
             return hardtanh(nearness, 0.0, 1.0) if tolerant else nearness
 
         if curve.has_tail:
-            nearness = _window(curve, s, _difference(x, y), tolerance + relative * y.abs() if relative else tolerance)
-            return 1.0 - nearness if apart else nearness
+            half = tolerance + relative * y.abs() if relative else tolerance
+            return _in_window(curve, s, _difference(x, y), half, apart)
         if curve.by_passes(s, x):
             return run(curves.near(curve.curves, s, tolerance, relative, apart, plain), x, y)
         return plain(x, y)
@@ -269,18 +269,26 @@ def _nearness(tolerance: float, relative: float, apart: bool) -> Soft:
     return soft
 
 
-def _window(curve: Mode, s: Softness, difference: Tensor, tolerance: Tensor | float) -> Tensor:
-    """step((d + t) / s) - step((d - t) / s) in units of its value at d = 0, any shape; t is the tolerance.
+def _in_window(curve: Mode, s: Softness, difference: Tensor, tolerance: Tensor | float, apart: bool) -> Tensor:
+    """step((d + t) / s) - step((d - t) / s) in units of its value at d = 0, any shape; with `apart` 1 less that.
 
     A window that is narrow beside the softness has the shape of the density, whatever its width: t is s / 8 or more.
     """
+
+    def plain(difference: Tensor) -> Tensor:
+        if isinstance(tolerance, Tensor) or isinstance(s, Tensor):
+            width = torch.maximum(torch.as_tensor(tolerance).to(difference), torch.as_tensor(s).to(difference) / 8.0)
+        else:
+            width = difference.new_full((), max(tolerance, s / 8.0))
+        left = torch.where(difference > 0.0, -difference, difference)  # far to the left steps keep their digits
+        top = curve.step_of(width, s) - curve.step_of(-width, s)
+        nearness = (curve.step_of(left + width, s) - curve.step_of(left - width, s)) / top
+        return 1.0 - nearness if apart else nearness
+
     if isinstance(tolerance, Tensor) or isinstance(s, Tensor):
-        width = torch.maximum(torch.as_tensor(tolerance).to(difference), torch.as_tensor(s).to(difference) / 8.0)
-    else:
-        width = difference.new_full((), max(tolerance, s / 8.0))
-    left = torch.where(difference > 0.0, -difference, difference)  # even in d; far to the left steps keep their digits
-    top = curve.step_of(width, s) - curve.step_of(-width, s)
-    return (curve.step_of(left + width, s) - curve.step_of(left - width, s)) / top
+        return plain(difference)
+    function = curve.curves.window(s, max(tolerance, s / 8.0), apart, plain)
+    return plain(difference) if function is None else run(function, difference)
 
 
 def _as_numbers(hard: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:

@@ -103,6 +103,10 @@ class Curves(ABC):
         """
         return None
 
+    def window(self, s: float, half: float, apart: bool, plain: Plain) -> Fused | None:
+        """sigmoidal((x + half) / s) - sigmoidal((x - half) / s) in units of that at 0, or 1 less that: of tails."""
+        return None
+
     def near_value(self, out: Tensor, beyond: Tensor, k: float, tolerant: bool) -> None:
         """`near` from how far beyond the tolerance the distance is; k > 0 where `apart` is meant."""
         if k > 0.0:

@@ -4,12 +4,14 @@ The density is 9/10 exp(-pi u^2 / 16) / 4 and 1/10 of 1 / (16 (1 + (pi u / 16)^2
 the logistic function's, and a Cauchy one four times as wide. Both integrals have closed forms.
 """
 
+import functools
 import math
 
 import torch
 from torch import Tensor
 
-from softtorch.kernels.pointwise.curves import Curves, line
+from softtorch.kernels.pointwise.curves import Curves, Plain, line, number
+from softtorch.kernels.pointwise.fused import Fused, Outs
 
 SHARE = 0.1
 """The part of the tail in the step."""
@@ -90,3 +92,42 @@ class TailedCurves(Curves):
 
     def reach(self, dtype: torch.dtype) -> float:
         return math.inf  # a Cauchy tail is nowhere negligible
+
+    def window(self, s: float, half: float, apart: bool, plain: Plain) -> Fused:
+        """The two arcus tangens are one: atan(a) - atan(b) = atan2(a - b, 1 + a b), with its digits far out."""
+        k, w = 1.0 / s, half / s
+        rise, fixed = 2.0 * TAIL * w, 1.0 - (TAIL * w) ** 2
+
+        def value(out: Tensor, x: Tensor) -> None:
+            _between(out, x, k, w).div_(_top(w, x.dtype, x.device))
+            if apart:
+                line(out, out, -1.0, 1.0)
+
+        def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
+            factor = k if apart else -k
+            u = torch.mul(x, k).clamp_(-FAR, FAR)
+            low = torch.sub(u, w, out=outs[0]).square_().mul_(-(WIDTH**2)).exp_()
+            high = torch.add(u, w).square_().mul_(-(WIDTH**2)).exp_()
+            low.sub_(high).mul_(0.25 * (1.0 - SHARE) * factor)
+            ratio = torch.square(u, out=high).mul_(TAIL**2).add_(fixed).square_().add_(rise**2).reciprocal_().mul_(u)
+            low.add_(ratio, alpha=2.0 * SHARE / math.pi * TAIL**2 * rise * factor)
+            low.div_(_top(w, x.dtype, x.device)).mul_(grad)
+
+        return Fused(value, pull, plain)
+
+
+def _between(out: Tensor, x: Tensor, k: float, w: float) -> Tensor:
+    """out, not x, becomes the step at k x + w less that at k x - w, any shape."""
+    angle = torch.mul(x, TAIL * k).square_().add_(1.0 - (TAIL * w) ** 2)
+    torch.atan2(number(2.0 * TAIL * w, x.dtype), angle, out=angle)
+    outer = line(torch.empty_like(x), torch.abs(x, out=out), WIDTH * k, WIDTH * w).erfc_()
+    line(out, out, WIDTH * k, -WIDTH * w).erfc_().sub_(outer).mul_(0.5 * (1.0 - SHARE))
+    return out.add_(angle, alpha=SHARE / math.pi)
+
+
+@functools.lru_cache(maxsize=4096)
+def _top(w: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """`_between` at 0, 0-dim, by the same passes: what is equal is so with probability 1, to the last digit."""
+    with torch.inference_mode(False), torch.no_grad():
+        zero = torch.zeros((), dtype=dtype, device=device)
+        return _between(torch.empty_like(zero), zero, 1.0, w)

@@ -8,6 +8,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 import softtorch
+from softtorch.kernels.numeric.tracing import plain_operators
 from softtorch.modes import SMOOTH, TAILED, StraightThrough
 
 FLOAT64 = torch.float64
@@ -106,6 +107,35 @@ def test_nearness_is_a_window_between_two_thresholds(tolerance):
     assert abs(near[20] - 1.0) < 1e-12
     apart = softtorch.not_equal(x, 0.0, 0.2, "tailed", epsilon=tolerance)
     torch.testing.assert_close(apart, 1 - near, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("compare", [softtorch.eq, softtorch.not_equal])
+@pytest.mark.parametrize("tolerance", [1e-10, 0.7])
+def test_nearness_by_passes_is_its_formula_and_has_all_derivatives(compare, tolerance):
+    function = partial(compare, y=0.25, softness=0.2, mode="tailed", epsilon=tolerance)
+    x = torch.cat([torch.linspace(-3, 3, 41), torch.tensor([0.25, -1e3, 1e9])]).to(FLOAT64)
+    found, slope = function(x), derivative(function, x)
+    with plain_operators():
+        torch.testing.assert_close(found, function(x), rtol=1e-9, atol=1e-13)
+        torch.testing.assert_close(slope, derivative(function, x), rtol=1e-9, atol=1e-13)
+    some = torch.linspace(-1, 1.2, 9, dtype=FLOAT64, requires_grad=True)
+    assert gradcheck(function, some) and gradgradcheck(function, some)
+    assert derivative(function, torch.tensor([math.inf, -math.inf], dtype=FLOAT64)).abs().max() < 1e-30
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3, 7), (0,), (2, 20_000)])
+@pytest.mark.parametrize("dtype", [torch.float32, FLOAT64])
+def test_what_is_equal_is_so_to_the_last_digit(shape, dtype):
+    x = torch.full(shape, 0.7, dtype=dtype)
+    for softness in (0.01, 0.3, 7.0):
+        assert torch.equal(softtorch.eq(x, x, softness, "tailed"), torch.ones_like(x))
+        assert torch.equal(softtorch.not_equal(x, x, softness, "tailed"), torch.zeros_like(x))
+
+
+def test_nearness_keeps_its_digits_far_out():
+    near = softtorch.eq(torch.tensor([1e4, 1e6, 1e9]), 0.0, 1.0, "tailed")
+    exact = softtorch.eq(torch.tensor([1e4, 1e6, 1e9], dtype=FLOAT64), 0.0, 1.0, "tailed")
+    torch.testing.assert_close(near, exact.float(), rtol=1e-6, atol=0.0)
 
 
 def test_the_ramp_is_torchs_own_at_infinity_and_an_integral_of_the_step():
