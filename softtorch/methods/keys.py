@@ -25,6 +25,7 @@ _SMALL = 1e-20  # a softness below this part of a row's reach changes nothing bu
 _MODEST = 1e-12  # above it that is so of all entries of moderate size
 _LARGE = 1e30  # sums of n times as much stay numbers
 _OFF = 16.0  # rows that lie farther from 0 than so many times their width are shifted to it where one may choose
+_FEW = 16  # rows whose ends are looked at one by one
 
 
 @dataclass(slots=True, eq=False)
@@ -203,13 +204,24 @@ def _moderate(x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool
         if not float(scores.reach().amax()) < _FAR / 2 or not scores.holds():
             return None
         return Keys(x, scores.z.sigmoid(), None, softness, mode, standardized=True, moderate=True)
-    low, high = Span.of(x)
-    if not (float(low.amin()) > -_FAR / 2 and float(high.amax()) < _FAR / 2):
+    span = Span.of(x)
+    near, off = _seen(span)
+    if not near:
         return None
-    middle, width = low / 2.0 + high / 2.0, high - low
-    if bool((middle.abs() > _OFF * width).any()):
-        return Keys(x, x - middle, None, softness, mode, origin=middle, moderate=True)
+    if off:
+        return Keys(x, x - span.middle, None, softness, mode, origin=span.middle, moderate=True)
     return Keys(x, x, None, softness, mode, moderate=True)
+
+
+def _seen(span: Span) -> tuple[bool, bool]:
+    """Return whether all entries of rows with this span are moderate, and whether a row lies off 0."""
+    low, high = span
+    if low.numel() <= _FEW:  # a number takes Python less than an operator
+        ends = list(zip(low.flatten().tolist(), high.flatten().tolist(), strict=True))
+        near = all(a > -_FAR / 2 and b < _FAR / 2 for a, b in ends)
+        return near, any(abs(a + b) > 2.0 * _OFF * (b - a) for a, b in ends)
+    near = float(low.amin()) > -_FAR / 2 and float(high.amax()) < _FAR / 2
+    return near, bool((span.middle.abs() > _OFF * (high - low)).any())
 
 
 def _is_moderate(keys: Keys) -> bool:
