@@ -10,7 +10,8 @@ import dis
 import linecache
 import os
 import sys
-from collections.abc import Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from softfx import torch_private as private
 __all__ = [
     "Location",
     "Place",
+    "Stack",
     "caller",
     "handed_over_at",
     "innermost_line",
@@ -198,6 +200,51 @@ def locate(boundary: CodeType, paths: Mapping[int, str], default: Place) -> Loca
     symbol = "" if within else _comparison(user.f_code, offset)
     position = (offset, *inner)
     return Location(user.f_code.co_filename, user.f_lineno, module or "", position, function, symbol, within)
+
+
+class Stack(NamedTuple):
+    """Where the frames of the target stood at a call, from the innermost on.
+
+    frames: the code of each, and its last instruction.
+    place: among them of the one that tells the module that was called; -1 if there is none.
+    module: that module.
+    """
+
+    frames: tuple[tuple[CodeType, int], ...]
+    place: int
+    module: Callable[[], object]
+
+    @classmethod
+    def at(cls, frame: FrameType | None, boundary: CodeType) -> Stack:
+        """That of a frame and those around it, up to the one that runs `boundary`."""
+        frames: list[tuple[CodeType, int]] = []
+        place, module = -1, _no_module
+        while frame is not None and frame.f_code is not boundary:
+            if place < 0 and _is_module_call(frame):
+                place, module = len(frames), weakref.ref(frame.f_locals["self"])
+            frames.append((frame.f_code, frame.f_lasti))
+            frame = frame.f_back
+        return cls(tuple(frames), place, module)
+
+    def is_that_of(self, frame: FrameType | None) -> bool:
+        """Return True if a frame and those around it stand where these stood, called of the same module."""
+        frames, place, module = self
+        for code, last in frames:
+            if frame is None or frame.f_code is not code or frame.f_lasti != last:
+                return False
+            if not place and frame.f_locals["self"] is not module():
+                return False
+            place -= 1
+            frame = frame.f_back
+        return True
+
+
+def _no_module() -> None:
+    return None
+
+
+def _is_module_call(frame: FrameType) -> bool:
+    return frame.f_code.co_filename == _MODULE_FILE and _is_call(frame)
 
 
 _calls: dict[int, tuple[CodeType, dict[int, int]]] = {}

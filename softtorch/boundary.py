@@ -9,8 +9,8 @@ and stays what it is. To add an explanation: a function of the arguments in `_EX
 import functools
 import inspect
 import types
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ParamSpec, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
@@ -67,6 +67,19 @@ def guarded(name: str, function: Callable[P, R], soft: Callable[..., Any] | None
     call.__doc__ = completed(function, soft)
     _name(call, name)
     return call
+
+
+def unguarded(function: Callable[P, R], names: Iterable[str] = ()) -> Callable[P, R]:
+    """What a public function runs once its arguments are found to be legal: for a caller that makes one call again.
+
+    names: of the keyword arguments that it is given; a function that takes one of them by another name is as it is.
+    """
+    inner = getattr(function, "__wrapped__", None)
+    if function.__module__ != "softtorch" or inner is None:
+        return function
+    if not inspect.signature(inner).parameters.keys() >= {*names}:
+        return function
+    return cast(Callable[P, R], inner)
 
 
 def _check_kind(takes: Accepted, name: str, function: Callable[..., Any], parameter: str, value: Tensor | bool) -> None:

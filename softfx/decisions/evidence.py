@@ -124,6 +124,12 @@ class Evidence:
         noted = (self.overwritten, self.infinite_products, self.spoiling, self.written_views, self.asked_clips)
         return frozenset(name for calls in (*noted, self.pointwise) for name, _ in calls)
 
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """How much of it there is that decides how later runs are made: none is ever taken back."""
+        noted = (self.overwritten, self.infinite_products, self.spoiling, self.written_views, self.asked_clips)
+        return (self.writes, self.meets_infinities, *map(len, (*noted, self.pointwise, self.spoilt, self.refused)))
+
     def of(self, site: int) -> SiteEvidence:
         """The observations of one site."""
         return self._of[site]

@@ -13,6 +13,7 @@ from softfx.interpreter import checkpoint_private
 from softfx.interpreter.derivatives import Blockage, judged
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.spelling import Spelled
+from softtorch.straight_through import finite
 
 __all__ = ["Backend", "Direct", "has_whole_elements"]
 
@@ -49,6 +50,9 @@ class Backend(Protocol):
     def is_whole(self, constant: Tensor) -> bool:
         """Return True if the elements of a constant in a floating type are known, and are whole numbers."""
 
+    def is_finite(self, tensor: Tensor) -> bool:
+        """Return True if the elements of a tensor are known, and are finite."""
+
 
 class Direct:
     """Calls are simply made; softness is read from the decision at each call.
@@ -83,6 +87,9 @@ class Direct:
 
     def is_whole(self, constant: Tensor) -> bool:
         return has_whole_elements(constant)
+
+    def is_finite(self, tensor: Tensor) -> bool:
+        return finite(tensor)
 
 
 def has_whole_elements(tensor: Tensor) -> bool:

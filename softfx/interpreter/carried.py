@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -31,7 +31,6 @@ from softfx.ops.trees import ATOMS, in_own_containers
 from softfx.torch_private import storage_key, version_of
 from softfx.values import Pending, SelectedRows, SoftBool, SoftCount, SoftReal, ValueFacts
 from softtorch.scope import outside
-from softtorch.straight_through import finite
 
 __all__ = ["Carrier"]
 
@@ -39,7 +38,6 @@ _NAMED = frozenset({"dim", "keepdim", "input", "other"})
 # Beyond this many shadows made one after the other, and tensors kept for them, the next is made at once.
 _DEEPEST = 16
 _NO_SITES = frozenset[int]()
-_NO_STORAGES = frozenset[int | None]()
 _STEPPED = ValueFacts(True, stepped=True)
 _REAL_TENSORS = frozenset({Tensor, torch.nn.Parameter})
 
@@ -65,7 +63,7 @@ class Carrier:
             return None
         if self._state.sites.scope(behind.sites) != "region":
             return None
-        result = func(*args, **kwargs)
+        result = self._state.backend.run(func, args, kwargs)
         if type(result) is not Tensor:
             raise TypeError(f"{info.operation} gave a {type(result).__name__}, and is said to be linear")
         if any(result is operand for operand in operands):
@@ -76,13 +74,11 @@ class Carrier:
     def _behind(self, info: FunctionInfo, operands: tuple[Any, ...]) -> _Behind | None:
         """Where the shadows of the operands come from; None if the call cannot carry."""
         linear, sites, depth, carrying, fixed = info.operation.linear, _NO_SITES, 0, 0, []
-        storages = _NO_STORAGES
         for operand in operands:
             if type(operand) in _REAL_TENSORS:
                 known = self._environment.get(operand)
                 if isinstance(known, Pending):
                     sites, depth = sites | known.sites, max(depth, known.depth)
-                    storages |= known.storages
                 elif known is not None and known.unbounded:
                     return None
                 elif known is None or (known.soft is None and known.hard is None):
@@ -101,7 +97,9 @@ class Carrier:
             return None
         if linear is Linear.FIRST and (info.spelled.reflected or len(operands) != 2 or isinstance(operands[1], Tensor)):
             return None
-        return _Behind(sites, depth, storages) if all(_may_stand_beside(operand, linear) for operand in fixed) else None
+        if not all(_may_stand_beside(self._state, operand, linear) for operand in fixed):
+            return None
+        return _Behind(sites, depth)
 
     def _note(
         self, info: FunctionInfo, func: Function, args: Args, kwargs: Kwargs, result: Tensor, behind: _Behind
@@ -116,10 +114,16 @@ class Carrier:
             return
         args, kwargs = in_own_containers((args, kwargs))
         tensors = [operand for operand in (*args, *kwargs.values()) if isinstance(operand, Tensor)]
-        made = _Made(info, func, args, kwargs, tensors, [version_of(tensor) for tensor in tensors], result.detach())
-        storages = behind.storages.union(map(storage_key, (result, *tensors)))
-        find, find_number = partial(self._find, made), partial(self._number, made)
-        self._environment.set(result, Pending(find, find_number, behind.sites, behind.depth + 1, storages))
+        like = self._state.backend.emit(torch.detach, (result,), {})
+        made = _Made(info, func, args, kwargs, tensors, like)
+        find, number, storages = partial(self._find, made), partial(self._number, made), partial(self._storages, made)
+        self._environment.set(result, Pending(find, number, storages, behind.sites, behind.depth + 1))
+
+    def _storages(self, made: _Made) -> frozenset[int | None]:
+        """The keys of the memory that finding the facts of a result reads, and of its own."""
+        keys = frozenset(map(storage_key, (made.result, *made.tensors)))
+        behind = (known for tensor in made.tensors if isinstance(known := self._environment.get(tensor), Pending))
+        return keys.union(*(known.storages() for known in behind))
 
     def _find(self, made: _Made) -> ValueFacts:
         """The facts of a result, with its shadow."""
@@ -155,19 +159,18 @@ class Carrier:
 
 
 class _Behind(NamedTuple):
-    """Where the shadows of the operands of a call come from: their sites, how deep they are, what they are made of."""
+    """Where the shadows of the operands of a call come from: their sites, and how deep they are."""
 
     sites: frozenset[int]
     depth: int
-    storages: frozenset[int | None]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Made:
     """A call that was made, to find the facts of its result by.
 
-    versions: those of its operands.
     result: detached, for the shape and the type of the result.
+    versions: those that its operands have now.
     """
 
     info: FunctionInfo
@@ -175,8 +178,11 @@ class _Made:
     args: Args
     kwargs: Kwargs
     tensors: list[Tensor]
-    versions: list[int]
     result: Tensor
+    versions: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "versions", [version_of(tensor) for tensor in self.tensors])
 
     @property
     def is_overwritten(self) -> bool:
@@ -202,10 +208,10 @@ def _carried_sites(tensor: Tensor, facts: ValueFacts) -> frozenset[int] | None:
     return soft.sites if tensor.requires_grad and tensor.is_floating_point() else None
 
 
-def _may_stand_beside(operand: Any, linear: Linear) -> bool:
+def _may_stand_beside(state: RunState, operand: Any, linear: Linear) -> bool:
     """Return True for what an operand may stand beside: finite, and in a product without a derivative."""
     if isinstance(operand, Tensor):
         if linear is not Linear.JOINTLY and operand.requires_grad:
             return False
-        return not (operand.is_floating_point() or operand.is_complex()) or finite(operand)
+        return not (operand.is_floating_point() or operand.is_complex()) or state.backend.is_finite(operand)
     return not isinstance(operand, float) or math.isfinite(operand)

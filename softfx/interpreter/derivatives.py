@@ -22,7 +22,7 @@ from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules.refusals import is_discrete
 from softfx.rules.unruled import NUMBER_TESTS
 
-__all__ = ["DISCRETE", "Blockage", "is_judged", "is_real", "judged", "knows_no_blockage"]
+__all__ = ["DISCRETE", "Blockage", "is_judged", "is_real", "is_remembered", "judged", "knows_no_blockage"]
 
 _SILENT = Effect.METADATA | Effect.SHOWS | Effect.HISTORY | Effect.AUTOGRAD | Effect.STOPS_GRADIENT | Effect.BRANCHES
 # What a call on perturbed copies may raise: it is then left as it is, for nothing was learned of it.
@@ -88,6 +88,11 @@ def knows_no_blockage(func: Function, args: Args, kwargs: Kwargs) -> bool:
     """Return True for a call that was judged before, and from which a derivative comes back."""
     key = _key(func, args, kwargs)
     return key is not None and _FOUND.get(key, _FOUND) is None
+
+
+def is_remembered(func: Function, args: Args, kwargs: Kwargs) -> bool:
+    """Return True if such a call is judged once; one whose arguments cannot be compared is judged each time."""
+    return _key(func, args, kwargs) is not None
 
 
 def _key(func: Function, args: Args, kwargs: Kwargs) -> Hashable | None:

@@ -27,7 +27,6 @@ from softfx.ops.operation import Infinities, Linear
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules.refusals import is_discrete
 from softfx.runtime import guards
-from softtorch.straight_through import finite as seen_finite
 
 __all__ = ["meets_infinities", "note_spoiling", "passing_finite", "run_with_finite_derivative"]
 
@@ -97,7 +96,7 @@ def run_with_finite_derivative(state: RunState, call: Call) -> Result:
     """The result of the program's call, with the derivative of the call on finite operands."""
     if call.operation in _GUARDED and call.written is None and not call.kwargs:
         return state.backend.emit(_GUARDED[call.operation], call.args, {})
-    if all(seen_finite(tensor.detach()) for tensor in call.tensors if _may_be_infinite(tensor)):
+    if all(state.backend.is_finite(tensor.detach()) for tensor in call.tensors if _may_be_infinite(tensor)):
         return run(state, call)
     emit = state.backend.emit
 

@@ -235,7 +235,7 @@ class Interpreter:
     def _tell(self, call: Call, reason: str, is_kept: bool = False) -> None:
         """Make a site of a call from which no derivative comes back."""
         decision = self._decision(unruled(call.operation), call)
-        if decision.action == "blocked":
+        if decision.action == "blocked" and (is_kept or decision.reason != reason):
             self.state.sites.replace(decision.kept(reason) if is_kept else decision.blocked(reason))
 
     def act(self, call: Call, decision: Decision) -> Result:

@@ -62,7 +62,7 @@ class FullMode(HostMode):
 
     def __init__(self, interpreter: Interpreter, where: Callable[[], Location]) -> None:
         super().__init__()
-        self._interpreter = interpreter
+        self.interpreter = interpreter
         self._where = where
         self._block: Any = None  # the record of the checkpointed block that was met last
 
@@ -78,7 +78,7 @@ class FullMode(HostMode):
             return
         self._block = block
         facts = [
-            self._interpreter.state.environment.facts(value) if isinstance(value, Tensor) else None
+            self.interpreter.state.environment.facts(value) if isinstance(value, Tensor) else None
             for value in checkpoint_private.checkpoint_arguments()
         ]
         block.recompute_fn = self.resume(block.recompute_fn, facts)
@@ -88,7 +88,7 @@ class FullMode(HostMode):
 
         Its integers leave it without a derivative: what the backward pass computes again are real numbers.
         """
-        state = self._interpreter.state
+        state = self.interpreter.state
         if block.outputs is None:
             facts = [
                 without_tensors(state.environment.facts(value)) if isinstance(value, Tensor) else None
@@ -109,15 +109,15 @@ class FullMode(HostMode):
             block = checkpoint_private.reentrant_block()
             if block is not None:
                 self._note_reentrant_block(block)
-                return func((block.outputs is None and self._interpreter.state.planning) or args[0])
+                return func((block.outputs is None and self.interpreter.state.planning) or args[0])
         if (body := inlined(func)) is not None:
             with self:
                 return body(*args, **kwargs)
-        return self._interpreter.call(func, args, kwargs, self._where)
+        return self.interpreter.call(func, args, kwargs, self._where)
 
     def received(self, name: str, result: Any) -> None:
         for tensor in tensors_in(result):
-            self._interpreter.state.environment.set(tensor, ValueFacts(True))
+            self.interpreter.state.environment.set(tensor, ValueFacts(True))
 
 
 class FastMode(FullMode):
@@ -135,6 +135,7 @@ class FastMode(FullMode):
         self._lookups = interpreter.state.lookups.entries
         self._storages = interpreter.state.storages.entries
         self._find_places()
+        self._run = interpreter.state.backend.run
 
     def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Result:
         if _hooks_of_saved_tensors(True) is not None:
@@ -193,7 +194,7 @@ class FastMode(FullMode):
 
     def _on_bare_operands(self, info: FunctionInfo, func: Function, args: Args, kwargs: Kwargs) -> Result:
         """A simple call on tensors of which nothing is remembered: nor is there of results that need a gradient."""
-        result = func(*args, **kwargs)
+        result = self._run(func, args, kwargs)
         kind = type(result)
         if result.requires_grad if kind is Tensor else kind in ATOMS:
             return result
@@ -208,7 +209,7 @@ class FastMode(FullMode):
     def _on_known_operands(self, info: FunctionInfo, func: Function, args: Args, kwargs: Kwargs) -> Result:
         """A call whose operands are looked at."""
         if info.asks_metadata and not kwargs and not self._selects_rows(args):
-            answer = func(*args)
+            answer = self._run(func, args, {})
             if type(answer) in ATOMS:
                 return answer
         if info.may_carry and not (info.may_continue_sum and self._continues_sum(args)):
@@ -219,9 +220,9 @@ class FastMode(FullMode):
         outcome = self._outcome(info, facts)
         asks_numbers = facts and info.depends_on_numbers and info.reads_elements
         if outcome is None or asks_numbers or (info.may_continue_sum and self._continues_sum(args)):
-            return self._interpreter.interpret(self._call(info, func, args, kwargs, facts))
+            return self.interpreter.interpret(self._call(info, func, args, kwargs, facts))
         if outcome.asks_elements and any(map(counts_softly, tensors_in((args, kwargs)), facts)):
-            return self._interpreter.interpret(self._call(info, func, args, kwargs, facts))
+            return self.interpreter.interpret(self._call(info, func, args, kwargs, facts))
         if info.decides and outcome.depends_on_source and info.is_site(func, args, kwargs):
             assert info.rule is not None  # a site has one
             location = self._where()
@@ -229,8 +230,8 @@ class FastMode(FullMode):
             if decision.acts:
                 call = self._call(info, func, args, kwargs, facts)
                 call.location = location
-                return self._interpreter.act(call, decision)
-        result = func(*args, **kwargs)
+                return self.interpreter.act(call, decision)
+        result = self._run(func, args, kwargs)
         if type(result) not in ATOMS:
             if facts and info.reads_elements:
                 self._remember(info, outcome, args, kwargs, result)
@@ -258,7 +259,7 @@ class FastMode(FullMode):
                 return self._fully(func, args, kwargs)
         if info.may_continue_sum and self._continues_sum(args):
             return self._fully(func, args, kwargs)
-        result = func(*args, **kwargs)
+        result = self._run(func, args, kwargs)
         state.writes += 1
         state.evidence.writes = True
         if not self._knows_writes:

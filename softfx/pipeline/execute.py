@@ -6,7 +6,7 @@ Python. `Graph` runs the rewritten graph, for the signature that it was captured
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -49,6 +49,9 @@ from softfx.pipeline.rewrite import Rewritten
 from softfx.pipeline.session import BOUNDARY, Session, is_flat
 from softfx.pipeline.settings import Setting, holds
 from softfx.pipeline.snapshot import Snapshot, exact
+from softfx.replay.recording import Recorder, RecordingMode, recorded_state
+from softfx.replay.replaying import ReplayingMode
+from softfx.replay.tapes import Tape, Tapes
 from softfx.values import Environment, ValueFacts
 from softtorch.scope import outside
 
@@ -62,7 +65,7 @@ class Eager:
     place: stands in for the line of calls that no user code makes.
     shown: what the runs of its control sites have shown.
     draws: the numbers that control sites are drawn by.
-    fast: calls that the interpreter would make as they are may go past it.
+    fast: calls that the interpreter would make as they are may go past it, and a run by the recording of another.
     """
 
     sites: Sites
@@ -70,6 +73,7 @@ class Eager:
     place: Place
     fast: bool = True
     cache: FastPathCache = field(default_factory=FastPathCache, repr=False, compare=False)
+    tapes: Tapes = field(default_factory=Tapes, repr=False, compare=False)
     draws: Draws = field(default_factory=Draws)
     shown: Shown = field(default_factory=Shown, repr=False, compare=False)
 
@@ -91,10 +95,40 @@ class Eager:
         """
         if self.sites.policy.turns:
             return self._turning(root, function, args, kwargs, owner, measures)
+        if self.fast and measures is None:
+            leaves = _flattened(args, kwargs)[0]
+            tape = self.tapes.of_call(self.sites, self.evidence, root, function, leaves)
+            if tape is not None:
+                return self._by_tape(tape, root, function, args, kwargs, owner, leaves)
         environment = Environment(self.cache.store)
         state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False, environment=environment)
         state.measures = measures
         return self._session(state, root, owner, fast=self.fast).call(function, args, kwargs)
+
+    def _by_tape(
+        self, tape: Tape, root: object, function: Function, args: Args, kwargs: Kwargs, owner: object,
+        leaves: Sequence[Any],
+    ) -> Result:  # fmt: skip
+        """The same by the recording of a run, or the run that is recorded."""
+        given = list({id(leaf): leaf for leaf in leaves if isinstance(leaf, Tensor)}.values())
+        where = self._where(root)
+        if tape.steps is not None:
+            environment = Environment(self.cache.store)
+            state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False, environment=environment)
+            replaying = ReplayingMode(Interpreter(state), self.cache, where, tape.steps, tape.places, given)
+            try:
+                return self._under(replaying, state, root, owner).call(function, args, kwargs)
+            finally:
+                tape.note(replaying.close())
+        recorder = Recorder()
+        state = recorded_state(self.sites, self.evidence, self.cache.store, recorder)
+        recording = RecordingMode(Interpreter(state), self.cache, where, recorder, BOUNDARY)
+        try:
+            result = self._under(recording, state, root, owner).call(function, args, kwargs)
+            tape.write(recorder, given, self.sites, self.evidence)
+        finally:
+            recorder.give_up("the run is over")
+        return result
 
     def _turning(
         self, root: object, function: Function, args: Args, kwargs: Kwargs, owner: object, measures: Measures | None
@@ -111,6 +145,7 @@ class Eager:
         self, root: object, function: Function, args: Args, kwargs: Kwargs, owner: object
     ) -> tuple[Result, set[int]]:
         """The same as a call, and the sites that it met: their decisions can be settled by its evidence."""
+        self.tapes.clear()
         state = RunState(self.sites, self.evidence, Direct(), planning=True, live=True)
         return self._session(state, root, owner).call(function, args, kwargs), state.met
 
@@ -126,6 +161,7 @@ class Eager:
         self._tried(RunState(self.sites, self.evidence, Direct(), measures=Measures()), target, args, kwargs, touched)
 
     def _tried(self, state: RunState, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> None:
+        self.tapes.clear()
         with _traceless(target, touched):
             self._tried_here(state, target, args, kwargs, touched)
 
@@ -170,19 +206,27 @@ class Eager:
         return self._session(state, root).call(function, args, kwargs)
 
     def _session(self, state: RunState, root: object, owner: object = None, fast: bool = False) -> Session:
-        interpreter = Interpreter(state)
+        interpreter, where = Interpreter(state), self._where(root)
+        mode: FullMode = FastMode(interpreter, self.cache, where) if fast else FullMode(interpreter, where)
+        if state.planning and self.sites.policy.turns:
+            mode = planning_mode(interpreter, where, root)
+        return self._under(mode, state, root, owner)
+
+    def _where(self, root: object) -> Callable[[], Location]:
+        """Finds the place of the call that is being made."""
         paths = cache(lambda: module_paths(root))
 
         def where() -> Location:
             return locate(BOUNDARY, paths(), self.place)
 
-        mode: FullMode = FastMode(interpreter, self.cache, where) if fast else FullMode(interpreter, where)
-        if state.planning and self.sites.policy.turns:
-            mode = planning_mode(interpreter, where, root)
+        return where
+
+    def _under(self, mode: FullMode, state: RunState, root: object, owner: object) -> Session:
+        """A run under a mode."""
         mode.owner = owner
         if not state.planning:
             mode.resume = partial(self._resumed, state, root, owner)
-        return Session(mode, interpreter)
+        return Session(mode, mode.interpreter)
 
     def _resumed(
         self, before: RunState, root: object, owner: object, function: Function, facts: list[ValueFacts | None]

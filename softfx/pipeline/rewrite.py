@@ -37,6 +37,7 @@ from softfx.pipeline.simplify import simplify
 from softfx.rules import rule_of
 from softfx.rules.refusals import is_discrete
 from softfx.values import ValueFacts
+from softtorch.straight_through import finite
 
 __all__ = ["Rewritten", "rewrite"]
 
@@ -176,6 +177,9 @@ class _GraphWriter:
     def is_whole(self, constant: Tensor) -> bool:
         node = self.builder.node_of(constant)  # of constants that the program holds the facts say so
         return node is not None and node.meta.get("whole", False)
+
+    def is_finite(self, tensor: Tensor) -> bool:
+        return finite(tensor)
 
 
 class _Walk:

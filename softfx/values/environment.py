@@ -95,7 +95,7 @@ class Environment(TensorTable[ValueFacts | Pending]):
             facts = None if tensor is None else self.get(tensor)
             if tensor is None or not isinstance(facts, Pending):
                 del self._pending[key]
-            elif not facts.storages.isdisjoint(keys):
+            elif not facts.storages().isdisjoint(keys):
                 self.facts(tensor)
 
     def set(self, tensor: Tensor, value: ValueFacts | Pending) -> None:

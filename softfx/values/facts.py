@@ -78,17 +78,17 @@ class Pending:
 
     find: finds them.
     find_number: finds the facts of it as a mere number, which is less work; for what reads no more of a shadow.
+    storages: gives the keys of the memory that finding them reads, and of the tensor's own.
     sites: the sites that its shadow comes from.
     depth: how many such facts are found one after the other at most.
-    storages: the keys of the memory that finding them reads, and of the tensor's own.
     number: what find_number has found.
     """
 
     find: Callable[[], ValueFacts]
     find_number: Callable[[], ValueFacts]
+    storages: Callable[[], frozenset[int | None]]
     sites: frozenset[int]
     depth: int
-    storages: frozenset[int | None]
     number: ValueFacts | None = None
     depends_on_source: ClassVar[bool] = True
 

@@ -111,7 +111,7 @@ class Policy:
         yield Entry(label, label, PRESETS[self.preset]["default"], is_default=True)
         yield from self.entries
 
-    @property
+    @cached_property
     def can_act(self) -> bool:
         """Return False for a policy that leaves every site as it is."""
         default: dict[str, object] = {}

@@ -1,0 +1,227 @@
+"""A run that is recorded: what its backend carries out, and what its tables are told, call by call."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import CodeType
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from softfx import torch_private
+from softfx.decisions.evidence import Evidence
+from softfx.decisions.sites import Sites
+from softfx.interpreter import checkpoint_private
+from softfx.interpreter.backends import Direct, has_whole_elements
+from softfx.interpreter.derivatives import Blockage, is_remembered
+from softfx.interpreter.fast_path import FastPathCache
+from softfx.interpreter.inline import inlined
+from softfx.interpreter.interpreter import Interpreter
+from softfx.interpreter.state import RunState
+from softfx.interpreter.torch_mode import FastMode
+from softfx.locations import Location, Stack
+from softfx.ops.calls import Args, Function, Kwargs, Result
+from softfx.ops.spelling import Spelled
+from softfx.ops.trees import tensors_in
+from softfx.replay.records import Like, Made, Noted, Outcome, Step
+from softfx.values import Environment, FactStore, Pending, TensorTable, ValueFacts
+from softtorch.scope import in_scope
+from softtorch.straight_through import finite
+
+__all__ = ["TABLES", "Recorder", "RecordingMode", "recorded_state"]
+
+_T = TypeVar("_T")
+_BARE = frozenset({Tensor, torch.nn.Parameter})
+# Programs with more calls are none whose bookkeeping is felt.
+_MOST_STEPS = 5000
+# Nor are those with more elements; and a recording keeps all of them for a while.
+_MOST_ELEMENTS = 1 << 22
+# The tables of a run's state that are recorded beside its environment. What constants hold is asked again.
+TABLES = ("sums", "lookups", "statistics", "clips", "points", "moved")
+
+
+class Recorder:
+    """The recording of one run, as far as it has come.
+
+    unfit: why the run cannot be replayed; nothing if it can.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.open: list[Step] = []
+        self.unfit = ""
+        self._elements = 0
+
+    def note(self, table: str, verb: str, tensor: Tensor, value: Any = None) -> None:
+        if self.open:
+            self.open[-1].noted.append(Noted(table, verb, tensor, value))
+
+    def make(self, made: Made, result: Result) -> Result:
+        """Record a call with its result."""
+        made.result = result
+        if self.open and not self.unfit:
+            step, tensors = self.open[-1], tensors_in(result)
+            step.made.append(made)
+            step.outcomes.update({id(tensor): Outcome.of(tensor) for tensor in tensors})
+            self._elements += sum(tensor.numel() for tensor in tensors)
+            if self._elements > _MOST_ELEMENTS:
+                self.give_up("it computes with many elements")
+        return result
+
+    def give_up(self, why: str) -> None:
+        """Record nothing more, and let go what there is."""
+        self.unfit = why
+        self.steps.clear()
+
+
+class _RecordingBackend(Direct):
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def run(self, func: Function, args: Args, kwargs: Kwargs) -> Result:
+        made = Made(func, args, kwargs, is_programs=True)
+        return self._recorder.make(made, func(*args, **kwargs))
+
+    def emit(self, func: Function, args: Args, kwargs: Kwargs) -> Result:
+        made = Made(func, args, kwargs)
+        return self._recorder.make(made, super().emit(func, args, kwargs))
+
+    def blockage(self, func: Function, spelled: Spelled, args: Args, kwargs: Kwargs) -> Blockage | None:
+        if not is_remembered(func, args, kwargs) and self._recorder.open:
+            self._recorder.open[-1].by_interpreter = True
+        return super().blockage(func, spelled, args, kwargs)
+
+    def is_whole(self, constant: Tensor) -> bool:
+        return self._asked(has_whole_elements, constant)
+
+    def is_finite(self, tensor: Tensor) -> bool:
+        return self._asked(finite, tensor)
+
+    def _asked(self, question: Callable[[Tensor], bool], tensor: Tensor) -> bool:
+        made = Made(question, (tensor,), {}, is_guard=True)
+        answer: bool = self._recorder.make(made, question(tensor))
+        return answer
+
+
+class _RecordingTable(TensorTable[_T]):
+    def __init__(self, name: str, recorder: Recorder) -> None:
+        super().__init__()
+        self._name, self._recorder = name, recorder
+
+    def set(self, tensor: Tensor, value: _T) -> None:
+        self._recorder.note(self._name, "set", tensor, value)
+        super().set(tensor, value)
+
+    def discard(self, tensor: Tensor) -> None:
+        if id(tensor) in self.entries:
+            self._recorder.note(self._name, "discard", tensor)
+        super().discard(tensor)
+
+
+class _RecordingEnvironment(Environment):
+    def __init__(self, store: FactStore, recorder: Recorder) -> None:
+        super().__init__(store)
+        self._recorder = recorder
+
+    def set(self, tensor: Tensor, value: ValueFacts | Pending) -> None:
+        if isinstance(value, Pending) or value.holds_tensors:
+            self._recorder.note("environment", "set", tensor, value)
+        super().set(tensor, value)  # what holds no tensors is shared
+
+    def share(self, tensor: Tensor, facts: ValueFacts) -> None:
+        before = self.entries.get(id(tensor))
+        super().share(tensor, facts)
+        if before is not None or id(tensor) in self.entries:
+            self._recorder.note("environment", "share", tensor, facts)
+
+
+def recorded_state(sites: Sites, evidence: Evidence, store: FactStore, recorder: Recorder) -> RunState:
+    """The state of a run that is recorded."""
+    tables: dict[str, Any] = {name: _RecordingTable(name, recorder) for name in TABLES}
+    environment = _RecordingEnvironment(store, recorder)
+    backend = _RecordingBackend(recorder)
+    return RunState(sites, evidence, backend, tracks_gradients=False, environment=environment, **tables)
+
+
+class RecordingMode(FastMode):
+    """The mode of a run that is recorded."""
+
+    def __init__(
+        self, interpreter: Interpreter, cache: FastPathCache, where: Callable[[], Location], recorder: Recorder,
+        boundary: CodeType,
+    ) -> None:  # fmt: skip
+        def located() -> Location:
+            location = where()
+            if recorder.open:
+                recorder.open[-1].location = location
+            return location
+
+        super().__init__(interpreter, cache, located)
+        self._recorder, self._boundary = recorder, boundary
+
+    def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Result:
+        recorder, state = self._recorder, self.interpreter.state
+        if recorder.unfit or self._is_unfit(func, args, kwargs or {}):
+            return super().__torch_function__(func, types, args, kwargs)
+        step = Step(func, args, kwargs or {})
+        recorder.steps.append(step)
+        recorder.open.append(step)
+        count, entries = len(recorder.steps), state.environment.entries
+        before, turns = _unrecorded(state, func), dict(state.turns)
+        tensors = tensors_in((args, kwargs))
+        known = {id(tensor): entries.get(id(tensor)) for tensor in tensors}
+        step.likes = {id(tensor): Like.of(tensor) for tensor in tensors}
+        step.remembered = {key for key, entry in known.items() if entry is not None}
+        try:
+            step.result = super().__torch_function__(func, types, args, kwargs)
+        except BaseException:
+            recorder.give_up("a call raised")
+            raise
+        finally:
+            recorder.open.pop()
+        step.turns = {site: turn for site, turn in state.turns.items() if turns.get(site) != turn}
+        if func is torch_private.set_grad_enabled:
+            step.grad_mode = (state.grad_mode.switched_off_at, state.grad_mode.lifted_at)
+        step.by_interpreter |= inlined(func) is not None or in_scope() or _unrecorded(state, func) != before
+        if step.location is not None:
+            step.stack = Stack.at(sys._getframe(1), self._boundary)
+        step.has_inner = len(recorder.steps) > count
+        if step.by_interpreter:
+            step.outcomes.update({id(tensor): Outcome.of(tensor) for tensor in tensors_in(step.result)})
+        for tensor in {id(tensor): tensor for tensor in tensors_in((args, kwargs, step.result))}.values():
+            if entries.get(id(tensor)) is not known.get(id(tensor)):
+                step.facts.append((tensor, state.environment.get(tensor)))
+        return step.result
+
+    def _is_unfit(self, func: Function, args: Args, kwargs: Kwargs) -> bool:
+        why = ""
+        if checkpoint_private.hooks_of_saved_tensors(True) is not None:
+            why = "a block is computed again"
+        elif torch_private.in_transform():
+            why = "it is transformed"
+        elif not all(type(tensor) in _BARE for tensor in tensors_in((args, kwargs))):
+            why = "tensors of other kinds are among its operands"
+        elif func is torch_private.set_grad_enabled and checkpoint_private.reentrant_block() is not None:
+            why = "a block is computed again"
+        elif len(self._recorder.steps) >= _MOST_STEPS:
+            why = "it makes many calls"
+        if why:
+            self._recorder.give_up(why)
+        return bool(why)
+
+    def received(self, name: str, result: Any) -> None:
+        self._recorder.give_up("another softened part is in it")
+        super().received(name, result)
+
+
+def _unrecorded(state: RunState, func: Function) -> tuple[object, ...]:
+    """The part of a run's state that is not recorded."""
+    grad_mode = state.grad_mode
+    switches = (grad_mode.ambient, grad_mode.switched_off_at, grad_mode.lifted_at, torch.is_grad_enabled())
+    return (
+        state.writes, dict(state.written), len(state.storages.entries), len(state.view_reads), len(state.reads),
+        len(state.seen.entries), len(state.read_views.entries),
+        () if func is torch_private.set_grad_enabled else switches,
+    )  # fmt: skip

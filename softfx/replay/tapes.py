@@ -1,0 +1,145 @@
+"""The recordings of one softened target: which there are, when another is made, and when one is given up.
+
+The first call that is given tensors of some kind is made by the interpreter, the second is recorded, later ones go by
+the recording. A call under other decisions, as a schedule makes them, begins anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softfx import torch_private
+from softfx.decisions.evidence import Evidence
+from softfx.decisions.site import Decision
+from softfx.decisions.sites import Sites
+from softfx.interpreter import checkpoint_private
+from softfx.ops.autocast import autocast_state
+from softfx.ops.calls import Function
+from softfx.replay.recording import Recorder
+from softfx.replay.values import Unmakeable
+from softfx.replay.writing import Written, written
+from softtorch.scope import in_scope
+
+__all__ = ["Tape", "Tapes"]
+
+_BARE = frozenset({Tensor, torch.nn.Parameter})
+_MOST_TAPES = 8  # of one target
+_MOST_RECORDINGS = 32  # of one target, given up and made anew
+_MOST_LEFT = 4  # runs that may leave a recording, unless twice as many did not, before it is given up
+
+
+@dataclass(eq=False)
+class Tape:
+    """What is known of the calls that are given tensors of one kind.
+
+    decisions, extent: of the sites and the evidence when it was begun.
+    calls: how many were seen since.
+    steps: the recording, once it is made; of `places` things that its functions hand on to each other.
+    replayed, left: how many runs went by it, and how many of these left it.
+    is_unfit: it cannot be made, or did not pay.
+    """
+
+    decisions: list[Decision] = field(default_factory=list)
+    extent: tuple[int, ...] = ()
+    calls: int = 0
+    steps: list[Written] | None = None
+    places: int = 0
+    replayed: int = 0
+    left: int = 0
+    is_unfit: bool = False
+
+    def holds(self, sites: Sites, evidence: Evidence) -> bool:
+        """Return True if decisions and evidence are as they were when it was begun."""
+        if len(self.decisions) != len(sites) or self.extent != evidence.extent:
+            return False
+        return all(old is new for old, new in zip(self.decisions, sites, strict=True))
+
+    def begin(self, sites: Sites, evidence: Evidence) -> None:
+        """Begin anew."""
+        self.decisions, self.extent, self.steps, self.calls = [*sites], evidence.extent, None, 0
+
+    def write(self, recorder: Recorder, given: Sequence[Tensor], sites: Sites, evidence: Evidence) -> None:
+        """Make the recording of a run that is over."""
+        self.is_unfit = bool(recorder.unfit)
+        if self.is_unfit or not self.holds(sites, evidence):
+            return
+        try:
+            self.steps, self.places = written(recorder.steps, given)
+        except Unmakeable:
+            self.is_unfit = True
+
+    def note(self, left: bool) -> None:
+        """Note a run that went by the recording, to the end or not."""
+        self.replayed, self.left = self.replayed + 1, self.left + left
+        if self.left >= _MOST_LEFT and self.replayed < 3 * self.left:
+            self.steps, self.is_unfit = None, True
+
+
+class Tapes:
+    """The recordings of one softened target; a copy makes its own."""
+
+    def __init__(self) -> None:
+        self._tapes: dict[object, Tape] = {}
+        self._recordings = 0
+
+    def __reduce__(self) -> tuple[type[Tapes], tuple[()]]:
+        return Tapes, ()
+
+    def clear(self) -> None:
+        """Forget all: the target is planned or measured anew."""
+        self._tapes.clear()
+
+    def of_call(
+        self, sites: Sites, evidence: Evidence, root: object, function: Function, leaves: Sequence[Any]
+    ) -> Tape | None:
+        """The tape of a call, which has a recording or is to get one by this call; None for any other call.
+
+        leaves: of the call's arguments.
+        """
+        if not _is_plain():
+            return None
+        key = _key(root, function, leaves)
+        if key is None:
+            return None
+        tape = self._tapes.get(key)
+        if tape is None:
+            if len(self._tapes) >= _MOST_TAPES:
+                return None
+            tape = self._tapes[key] = Tape()
+        if not tape.holds(sites, evidence):
+            tape.begin(sites, evidence)
+        tape.calls += 1
+        if tape.is_unfit or tape.calls == 1:
+            return None
+        if tape.steps is None:
+            self._recordings += 1
+            return tape if self._recordings <= _MOST_RECORDINGS else None
+        return tape
+
+
+def _is_plain() -> bool:
+    """Return True where a run is neither transformed, nor without gradients, nor computed again."""
+    plain = torch.is_grad_enabled() and not torch.is_inference_mode_enabled() and not torch_private.in_transform()
+    return plain and not in_scope() and checkpoint_private.hooks_of_saved_tensors(True) is None
+
+
+def _key(root: object, function: Function, leaves: Sequence[Any]) -> object:
+    """What tells calls apart before they are made; None for one that is given tensors of other kinds."""
+    described: list[object] = []
+    first: dict[int, int] = {}
+    for place, leaf in enumerate(leaves):
+        if not isinstance(leaf, Tensor):
+            described.append(type(leaf))
+        elif type(leaf) not in _BARE or leaf.layout is not torch.strided:
+            return None
+        else:
+            flags = (leaf.requires_grad, leaf.is_leaf, first.setdefault(id(leaf), place))
+            described.append((type(leaf), leaf.shape, leaf.stride(), leaf.dtype, leaf.device, flags))
+    own = getattr(function, "__func__", function)
+    code = getattr(own, "__code__", own)
+    return id(root), id(code), autocast_state(), torch.get_default_dtype(), tuple(described)
