@@ -26,6 +26,7 @@ from torch import Tensor, fx
 from torch.fx.node import Argument, Target
 
 from softfx import torch_private as private
+from softfx.errors import CaptureError
 from softfx.locations import Place
 from softfx.report.record import Break
 from softfx.values.domains import Kind
@@ -247,6 +248,11 @@ class GraphBuilder:
         **meta: object,
     ) -> fx.Node:
         """Append a call whose value is `result`; each tensor in it becomes known by its node."""
+        if wrong := next((key for key in kwargs if not key.isidentifier() or keyword.iskeyword(key)), None):
+            raise CaptureError(
+                f"an argument of {getattr(func, '__name__', func)} is named {wrong!r}, which is no name in Python: "
+                "a graph is written as Python code. Give it another name, or hand the values over in a dict."
+            )
         arguments = tuple(self.argument(arg) for arg in args)
         keywords = {key: self.argument(value) for key, value in kwargs.items()}
         hint = None if name is None else identifier(name)

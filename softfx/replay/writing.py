@@ -13,6 +13,7 @@ interpreter has to make has a function that only checks the call, and one that t
 
 from __future__ import annotations
 
+import keyword
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -199,6 +200,8 @@ def _make(text: Text, made: Made) -> tuple[Any, str] | None:
     if made.func is step.func and made.args is step.args and same_names:
         call = "func(*args, **kwargs)" if step.kwargs else "func(*args)"
     else:
+        if not all(map(_is_name, made.kwargs)):
+            raise Unmakeable("an argument under no name of Python's")
         arguments = [*map(text.value, made.args)]
         arguments += [f"{name}={text.value(value)}" for name, value in made.kwargs.items()]
         call = f"{text.function(made.func, made.kwargs)}({', '.join(arguments)})"
@@ -209,6 +212,11 @@ def _make(text: Text, made: Made) -> tuple[Any, str] | None:
     text.line(f"{name} = {call}")
     _take(text, made.result, name, is_checked=made.is_programs and not _draws(step))
     return made.result, name
+
+
+def _is_name(name: str) -> bool:
+    """Return True for what may stand in the text: no function checks the names that it is given by **."""
+    return name.isidentifier() and not keyword.iskeyword(name)
 
 
 def _draws(step: Step) -> bool:

@@ -14,9 +14,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 import softfx
+from softfx.replay.records import Made, Step
 from softfx.replay.tapes import Tape, Tapes
+from softfx.replay.text import Program, Text
+from softfx.replay.values import Unmakeable
+from softfx.replay.writing import _make
 from tests.helpers import Outcome, assert_same, outcome
 
 CALLS = 5
@@ -357,3 +362,25 @@ def test_a_softened_part_runs_by_its_own_decisions() -> None:
         value = whole(x)
         assert torch.equal(value, (x * 2).round() + x.sign())
         assert torch.autograd.grad(value.sum(), x)[0].abs().sum() > 0
+
+
+def named(x: Tensor, **names: float) -> Tensor:
+    if has_torch_function_unary(x):
+        result: Tensor = handle_torch_function(named, (x,), x, **names)
+        return result
+    return x * sum(names.values())
+
+
+@pytest.mark.parametrize("name", ["a=print('run')), open('x'", "a b", "class"])
+def test_a_name_of_an_argument_is_no_code(name: str) -> None:
+    (x,) = inputs(1)
+    with pytest.raises(softfx.CaptureError, match="no name in Python"):
+        softened(lambda x: named(x.round(), **{name: 2.0}) * x.argmax(), x)
+
+
+def test_arguments_that_cannot_be_named_are_left_to_the_interpreter() -> None:
+    x = inputs(1)[0].requires_grad_()
+    step = Step(named, (x,), {})
+    step.made.append(Made(named, (x,), {"a b": 1.0}, x))
+    with pytest.raises(Unmakeable, match="no name of Python's"):
+        _make(Text(Program([x]), step, 0), step.made[0])
