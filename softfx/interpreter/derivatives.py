@@ -22,7 +22,7 @@ from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules.refusals import is_discrete
 from softfx.rules.unruled import NUMBER_TESTS
 
-__all__ = ["DISCRETE", "Blockage", "is_judged", "is_real", "is_remembered", "judged", "knows_no_blockage"]
+__all__ = ["DISCRETE", "IN_PART", "Blockage", "is_judged", "is_real", "is_remembered", "judged", "knows_no_blockage"]
 
 _SILENT = Effect.METADATA | Effect.SHOWS | Effect.HISTORY | Effect.AUTOGRAD | Effect.STOPS_GRADIENT | Effect.BRANCHES
 # What a call on perturbed copies may raise: it is then left as it is, for nothing was learned of it.
@@ -51,7 +51,7 @@ class Blockage:
 
 _UNRULED = "and no rule relaxes it; softfx.register_rule gives it one"
 DISCRETE = f"its result is integers or bools made of real numbers, {_UNRULED}"
-_IN_PART = f"a part of its result is integers or bools made of real numbers, {_UNRULED}"
+IN_PART = f"a part of its result is integers or bools made of real numbers, {_UNRULED}"
 _FLAT = f"its derivative with respect to its operands is zero or does not exist, {_UNRULED}"
 _RAISES = f"its backward pass is not implemented, {_UNRULED}"
 _CONSTANT = "it asks whether a number is one at all, which is constant wherever there is a derivative"
@@ -187,7 +187,7 @@ def _differentiated(func: Function, spelled: Spelled, args: Args, kwargs: Kwargs
     flat = tuple(is_real and not _passes(next(pending)) for is_real in real)
     if any(flat):
         return Blockage(flat, _FLAT)
-    return Blockage(flat, _IN_PART, in_part=True) if in_part else None
+    return Blockage(flat, IN_PART, in_part=True) if in_part else None
 
 
 def _gradients(outputs: list[Tensor], leaves: list[Tensor]) -> Sequence[Tensor | None]:

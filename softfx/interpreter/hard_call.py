@@ -16,6 +16,7 @@ from torch import Tensor
 
 from softfx.interpreter.call import Call, depends_on_source, detached_at
 from softfx.interpreter.call_context import counts_softly, is_integral, is_known_integral
+from softfx.interpreter.derivatives import is_judged
 from softfx.interpreter.hard_values import defer, hard_value, with_hard_operands
 from softfx.interpreter.infinite_operands import meets_infinities, passing_finite, run_with_finite_derivative
 from softfx.interpreter.native import outgrows_base, repeat, run
@@ -134,13 +135,19 @@ def depends_on_arguments(operation: Operation, integral_operands: Sequence[bool]
 
 
 def is_made_of_reals(call: Call, result: Result) -> bool:
-    """Return True if a result is integers or bools alone, and made of real numbers that depend on a source."""
+    """Return True if a result is integers or bools, and made of real numbers that depend on a source.
+
+    Or a part of it is; where only a call tells what an operation does, that call has told this (derivatives.judged).
+    """
+    if call.operation.reads is Reads.NONE:
+        return False
     outputs = tensors_in(result)
-    if not outputs or not all(is_discrete(output) for output in outputs):
+    found = all if is_judged(call.spelled) else any
+    if not outputs or not found(is_discrete(output) for output in outputs):
         return False
     pairs = zip(call.tensors, call.facts, strict=True)
     real = any(f.depends_on_source and f.soft is None and not f.integral and not is_discrete(t) for t, f in pairs)
-    silent = Effect.HISTORY | Effect.AUTOGRAD
+    silent = Effect.METADATA | Effect.SHOWS | Effect.HISTORY | Effect.AUTOGRAD
     return real and call.depends_on_source and not call.operation.effect & silent
 
 

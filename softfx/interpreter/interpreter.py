@@ -51,7 +51,7 @@ from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext, is_integral
 from softfx.interpreter.constants import held_constant
 from softfx.interpreter.copies import COPIES, copied, copy_values
-from softfx.interpreter.derivatives import DISCRETE
+from softfx.interpreter.derivatives import DISCRETE, IN_PART
 from softfx.interpreter.hard_call import hard_call, is_made_of_reals, remember
 from softfx.interpreter.infinite_operands import note_spoiling
 from softfx.interpreter.inner_derivatives import DIFFERENTIATED, keep_what_is_differentiated
@@ -68,6 +68,7 @@ from softfx.ops.spelling import INDEX, arguments
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules import rule_of_call
 from softfx.rules.contractions import is_short
+from softfx.rules.refusals import is_discrete
 from softfx.rules.rule import Barrier, Rule
 from softfx.rules.unruled import unruled
 from softfx.torch_private import version_of
@@ -213,7 +214,7 @@ class Interpreter:
         state, loss = self.state, "has no rule for a soft value"
         blockage = state.backend.blockage(call.func, call.spelled, call.args, call.kwargs)
         if blockage is None or not torch.is_grad_enabled() or call.detached_at:
-            return hard_call(state, call, loss)
+            return self._made_integers(call, hard_call(state, call, loss))
         pairs = zip(call.facts, blockage.operands, strict=True)
         if not any(facts.depends_on_source and (is_blocked or blockage.in_part) for facts, is_blocked in pairs):
             return hard_call(state, call, loss)
@@ -229,7 +230,7 @@ class Interpreter:
             or not is_made_of_reals(call, result)
         ):
             return result
-        self._tell(call, DISCRETE)
+        self._tell(call, DISCRETE if all(map(is_discrete, tensors_in(result))) else IN_PART)
         return result
 
     def _tell(self, call: Call, reason: str, is_kept: bool = False) -> None:

@@ -11,6 +11,7 @@ values pass between calls that softening added.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -350,7 +351,8 @@ def difference(example: Example, module: fx.GraphModule) -> str:
     try:
         got = private.leaves(_run(example, replay, tensors, {}))
     except Exception as error:  # the original has just run: what the graph cannot repeat is the graph's fault
-        return f"its graph raises {type(error).__name__} where the original runs"
+        said = textwrap.shorten(str(error), 200)
+        return ": ".join(filter(None, (f"its graph raises {type(error).__name__} where the original runs", said)))
     different = [i for i, (x, y) in enumerate(zip(wanted, got, strict=True)) if not same(x, y)]
     return f"its graph gives other values than the original for results {different}" if different else ""
 

@@ -48,7 +48,7 @@ class _Reader:
         self.mistakes: list[tuple[int, str]] = []  # with the line, by which they are sorted
         self.by_name = {alias: rule.name for rule in known.values() for alias in rule.aliases if "." not in alias}
         self.by_name |= {rule.code: name for name, rule in known.items()} | {name: name for name in known}
-        self.options = {option for rule in known.values() for option in rule.options} | set(_ALWAYS)
+        self.options = sorted({option for rule in known.values() for option in rule.options} | set(_ALWAYS))
 
     # -- places ----------------------------------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ class _Reader:
         """The fields that the entry sets, each value checked."""
         fields: dict[str, object] = {}
         own = ("families",) if name == "default" else tuple(SELECTORS)
-        legal_keys = (*own, *SETTINGS, *sorted(self.options))
+        legal_keys = (*own, *SETTINGS, *self.options)
         for key, value in table.items():
             if key in own:
                 continue
@@ -175,8 +175,12 @@ class _Reader:
     ) -> None:
         """Refuse an option that none of the operations named by the entry takes."""
         self.check_method(fields, [self.known[name] for name in sorted(operations)] or [None], "rule", index)
+        if (
+            "*" in written or SETTINGS.keys() >= fields.keys()
+        ):  # before all rules are looked at: of entries there are many
+            return
         rules = [rule for rule in self.known.values() if rule.name in operations or rule.family in families]
-        if "*" in written or not rules:
+        if not rules:
             return
         taken = sorted({option for rule in rules for option in rule.options})
         for key in fields:

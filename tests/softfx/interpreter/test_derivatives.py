@@ -52,6 +52,10 @@ BLOCKED: dict[str, Callable[[Tensor], Any]] = {
     "twice": lambda x: twice(x),
     "bits": lambda x: bits(x) * W,
     "nonzero": lambda x: x.nonzero()[:, 0] * 1.0,
+    "unique_consecutive": lambda x: torch.unique_consecutive(x, return_inverse=True)[1].float() * 0.3,
+    "fractional_max_pool2d": lambda x: F.fractional_max_pool2d(
+        x[None], 2, output_size=1, return_indices=True, _random_samples=torch.full((1, 1, 2), 0.5)
+    )[1].float(),
 }
 
 

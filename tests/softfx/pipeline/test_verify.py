@@ -318,4 +318,5 @@ def test_a_graph_with_other_values_is_told_from_one_with_the_originals() -> None
     example = Example(function, (x,), {}, [])
     assert difference(example, traced(torch.mul)) == ""
     assert "other values" in difference(example, traced(torch.add))
-    assert difference(example, traced(torch.cat)) == "its graph raises TypeError where the original runs"
+    said = "its graph raises TypeError where the original runs: cat()"
+    assert difference(example, traced(torch.cat)).startswith(said)
