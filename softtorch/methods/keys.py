@@ -179,7 +179,7 @@ def _least(keys: Keys) -> Tensor:
 
 def _general(x: Tensor, raw: Tensor, softness: Tensor | float, mode: Mode, standardize: bool, seen: bool) -> Keys:
     """Keys for entries of any kind; `raw` is x widened."""
-    span = _span(x, raw)
+    span = _span(x, raw, seen)
     if standardize:
         z, known, inside = standardized(raw, span)
         level = span.level(raw, inside)
@@ -191,8 +191,9 @@ def _general(x: Tensor, raw: Tensor, softness: Tensor | float, mode: Mode, stand
     else:
         inside = clamped(raw, span) if function_may_be_traced() else None
         level = span.level(raw, inside)
-        compared = _beyond(raw, span, level, inside)
-        keys = Keys(raw, compared, level, softness, mode, origin=span.middle, inside=inside)
+        middle = span.middle
+        compared = _beyond(raw, span, middle, level, inside)
+        keys = Keys(raw, compared, level, softness, mode, origin=middle, inside=inside)
     return replace(keys, levels=None, moderate=True) if seen and _is_moderate(keys) else keys
 
 
@@ -226,30 +227,38 @@ def _seen(span: Span) -> tuple[bool, bool]:
 
 def _is_moderate(keys: Keys) -> bool:
     """Return True if no entry is seen to count as infinite, and none is huge."""
-    sizes = float(keys.compared.detach().abs().amax()), float(keys.raw.detach().abs().amax())
-    return sizes[0] < _FAR and sizes[1] < _LARGE and not bool(keys.level.any())
+    if bool(keys.level.any()):
+        return False
+    return float(keys.compared.detach().abs().amax()) < _FAR and float(keys.raw.detach().abs().amax()) < _LARGE
 
 
-def _span(x: Tensor, raw: Tensor) -> Span:
+def _span(x: Tensor, raw: Tensor, seen: bool) -> Span:
     """Between which entries of x, (..., [n]), its entries do not count as infinite; integers never do. `raw` is x."""
     if not x.dtype.is_floating_point:
         return Span.of(raw)
     edge, fixed = torch.finfo(x.dtype).max / 2, raw.detach()
-    low = torch.where(fixed <= -edge, torch.inf, torch.where(fixed >= edge, torch.inf, fixed)).amin(-1, keepdim=True)
-    high = torch.where(fixed <= -edge, -torch.inf, torch.where(fixed >= edge, -torch.inf, fixed)).amax(-1, keepdim=True)
+    low = torch.where(fixed.abs() >= edge, torch.inf, fixed).amin(dim=-1, keepdim=True)
+    high = torch.where(fixed.abs() >= edge, -torch.inf, fixed).amax(dim=-1, keepdim=True)
+    none = low > high
+    if not (seen and float((high - low).amax()) < _FAR):
+        low, high = _without_far(fixed, low, high)
+    return Span(once(torch.where(none, 0.0, low)), once(torch.where(none, 0.0, high)))
+
+
+def _without_far(x: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """The ends, (..., [1]), of rows x, (..., [n]), without one that is so far out that the others were as if equal."""
     # The sizes of the others, infinite where there are none: what is large beside some of them only is a number.
-    above = torch.where(fixed > low, fixed, torch.inf).amin(dim=-1, keepdim=True)
-    below = torch.where(fixed < high, fixed, -torch.inf).amax(dim=-1, keepdim=True)
+    above = torch.where(x > low, x, torch.inf).amin(dim=-1, keepdim=True)
+    below = torch.where(x < high, x, -torch.inf).amax(dim=-1, keepdim=True)
     least = torch.where(low < high - _FAR * (1.0 + above.abs().maximum(high.abs())), above, low)
     most = torch.where(high > low + _FAR * (1.0 + below.abs().maximum(low.abs())), below, high)
-    none = low > high
-    return Span(once(torch.where(none, 0.0, least)), once(torch.where(none, 0.0, most)))
+    return least, most
 
 
-def _beyond(x: Tensor, span: Span, level: Tensor, inside: Tensor | None) -> Tensor:
+def _beyond(x: Tensor, span: Span, middle: Tensor, level: Tensor, inside: Tensor | None) -> Tensor:
     """x from the middle of its span on, (..., [n]), with entries of level -1 and 1 safely beyond all others."""
     reach = (span.high - span.low) + 1.0
     if inside is not None:
-        return inside - span.middle + level * reach
-    ends = torch.where(level > 0, span.high - span.middle + reach, span.low - span.middle - reach)
-    return torch.where(level == 0, torch.where(level == 0, x, 0.0) - span.middle, ends)
+        return inside - middle + level * reach
+    ends = torch.where(level > 0, span.high - middle + reach, span.low - middle - reach)
+    return torch.where(level == 0, torch.where(level == 0, x, 0.0) - middle, ends)
