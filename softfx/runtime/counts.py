@@ -104,12 +104,14 @@ def count_neighbours(count: Tensor) -> tuple[Tensor, Tensor]:
     """
     below = count.detach().floor()
     above = count - below
-    whole = above.detach() == 0
-    start = torch.where(whole, below - 1, below)
-    points = torch.stack([start, start + 1, start + 2], -1).to(torch.int64)
-    half, none = above / 2, torch.zeros_like(above)
-    weights = [torch.where(whole, -half, 1 - above), torch.where(whole, 1, above), torch.where(whole, half, none)]
-    return torch.stack(weights, -1), points
+    whole = (above.detach() == 0).to(torch.int64)
+    # Of each kind of number its weights at `below`, and their derivatives.
+    kinds = torch.tensor(
+        ((1.0, 0.0, 0.0, -1.0, 1.0, 0.0), (0.0, 1.0, 0.0, -0.5, 0.0, 0.5)), dtype=count.dtype, device=count.device
+    )
+    start, slope = torch.nn.functional.embedding(whole, kinds).chunk(2, dim=-1)
+    points = (below - whole).unsqueeze(-1) + torch.arange(3, device=count.device)
+    return torch.addcmul(start, slope, above.unsqueeze(-1)), points.to(torch.int64)
 
 
 def sign_points(sign: Tensor) -> tuple[Tensor, Tensor]:

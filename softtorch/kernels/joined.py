@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from softtorch.kernels.numeric import host
 from softtorch.kernels.numeric.finite import finite_gradient
 from softtorch.kernels.numeric.tracing import plain_operators_needed
 from softtorch.kernels.pointwise.slopes import aligned
@@ -23,7 +24,7 @@ def joined(hard: Tensor, soft: Tensor) -> Tensor:
     if plain_operators_needed():
         return _composite(value, soft)
     # Detached, or the backward pass would walk what computed the hard value, with zeros and for nothing.
-    result: Tensor = _StraightThrough.apply(value.detach(), soft)
+    result: Tensor = _StraightThrough.apply(value.detach() if value.requires_grad else value, soft)
     return result
 
 
@@ -62,5 +63,7 @@ class _StraightThrough(Function):
 
 def _where_finite(soft: Tensor, grad: Tensor) -> Tensor:
     """`grad` where it and `soft` are finite, else 0, without a bool tensor: those are several times slower."""
-    soft = soft.detach()
-    return finite_gradient(grad + (soft - soft))  # s - s is 0, or NaN where s is infinite or NaN
+    soft = soft.detach() if torch.is_grad_enabled() else soft
+    if host.seen(soft):
+        return finite_gradient(torch.add(grad, soft, alpha=0.0))  # 0 s is 0, or NaN where s is infinite or NaN
+    return finite_gradient(grad + (soft - soft))  # a factor of 0 is not looked at on every device

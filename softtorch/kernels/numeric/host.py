@@ -23,7 +23,7 @@ def finite(x: Tensor) -> bool:
     """Return True if x, any shape, is seen to hold no infinities and no NaN, and to be far from the largest number."""
     if not readable(x):
         return False
-    total = x.detach().sum()
+    total = (x.detach() if x.requires_grad else x).sum()
     return cmath.isfinite(complex(total)) if total.is_complex() else math.isfinite(float(total))
 
 

@@ -58,9 +58,9 @@ class TailedCurves(Curves):
     short = True
 
     def step(self, out: Tensor, x: Tensor, k: float, factor: float = 1.0) -> Tensor:
-        torch.mul(x, k, out=out)
-        tail = torch.atan2(out.new_ones(()), -TAIL * out)
-        line(out, out.mul_(-WIDTH).erfc_(), 0.5 * (1.0 - SHARE) * factor, 0.0)
+        tail = torch.mul(x, -TAIL * k)
+        torch.atan2(number(1.0, x.dtype), tail, out=tail)
+        torch.mul(x, -WIDTH * k, out=out).erfc_().mul_(0.5 * (1.0 - SHARE) * factor)
         return out.add_(tail, alpha=SHARE / math.pi * factor)
 
     def sign(self, out: Tensor, x: Tensor, k: float) -> Tensor:
@@ -71,8 +71,8 @@ class TailedCurves(Curves):
     def density(self, out: Tensor, x: Tensor, k: float, grad: Tensor, factor: float) -> Tensor:
         square = torch.mul(x, k).square_()
         tail = torch.mul(square, TAIL**2).add_(1.0).reciprocal_()
-        torch.mul(square, -(WIDTH**2), out=out).exp_().mul_((1.0 - SHARE) / 4.0)
-        return out.add_(tail, alpha=SHARE / 16.0).mul_(grad).mul_(factor)
+        torch.mul(square, -(WIDTH**2), out=out).exp_().mul_((1.0 - SHARE) / 4.0 * factor)
+        return out.add_(tail, alpha=SHARE / 16.0 * factor).mul_(grad)
 
     def absolute_slope(self, out: Tensor, x: Tensor, k: float) -> Tensor:
         u = torch.mul(x, k).clamp_(-FAR, FAR)  # or inf * 0 far out
