@@ -5,6 +5,7 @@ db = sum_i q_i dy_i, where q is the softmax of -|b - y|: the density's share of 
 the levels alone, and neither what they were found by nor the matrix. Everything is in units of the softness.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from softtorch.torch_private import Function
 __all__ = ["Ranks", "Rows", "decayed_pairs", "is_small", "levels"]
 
 _PAIRS = 1 << 16  # pairs of entries up to which all of them are cheaper than sums along a line
+_PART = 1 << 17  # pairs of entries and levels that are passed over at a time
 _BEYOND = 140.0  # so far out an entry has no weight beside others: e^-70, halfway, is far below rounding
 
 
@@ -90,11 +92,7 @@ class Rows(Function):
 
     @staticmethod
     def forward(y: Tensor, w: Tensor, b: Tensor) -> Tensor:
-        # F(t) = (1 + sign(t) (1 - e^-|t|)) / 2. What the signs give is apart, so that small entries keep their digits.
-        t = b.unsqueeze(-1) - y.unsqueeze(-2)
-        side = t.sign()
-        (low, high), (left, right) = side.chunk(2, dim=-2), t.abs_().neg_().exp_().mul_(side).chunk(2, dim=-2)
-        return (left - right).add_(high - low).mul_(0.5)
+        return _by_parts(_differences, (b.shape[-1] // 2, y.shape[-1]), y, b)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
@@ -107,7 +105,38 @@ class Rows(Function):
             from softtorch.kernels.laplace import plain_rows
 
             return torch.autograd.grad(plain_rows(y, w), y, grad, create_graph=True)[0], None, None
-        apart = (b.unsqueeze(-1) - y.unsqueeze(-2)).abs_().neg_()
-        share = torch.softmax(apart, dim=-1)
-        density = apart.exp_().mul_(0.5).mul_(torch.cat([-grad, grad], dim=-2))
-        return (share.mul_(density.sum(dim=-1, keepdim=True)) - density).sum(dim=-2), None, None
+        return _by_parts(_pulled, (y.shape[-1],), y, b, grad), None, None
+
+
+def _by_parts(function: Callable[..., Tensor], shape: tuple[int, ...], y: Tensor, b: Tensor, *more: Tensor) -> Tensor:
+    """function(y, b, *more), (..., *shape), of as many rows at a time as stay in the processor's cache."""
+    pairs = b.shape[-1] * y.numel()
+    if pairs <= _PART:
+        return function(y, b, *more)
+    batch = y.dim() - 1
+    result = torch.empty((*y.shape[:-1], *shape), dtype=y.dtype, device=y.device)
+    rows = y.numel() // y.shape[-1]
+    operands = (x.reshape(rows, *x.shape[batch:]) for x in (result, y, b, *more))
+    cut = (x.split(max(1, rows * _PART // pairs)) for x in operands)  # type: ignore[no-untyped-call]  # torch's
+    for out, *parts in zip(*cut, strict=True):
+        out.copy_(function(*parts))
+    return result
+
+
+def _differences(y: Tensor, b: Tensor) -> Tensor:
+    """F(high - y_j) - F(low - y_j), (..., k, n), by F(t) = (1 + sign(t) (1 - e^-|t|)) / 2.
+
+    What the signs give is apart, so that small entries keep their digits.
+    """
+    t = b.unsqueeze(-1) - y.unsqueeze(-2)
+    side = t.sign()
+    (low, high), (left, right) = side.chunk(2, dim=-2), t.abs_().neg_().exp_().mul_(side).chunk(2, dim=-2)
+    return (left - right).add_(high - low).mul_(0.5)
+
+
+def _pulled(y: Tensor, b: Tensor, grad: Tensor) -> Tensor:
+    """The gradient by y, (..., n), of that by the differences, (..., k, n)."""
+    apart = (b.unsqueeze(-1) - y.unsqueeze(-2)).abs_().neg_()
+    share = torch.softmax(apart, dim=-1)
+    density = apart.exp_().mul_(0.5).mul_(torch.cat([-grad, grad], dim=-2))
+    return share.mul_(density.sum(dim=-1, keepdim=True)).sub_(density).sum(dim=-2)

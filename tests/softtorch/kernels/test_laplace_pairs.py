@@ -108,6 +108,22 @@ def test_levels_of_a_row_with_nan_are_nan() -> None:
     assert found[0].isnan().all() and found[1].isfinite().all()
 
 
+@pytest.mark.parametrize("part", [1, 100, 500])  # a row at a time, one more than that, and several
+@pytest.mark.parametrize("shape", [(5,), (3, 4, 5), (7, 5)])
+def test_rows_are_the_same_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], part: int) -> None:
+    y = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(8), requires_grad=True)
+    w = torch.tensor([4.0, 2.0, 5.0, 3.0], dtype=torch.float64)
+
+    def results() -> tuple[Tensor, Tensor]:
+        rows = laplace.rows(y, w)
+        return rows, torch.autograd.grad((rows * y.unsqueeze(-2)).square().sum(), y)[0]
+
+    whole = results()
+    monkeypatch.setattr(laplace_pairs, "_PART", part)
+    for one, other in zip(whole, results(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-13, atol=1e-14)
+
+
 @pytest.mark.parametrize("infinite", [False, True])
 @pytest.mark.parametrize("softness", [0.3, torch.tensor([[0.3], [0.2]], dtype=torch.float64)])
 def test_two_widths_at_once_are_the_mean_of_two_calls(
