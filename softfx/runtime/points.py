@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from softfx.runtime.distributions import weighted
+from softtorch.straight_through import finite as seen_finite
 
 __all__ = ["losses", "mean"]
 
@@ -26,9 +27,10 @@ def mean(p: Tensor, numbers: Tensor, hard: Tensor) -> Tensor:
     >>> mean(torch.tensor([0.5, 0.5]), torch.tensor([1.0, 0.0]).log(), torch.tensor(0.0))
     tensor(0.)
     """
-    own = hard.detach().unsqueeze(-1).nan_to_num(0.0, 0.0, 0.0)
-    held = torch.where(numbers.isfinite(), numbers, own)
-    return weighted(p.expand(*hard.shape, p.shape[-1]), held)
+    if not seen_finite(numbers):
+        own = hard.detach().unsqueeze(-1).nan_to_num(0.0, 0.0, 0.0)
+        numbers = torch.where(numbers.isfinite(), numbers, own)
+    return weighted(p.expand(*hard.shape, p.shape[-1]), numbers)
 
 
 def losses(loss: Callable[..., Tensor], input: Tensor, target: Tensor, **options: Any) -> Tensor:
