@@ -85,11 +85,11 @@ class ReplayingMode(FastMode):
         self.left_at, self._at, self._end = at, 0, 0
         self.held.clear()
 
-    def close(self) -> bool:
-        """End the recording's part in the run, what comes later of it is the interpreter's; True if it was left."""
-        left = self.left_at is not None
+    def close(self) -> int | None:
+        """End the recording's part in the run: what comes later of it is the interpreter's. Where it was left."""
+        left_at = self.left_at
         self.leave(self._at)
-        return left
+        return left_at
 
     def __getattr__(self, name: str) -> Any:
         """A method of one of the tables of the run's state, as the functions of a recording call it."""

@@ -20,6 +20,7 @@ from softfx.decisions.sites import Sites
 from softfx.interpreter import checkpoint_private
 from softfx.ops.autocast import autocast_state
 from softfx.ops.calls import Function
+from softfx.ops.spelling import INDEX
 from softfx.replay.recording import Recorder
 from softfx.replay.values import Unmakeable
 from softfx.replay.writing import Written, written
@@ -30,38 +31,41 @@ __all__ = ["Tape", "Tapes"]
 _BARE = frozenset({Tensor, torch.nn.Parameter})
 _MOST_TAPES = 8  # of one target
 _MOST_RECORDINGS = 32  # of one target, given up and made anew
-_MOST_LEFT = 4  # runs that may leave a recording, unless twice as many did not, before it is given up
+_LEAST_RUNS = 8  # that go by a recording before it may be given up, for they made less than half of its calls
 
 
 @dataclass(eq=False)
 class Tape:
     """What is known of the calls that are given tensors of one kind.
 
-    decisions, extent: of the sites and the evidence when it was begun.
+    decisions, extent, rules: of the sites, of the evidence, and of what is known of operations when it was begun.
     calls: how many were seen since.
     steps: the recording, once it is made; of `places` things that its functions hand on to each other.
-    replayed, left: how many runs went by it, and how many of these left it.
+    replayed, left, made: how many runs went by it, how many of these left it, and how many calls they made by it.
     is_unfit: it cannot be made, or did not pay.
     """
 
     decisions: list[Decision] = field(default_factory=list)
     extent: tuple[int, ...] = ()
+    rules: int = -1
     calls: int = 0
     steps: list[Written] | None = None
     places: int = 0
     replayed: int = 0
     left: int = 0
+    made: int = 0
     is_unfit: bool = False
 
     def holds(self, sites: Sites, evidence: Evidence) -> bool:
-        """Return True if decisions and evidence are as they were when it was begun."""
-        if len(self.decisions) != len(sites) or self.extent != evidence.extent:
+        """Return True if all is as it was when it was begun."""
+        if self.rules != INDEX.changes or len(self.decisions) != len(sites) or self.extent != evidence.extent:
             return False
         return all(old is new for old, new in zip(self.decisions, sites, strict=True))
 
     def begin(self, sites: Sites, evidence: Evidence) -> None:
         """Begin anew."""
-        self.decisions, self.extent, self.steps, self.calls = [*sites], evidence.extent, None, 0
+        self.decisions, self.extent, self.rules = [*sites], evidence.extent, INDEX.changes
+        self.steps, self.calls = None, 0
 
     def write(self, recorder: Recorder, given: Sequence[Tensor], sites: Sites, evidence: Evidence) -> None:
         """Make the recording of a run that is over."""
@@ -73,10 +77,12 @@ class Tape:
         except Unmakeable:
             self.is_unfit = True
 
-    def note(self, left: bool) -> None:
-        """Note a run that went by the recording, to the end or not."""
-        self.replayed, self.left = self.replayed + 1, self.left + left
-        if self.left >= _MOST_LEFT and self.replayed < 3 * self.left:
+    def note(self, left_at: int | None) -> None:
+        """Note a run that went by the recording, up to the call of this number or to the end."""
+        calls = len(self.steps or ())
+        self.replayed, self.left = self.replayed + 1, self.left + (left_at is not None)
+        self.made += calls if left_at is None else left_at
+        if self.replayed >= _LEAST_RUNS and 2 * self.made < self.replayed * calls:
             self.steps, self.is_unfit = None, True
 
 

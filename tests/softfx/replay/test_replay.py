@@ -219,13 +219,20 @@ def test_one_tensor_in_two_places_is_another_call_than_two() -> None:
     assert_recorded_as_interpreted(lambda: softened(program, x, y), [(x, y)] * 3 + [(x, x)] * 3 + [(x, y)])
 
 
-def test_a_recording_that_is_left_too_often_is_given_up() -> None:
+def test_a_recording_that_is_left_early_is_given_up_and_one_that_is_left_late_is_not() -> None:
+    def early(x: Tensor, step: int) -> Tensor:
+        return (x * step).round().sum(-1) + 1.0
+
+    def late(x: Tensor, step: int) -> Tensor:
+        return (x + 1.0).round().sum(-1) * step
+
     (x,) = inputs(1)
-    soft = softened(lambda x, step: x.round() * step, x, torch.ones(()))
-    for step in range(12):
-        soft(x, step)
-    (tape,) = tapes_of(soft)
-    assert tape.is_unfit and tape.steps is None
+    for program, is_given_up in ((early, True), (late, False)):
+        soft = softened(program, x, torch.ones((), dtype=torch.int64))
+        for step in range(12):
+            soft(x, step)
+        (tape,) = tapes_of(soft)
+        assert tape.is_unfit is is_given_up and tape.left > 7
 
 
 # -- where the recording does not hold any more ------------------------------------------------------------------------
@@ -247,6 +254,16 @@ def test_what_is_measured_again_counts_at_once() -> None:
     before = [torch.autograd.grad(soft(x).sum(), x)[0] for _ in range(CALLS)][-1]
     softfx.remeasure(soft, x * 100)
     assert not torch.allclose(before, torch.autograd.grad(soft(x).sum(), x)[0])
+
+
+def test_a_rule_that_is_registered_later_counts_at_once() -> None:
+    x = inputs(1)[0].requires_grad_()
+    soft = softened(lambda x: x.round() + torch.special.i1e(x), x, policy="straight-through")
+    for _ in range(CALLS):
+        soft(x)
+    with softfx.registered_rule(torch.special.i1e, torch.erfc, op="test_i1e", options=()):
+        soft(x)
+        assert "test_i1e" in [site.op for site in soft.report.sites]
 
 
 def test_without_gradients_and_under_transforms_there_is_no_recording() -> None:
