@@ -73,7 +73,8 @@ class Tape:
         if self.is_unfit or not self.holds(sites, evidence):
             return
         try:
-            self.steps, self.places = written(recorder.steps, given)
+            lasting = [softness for each in sites if isinstance(softness := each.softness, Tensor)]
+            self.steps, self.places = written(recorder.steps, given, lasting)
         except Unmakeable:
             self.is_unfit = True
 

@@ -26,6 +26,7 @@ class Program:
     """The functions of one recording as they are written, step by step.
 
     given: the tensors that the call was given, which are held from the start.
+    lasting: tensors that belong to no run: the softness of decisions.
     later: the last step that uses something, by the identity of that; unknown while all steps are written once.
     used: the same, as it is found.
     known: the identities of what the steps before have left.
@@ -34,6 +35,7 @@ class Program:
     """
 
     given: Sequence[Tensor]
+    lasting: Sequence[Tensor] = ()
     later: dict[int, int] | None = None
     used: dict[int, int] = field(default_factory=dict)
     known: set[int] = field(default_factory=set)
@@ -143,7 +145,7 @@ class Text:
     def _tensor(self, tensor: Tensor) -> str:
         if self.knows(tensor):
             return self.known(tensor)
-        if any(tensor is made.kwargs.get("softness") for made in self.step.made):  # that of a decision
+        if any(tensor is lasting for lasting in self.program.lasting):
             return self.program.constant(tensor)
         raise Unmakeable("a tensor that was made out of sight")
 

@@ -59,15 +59,16 @@ class Written(NamedTuple):
     settle: Callable[[Any, Any], Any] | None
 
 
-def written(steps: Sequence[Step], given: Sequence[Tensor]) -> tuple[list[Written], int]:
+def written(steps: Sequence[Step], given: Sequence[Tensor], lasting: Sequence[Tensor]) -> tuple[list[Written], int]:
     """The steps of a recording as functions, and how many things they hold at most.
 
     given: the tensors that the call was given, in order; the run holds them from the start.
+    lasting: tensors that are the same in each run.
 
     Raises:
         Unmakeable: a call cannot be told from others.
     """
-    first, by_interpreter = Program(given), set[int]()
+    first, by_interpreter = Program(given, lasting), set[int]()
     for number, step in enumerate(steps):  # once to see what is used until when, and what cannot be written
         try:
             if step.by_interpreter:
@@ -76,7 +77,7 @@ def written(steps: Sequence[Step], given: Sequence[Tensor]) -> tuple[list[Writte
         except Unmakeable:
             _left(first, step, number)
             by_interpreter.add(number)
-    program = Program(given, first.used)
+    program = Program(given, lasting, first.used)
     texts: list[str] = []
     for number, step in enumerate(steps):
         texts += (_left if number in by_interpreter else _made)(program, step, number)

@@ -15,6 +15,7 @@ from tests.generated.programs import Program, make
 from tests.generated.running import Built, build
 from tests.generated.shrink import shrink
 from tests.helpers import Outcome, difference, outcome
+from tests.softfx.replay.recorded import tapes_of, unrecorded
 
 CHUNK = 25
 KEPT = {"preset": "smooth", "rule": [{"op": ["gt", "lt", "argmax", "sort", "topk", "round"], "action": "keep"}]}
@@ -38,9 +39,8 @@ def runs(built: Built, recorded: bool) -> tuple[Outcome, list[Tape]]:
     inputs, needs_gradient = built.inputs(), built.program.seed % 3 != 0
     policy = POLICIES[built.program.seed % len(POLICIES)]
     soft = softfx.soften(built.target(), policy, example_inputs=inputs, executor="eager", allow_unused=True)
-    tapes = soft._softfx.eager.tapes
     if not recorded:
-        tapes._recordings = 1 << 30
+        unrecorded(soft)
     found = []
     for call, given in enumerate((inputs, inputs, inputs, changed(inputs), inputs, changed(inputs))):
         if isinstance(soft, nn.Module):
@@ -52,7 +52,7 @@ def runs(built: Built, recorded: bool) -> tuple[Outcome, list[Tape]]:
     )
     flat = [leaf for one in results for leaf in one]
     whole = Outcome(flat, gradients, " ".join(str(one.error) for one in found), soft.report.to_dict())
-    return whole, [*tapes._tapes.values()]
+    return whole, tapes_of(soft)
 
 
 def difference_of_ways(program: Program) -> str:
