@@ -171,7 +171,7 @@ class Decision:
         A choice of a part of rows has the scope of `topk`.
         """
         if self._selects_by_auto:
-            return "model"
+            return "linear"
         return "region" if self.resolved.scope == "decision" and not self.runs_on else self.resolved.scope
 
     def measured(self, spread: Spread) -> Decision:

@@ -181,8 +181,12 @@ class Sites:
         """How far a straight-through region of these sites extends."""
         if (scope := self._scopes.get(sites)) is None:
             scopes = {decision.scope for decision in self.by_id(sites)}
-            running_on = "model" in scopes or scopes == {"decision"}
-            scope = "model" if running_on else "operation" if scopes == {"operation"} else "region"
+            if "model" in scopes or scopes == {"decision"}:
+                scope = "model"
+            elif "linear" in scopes:
+                scope = "linear"
+            else:
+                scope = "operation" if scopes == {"operation"} else "region"
             self._scopes[sites] = scope
         return scope
 

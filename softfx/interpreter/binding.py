@@ -32,16 +32,23 @@ __all__ = [
     "operand",
     "real_operand",
     "result_for_caller",
+    "runs_while_linear",
 ]
 
+_RUN_ON = ("model", "linear")  # scopes under which real numbers have companions
 _NO_SITES = frozenset[int]()
+
+
+def runs_while_linear(state: RunState, soft: Soft) -> bool:
+    """Return True for a real shadow that runs on as far as calls are linear in it."""
+    return isinstance(soft, SoftReal) and state.sites.scope(soft.sites) == "linear"
 
 
 def operand(context: CallContext, tensor: Tensor) -> Tensor | Soft:
     """A tensor as a rule sees it. Where soft and straight-through meet, the latter bring their hard values."""
     facts = context.state.environment.number_facts(tensor)  # what is still pending is wanted as a number
     soft = facts.soft
-    if soft is None:
+    if soft is None or (context.ends and runs_while_linear(context.state, soft)):
         own = _unwritten(context.state, tensor)
         return SoftCount(own, exact=context.exact, sites=context.sites) if counts_softly(tensor, facts) else own
     if isinstance(soft, SelectedRows):
@@ -109,10 +116,10 @@ def bind(context: CallContext, hard: Tensor, shadow: Result) -> Tensor:
         return hard
     real = as_real(context, shadow)
     scope = state.sites.scope(context.sites)
-    joined = context.exact and scope != "model" and real is context.joined  # then it is the result as it is
+    joined = context.exact and scope not in _RUN_ON and real is context.joined  # then it is the result as it is
     result = real if joined else _combined(context, hard, real)
     state.evidence.reached_real(context.sites)
-    if scope == "model" and (soft is None or not soft.integral):
+    if scope in _RUN_ON and (soft is None or not soft.integral):
         soft = SoftReal(real, exact=context.exact, sites=context.sites)
     integral = soft is not None and not isinstance(soft, SoftReal)
     gradient_sites = context.sites | context.carried if state.tracks_gradients else frozenset[int]()

@@ -64,9 +64,10 @@ class Call:
     locate: finds the place in the program that makes it, when that is asked for.
     written: the tensor that it writes in place.
     softs: the discrete shadows among its operands.
-    has_real_shadow: a real operand runs beside its value (scope = "model").
+    has_real_shadow: a real operand runs beside its value (scope = "linear" or "model").
     has_hard: softening has changed a real operand.
     blockage: why no derivative comes back from it, where no rule knows it.
+    ends: the real shadows that run as far as calls are linear end at it (scope = "linear").
     altered: its numbers are not the program's, so that a graph has it as an added call.
     written_facts: what was known of the tensor that it writes. Of one given as out= nothing is read.
     """
@@ -80,6 +81,7 @@ class Call:
     rule: Rule | None
     locate: Callable[[], Location]
     blockage: Blockage | None = None
+    ends: bool = False
     altered: bool = False
     _location: Location | None = field(default=None, repr=False)
     _is_site: bool | None = field(init=False, default=None, repr=False)

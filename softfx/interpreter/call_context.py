@@ -82,6 +82,7 @@ class CallContext:
     joins: the decisions that the call makes one of, while they are counted.
     met_nan: it has met infinities or NaN.
     beside: it compares rows with an order statistic of their own.
+    ends: the real shadows that run as far as calls are linear end at it.
     """
 
     state: RunState
@@ -99,6 +100,7 @@ class CallContext:
     joins: Joins | None = None
     met_nan: bool = False
     beside: Beside | None = None
+    ends: bool = False
 
     @property
     def meets_nan(self) -> bool:

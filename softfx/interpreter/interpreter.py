@@ -9,7 +9,8 @@ backend carries calls out. Which call is made hard and which softly is decided h
       interpret
         hard_call               no operand depends on a differentiable source
         _lifted_detachment      a detachment that the policy lifts
-        _on_real_shadows        scope = "model": the call runs once more, on real shadows
+        linear_scope.ended      scope = "linear": real shadows end at a call that is not linear
+        _on_real_shadows        scope = "linear", "model": the call runs once more, on real shadows
         _decide
           call_on_rows          a soft mask selects, or its rows are used
           hard_call             the site is kept, or nothing soft is among the operands
@@ -39,6 +40,7 @@ from softfx.interpreter import (
     indexed_update,
     joint_lookups,
     lifting,
+    linear_scope,
     overlapping,
     overwritten,
     pointwise,
@@ -166,6 +168,8 @@ class Interpreter:
             if state.planning and call.tensors and rule is not None and call.is_site:
                 state.evidence.static.add(SiteKey.of(rule, call.location))
             return hard_call(state, call)
+        if call.has_real_shadow:
+            call = linear_scope.ended(state, call)
         stops = rule is not None and call.operation.stops_gradient  # detach, x.data; not x.data = y
         if stops and state.sites.lifts_any and state.sites.lifts(call.location, "detach"):
             return self._lifted_detachment(call)
@@ -260,15 +264,15 @@ class Interpreter:
         return hard_call(state, call, loss)
 
     def _runs_beside(self, call: Call) -> bool:
-        """True if real operands run beside their values (scope = "model"), and no rule hands on what they are."""
+        """True if real operands run beside their values (scope = "linear", "model"), and no rule hands them on."""
         rule = call.rule
         if not call.softs:
             return call.has_real_shadow and (rule is None or rule.barrier is None)
         unruled = rule is None or (rule.only_discrete and not self._propagates(rule, call))
-        return unruled and not call.discrete_softs and all(map(self._is_in_model, call.softs))
+        return unruled and not call.discrete_softs and all(map(self._runs_on, call.softs))
 
-    def _is_in_model(self, soft: Soft) -> bool:
-        return self.state.sites.scope(soft.sites) == "model"
+    def _runs_on(self, soft: Soft) -> bool:
+        return self.state.sites.scope(soft.sites) in ("model", "linear")
 
     def _propagates(self, rule: Rule, call: Call) -> bool:
         """True if an operation that is no site hands the shadows among its operands on."""
@@ -335,7 +339,7 @@ class Interpreter:
         return result
 
     def _on_real_shadows(self, call: Call) -> Result:
-        """scope = "model": a smooth call on real numbers that have shadows runs once more, on the shadows."""
+        """scope = "linear", "model": a smooth call on real numbers that have shadows runs once more, on the shadows."""
         state = self.state
         hard = run(state, call)
         moves = call.rule is not None and call.rule.moves

@@ -2,8 +2,8 @@
 
 Each number that was chosen meets its own weight, so the mean is that of the products, sum(p * x * weights), and not the
 product of two means, in which each meets the weights of all others. Where such a product runs once more on real shadows
-(scope = "model"), it is made of the whole sources, each place as likely as it is chosen. To follow another contraction,
-name the axes that it sums over in CONTRACTED.
+(scope = "linear", "model"), it is made of the whole sources, each place as likely as it is chosen. To follow another
+contraction, name the axes that it sums over in CONTRACTED.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from softfx.ops.operation import Operation
 from softfx.ops.spelling import arguments
 from softfx.values import SoftIndex
 
-__all__ = ["CONTRACTED", "shadow_of"]
+__all__ = ["CONTRACTED", "meet", "shadow_of"]
 
 CONTRACTED: Mapping[Operation, tuple[int, int]] = {ops.linear: (-1, -1), ops.matmul: (-1, -2)}
 """The axes of both operands that are summed over; a vector's only axis stands for either."""
@@ -38,25 +38,22 @@ class _Chosen(NamedTuple):
     places: Tensor
 
 
+def meet(state: RunState, call: Call) -> bool:
+    """Return True for a product of two look-ups by one index."""
+    return _pair(state, call) is not None
+
+
 def shadow_of(state: RunState, context: CallContext, call: Call) -> Tensor | None:
     """A product of two look-ups by one index, on real shadows; None for any other call."""
-    axes = CONTRACTED.get(call.operation, (None, None) if call.operation is ops.mul else None)
-    if axes is None or not state.lookups.entries or call.spelled.in_place:
+    if (pair := _pair(state, call)) is None:
         return None
+    soft, one, other = pair
+    first, second = real_operand(context, one.source), real_operand(context, other.source)
+    if call.operation is ops.mul:
+        return _product(context, soft, first, second, one.axis)
     (*operands,), kwargs = arguments(call.spelled, call.args, call.kwargs)
-    pair = [_chosen(state, operand, axis) for operand, axis in zip(operands[:2], axes, strict=False)]
-    if len(pair) != 2 or pair[0] is None or pair[1] is None or pair[0].places is not pair[1].places:
-        return None
-    soft = state.environment.facts(pair[0].places).soft
-    if not isinstance(soft, SoftIndex) or soft.support is not None or len(soft.shape) != 1:
-        return None
-    if any(chosen.source.shape[chosen.axis] != soft.size for chosen in pair if chosen is not None):
-        return None
-    first, second = (real_operand(context, chosen.source) for chosen in pair if chosen is not None)
-    if axes[0] is None:
-        return _product(context, soft, first, second, pair[0].axis) if pair[0].axis == pair[1].axis else None
     taken = context.call(torch.sum, soft.weights, 0)
-    if (after := -1 - pair[0].axis) > 0:
+    if (after := -1 - one.axis) > 0:
         taken = context.call(torch.reshape, taken, (soft.size, *(1,) * after))
     rest = [real_operand(context, value) if isinstance(value, Tensor) else value for value in operands[2:]]
     named = {key: real_operand(context, value) if isinstance(value, Tensor) else value for key, value in kwargs.items()}
@@ -64,6 +61,23 @@ def shadow_of(state: RunState, context: CallContext, call: Call) -> Tensor | Non
         call.operation.function, context.call(torch.mul, first, taken), second, *rest, **named
     )
     return result
+
+
+def _pair(state: RunState, call: Call) -> tuple[SoftIndex, _Chosen, _Chosen] | None:
+    """The index and the two look-ups by it that a call multiplies; None for any other call."""
+    axes = CONTRACTED.get(call.operation, (None, None) if call.operation is ops.mul else None)
+    if axes is None or not state.lookups.entries or call.spelled.in_place:
+        return None
+    (*operands,), _ = arguments(call.spelled, call.args, call.kwargs)
+    first, second = (*(_chosen(state, *each) for each in zip(operands, axes, strict=False)), None, None)[:2]
+    if first is None or second is None or first.places is not second.places:
+        return None
+    soft = state.environment.facts(first.places).soft
+    if not isinstance(soft, SoftIndex) or soft.support is not None or len(soft.shape) != 1:
+        return None
+    if any(chosen.source.shape[chosen.axis] != soft.size for chosen in (first, second)):
+        return None
+    return None if axes[0] is None and first.axis != second.axis else (soft, first, second)
 
 
 def _product(context: CallContext, soft: SoftIndex, first: Tensor, second: Tensor, axis: int) -> Tensor:

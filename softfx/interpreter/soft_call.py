@@ -113,6 +113,7 @@ def context_of(
         state, call.func, options_of(state, decision), exact, sites, None, estimate, carried=carried, stepped=stepped,
         unbounded=unbounded, joins=joint_decisions.of(call) if state.planning else None,
         met_nan=has_met_nan(state, call), beside=compared.beside(state, call, exact),
+        ends=call.ends,
     )  # fmt: skip
 
 

@@ -220,6 +220,11 @@ class Operation:
         return self.infinities in (Infinities.SPREAD, Infinities.CONTRACT)
 
     @cached_property
+    def is_multilinear(self) -> bool:
+        """True if it is linear in each operand while the others stay."""
+        return self.linear in (Linear.JOINTLY, Linear.EACH) or self.infinities is Infinities.CONTRACT
+
+    @cached_property
     def stops_gradient(self) -> bool:
         """True if no derivative goes on from its operands."""
         return bool(self.effect & Effect.STOPS_GRADIENT)

@@ -155,7 +155,7 @@ POSITION = replace(ORDER, relative=0.3)
 # A choice of k is trained more often than it is measured: what is not chosen needs a derivative too, from however far.
 # So half the rows are seven times as soft. Choices among parameters train much better (examples/studies/selection.py),
 # at a small price: cosine 0.92 with the smoothed program's gradient where 0.2 spreads alone have 0.97 (idioms.py).
-SELECTION = replace(_ordering("lapsum", scope="model", **_TAILED), relative=0.3)
+SELECTION = replace(_ordering("lapsum", scope="linear", **_TAILED), relative=0.3)
 # At 0.25 spreads the cosine of argmax with the smoothed program is 0.98 where 0.2 have 0.96 (its value, what it looks
 # up and its one-hot, of rows of 6), and choices train as well: a router 0.06 for 0.05 (13 seeds), the nearest of six
 # codes 0.33 for 0.47 (6 seeds).

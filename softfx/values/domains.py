@@ -111,7 +111,7 @@ class _SoftNumber(Soft):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SoftReal(_SoftNumber):
-    """A real number that runs beside its hard value (scope = "model")."""
+    """A real number that runs beside its hard value (scope = "linear", "model")."""
 
     kind: ClassVar[Kind] = "real"
     integral: ClassVar[bool] = False

@@ -132,7 +132,7 @@ SELECTORS: Mapping[str, Legal] = {
 
 SETTINGS: Mapping[str, Legal] = {
     "action": _one_of(*get_args(Action)),
-    "scope": _one_of("operation", "region", "decision", "module", "model"),
+    "scope": _one_of("operation", "region", "linear", "decision", "module", "model"),
     "estimator": _one_of(
         "soft", "identity", "reinmax", "rotation", "gumbel", "turn", "difference", "blend", "membership"
     ),

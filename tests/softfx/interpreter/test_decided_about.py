@@ -65,7 +65,7 @@ def test_they_do_not_beside_other_derivatives_in_loops_or_out_of_a_module(progra
     assert set(scopes(program)) == {None}
 
 
-@pytest.mark.parametrize("scope", ["region", "operation", "model"])
+@pytest.mark.parametrize("scope", ["region", "operation", "linear", "model"])
 def test_a_scope_that_the_policy_gives_stays(scope: str) -> None:
     assert set(scopes(two_layers, {"default": {"scope": scope}})) == {None if scope == "region" else scope}
 

@@ -126,7 +126,7 @@ def test_auto_chooses_shape_method_and_scope_where_the_policy_is_silent():
     x = normal(40)
     sites = {site.op: site for site in softfx.check(program, AUTO, example_inputs=(x.requires_grad_(),)).sites}
     assert sites["gt"].mode == "tailed"
-    assert (sites["topk"].method, sites["topk"].standardize, sites["topk"].scope) == ("lapsum", False, "model")
+    assert (sites["topk"].method, sites["topk"].standardize, sites["topk"].scope) == ("lapsum", False, "linear")
     assert sites["argmax"].method == "softsort"
     assert (sites["round"].mode, sites["round"].softness) == ("smooth", 0.3)
     assert sites["sort"].method == "lapsum"

@@ -1,4 +1,4 @@
-"""scope = "model", which choosing elements has by default: calls on real numbers run once more, on their shadows."""
+"""scope = "linear", which choosing elements has by default, and "model": calls on real numbers run once more."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def shaped_like_it(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @EXECUTOR
-@pytest.mark.parametrize("policy", EXACT)
+@pytest.mark.parametrize("policy", [*EXACT, {"default": {"scope": "model"}}])
 @pytest.mark.parametrize("program", [whole_numbers_beside, an_index_without_axes, drawn, shaped_like_it])
 def test_values_and_random_draws_are_the_originals(program: Callable[..., object], policy: str, executor: str) -> None:
     soft = softfx.soften(program, policy, example_inputs=(X,), executor=executor)

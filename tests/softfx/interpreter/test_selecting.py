@@ -44,7 +44,7 @@ def test_weights_of_what_was_not_selected_learn(name: str) -> None:
     assert torch.equal(soft(*leaves), model(*leaves))
     gradients = torch.autograd.grad(soft(*leaves), leaves)
     assert all(bool((gradient != 0).all()) for gradient in gradients)
-    assert soft.report.sites[-1].scope == "model" or name == "topk"
+    assert soft.report.sites[-1].scope == "linear" or name == "topk"
 
 
 @pytest.mark.parametrize("scope", ["region", "operation"])

@@ -44,6 +44,8 @@ OTHER_MEANINGS = (
     ("a variant of softpick", "abs", "decisions.policy.schema runtime.normalized"),
     ("a reason why derivatives stop at a place, beside no_grad", "detach", "decisions.sites interpreter.interpreter"),
     ("a reason why derivatives stop at a place, beside no_grad", "detach", "interpreter.lifting pipeline.plan"),
+    ("a scope of a policy", "linear", "decisions.policy.schema decisions.site decisions.sites rules.units"),
+    ("a scope of a policy", "linear", "interpreter.binding interpreter.interpreter"),
     ("a device", "cpu", "capture.recorder code.literals cli.inputs ops.autocast training.schedules.entropy"),
     ("a device", "cuda", "capture.recorder ops.autocast"),
     ("a package", "numpy", "capture.preserve"),

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import softfx
 from softfx.runtime import distributions, moves
 
 _MASK = torch.tensor([[True, False, True], [False, True, False]])
@@ -51,6 +52,33 @@ def test_a_movement_of_all_slices_at_once(func: Callable[..., Any], args: tuple[
     one_by_one = torch.func.vmap(lambda slice: func(slice, *args), in_dims=-1, out_dims=-1)(p)
     at_once: Any = distributions.move(func, p, *args)
     torch.testing.assert_close(tuple(at_once), tuple(one_by_one), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("func", "args"),
+    [(F.unfold, (2,)), (F.pad, ((1, 1, 1, 1), "replicate")), (F.interpolate, ((8, 8),)), (torch.split, (2, -1))],
+)
+def test_a_support_is_moved_where_torch_has_no_kernel_for_integers(func: Callable[..., Any], args: Any) -> None:
+    support = torch.arange(48).reshape(1, 1, 4, 4, 3)
+    moved: Any = distributions.move(func, support, *args)
+    expected: Any = distributions.move(func, support.float(), *args)
+    for one, other in zip(tuple(moved), tuple(expected), strict=True):
+        assert one.dtype is torch.int64
+        assert torch.equal(one, other.long())
+
+
+def test_windows_of_windows_of_a_mask_are_followed() -> None:
+    """An opening of a mask, by `unfold`: the least of each window, and then the largest."""
+
+    def opened(x: Tensor) -> Tensor:
+        least = F.unfold((x > 0).float(), 3).amin(1).view(1, 1, 4, 4)
+        return F.unfold(least, 3).amax(1).sum()
+
+    x = torch.linspace(-0.4, 1, 36).reshape(1, 1, 6, 6).requires_grad_()
+    soft = softfx.soften(opened, example_inputs=(x,))
+    value = soft(x)
+    assert torch.equal(value, opened(x))
+    assert bool(torch.autograd.grad(value, x)[0].any())
 
 
 _DATA = torch.randn(5, 6, 3)

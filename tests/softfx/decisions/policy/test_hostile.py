@@ -260,7 +260,7 @@ def test_the_presets_and_what_a_policy_does_not_say_are_a_promise() -> None:
 def test_the_values_of_each_setting_are_a_promise() -> None:
     assert {key: legal.names for key, legal in SETTINGS.items() if legal.names} == {
         "action": ("soft", "straight_through", "guard", "keep"),
-        "scope": ("operation", "region", "decision", "module", "model"),
+        "scope": ("operation", "region", "linear", "decision", "module", "model"),
         "estimator": ("soft", "identity", "reinmax", "rotation", "gumbel", "turn", "difference", "blend", "membership"),
         "on_blocked": ("keep", "error"),
         "outputs": ("distribution", "hard"),
