@@ -75,16 +75,18 @@ def _among(boundaries: str, relax: RuleFunction) -> RuleFunction:
 # -- bins --------------------------------------------------------------------------------------------------------------
 
 
-def _histc(context: RuleContext, input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> SoftCount:
+def _histc(
+    context: RuleContext, input: Tensor, bins: int = 100, min: Tensor | float = 0, max: Tensor | float = 0
+) -> SoftCount:
     refuse_discrete(input)
     return context.soft_count(context.call(softtorch.histc, input, bins, min, max, **context.options))
 
 
 def _histc_of_integers(
-    context: RuleContext, input: TensorOrSoft, bins: int = 100, min: float = 0, max: float = 0
+    context: RuleContext, input: TensorOrSoft, bins: int = 100, min: Tensor | float = 0, max: Tensor | float = 0
 ) -> Shadow:
     """The propagation of histc: a shadow falls into the bins of the integers that it may be."""
-    if not isinstance(input, Soft) or min >= max:
+    if not isinstance(input, Soft) or isinstance(min, Tensor) or isinstance(max, Tensor) or min >= max:
         return through_real(_histc)(context, input, bins, min, max)
     weights, numbers = input.finite(context.call)
     return context.soft_count(context.call(places.binned, weights, numbers, bins, min, max))

@@ -202,6 +202,11 @@ CASES: list[tuple[Callable[[], object], type[SoftTorchError], str]] = [
         OptionError,
         "histc: max=1 is less than min=2. Use min <= max.",
     ),
+    (
+        lambda: softtorch.histc(X, 3, X[0], 1),
+        ShapeError,
+        "histc: min or max has axes. Use numbers or tensors of shape ().",
+    ),
 ]
 
 

@@ -99,8 +99,8 @@ def bucketize(
 def histc(
     x: Tensor,
     bins: int = 100,
-    min: float = 0,
-    max: float = 0,
+    min: Tensor | float = 0,
+    max: Tensor | float = 0,
     softness: Tensor | float = 0.1,
     mode: str | Mode = "smooth",
 ) -> Tensor:
@@ -112,8 +112,8 @@ def histc(
     Args:
         x: input, any shape.
         bins: how many bins.
-        min: the lower outer edge, in units of x.
-        max: the upper outer edge, in units of x.
+        min: the lower outer edge, in units of x; a number, or a tensor (), such as x.min().
+        max: the upper outer edge, likewise.
         softness: how soft each edge is, in units of x: a number, or a tensor that broadcasts to x.
 
     Returns:
@@ -131,24 +131,36 @@ def histc(
     """
     if not isinstance(bins, int | torch.SymInt) or isinstance(bins, bool) or bins <= 0:
         raise OptionError(message("histc", f"bins={bins!r} is not a positive integer", "Use bins >= 1"))
-    if max < min:
+    numbers = not isinstance(min, Tensor) and not isinstance(max, Tensor)
+    if not numbers and any(isinstance(edge, Tensor) and edge.ndim for edge in (min, max)):
+        raise ShapeError(message("histc", "min or max has axes", "Use numbers or tensors of shape ()"))
+    if numbers and max < min:
         raise OptionError(message("histc", f"max={max} is less than min={min}", "Use min <= max"))
     chosen = resolve_mode("histc", mode)
     _check_elementwise_softness("histc", softness, x)
     return chosen.select(_hard_histogram, _soft_histogram)(x, bins, min, max, softness, chosen)
 
 
-def _hard_histogram(x: Tensor, bins: int, low: float, high: float, softness: Tensor | float, mode: Mode) -> Tensor:
+def _hard_histogram(
+    x: Tensor, bins: int, low: Tensor | float, high: Tensor | float, softness: Tensor | float, mode: Mode
+) -> Tensor:
     """torch's own counts, (bins,)."""
-    return torch.histc(x, bins, low, high)
+    return torch.histc(x, bins, low, high)  # type: ignore[arg-type]  # it takes 0-dim tensors, too
 
 
-def _soft_histogram(x: Tensor, bins: int, low: float, high: float, softness: Tensor | float, mode: Mode) -> Tensor:
+def _soft_histogram(
+    x: Tensor, bins: int, low: Tensor | float, high: Tensor | float, softness: Tensor | float, mode: Mode
+) -> Tensor:
     """Counts (bins,) as sums of the probabilities of the gaps between the edges."""
     points = x.to(computing_dtype(x.dtype)).reshape(-1)
     if isinstance(softness, Tensor) and softness.ndim:
         softness = softness.expand_as(x).reshape(-1)
-    if low == high:
+    if isinstance(low, Tensor) or isinstance(high, Tensor):
+        first, last = (torch.as_tensor(edge, device=x.device).to(points.dtype) for edge in (low, high))
+        spanned, is_open = _span(points, 0.0), first == last
+        first, last = (torch.where(is_open, *each) for each in zip(spanned, (first, last), strict=True))
+        gaps = _gaps(_edges(first, last, bins), points, softness, mode)[:, 1:-1]
+    elif low == high:
         # The bins span the data: nothing is outside, so the first and last of them are open.
         gaps = _gaps(_edges(*_span(points, low), bins)[1:-1], points, softness, mode)
     else:

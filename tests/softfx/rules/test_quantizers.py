@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+import softfx
 import softtorch
+from tests.helpers import EXECUTOR
 from tests.softfx.by_hand import SOFTNESS, Pair, agree
 
 S: dict[str, Any] = {"softness": SOFTNESS}
@@ -124,3 +126,17 @@ PAIRS = {
 @pytest.mark.parametrize("name", PAIRS)
 def test_a_quantizer_does_softly_what_is_written_by_hand(name: str) -> None:
     agree(PAIRS[name])
+
+
+@EXECUTOR
+def test_bins_between_tensors_have_a_derivative(executor: Any) -> None:
+    """torch takes tensors without axes for the ends of bins: those of the data, as a rule."""
+
+    def counts(x: Tensor) -> Tensor:
+        return (torch.histc(x, 4, x.min().detach(), x.max().detach()) * torch.tensor([1.0, 3.0, 2.0, 0.0])).sum()
+
+    x = torch.linspace(-1.0, 2.0, 9).square().requires_grad_()
+    soft = softfx.soften(counts, example_inputs=(x,), executor=executor)
+    value = soft(x)
+    assert torch.equal(value, counts(x))
+    assert bool(torch.autograd.grad(value, x)[0].any())

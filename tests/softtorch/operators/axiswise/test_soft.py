@@ -327,6 +327,10 @@ def test_histograms_tend_to_torchs_and_keep_the_count_when_they_span_the_data(mo
     torch.testing.assert_close(softtorch.histc(x, 6, softness=1e-5, mode=mode), torch.histc(x, 6), rtol=0, atol=1e-3)
     assert softtorch.histc(x, 6, softness=0.5, mode=mode).sum().item() == pytest.approx(40)
     assert softtorch.histc(torch.full((3,), 2.0), 3).sum().item() == pytest.approx(3)
+    between = softtorch.histc(x, 6, torch.tensor(-2.0), 2, softness=0.2, mode=mode)
+    torch.testing.assert_close(between, softtorch.histc(x, 6, -2, 2, softness=0.2, mode=mode))
+    same = softtorch.histc(x, 6, torch.tensor(0.0), torch.tensor(0.0), softness=1e-5, mode=mode)
+    torch.testing.assert_close(same[1:-1], torch.histc(x, 6)[1:-1], rtol=0, atol=1e-3)  # the ends are half outside
     assert torch.autograd.gradcheck(
         lambda x: softtorch.histc(x, 4, softness=0.3, mode=mode), (draw(6).requires_grad_(),)
     )
