@@ -17,6 +17,7 @@ from softfx.auditing.sites import audited_sites
 from softfx.capture.preserve import Preserved
 from softfx.errors import TargetError, brief
 from softfx.ops.calls import Options
+from softfx.pipeline.given import example_call
 from softfx.pipeline.softened import softened
 from softfx.rules.spread import of_entries
 
@@ -119,7 +120,7 @@ def softened_program(
     allow_unused: bool,
 ) -> Program:  # fmt: skip
     """A target and its softened copy, planned on the first batch."""
-    args, kwargs = batches[0]
+    args, kwargs = example_call(target, policy, *batches[0], where)
     options: dict[str, Any] = {"capture": capture, "executor": "eager", "allow_unused": allow_unused}
     soft = soften(target, policy, example_inputs=args, example_kwargs=kwargs, **options)
     return Program(where, target, soft, batches, loss, seed)

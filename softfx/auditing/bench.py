@@ -19,7 +19,7 @@ from torch import Tensor
 
 from softfx.auditing.margins import margins_of, sigma_of
 from softfx.auditing.moving import Mover, Steps
-from softfx.auditing.program import Program
+from softfx.auditing.program import Program, is_missing
 from softfx.auditing.watching import Look, Watch
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.policy import Policy
@@ -81,10 +81,11 @@ class SiteBench:
     program: the target, its batches and its loss.
     eager: runs it softly.
     scale: of the noise, in units of each site's operands.
+    narrows: the noise of decisions that are joined is less, as much as their softness is under "auto".
     """
 
-    def __init__(self, program: Program, eager: Eager, scale: float) -> None:
-        self.program, self.eager, self.scale = program, eager, scale
+    def __init__(self, program: Program, eager: Eager, scale: float, narrows: bool = False) -> None:
+        self.program, self.eager, self.scale, self._narrows = program, eager, scale, narrows
         self._hard = Eager(Sites(Policy.load("keep")), Evidence(), eager.place)
         self._mover = Mover(program.target, eager.place)
         self._places = range(len(program.batches))
@@ -110,7 +111,8 @@ class SiteBench:
                 met.sigmas[place].append([])
                 return
             moved = [tensor for tensor, is_one in zip(call.tensors, operands, strict=True) if is_one]
-            sigma = torch.as_tensor(sigma_of(call, moved, self.scale))
+            scale = self.scale * (decision.share if self._narrows else 1.0)
+            sigma = torch.as_tensor(sigma_of(call, moved, scale))
             pairs = zip(call.tensors, operands, strict=True)
             met.sigmas[place].append([_in_shape(sigma, tensor) if is_one else None for tensor, is_one in pairs])
             met.margins += margins_of(call, decision.at(turn) if decision.has_turns else decision)
@@ -147,8 +149,12 @@ class SiteBench:
                 loss = self.program.run(partial(eager.observed, watch, self.program.target), place, seed) / len(
                     self._places
                 )
-                if loss.requires_grad:
-                    _differentiate(loss)
+                try:
+                    if loss.requires_grad:
+                        _differentiate(loss)
+                except RuntimeError as failure:
+                    if eager is not self._hard or not is_missing(failure):
+                        raise
             for key, own in parts.items():
                 own += _fitting(watch.gradients[key], met[key].of(place))
                 squares[key] += watch.squares[key]
@@ -206,11 +212,19 @@ class SiteBench:
 
 
 def drawn(gradients: Callable[[int], dict[_Name, Tensor]], seed: int) -> list[dict[_Name, Tensor]]:
-    """The gradients of one run where nothing is drawn, else of several."""
-    first, second = (gradients(seed + draw) for draw in range(2))
-    if all(torch.equal(first[name], second[name]) for name in first):
-        return [first]
-    return [first, second, *(gradients(seed + draw) for draw in range(2, DRAWS))]
+    """The gradients of one run where nothing is drawn, else of several.
+
+    Two runs without any gradient may have drawn the same nothing: then all of them are looked at.
+    """
+    draws = [gradients(seed + draw) for draw in range(2)]
+    if _are_alike(draws) and all(bool(gradient.any()) for gradient in draws[0].values()):
+        return draws[:1]
+    draws += [gradients(seed + draw) for draw in range(2, DRAWS)]
+    return draws[:1] if _are_alike(draws) else draws
+
+
+def _are_alike(draws: Sequence[dict[_Name, Tensor]]) -> bool:
+    return all(torch.equal(gradient, draw[name]) for draw in draws[1:] for name, gradient in draws[0].items())
 
 
 def _differentiate(loss: Tensor) -> None:

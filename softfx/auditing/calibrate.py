@@ -70,7 +70,8 @@ def calibrate(
         loader: batches: tuples of arguments, dicts of them by name, or tensors. Two are taken; where there is one, it
             is measured twice, with other noise.
         loss: a function of the target's result, a 0-dim tensor; as for `softfx.audit`.
-        scale: the noise in spreads of what each site decides about.
+        scale: the noise in spreads of what each site decides about; of decisions that are joined, less by as much as
+            `softness = "auto"` is.
         samples: pairs of calls for each measure of a place, at least 64; rounded down to a multiple of 32.
         budget: the most calls of the original. Places whose sites pass on the longest gradients are measured first;
             those that nothing is left for stay as they are, and the table says so.
@@ -104,7 +105,7 @@ def calibrate(
     program = softened_program("calibrate", target, start, batches[:1], loss, seed, capture, allow_unused)
     state = softened(program.soft, "calibrate")
     second = Program("calibrate", target, program.soft, batches[-1:], loss, seed)
-    benches = [SiteBench(own, state.eager, scale) for own in (program, second)]
+    benches = [SiteBench(own, state.eager, scale, narrows=True) for own in (program, second)]
     work = _Work(benches, samples // BLOCKS, seed, dict(scores or {}), scale, digest_of([program, second]))
     with Preserved(target):
         places = work.places({site.id: site for site in state.report.sites})

@@ -24,7 +24,7 @@ from softfx.errors import TargetError, brief
 from softfx.ops.calls import Args, Function, Kwargs, Options, Result
 from softfx.pipeline.given import check_inputs
 
-__all__ = ["Batch", "Loss", "Program", "batches_of", "digest_of"]
+__all__ = ["Batch", "Loss", "Program", "batches_of", "digest_of", "is_missing"]
 
 Loss = Callable[[Any], Tensor]
 Batch = tuple[Args, Kwargs]
@@ -197,7 +197,13 @@ class Program:
             handed = {name: value * 1 if name not in self.parameters else value for name, value in inputs.items()}
             loss = self.loss_of(program, place, handed, seed)
             wanted = [sources[name] for name in self.values]
-            found = torch.autograd.grad(loss, wanted, allow_unused=True) if loss.requires_grad else [None] * len(wanted)
+            none: list[Tensor | None] = [None] * len(wanted)
+            try:
+                found = torch.autograd.grad(loss, wanted, allow_unused=True) if loss.requires_grad else none
+            except RuntimeError as failure:
+                if program is not self.target or not is_missing(failure):
+                    raise
+                found = none
         pairs = zip(self.values, found, strict=True)
         return {name: own.detach().flatten().double() for name, own in pairs if own is not None}
 
@@ -230,6 +236,11 @@ class Program:
         moved = {name: value + (sign * sigmas[name] * steps[name]).to(value) for name, value in self.values.items()}
         with torch.no_grad():
             return [float(self.loss_of(self.target, place, moved, seed)) for place in range(len(self.calls))]
+
+
+def is_missing(failure: RuntimeError) -> bool:
+    """Return True for torch's word that an operation, such as heaviside, has no derivative: the original has none."""
+    return "derivative for " in str(failure) and "not implemented" in str(failure)
 
 
 def _with_buffers(module: nn.Module, buffers: dict[str, Tensor], *args: Any, **kwargs: Any) -> Result:

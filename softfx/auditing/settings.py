@@ -17,6 +17,8 @@ SOFTNESSES = (0.5, 2.0, 0.25, 4.0)  # times the one that a site starts from, the
 START = "as it is"
 _MODES = ("tailed", "smooth", "c1")
 _OF_THRESHOLDS = ("tailed",)  # in an ordering it is another mode
+# "auto" has chosen it for what is far from the decision now. What that is worth shows in training, not in a measure.
+_REACHES = "tailed"
 
 
 def softnesses(decision: Decision) -> Iterator[tuple[str, Decision]]:
@@ -32,7 +34,8 @@ def other_ways(decision: Decision) -> Iterator[tuple[str, Decision]]:
     mode = options.get("mode", "smooth")
     method = options.get("method", default_of(rule, "method"))
     if "mode" in rule.options:
-        for name in _MODES:
+        reaches = mode == _REACHES and decision.resolved.auto
+        for name in () if reaches else _MODES:
             if name != mode and not misfit(rule, method, name) and (name not in _OF_THRESHOLDS or method is None):
                 yield f"mode {name}", with_options(decision, {"mode": name}, own)
     if "method" in rule.options:

@@ -44,12 +44,12 @@ def verdict_of(
     """
     if not found.responds or not math.isfinite(length):
         return "cannot_tell"
+    if length > 0 and (noise is None or noise > _NOISY):  # its own draws say so, whatever the reference tells
+        return "noisy"
     if not found.signal >= _SIGNAL:
-        return "cannot_tell" if bounds is None or not (noise is not None and noise <= _NOISY) else _by_bounds(*bounds)
+        return "cannot_tell" if bounds is None or length == 0 else _by_bounds(*bounds)
     if length == 0:
         return "dead"
-    if noise is None or noise > _NOISY:
-        return "noisy"
     if found.ratio is not None and found.ratio < _SATURATED:
         return "saturated"
     if found.cosine is None or found.low is None or found.high is None:

@@ -87,10 +87,10 @@ def moved(arguments: argparse.Namespace) -> list[str]:
         raise TargetError(
             f"--lock {path}: it cannot be read: {error}. `softfx lock {arguments.target} --out {path}` writes one."
         ) from error
-    now = run(arguments, functools.partial(lock, seed=before.seed))
+    now = run(arguments, functools.partial(lock, seed=before.seed), again=True)
     found = before.moved(now, arguments.tolerance)
     if found and before.samples:  # the agreement takes thousands of calls: it is measured where something moved
-        now = run(arguments, functools.partial(lock, seed=before.seed, samples=before.samples))
+        now = run(arguments, functools.partial(lock, seed=before.seed, samples=before.samples), again=True)
         found = before.moved(now, arguments.tolerance)
     return found
 

@@ -32,19 +32,22 @@ def check_out_of(arguments: argparse.Namespace) -> None:
 
 
 def run(
-    arguments: argparse.Namespace, function: Callable[..., T], *, takes_inputs: bool = True, shows: bool = True
-) -> T:
+    arguments: argparse.Namespace, function: Callable[..., T], *, takes_inputs: bool = True, shows: bool = True,
+    again: bool = False,
+) -> T:  # fmt: skip
     """Load the target and its inputs and hand them to one of the functions of the api.
 
     takes_inputs: the function is given example inputs; else it has batches of its own.
     shows: a message is shown while it works; else it shows itself how far it is.
+    again: the same command has told what is taken.
 
     A model that prints while it is built and run prints to stderr, for stdout is for the result.
     """
     policy = load_policy(arguments.policy, arguments.set)
     with redirect_stdout(sys.stderr), progress(f"loading {arguments.target}"):
         target = load_target(arguments.target, as_function=arguments.function, seed=arguments.seed)
-    note(arguments, f"taking {target.taken_as}")
+    if not again:
+        note(arguments, f"taking {target.taken_as}")
     inputs: dict[str, object] = {}
     if takes_inputs:
         args, kwargs = _inputs(arguments, target)

@@ -150,6 +150,13 @@ class Decision:
         unit = SELECTION if self._selects_by_auto else self.rule.unit
         return self.with_relative(unit.relative_of(self.joint))
 
+    @property
+    def share(self) -> float:
+        """The part of the softness of a decision by itself that "auto" takes for it."""
+        if not self.resolved.auto or self.rule.unit is None or self._selects_by_auto:
+            return 1.0
+        return self.rule.unit.relative_of(self.joint) / self.rule.unit.relative
+
     def decided_about(self, again: bool) -> Decision:
         """The same decision where another one is about what it makes, or none is."""
         again = again and self.resolved.scope == "decision"

@@ -57,6 +57,9 @@ _RAISES = f"its backward pass is not implemented, {_UNRULED}"
 _CONSTANT = "it asks whether a number is one at all, which is constant wherever there is a derivative"
 
 
+_OF_DRAWS = 100  # tries of a call that draws and has had no derivative
+
+
 def is_judged(spelled: Spelled) -> bool:
     """Return True for an operation of which only a call tells whether a derivative comes back from it."""
     operation = spelled.operation
@@ -137,7 +140,10 @@ def _has_elements(tensor: Tensor) -> bool:
 
 
 def _tried(func: Function, spelled: Spelled, args: Args, kwargs: Kwargs) -> Blockage | None:
-    """What a call on copies shows; a derivative that is zero is tried again on perturbed copies."""
+    """What a call on copies shows; a derivative that is zero is tried again on perturbed copies.
+
+    One that draws is tried more often: a dropout of few numbers leaves nothing at times.
+    """
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices), torch.enable_grad():
         try:
@@ -148,9 +154,22 @@ def _tried(func: Function, spelled: Spelled, args: Args, kwargs: Kwargs) -> Bloc
             return found
         try:
             again = _differentiated(func, spelled, args, kwargs, noise=0.5)
+            tries = _OF_DRAWS if again is not None and _draws(func, args, kwargs) else 0
+            while tries and again is not None and not again.raises:
+                again, tries = _differentiated(func, spelled, args, kwargs, noise=0.5), tries - 1
         except _FAILURES:
             return found
         return again
+
+
+def _draws(func: Function, args: Args, kwargs: Kwargs) -> bool:
+    """Return True if a call moves the state of the random numbers."""
+    states = torch.get_rng_state(), torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]
+    own_args, own_kwargs = map_tensors(lambda tensor: tensor.detach().clone(), (args, kwargs))
+    func(*own_args, **own_kwargs)
+    if not torch.equal(states[0], torch.get_rng_state()):
+        return True
+    return states[1] is not None and not torch.equal(states[1], torch.cuda.get_rng_state())
 
 
 def _has_real_results(found: Blockage) -> bool:

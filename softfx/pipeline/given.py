@@ -15,26 +15,29 @@ __all__ = ["check_inputs", "example_call"]
 
 
 def example_call(
-    target: Any, policy: object, inputs: Sequence[Any] | None, kwargs: Mapping[str, Any] | None
+    target: Any, policy: object, inputs: Sequence[Any] | None, kwargs: Mapping[str, Any] | None, where: str = "soften"
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The example call's arguments; only a target that needs none may go without."""
+    """The example call's arguments; only a target that needs none may go without.
+
+    where: the function of the api that was called.
+    """
     if not callable(target):
         raise TargetError(
-            f"soften: {brief(target)} cannot be softened. A target is an nn.Module or a function. Pass one."
+            f"{where}: {brief(target)} cannot be softened. A target is an nn.Module or a function. Pass one."
         )
     if isinstance(target, torch.jit.ScriptModule | torch.jit.ScriptFunction):
-        raise TargetError("soften: TorchScript has no Python to see. Pass the module it was scripted from.")
+        raise TargetError(f"{where}: TorchScript has no Python to see. Pass the module it was scripted from.")
     if isinstance(target, type) and issubclass(target, torch.nn.Module):
         raise TargetError(
-            f"soften: {target.__name__} is a class of Modules. A target is a Module or a function. "
-            f"Make one: soften({target.__name__}(...))."
+            f"{where}: {target.__name__} is a class of Modules. A target is a Module or a function. "
+            f"Make one: {where}({target.__name__}(...))."
         )
     if isinstance(policy, torch.Tensor | tuple | list):
         raise TargetError(
-            f"soften: the second argument is a {type(policy).__name__}, and it is the policy: a preset's name, a path, "
-            "a dict or a softfx.Policy. Example inputs are given by name: example_inputs=(x,)."
+            f"{where}: the second argument is a {type(policy).__name__}, and it is the policy: a preset's name, a "
+            "path, a dict or a softfx.Policy. Example inputs are given by name: example_inputs=(x,)."
         )
-    check_inputs("soften", inputs, kwargs)
+    check_inputs(where, inputs, kwargs)
     args, named = tuple(inputs or ()), dict(kwargs or {})
     signature = _signature(function_of(target))
     try:
@@ -42,7 +45,7 @@ def example_call(
             signature.bind(*args, **named)
     except TypeError as error:
         raise TargetError(
-            f"soften: {name_of(target)} cannot be called with these example inputs: {error}. "
+            f"{where}: {name_of(target)} cannot be called with these example inputs: {error}. "
             "Give example_inputs=(...) and example_kwargs={...} as for one ordinary call."
         ) from None
     return args, named

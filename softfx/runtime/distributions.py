@@ -168,19 +168,11 @@ def mixture(b: Tensor, p: Tensor, p_support: Tensor, q: Tensor, q_support: Tenso
 def move(func: Callable[..., Any], value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """`func`, which only moves data, on each slice of a distribution's last axis.  # (..., [n]) -> (..., [n])
 
-    The integers of a support are moved as floating numbers: some movements have no kernel for integers.
-
     >>> move(torch.transpose, torch.zeros(2, 3, 7), 0, 1).shape
     torch.Size([3, 2, 7])
     """
     result: Tensor = moves.moved(func, value, args, kwargs)
-    if result is not None:
-        return result
-    moved = value if value.is_floating_point() else value.double()
-    result = torch.func.vmap(lambda slice: func(slice, *args, **kwargs), in_dims=-1, out_dims=-1)(moved)
-    if moved is value:
-        return result
-    return result.to(value.dtype) if isinstance(result, Tensor) else [piece.to(value.dtype) for piece in result]
+    return moves.one_by_one(func, value, args, kwargs) if result is None else result
 
 
 def spread(p: Tensor, points: Tensor, size: int) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """Movements of slices and look-ups at points, all at once: a distribution has one axis more than what it stands for.
 
-`softfx.runtime.distributions` makes what is not here by torch.func.vmap, which costs many times the movement. To add
+What is not here is made `one_by_one`, by torch.func.vmap, which costs many times the movement. To add
 one, write what it does in front of a last axis, with torch's names of the arguments, and name it in _IN_FRONT or, for a
 look-up, in _AT_POINTS. None says that these arguments are not served.
 """
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["at_points", "moved"]
+__all__ = ["at_points", "moved", "one_by_one"]
 
 
 def _dim(dim: int) -> int:
@@ -124,6 +124,18 @@ def moved(func: Callable[..., Any], value: Tensor, args: tuple[Any, ...], kwargs
     """`func`, which moves data, on each slice of the last axis; None where that is not served here."""
     in_front = _IN_FRONT.get(func)
     return None if in_front is None or not _NAMED.issuperset(kwargs) else in_front(value, *args, **kwargs)
+
+
+def one_by_one(func: Callable[..., Any], value: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`func`, which moves data, on each slice of the last axis, by torch.func.vmap.
+
+    Integers are moved as floating numbers: some movements have no kernel for them.
+    """
+    moving = value if value.is_floating_point() else value.double()
+    result = torch.func.vmap(lambda slice: func(slice, *args, **kwargs), in_dims=-1, out_dims=-1)(moving)
+    if moving is value:
+        return result
+    return result.to(value.dtype) if isinstance(result, Tensor) else [piece.to(value.dtype) for piece in result]
 
 
 # -- look-ups ----------------------------------------------------------------------------------------------------------

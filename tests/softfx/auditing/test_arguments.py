@@ -40,3 +40,9 @@ def test_a_mistaken_argument_is_told_before_anything_runs(verb: Any, given: dict
     named = {} if verb is softfx.calibrate else {"example_inputs": (torch.ones(3),)}
     with pytest.raises(TargetError, match=f"^{verb.__name__}: {says}"):
         verb(*inputs, **named, **given)
+
+
+@pytest.mark.parametrize("verb", [softfx.audit, softfx.lock])
+def test_a_call_without_its_inputs_is_told_by_the_name_of_what_was_called(verb: Any) -> None:
+    with pytest.raises(TargetError, match=f"^{verb.__name__}: never cannot be called with these example inputs"):
+        verb(never)

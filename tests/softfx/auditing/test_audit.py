@@ -188,3 +188,24 @@ def test_numbers_made_of_one_decision_are_judged_with_it(program: Callable[[Tens
     assert site.verdict == report.parameters[0].verdict == "good"
     assert site.cosine is not None and site.cosine > 0.9
     assert all("judged by the site" in later.suggestion for later in behind)
+
+
+def test_an_original_whose_backward_pass_raises_has_no_gradient() -> None:
+    """torch has no derivative of heaviside, and says so by an error."""
+
+    def program(x: Tensor) -> Tensor:
+        return torch.heaviside(x, torch.tensor(0.5)).sum() + x.sum()
+
+    report = softfx.audit(program, example_inputs=(torch.linspace(-1, 1, 9),), samples=128)
+    (site,) = report.sites
+    assert report.parameters[0].before == site.before == 0.0
+    assert report.parameters[0].verdict == site.verdict == "good"
+
+
+def test_a_gradient_that_is_mostly_noise_is_told_where_the_reference_is_lost_in_it() -> None:
+    def program(x: Tensor) -> Tensor:
+        return torch.nn.functional.dropout(x.sign(), 0.98).sum()
+
+    x = torch.randn(12, generator=torch.Generator().manual_seed(1))
+    (site,) = softfx.audit(program, example_inputs=(x,), samples=64).sites
+    assert site.verdict == "noisy"

@@ -139,3 +139,37 @@ def test_a_policy_is_written_as_the_data_of_its_file() -> None:
     found = softfx.auditing.calibration.data_of(Policy.load(data))
     assert found["default"] == {"softness": 0.2} and found["rule"][0] == {"op": "gt", "module": "a.*", "softness": 0.3}
     assert found["rule"][1] == {"op": "*", "mode": "c1"}
+
+
+def test_a_tail_that_auto_has_chosen_is_kept() -> None:
+    """What it is worth for what is far from a decision shows in training alone."""
+
+    def program(x: Tensor) -> Tensor:
+        return (x > 0.1).float() @ torch.zeros_like(x).scatter(0, x.topk(2).indices, 1.0)
+
+    for policy, modes in ((None, 0), ({"default": {"softness": 0.2, "mode": "tailed"}}, 2)):
+        soft = softfx.soften(program, policy, example_inputs=(torch.rand(6),))
+        decision = soft._softfx.sites[0]
+        assert sum(name.startswith("mode") for name, _ in other_ways(decision)) == modes
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_joined_decisions_are_measured_by_less_noise_as_they_are_less_soft(seed: int) -> None:
+    """By the noise of single ones they looked too sharp, and a box of rules trained worse by what was chosen."""
+
+    def box(low: Tensor, high: Tensor, x: Tensor) -> Tensor:
+        return ((x > low) & (x < high)).all(-1).float()
+
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(200, 3, generator=generator)
+    wanted = ((x > -1.0) & (x < 1.0)).all(-1).float()
+
+    def loss(low: Tensor, high: Tensor) -> Tensor:
+        inside = box(low, high, x)
+        return 1.0 - (inside * wanted).sum() / torch.maximum(inside, wanted).sum()
+
+    start = torch.full((3,), 0.2, requires_grad=True), torch.full((3,), 1.6, requires_grad=True)
+    found = calibrated(loss, None, [start, start], seed=seed)
+    assert all(row.outcome != "moved" for row in found.rows), found.table
+    soft = softfx.soften(loss, example_inputs=start)
+    assert {decision.share for decision in soft._softfx.sites if decision.rule.unit} >= {3.0**-0.5}

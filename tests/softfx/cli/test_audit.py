@@ -62,6 +62,7 @@ def test_a_lock_is_held_against_what_the_gradients_are_now(softfx: Run, models: 
     assert written.status == 0 and "wrote softfx.lock.json: 1 gradient, 1 site" in written.err
     same = softfx("check", *command, "--lock")
     assert same.status == 0 and "gradients as in softfx.lock.json" in same.err
+    assert same.err.count("taking") == 1
     moved = softfx("check", *command, "--lock", "softfx.lock.json", "--policy", "keep")
     assert moved.status == 1
     assert "moved since softfx.lock.json: input x: |gradient| " in moved.err and "agreement" not in moved.err

@@ -207,3 +207,16 @@ def test_a_remainder_towards_zero_learns_from_its_jumps(policy: str | None) -> N
 def test_a_quantile_that_passes_over_nan_is_told(q: Any) -> None:
     (site,) = softfx.check(lambda x: x.nanquantile(q, -1), example_inputs=(X,)).sites
     assert (site.op, site.action) == ("nanquantile", "blocked")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_draw_that_leaves_nothing_is_no_lack_of_a_derivative(seed: int) -> None:
+    """A dropout of one number leaves nothing three times of four, and it has a derivative all the same."""
+    rate = 0.75 + seed / 1000  # a call that was judged before is not judged again
+
+    def program(x: Tensor) -> Tensor:
+        return torch.nn.functional.dropout(x.sign(), rate).sum()
+
+    torch.manual_seed(seed)
+    (site,) = softfx.check(program, example_inputs=(torch.tensor([0.3]),)).sites
+    assert site.op == "sign"
