@@ -229,8 +229,7 @@ class _Work:
             rows = unit is not None and "standardize" in unit.auto
             if unit is None or unit.measure is None or rows or decision.relative is not None:
                 return {}
-            spread = float(place.met[0][decision.key].flat.mean()) / self.scale
-            found.append(decision.with_softness(unit.relative * spread))
+            found.append(decision.with_relative(unit.relative))  # measured where it is tried, for each threshold
         return {"softness of the rule of thumb": found}
 
     def _reference(self, place: _Place, number: int) -> Reference:

@@ -173,3 +173,18 @@ def test_joined_decisions_are_measured_by_less_noise_as_they_are_less_soft(seed:
     assert all(row.outcome != "moved" for row in found.rows), found.table
     soft = softfx.soften(loss, example_inputs=start)
     assert {decision.share for decision in soft._softfx.sites if decision.rule.unit} >= {3.0**-0.5}
+
+
+def test_the_rule_of_thumb_is_written_in_spreads_of_each_threshold() -> None:
+    """One number for columns of three units would be dead for one of them and nearly flat for another."""
+
+    def program(x: Tensor, low: Tensor) -> Tensor:
+        return (x > low).float().mean(0)
+
+    x = torch.randn(40, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 1000.0, 0.01])
+    batch = x, torch.tensor([0.1, 50.0, 0.001], requires_grad=True)
+    found = calibrated(program, {"default": {"softness": 1e-6}}, [batch, batch])
+    assert found.rows[0].outcome == "moved" and found.rows[0].fields["softness"] == {"relative": 0.2}
+    soft = softfx.soften(program, found.policy, example_inputs=batch)
+    slopes = torch.autograd.grad(soft(*batch).sum(), batch[1])[0] * torch.tensor([1.0, 1000.0, 0.01])
+    assert float(slopes.min() / slopes.max()) > 0.3
