@@ -65,7 +65,7 @@ class Tape:
     def begin(self, sites: Sites, evidence: Evidence) -> None:
         """Begin anew."""
         self.decisions, self.extent, self.rules = [*sites], evidence.extent, INDEX.changes
-        self.steps, self.calls = None, 0
+        self.steps, self.calls, self.replayed, self.left, self.made = None, 0, 0, 0, 0
 
     def write(self, recorder: Recorder, given: Sequence[Tensor], sites: Sites, evidence: Evidence) -> None:
         """Make the recording of a run that is over."""
