@@ -183,6 +183,9 @@ def _written_beside(state: RunState, call: Call) -> Result:
 
     rest, kwargs = map_tensors(copied, (call.args[1:], call.kwargs))
     target: Tensor = call.args[0]
+    if overlaps_itself(target) and call.operation is not ops.setitem:  # which torch lets a few calls write, and no copy
+        state.backend.emit(call.func, (target, *rest), kwargs)
+        return target
     scratch: Tensor = state.backend.emit(torch.clone, (target,), {})
     state.backend.emit(call.func, (scratch, *rest), kwargs)
     if overlaps_itself(target) and call.operation is ops.setitem:  # torch takes a write into a part alone

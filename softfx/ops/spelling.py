@@ -40,6 +40,7 @@ _WRITING = Effect.WRITES_FIRST | Effect.WRITES_OTHERS
 _SPACES: tuple[object, ...] = (torch, Tensor, F, torch.special, torch.linalg, operator)
 # Python's older names for operators, which Tensor or `operator` still has.
 OLD_NAMES = {"truediv": ("div",), "invert": ("inv",)}
+_OLD = frozenset(name for names in OLD_NAMES.values() for name in names)
 _ARGUMENTS = {"axis": "dim", "keepdims": "keepdim", "self": "input", "x": "input", "tensor": "input", "A": "input"}
 # The operands of an operation in order, each by all of its names; the names in the table above stand for others, too.
 _OPERANDS: dict[Operation, tuple[tuple[str, ...], ...]] = {
@@ -151,6 +152,8 @@ class SpellingIndex:
                 continue
             self._by_name[name] = operation
             for space in _SPACES:
+                if space is operator and name in _OLD:  # operator.inv turns bits, and inverts no matrix
+                    continue
                 self._put(getattr(space, name, None), _in_every_spelling(operation))
                 if space is not operator:
                     self._put(getattr(space, name + "_", None), Spelled(operation, in_place=True))

@@ -40,9 +40,9 @@ def plan(program: Program, policy: Policy, trial: Callable[[Sites, Evidence], No
         left, views = len(evidence.to_leave), len(evidence.written_views)
         failure = _failure(program, trial, sites, evidence, by_members)
         pending = sites.lift(_lifts(sites, evidence), _to_leave(evidence))
-        if failure is not None and not (pending and len(evidence.to_leave) > left):
-            raise failure
         other_calls = len(evidence.written_views) > views  # look-ups that are other calls from now on
+        if failure is not None and not other_calls and not (pending and len(evidence.to_leave) > left):
+            raise failure
         if other_calls or _turns_members(sites, evidence):
             evidence.forget_sites()
             pending = True
@@ -80,7 +80,7 @@ def _arrives(seen: SiteEvidence) -> bool:
 def _failure(
     program: Program, trial: Callable[[Sites, Evidence], None], sites: Sites, evidence: Evidence, tried: bool
 ) -> Exception | None:
-    """Run the program once under decisions in the making; what it raises, which may come of what is lifted.
+    """Run the program once under decisions in the making; what it raises, which may come of what is made otherwise.
 
     tried: the original Python runs, though a graph holds the call.
     """

@@ -132,22 +132,25 @@ def pointed(context: RuleContext, operand: Operand, *radices: Operand) -> Operan
 def summed(context: RuleContext, value: Tensor, soft: Soft, dim: Any = None, keepdim: object = False) -> SoftSum | None:
     """The sum of a few multiples along an axis, as of the rows and columns of points; None for any other sum.
 
+    Or of a few indices that are independent of each other, as of bits times their weights.
+
     value: the number that it is worth.
     """
-    if not isinstance(soft, SoftSum) or not soft.shape:
+    is_index = isinstance(soft, SoftIndex) and soft.distinct is None
+    if not (isinstance(soft, SoftSum) or is_index) or not soft.shape:
         return None
     axes = _axes(dim, len(soft.shape))
-    if math.prod(soft.shape[axis] for axis in axes) * len(soft.terms) > MOST_TERMS:
+    if math.prod(soft.shape[axis] for axis in axes) * len(_parts(context, soft)[0]) > MOST_TERMS:
         return None
     parts: list[Soft] = [soft]
     for axis in axes:
         cut = (torch.split, 1, axis) if keepdim else (torch.unbind, axis)
         parts = [piece for part in parts for piece in _pieces(context, part, *cut)]
-    sums = [part for part in parts if isinstance(part, SoftSum)]
+    sums = [_parts(context, part) for part in parts]
     offset: Tensor | float = 0
-    for part in sums:
-        offset = _called(context, torch.add, offset, part.offset)
-    return _limited(_sum(context, value, tuple(term for part in sums for term in part.terms), offset))
+    for _, added in sums:
+        offset = _called(context, torch.add, offset, added)
+    return _limited(_sum(context, value, tuple(term for terms, _ in sums for term in terms), offset))
 
 
 def _axes(dim: Any, ndim: int) -> list[int]:

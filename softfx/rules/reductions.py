@@ -40,13 +40,11 @@ def _reduce(exact: Callable[..., Tensor], counts: bool) -> RuleFunction:
         if not isinstance(input, Soft):
             raise CannotSoften(f"{exact.__name__} over a soft axis")
         value = context.call(exact, as_real(context, input), *args, **kwargs)
-        multiples = summed(context, value, input, *args, **kwargs) if exact is torch.sum else None
-        if multiples is not None:
-            return multiples
+        mask = _mask_of(context, input) if exact is torch.sum else None
+        if exact is torch.sum and mask is None and (few := summed(context, value, input, *args, **kwargs)) is not None:
+            return few
         result = counted(context, value, input) if counts else value
-        if exact is not torch.sum or (mask := _mask_of(context, input)) is None:
-            return result
-        return _tally(result, mask, *args, **kwargs)
+        return result if mask is None else _tally(result, mask, *args, **kwargs)
 
     return propagate
 

@@ -273,4 +273,8 @@ RULES = (
     _through("SX989", ops.eigh, "eigenvalues that are equal"),
     _through("SX990", ops.svd, "singular values that are equal, or 0"),
     _through("SX992", ops.qr, "columns that depend on each other"),
+    _through("SX993", ops.inverse, "matrices that are nearly singular"),
+    _through("SX994", ops.pinverse, "matrices that are nearly singular"),
+    _through("SX995", ops.solve, "matrices that are nearly singular"),
+    _through("SX996", ops.solve_triangular, "a diagonal of nearly 0"),
 )

@@ -50,9 +50,16 @@ def in_a_block(x: Tensor) -> Tensor:
     return rounded * x
 
 
+def by_itself(x: Tensor) -> Tensor:
+    mask = x > 0.5
+    expanded = mask.expand(2, 2, 3)
+    expanded.masked_fill_(expanded, False)
+    return mask * x
+
+
 @EXECUTOR
 @pytest.mark.parametrize("policy", [*EXACT, "smooth"])
-@pytest.mark.parametrize("program", [filled, counted, masked, put, in_a_block])
+@pytest.mark.parametrize("program", [filled, counted, masked, put, in_a_block, by_itself])
 def test_what_is_written_through_an_expanded_tensor_is_the_originals(
     program: Callable[[Tensor], Tensor], policy: str, executor: str
 ) -> None:

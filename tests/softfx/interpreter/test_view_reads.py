@@ -172,3 +172,16 @@ def test_what_looks_beyond_its_elements_lies_in_the_memory_of_the_original(execu
     soft = softfx.soften(program, example_inputs=(X,), executor=executor)
     assert identical(soft(X), program(X))
     assert [site.action for site in soft.report.sites] == ["blocked"]
+
+
+@EXECUTOR
+@pytest.mark.parametrize("policy", EXACT)
+def test_the_memory_of_one_element_that_was_looked_up_is_the_originals(policy: str, executor: Any) -> None:
+    def program(x: Tensor) -> Tensor:
+        column = x.round()[:, :1]
+        column[0] = 1.5
+        one = column[x[0].argmax() % 2]
+        return one.as_strided((2, 2), (2, 1)) * 2
+
+    soft = softfx.soften(program, policy, example_inputs=(X,), executor=executor)
+    assert identical(soft(X), program(X))

@@ -106,6 +106,7 @@ def test_equal_entries_share_a_place_at_any_softness(name: str, softness: float)
 ZEROS = torch.tensor([-2.0, -1.0, -0.5, 0.0, 0.25, 1.0, 2.0], dtype=torch.float64)
 ROWS = torch.stack([0 * ZEROS, ZEROS])
 MATRICES = torch.tensor([[2.0, 1.0], [1.0, 3.0]], dtype=torch.float64)
+NEARLY = torch.tensor([1e-200, -1.0, 0.3, 2.0, -3.0, 0.5, -1e-200], dtype=torch.float64)  # singular, squared
 UNSAFE: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
     "sqrt": (torch.sqrt, (ZEROS,)),
     "log": (torch.log, (ZEROS,)),
@@ -169,6 +170,13 @@ UNSAFE: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
     "eigh": (lambda x: torch.linalg.eigh(x.unsqueeze(-1) * torch.eye(7, dtype=x.dtype))[1].sum((1, 2)), (ROWS,)),
     "svd": (lambda x: torch.linalg.svd(x.unsqueeze(-1) * torch.eye(7, dtype=x.dtype))[0].sum((1, 2)), (ROWS,)),
     "qr": (lambda x: torch.linalg.qr(MATRICES * x.view(7, 1, 1))[0][:, 0, 0], (ZEROS,)),
+    "inverse": (lambda x: torch.linalg.inv(MATRICES * x.view(7, 1, 1))[:, 0, 0], (NEARLY,)),
+    "pinverse": (lambda x: torch.linalg.pinv(MATRICES * x.view(7, 1, 1))[:, 0, 0], (NEARLY,)),
+    "solve": (lambda x: torch.linalg.solve(MATRICES * x.view(7, 1, 1), MATRICES)[:, 0, 0], (NEARLY,)),
+    "solve_triangular": (
+        lambda x: torch.linalg.solve_triangular(MATRICES.tril() * x.view(7, 1, 1), MATRICES, upper=False)[:, 0, 0],
+        (NEARLY,),
+    ),
 }
 
 

@@ -76,3 +76,28 @@ def test_certain_bools_have_the_hard_answer(most: int, monkeypatch: pytest.Monke
     monkeypatch.setattr(tallies, "_MOST", most)
     p = torch.tensor([1.0, 1.0, 0.0])
     assert [float(tallies.probability(torch.gt, p, number, False)) for number in (1, 2)] == [1.0, 0.0]
+
+
+WEIGHTED: dict[str, Callable[[Tensor], Tensor]] = {
+    "bits": lambda x: (x > 0.0).long() * torch.tensor([1, 2, 4, 8, 16, 32]),
+    "bits of bools": lambda x: (x > 0.0) * torch.tensor([1, 2, 4, 8, 16, 32]),
+    "twos": lambda x: (x > 0.0).int() * 2,
+    "places": lambda x: x.view(4, 2, 3).argmax(-1),
+}
+
+
+@pytest.mark.parametrize("executor", ["graph", "eager"])
+@pytest.mark.parametrize("keepdim", [False, True])
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_a_sum_of_a_few_indices_is_that_of_a_loop(name: str, keepdim: bool, executor: softfx.api.Executor) -> None:
+    """As a mere number it had no derivative where it is two or more away from what it is compared with."""
+
+    def summed(x: Tensor) -> Tensor:
+        return (WEIGHTED[name](x).sum(-1, keepdim=keepdim).flatten() > 3).float()
+
+    def added(x: Tensor) -> Tensor:
+        return (sum(WEIGHTED[name](x).unbind(-1), torch.zeros((), dtype=torch.long)) > 3).float()
+
+    found = gradient(summed, executor)
+    assert found.any(-1).all()
+    assert torch.allclose(found, gradient(added, executor), atol=1e-6)
