@@ -107,7 +107,7 @@ study.table(
 )
 study.draw(picture)
 study.claim(
-    "the default ends all programs but one within 10 % of the way to the expert's end, or beyond it, and all within 30 %",
+    "the default ends all programs but one within 10 % of the way to the expert's end, and all within 30 %",
     sorted(shares("default"))[:2][-1] >= 0.9 and min(shares("default")) >= 0.7,
     at_quick=False,
 )
