@@ -70,7 +70,7 @@ def guarded(name: str, function: Callable[P, R], soft: Callable[..., Any] | None
 
 
 def unguarded(function: Callable[P, R], names: Iterable[str] = ()) -> Callable[P, R]:
-    """What a public function runs once its arguments are found to be legal: for a caller that makes one call again.
+    """The function that a public one runs once its arguments are found to be legal, for a caller that repeats a call.
 
     names: of the keyword arguments that it is given; a function that takes one of them by another name is as it is.
     """

@@ -44,6 +44,10 @@ class Backend(Protocol):
     def blockage(self, func: Function, spelled: Spelled, args: Args, kwargs: Kwargs) -> Blockage | None:
         """Why no derivative comes back from a call of the program that no rule knows, if that is so."""
 
+    @property
+    def knows_writes(self) -> bool:
+        """True if the whole program was seen, so that it is known whether it writes in place."""
+
     def lying(self, result: Result) -> Result:
         """Tensors in the memory that those of the result of the program's present call lie in."""
 
@@ -81,6 +85,10 @@ class Direct:
 
     def blockage(self, func: Function, spelled: Spelled, args: Args, kwargs: Kwargs) -> Blockage | None:
         return judged(func, spelled, args, kwargs)
+
+    @property
+    def knows_writes(self) -> bool:
+        return False
 
     def lying(self, result: Result) -> Result:
         return result

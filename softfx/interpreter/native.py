@@ -72,9 +72,14 @@ def run(state: RunState, call: Call) -> Result:
     result = (state.backend.emit if call.altered else state.backend.run)(call.func, *arguments)
     if overwritten:
         result = kept_results(state, call, result)
-    if call.operation in MANY_VIEWS and (state.evidence.writes or call.softs or call.carried_sites):
+    if call.operation in MANY_VIEWS and (state.evidence.writes or _may_be_written(state, call)):
         return _one_by_one(state, call, result)
     return result
+
+
+def _may_be_written(state: RunState, call: Call) -> bool:
+    """Return True if results have a derivative of softening's making, and later writes are not known."""
+    return not state.backend.knows_writes and bool(call.softs or call.carried_sites)
 
 
 def repeat(state: RunState, call: Call) -> Result:

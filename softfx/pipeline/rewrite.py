@@ -170,6 +170,10 @@ class _GraphWriter:
         last = self.turns[decision.id] - 1  # a call makes as many turns as the one that was measured
         return self.emit(torch.select, (value, 0, min(decision.turn or 0, last)), {})
 
+    @property
+    def knows_writes(self) -> bool:
+        return True
+
     def lying(self, result: Result) -> Result:
         assert self.node is not None
         return self.node.meta["val"]  # on which the result is laid when the call is through
