@@ -77,8 +77,11 @@ def best(x: Tensor) -> Tensor:
     return first * 2 + second + places
 
 
+IN_MODEL = {"preset": "gradients", "rule": [{"op": "topk", "scope": "model"}]}  # soft values run beside to the end
+
+
 def test_the_diff_leaves_alone_what_softening_leaves_alone() -> None:
-    lines = softfx.diff(best, example_inputs=(X.clone(),)).splitlines()[2:]
+    lines = softfx.diff(best, IN_MODEL, example_inputs=(X.clone(),)).splitlines()[2:]
     added = [line.partition(" = ")[0] for line in lines if line.startswith("+")]
     assert {"+soft_topk", "+soft_topk_item0", "+softmax_again"} <= set(added)
     # What is gone is there again, from what is soft now.
@@ -88,7 +91,7 @@ def test_the_diff_leaves_alone_what_softening_leaves_alone() -> None:
 
 
 def test_the_heads_of_a_diff_count_its_lines() -> None:
-    _, *changes = re.split(r"(?m)^(?=@@)", softfx.diff(best, example_inputs=(X.clone(),)))
+    _, *changes = re.split(r"(?m)^(?=@@)", softfx.diff(best, IN_MODEL, example_inputs=(X.clone(),)))
     assert len(changes) == 3
     for change in changes:
         head, *lines = change.splitlines()
