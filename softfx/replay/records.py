@@ -10,6 +10,7 @@ from torch import Tensor
 
 from softfx.locations import Location, Stack
 from softfx.ops.calls import Args, Function, Kwargs, Result
+from softfx.values.histories import is_leaf
 
 __all__ = ["Like", "Made", "Noted", "Outcome", "Step"]
 
@@ -30,7 +31,7 @@ class Like(NamedTuple):
         """That of a tensor; None for one without strides."""
         if tensor.layout is not torch.strided:
             return None
-        stride, flags = tensor.stride(), (tensor.requires_grad, tensor.is_leaf)
+        stride, flags = tensor.stride(), (tensor.requires_grad, is_leaf(tensor))
         return cls(type(tensor), tensor.shape, stride, tensor.dtype, tensor.device, *flags)
 
     def fits(self, tensor: object) -> bool:
@@ -42,7 +43,7 @@ class Like(NamedTuple):
             and tensor.shape == self.shape
             and tensor.layout is torch.strided
             and tensor.stride() == self.stride
-            and tensor.is_leaf is self.is_leaf
+            and is_leaf(tensor) is self.is_leaf
             and tensor.device == self.device
         )
 

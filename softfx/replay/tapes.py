@@ -24,6 +24,7 @@ from softfx.ops.spelling import INDEX
 from softfx.replay.recording import Recorder
 from softfx.replay.values import Unmakeable
 from softfx.replay.writing import Written, written
+from softfx.values.histories import is_leaf
 from softtorch.scope import in_scope
 
 __all__ = ["Tape", "Tapes"]
@@ -145,7 +146,7 @@ def _key(root: object, function: Function, leaves: Sequence[Any]) -> object:
         elif type(leaf) not in _BARE or leaf.layout is not torch.strided:
             return None
         else:
-            flags = (leaf.requires_grad, leaf.is_leaf, first.setdefault(id(leaf), place))
+            flags = (leaf.requires_grad, is_leaf(leaf), first.setdefault(id(leaf), place))
             described.append((type(leaf), leaf.shape, leaf.stride(), leaf.dtype, leaf.device, flags))
     own = getattr(function, "__func__", function)
     code = getattr(own, "__code__", own)
