@@ -201,6 +201,7 @@ def test_shares_of_the_programs_are_asserted_of_all_programs(
     every: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     module(monkeypatch)
+    monkeypatch.delitem(sys.modules, "branches", raising=False)  # of another test's folder
     branches = importlib.import_module("branches")
     names = branches.NAMES if every else branches.NAMES[:1]
     run = dict.fromkeys(branches.COLUMNS, 1.0)  # the whole way is left: no claim holds

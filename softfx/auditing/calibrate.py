@@ -92,8 +92,8 @@ def calibrate(
 
     >>> x = torch.randn(32, generator=torch.Generator().manual_seed(0))
     >>> found = calibrate(lambda x: (x > 0.1).float().sum(), {"default": {"softness": 0.01}}, [x], samples=128)
-    >>> found.rows[0].outcome, found.policy.entries[-1].fields["softness"] > 0.05
-    ('moved', True)
+    >>> found.rows[0].outcome, found.policy.entries[-1].fields["softness"]
+    ('moved', {'relative': 0.2})
     """
     check_arguments("calibrate", loss, seed, scale, samples)
     if loader is None:
