@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 
 import softtorch
-from softfx import ops, torch_private
+from softfx import ops
 from softfx.interpreter.call import Call
-from softfx.interpreter.native import repeat, run
+from softfx.interpreter.native import is_view_of_operand, repeat, run
 from softfx.interpreter.settled import is_seen_finite, with_finite_gradients
 from softfx.interpreter.state import RunState
 from softfx.ops.calls import Result
 from softfx.ops.operation import Infinities, Linear
-from softfx.ops.trees import map_tensors, tensors_in
+from softfx.ops.trees import map_tensors
 from softfx.rules.refusals import is_discrete
 from softfx.runtime import guards
 
@@ -69,8 +69,7 @@ def note_spoiling(state: RunState, call: Call, result: Result) -> None:
         return
     if not call.depends_on_source or call.operation.linear is Linear.JOINTLY or is_seen_finite(result):
         return
-    lying = {torch_private.storage_key(tensor) for tensor in tensors_in(state.backend.lying(result))} - {None}
-    if any(torch_private.storage_key(tensor) in lying for tensor in call.tensors):  # a view, which may be written
+    if is_view_of_operand(state, call, result):  # which may be written
         return
     pairs = zip(call.tensors, call.facts, strict=True)
     if any(facts.depends_on_source and not is_seen_finite(tensor) for tensor, facts in pairs):

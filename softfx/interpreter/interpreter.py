@@ -57,7 +57,7 @@ from softfx.interpreter.derivatives import DISCRETE, IN_PART
 from softfx.interpreter.hard_call import hard_call, is_made_of_reals, remember
 from softfx.interpreter.infinite_operands import note_spoiling
 from softfx.interpreter.inner_derivatives import DIFFERENTIATED, keep_what_is_differentiated
-from softfx.interpreter.native import run
+from softfx.interpreter.native import is_view_of_operand, run
 from softfx.interpreter.number_arguments import with_numbers
 from softfx.interpreter.oversized_sources import with_fitting_source
 from softfx.interpreter.selected_rows import call_on_rows, concerns_rows
@@ -342,7 +342,7 @@ class Interpreter:
         """scope = "linear", "model": a smooth call on real numbers that have shadows runs once more, on the shadows."""
         state = self.state
         hard = run(state, call)
-        moves = call.rule is not None and call.rule.moves
+        moves = (call.rule is not None and call.rule.moves) or is_view_of_operand(state, call, hard)
         runs_again = call.written is None and call.operation.repeatable and call.operation.reads is not Reads.NONE
         if not isinstance(hard, Tensor) or not hard.is_floating_point() or not runs_again:
             return remember(state, call, hard, "")

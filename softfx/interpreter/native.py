@@ -28,6 +28,7 @@ __all__ = [
     "MANY_VIEWS",
     "cut_beneath",
     "detached",
+    "is_view_of_operand",
     "outgrows_base",
     "overlaps_itself",
     "repeat",
@@ -199,6 +200,12 @@ def _written_beside(state: RunState, call: Call) -> Result:
     else:
         state.backend.emit(torch.Tensor.copy_, (target, scratch), {})
     return None if call.operation is ops.setitem else target
+
+
+def is_view_of_operand(state: RunState, call: Call, result: Result) -> bool:
+    """Return True if a tensor of a call's result lies in the memory of an operand, as that of as_strided does."""
+    lying = {torch_private.storage_key(tensor) for tensor in tensors_in(state.backend.lying(result))} - {None}
+    return any(torch_private.storage_key(tensor) in lying for tensor in call.tensors)
 
 
 def overlaps_itself(tensor: Tensor) -> bool:

@@ -214,7 +214,8 @@ def _terms(context: RuleContext, value: Tensor, found: _Sum) -> SoftSum | None:
     soft, factor = (left, right) if isinstance(left, Soft) else (right, left)
     multiples = multiple(context, products, soft, factor)
     if contracted and multiples is not None:
-        flat = multiples.moved(context.call, torch.reshape, (*multiples.shape[: len(found.axes.result)], -1))
+        kept, summed_over = multiples.shape[: len(found.axes.result)], multiples.shape[len(found.axes.result) :]
+        flat = multiples.moved(context.call, torch.reshape, (*kept, math.prod(summed_over)))
         multiples = summed(context, value, flat, -1) if isinstance(flat, Soft) else None
     if multiples is not None and found.factor != 1:
         multiples = multiple(context, value, multiples, found.factor)

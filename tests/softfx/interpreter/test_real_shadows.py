@@ -46,3 +46,19 @@ def test_values_and_random_draws_are_the_originals(program: Callable[..., object
 def test_what_is_drawn_beside_chosen_elements_keeps_their_derivative() -> None:
     soft = softfx.soften(shaped_like_it, example_inputs=(X,))
     assert bool(gradient(lambda x: soft(x)[0], X).all())
+
+
+@pytest.mark.parametrize("scope", ["decision", "model", "linear", "region"])
+@EXECUTOR
+def test_a_view_by_strides_stays_in_the_memory_that_is_written(scope: str, executor: softfx.api.Executor) -> None:
+    def program(x: Tensor) -> tuple[Tensor, Tensor]:
+        signs = x.sign()
+        corner = signs.as_strided((2, 2), (2, 1))
+        signs.data.mul_(-0.5)
+        signs[signs > 0.5] = 0.5
+        return signs, corner
+
+    x = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    soft = softfx.soften(program, {"default": {"scope": scope}}, example_inputs=(x,), executor=executor)
+    for result, wanted in zip(soft(x), program(x), strict=True):
+        assert torch.equal(result, wanted)

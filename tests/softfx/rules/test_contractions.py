@@ -146,3 +146,15 @@ NO_SUMS: dict[str, tuple[Callable[..., Tensor], tuple[Any, ...]]] = {
 def test_other_calls_have_no_multiples(name: str) -> None:
     function, args = NO_SUMS[name]
     assert _sum_of(INDEX.of(function).operation, args, {}) is None
+
+
+@pytest.mark.parametrize("rows", [0, 2])
+def test_a_contraction_of_no_rows_is_one_of_rows(rows: int) -> None:
+    def program(x: Tensor, weights: Tensor) -> Tensor:
+        return torch.nn.functional.linear(x, weights.round())
+
+    x, weights = torch.ones(rows, 4), torch.randn(4, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    soft = softfx.soften(program, example_inputs=(x, weights))
+    result = soft(x, weights)
+    assert torch.equal(result, program(x, weights))
+    assert bool(torch.autograd.grad(result.sum(), weights)[0].abs().sum() > 0) is (rows > 0)
