@@ -95,7 +95,8 @@ def _note_moved(state: RunState, call: Call, result: Result) -> None:
     moved = _joined(context, call, args, kwargs) if joins else _moved(context, call, args, kwargs)
     is_alone = all(found is None or found.is_alone for found in known)
     for tensor, index in zip(results, moved, strict=True):
-        state.points.set(tensor, Pointwise(index, None, (), {}, _origins(state, call), state.writes, is_alone))
+        if isinstance(index, Soft):  # a part that was moved may have nothing to do with the decision
+            state.points.set(tensor, Pointwise(index, None, (), {}, _origins(state, call), state.writes, is_alone))
 
 
 def _as_index(state: RunState, context: CallContext, tensor: Tensor) -> Tensor | SoftIndex:

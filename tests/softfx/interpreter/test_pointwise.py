@@ -212,3 +212,14 @@ def test_of_too_many_numbers_the_hard_one_alone_tells(monkeypatch: pytest.Monkey
     torch.testing.assert_close(found, wanted)
     changes = softfx.diff(lambda x: ((x.argmax(-1) - Y).abs() * WEIGHTS).sum(), CHOICE, example_inputs=(X,))
     assert sum(line.startswith("+") and line.endswith(".abs()") for line in changes.splitlines()) == 1
+
+
+@pytest.mark.parametrize("policy", ["gradients", "lifted"])
+def test_what_is_broadcast_beside_a_decision_is_none(policy: str) -> None:
+    def program(x: Tensor) -> Tensor:
+        return F.smooth_l1_loss((x > 0) * x, x)  # which broadcasts both
+
+    x = X.clone().requires_grad_()
+    soft = softfx.soften(program, policy, example_inputs=(x,))
+    assert torch.equal(soft(x), program(x))
+    assert torch.autograd.grad(soft(x), x)[0].abs().sum() > 0
