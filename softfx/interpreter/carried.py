@@ -27,7 +27,7 @@ from softfx.locations import Location
 from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.integrality import has_whole_arguments
 from softfx.ops.operation import Integral, Linear
-from softfx.ops.trees import ATOMS, in_own_containers
+from softfx.ops.trees import ATOMS, BARE, in_own_containers
 from softfx.torch_private import storage_key, version_of
 from softfx.values import Pending, SelectedRows, SoftBool, SoftCount, SoftReal, ValueFacts
 from softtorch.scope import outside
@@ -39,7 +39,6 @@ _NAMED = frozenset({"dim", "keepdim", "input", "other"})
 _DEEPEST = 16
 _NO_SITES = frozenset[int]()
 _STEPPED = ValueFacts(True, stepped=True)
-_REAL_TENSORS = frozenset({Tensor, torch.nn.Parameter})
 
 
 class Carrier:
@@ -75,7 +74,7 @@ class Carrier:
         """Where the shadows of the operands come from; None if the call cannot carry."""
         linear, sites, depth, carrying, fixed = info.operation.linear, _NO_SITES, 0, 0, []
         for operand in operands:
-            if type(operand) in _REAL_TENSORS:
+            if type(operand) in BARE:
                 known = self._environment.get(operand)
                 if isinstance(known, Pending):
                     sites, depth = sites | known.sites, max(depth, known.depth)

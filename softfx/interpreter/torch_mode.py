@@ -30,15 +30,13 @@ from softfx.locations import Location
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.constant_operands import constant_operands
 from softfx.ops.integrality import is_integral
-from softfx.ops.trees import ATOMS, tensors_in
+from softfx.ops.trees import ATOMS, BARE, tensors_in
 from softfx.rules.refusals import is_discrete
 from softfx.torch_private import shares_storage, storage_key
 from softfx.values import SelectedRows, ValueFacts, facts_by_flag, is_written_constant, without_tensors
 
 __all__ = ["FastMode", "FullMode"]
 
-# A subclass may be more than its elements.
-_BARE = frozenset({Tensor, torch.nn.Parameter})
 _MANY_VIEWS = frozenset(operation.name for operation in MANY_VIEWS)
 _WHOLE = (True,)  # that each operand holds whole numbers
 _gradients = torch.is_grad_enabled
@@ -160,7 +158,7 @@ class FastMode(FullMode):
         if info.is_simple and not (info.may_continue_sum and (self._sums or self._lookups)):
             for argument in (*args, *kwargs.values()) if kwargs else args:
                 kind = type(argument)
-                if kind in _BARE:
+                if kind in BARE:
                     if id(argument) in self._entries:
                         break
                 elif kind not in ATOMS and not _holds_no_tensors(argument):
@@ -242,7 +240,7 @@ class FastMode(FullMode):
     def _on_written_operand(self, info: FunctionInfo, func: Function, args: Args, kwargs: Kwargs) -> Result:
         """A write to memory that no other tensor holds, where nothing has a shadow; others are the interpreter's."""
         state, target = self._state, cast(Tensor, args[0] if args else None)
-        key = storage_key(target) if type(target) in _BARE else None
+        key = storage_key(target) if type(target) in BARE else None
         if key is None or state.measures is not None or shares_storage(target):
             return self._fully(func, args, kwargs)
         if state.written.get(key, id(target)) != id(target):

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["ATOMS", "in_own_containers", "map_tensors", "rebuilt", "tensors_in"]
+__all__ = ["ATOMS", "BARE", "in_own_containers", "map_tensors", "rebuilt", "tensors_in"]
 
 _SEQUENCES = (tuple, list)
+# Tensors that are no more than their elements: a subclass may be.
+BARE = frozenset({Tensor, torch.nn.Parameter})
 # Types that hold no tensors.
 ATOMS = frozenset(
     {int, float, complex, bool, str, type(None), type(...), torch.Size, torch.dtype, torch.device, torch.layout}

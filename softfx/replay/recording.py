@@ -24,7 +24,7 @@ from softfx.interpreter.torch_mode import FastMode
 from softfx.locations import Location, Stack
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.spelling import Spelled
-from softfx.ops.trees import tensors_in
+from softfx.ops.trees import BARE, tensors_in
 from softfx.replay.records import Like, Made, Noted, Outcome, Step
 from softfx.values import Environment, FactStore, Pending, TensorTable, ValueFacts
 from softtorch.scope import in_scope
@@ -33,7 +33,6 @@ from softtorch.straight_through import finite
 __all__ = ["TABLES", "Recorder", "RecordingMode", "recorded_state"]
 
 _T = TypeVar("_T")
-_BARE = frozenset({Tensor, torch.nn.Parameter})
 # Programs with more calls are none whose bookkeeping is felt.
 _MOST_STEPS = 5000
 # Nor are those with more elements; and a recording keeps all of them for a while.
@@ -201,7 +200,7 @@ class RecordingMode(FastMode):
             why = "a block is computed again"
         elif torch_private.in_transform():
             why = "it is transformed"
-        elif not all(type(tensor) in _BARE for tensor in tensors_in((args, kwargs))):
+        elif not all(type(tensor) in BARE for tensor in tensors_in((args, kwargs))):
             why = "tensors of other kinds are among its operands"
         elif func is torch_private.set_grad_enabled and checkpoint_private.reentrant_block() is not None:
             why = "a block is computed again"

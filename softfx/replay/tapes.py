@@ -21,6 +21,7 @@ from softfx.interpreter import checkpoint_private
 from softfx.ops.autocast import autocast_state
 from softfx.ops.calls import Function
 from softfx.ops.spelling import INDEX
+from softfx.ops.trees import BARE
 from softfx.replay.recording import Recorder
 from softfx.replay.values import Unmakeable
 from softfx.replay.writing import Written, written
@@ -29,7 +30,6 @@ from softtorch.scope import in_scope
 
 __all__ = ["Tape", "Tapes"]
 
-_BARE = frozenset({Tensor, torch.nn.Parameter})
 _MOST_TAPES = 8  # of one target
 _MOST_RECORDINGS = 32  # of one target, given up and made anew
 _LEAST_RUNS = 8  # that go by a recording before it may be given up, for they made less than half of its calls
@@ -143,7 +143,7 @@ def _key(root: object, function: Function, leaves: Sequence[Any]) -> object:
     for place, leaf in enumerate(leaves):
         if not isinstance(leaf, Tensor):
             described.append(type(leaf))
-        elif type(leaf) not in _BARE or leaf.layout is not torch.strided:
+        elif type(leaf) not in BARE or leaf.layout is not torch.strided:
             return None
         else:
             flags = (leaf.requires_grad, is_leaf(leaf), first.setdefault(id(leaf), place))
