@@ -12,6 +12,7 @@ from torch import Tensor
 from softfx.interpreter import checkpoint_private
 from softfx.interpreter.fast_path import FastPathCache
 from softfx.interpreter.interpreter import Interpreter
+from softfx.interpreter.soft_call import FAILURES
 from softfx.interpreter.torch_mode import FastMode
 from softfx.locations import Location
 from softfx.ops.calls import Args, Function, Kwargs, Result
@@ -63,7 +64,7 @@ class ReplayingMode(FastMode):
             return self._left(at, func, types, args, kwargs)
         try:
             result = make(self, func, args, kwargs or _NO_KWARGS)
-        except Exception:  # the interpreter makes the call, and raises what it raises
+        except FAILURES:  # what the interpreter answers by a hard call, or raises itself
             return self._left(at, func, types, args, kwargs)
         if result is OTHER:
             return self._left(at, func, types, args, kwargs)
