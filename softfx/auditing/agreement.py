@@ -2,7 +2,9 @@
 
 The reference comes in blocks, each the mean of some antithetic pairs, and each a noisy copy of the same gradient. The
 square of its length is estimated by products of different blocks, whose noises are independent, so that neither the
-length nor the cosine is biased by the noise. The interval is the jackknife's, one block left out at a time.
+length nor the cosine is biased by the noise. The interval is the jackknife's, one block left out at a time, and wider
+towards 0: near a cosine of 1 the estimate hardly moves with the reference's direction, so its error where it happens to
+lie is less than where the truth may lie.
 """
 
 from __future__ import annotations
@@ -70,9 +72,8 @@ def agreement(gradient: Tensor, blocks: Tensor) -> Agreement:
     each = cosines(gradient, blocks)
     if each is None:
         return Agreement(cosine, -1.0, 1.0, ratio, signal, responds, sign)
-    half = _WIDTH * _error(each)
-    low, high = max(-1.0, cosine - half), min(1.0, cosine + half)
-    return Agreement(cosine, min(low, 1.0), max(high, -1.0), ratio, signal, responds, sign)
+    low, high = _interval(cosine, _WIDTH * _error(each), _turn(gradient / length, blocks, square))
+    return Agreement(cosine, low, high, ratio, signal, responds, sign)
 
 
 def cosines(gradient: Tensor, blocks: Tensor) -> Tensor | None:
@@ -119,6 +120,31 @@ def better(one: Tensor, other: Tensor) -> float:
     error = _error(difference)
     mean = float(difference.mean())
     return mean / error if error > 0 else math.copysign(math.inf, mean) if mean else 0.0
+
+
+def _turn(direction: Tensor, blocks: Tensor, square: float) -> float:
+    """The variance of the angle by which noise turns the reference away from a gradient, both in their plane.
+
+    square: the reference's squared length.
+    """
+    mean = blocks.mean(0)
+    across = mean - (mean @ direction) * direction
+    length = float(across.norm())
+    return float((blocks @ (across / length)).var()) / len(blocks) / square if length > 0 else 0.0
+
+
+def _interval(cosine: float, half: float, turn: float) -> tuple[float, float]:
+    """The interval of a cosine whose own error gives `half` to either side.
+
+    Turning moves a cosine c by sqrt(1 - c^2) times the angle: more at a cosine nearer 0, where the truth may be.
+    The end at which the estimate would be `_WIDTH` errors off solves (cosine - c)^2 = half^2 + a (cosine^2 - c^2), a =
+    `turn` _WIDTH^2. Half of a is taken, for errors of second order lie on that side alone: intervals of random programs
+    of 1 to 200 numbers then miss the truth as often above as below.
+    """
+    a, size = 0.5 * turn * _WIDTH**2, abs(cosine)
+    inner = (size - math.sqrt((a * size) ** 2 + (1.0 + a) * half**2)) / (1.0 + a)
+    inner, outer = max(-1.0, inner), min(1.0, size + half)
+    return (inner, outer) if cosine >= 0 else (-outer, -inner)
 
 
 def _sign(gradient: Tensor, blocks: Tensor) -> float | None:

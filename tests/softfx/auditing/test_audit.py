@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import softfx
 from softfx.auditing.agreement import agreement
 from softfx.auditing.report import noise_of
+from softfx.auditing.verdicts import verdict_of
 from softfx.errors import TargetError
 
 
@@ -100,6 +101,33 @@ def test_the_interval_covers_the_true_cosine(size: int, cosine: float) -> None:
         assert found.low is not None and found.high is not None
         covered += found.low <= cosine <= found.high
     assert covered >= 180  # of 200; not bounded above: near a cosine of 1 it covers more than 95 %, which is cautious
+
+
+@pytest.mark.parametrize("cosine", [0.9, 0.98, -0.98])
+def test_an_interval_of_two_numbers_holds_a_cosine_that_hardly_moves_with_the_angle(cosine: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    truth, gradient = torch.tensor([1.0, 0.0]), torch.tensor([cosine, (1 - cosine**2) ** 0.5])
+    found = [agreement(gradient, truth + 0.6 * torch.randn(32, 2, generator=generator)) for _ in range(200)]
+    told = [each for each in found if each.low is not None and each.high is not None]
+    assert len(told) >= 199
+    # The jackknife's error at the estimate, to both sides alike, holds 0.98 in 86 of 100.
+    assert sum(each.low - 1e-6 <= cosine <= each.high + 1e-6 for each in told) >= 0.93 * len(told)
+
+
+@pytest.mark.parametrize("size", [1, 6, 200])
+def test_noise_alone_is_seldom_told_from_no_gradient(size: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    verdicts = [
+        verdict_of(agreement(torch.zeros(size), torch.randn(32, size, generator=generator)), 0.0, 0.0)
+        for _ in range(300)
+    ]
+    assert verdicts.count("dead") <= 3 and verdicts.count("cannot_tell") >= 297  # 0.4 are due
+
+
+def test_a_rare_answer_is_told_from_noise_where_its_length_is_known_to_a_quarter() -> None:
+    generator = torch.Generator().manual_seed(0)
+    blocks = 1.0 + 1.1 * torch.randn(32, 1, generator=generator)  # 5 standard errors
+    assert verdict_of(agreement(torch.zeros(1), blocks), 0.0, 0.0) == "dead"
 
 
 class Gate(nn.Module):
