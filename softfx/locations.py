@@ -319,3 +319,11 @@ def resolve(root: Any, path: str) -> Any:
     for name in path.split("."):
         root = getattr(root, name)
     return root
+
+
+def table_of(root: Any, path: str) -> tuple[dict[str, Any], str]:
+    """The dictionary of a module that has the attribute at a dotted path under it, and the key there."""
+    owner, _, name = path.rpartition(".")
+    holder = resolve(root, owner) if owner else root
+    tables = (vars(holder), *private.module_tables(holder).values())
+    return next(table for table in tables if name in table), name

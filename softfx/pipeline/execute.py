@@ -38,7 +38,7 @@ from softfx.interpreter.observer import Observer
 from softfx.interpreter.state import RunState
 from softfx.interpreter.torch_mode import FastMode, FullMode
 from softfx.interpreter.view_reads import note_results
-from softfx.locations import Location, Place, locate, module_paths, resolve
+from softfx.locations import Location, Place, locate, module_paths, resolve, table_of
 from softfx.ops.autocast import autocast_state
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.pipeline import serialize
@@ -311,6 +311,7 @@ class Graph:
         self.settings = settings
         self._root: object = None
         self._state: Snapshot | None = None
+        self._tables: list[tuple[dict[str, Any], str]] = []
 
     def watch(self, root: object, target: object, ran: Sequence[Ran] | None) -> None:
         """Let it hold plain calls as long as all that they may read is as it is now.
@@ -320,6 +321,7 @@ class Graph:
         ran: the code that a call of it runs.
         """
         self._root, self._state = root, state_read(target, ran)
+        self._tables = [table_of(root, name) for name in self.rewritten.attributes]
 
     def __getstate__(self) -> Kwargs:
         """A copy has another state, so it runs the original Python, but for what a compiler makes of it."""
@@ -329,6 +331,7 @@ class Graph:
             "example": (structure if isinstance(structure, int) else serialize.pack_structure(structure), *leaves),
             "_state": None,
             "_root": None,
+            "_tables": [],
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -347,11 +350,14 @@ class Graph:
 
     def __call__(self, root: object, args: Args, kwargs: Kwargs) -> Result:
         tensors = [leaf for leaf in _flattened(args, kwargs)[0] if isinstance(leaf, Tensor)]
-        attributes = [resolve(root, name) for name in self.rewritten.attributes]
+        if torch.compiler.is_compiling():
+            attributes = [resolve(root, name) for name in self.rewritten.attributes]
+        else:
+            attributes = [table[name] for table, name in self._tables]  # it holds, so these are the module's own still
         softness = self.rewritten.softness_of(self.sites)
         gradients = torch.is_grad_enabled()
         try:
-            flat = outside(self.rewritten.module, *tensors, *attributes, *softness)
+            flat = outside(self.rewritten.module.forward, *tensors, *attributes, *softness)
         except BaseException:
             torch.set_grad_enabled(gradients)  # what raised may have been inside a block of the graph
             raise

@@ -36,6 +36,8 @@ _APART: dict[type, tuple[str, ...]] = {
 }
 # What code names to read how a function is called, or to run its code by another.
 _PARTS = {"__defaults__", "__kwdefaults__", "__code__", "__closure__", "__globals__"}
+# What code names to read attributes that it does not name.
+_BY_ANY_NAME = {"__dict__", "__getattribute__", "attrgetter", "dir", "getattr", "hasattr", "vars"}
 # Types of which no instance changes, and none holds anything.
 _FIXED = (*ATOMS, types.CodeType, types.BuiltinFunctionType, types.GetSetDescriptorType, types.MemberDescriptorType)
 _CACHED: type = type(functools.cache(len))
@@ -61,6 +63,7 @@ class _Walk:
         self._names = {name for piece in ran or () for name in piece.names}
         # Functions that do not run are read where code asks for their parts.
         self._inspects = not _PARTS.isdisjoint(self._names)
+        self._names_any = not _BY_ANY_NAME.isdisjoint(self._names)
         # The modules whose parameters and buffers are looked up at each call.
         self._fetched = {id(module) for module in root.modules()} if isinstance(root, nn.Module) else set[int]()
         self._seen: dict[int, object] = {}
@@ -179,11 +182,15 @@ class _Walk:
     def _of_function(self, function: types.FunctionType) -> None:
         if _is_library(function):
             return
-        self._left.append(vars(function))
-        if self._codes is None or id(function.__code__) in self._codes or self._inspects:
+        runs, attributes = self._codes is None or id(function.__code__) in self._codes, vars(function)
+        if runs or self._names_any or not attributes:
+            self._left.append(attributes)
+        else:  # of what is not called those are read that code names
+            self._and(self.snapshot.entries(attributes, tuple(sorted(self._names))))
+        if runs or self._inspects:
             self._functions.append(function)
             self._and((function.__defaults__, function.__kwdefaults__))
-        if self._codes is None or id(function.__code__) in self._codes:
+        if runs:
             self._and(self.snapshot.cells(function.__closure__ or ()))
             if self._codes is None:
                 self._named(function.__globals__, set(_names(function.__code__)))

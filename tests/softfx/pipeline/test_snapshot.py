@@ -132,8 +132,57 @@ def test_what_is_asked_of_one_dictionary_is_read_once() -> None:
     snapshot = Snapshot()
     assert snapshot.entries(names, ("a", "c")) == [1, ABSENT]
     assert snapshot.entries(names, ("b", "a")) == [2, 1]
-    readers = len(snapshot._objects._readers)
-    assert snapshot.entries(names, ("a", "b", "c")) == [1, 2, ABSENT] and len(snapshot._objects._readers) == readers
+    read = len(snapshot._namespaces._tables)
+    assert snapshot.entries(names, ("a", "b", "c")) == [1, 2, ABSENT] and len(snapshot._namespaces._tables) == read
     assert snapshot.holds()
     names["c"] = 3
+    assert not snapshot.holds()
+
+
+def test_an_entry_that_is_gone_and_one_that_is_equal() -> None:
+    names: dict[str, object] = {"a": BIG, "b": 2}
+    snapshot = Snapshot()
+    snapshot.entries(names, ("a", "b"))
+    names["a"] = 10**6
+    assert snapshot.holds()
+    del names["b"]
+    assert not snapshot.holds()
+
+
+def test_names_that_move_to_the_next_table() -> None:
+    one, two = {"a": 1, "b": 2}, {"c": 3}
+    snapshot = Snapshot()
+    snapshot.table(one)
+    snapshot.table(two)
+    assert snapshot.holds()
+    del one["b"]
+    two.clear()
+    two.update(b=2, c=3)
+    assert not snapshot.holds()
+
+
+def test_slots_that_are_set_later() -> None:
+    class Slotted:
+        __slots__ = ("a", "b")
+
+    value: Any = Slotted()
+    value.a = BIG
+    snapshot = Snapshot()
+    assert snapshot.slots(value, ("a", "b")) == [BIG, ABSENT]
+    value.a = 10**6
+    assert snapshot.holds()
+    value.b = 1
+    assert not snapshot.holds()
+
+
+@pytest.mark.parametrize("name", ["__code__", "__defaults__", "__kwdefaults__", "__dict__"])
+def test_what_makes_a_function(name: str) -> None:
+    def function(a: int = 1, *, b: int = 2) -> None:
+        """Do nothing."""
+
+    def other(a: int = 3, *, b: int = 4) -> int:
+        return a
+
+    snapshot = noted(Snapshot.functions, [function])
+    setattr(function, name, getattr(other, name))
     assert not snapshot.holds()
