@@ -52,14 +52,18 @@ def hard_call(state: RunState, call: Call, loss: str = "") -> Result:
 
 
 def _hard_write(state: RunState, call: Call) -> Tensor | None:
-    """What an in-place call would leave in its operand without softening; None where that is what it leaves."""
-    in_place = call.written is not None and call.spelled.in_place and call.kwargs.get("out") is None
-    if not in_place or not call.has_hard or not call.operation.repeatable or is_discrete(call.args[0]):
+    """What a call would leave in the tensor that it writes without softening; None where that is what it leaves."""
+    target, emit = call.written, state.backend.emit
+    if target is None or not call.has_hard or not call.operation.writes_alike or is_discrete(target):
         return None
-    args, kwargs = map_tensors(lambda tensor: hard_value(state, tensor), (call.args[1:], call.kwargs))
+    named = {key: value for key, value in call.kwargs.items() if key != "out"}
+    args, named = map_tensors(lambda tensor: hard_value(state, tensor), (call.args, named))
     with torch.no_grad():
-        written: Tensor = state.backend.emit(torch.clone, (hard_value(state, call.args[0]),), {})
-        state.backend.emit(call.func, (written, *args), kwargs)
+        if call.kwargs.get("out") is not None:
+            made: Tensor = emit(call.func, args, named)
+            return made if made.dtype == target.dtype else emit(Tensor.to, (made, target.dtype), {})
+        written: Tensor = emit(torch.clone, (args[0],), {})
+        emit(call.func, (written, *args[1:]), named)
     return written
 
 

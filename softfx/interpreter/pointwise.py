@@ -82,6 +82,8 @@ def _note_moved(state: RunState, call: Call, result: Result) -> None:
     known = [_known(state, tensor) for tensor in call.tensors]
     if not any(known) and not (joins and any(isinstance(soft, _ROOTS) for soft in call.softs)):
         return
+    if not joins and call.discrete_softs:
+        return  # where they move to is decided, too: x[mask], x[index]
     results = tensors_in(result)
     if not _is_known(state, call) or not all(moved.is_floating_point() for moved in results):
         return

@@ -240,6 +240,11 @@ class Operation:
         return not self.effect & _UNREPEATABLE
 
     @cached_property
+    def writes_alike(self) -> bool:
+        """True if, as a write in place, a second call on the same operands writes the same elements."""
+        return not self.effect & (_UNREPEATABLE & ~Effect.WRITES_FIRST | Effect.STOPS_GRADIENT)
+
+    @cached_property
     def converts(self) -> bool:
         """True if the dtype among its arguments is the one that its operand is converted to."""
         return bool(self.effect & Effect.CONVERTS)

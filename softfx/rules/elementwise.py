@@ -155,9 +155,9 @@ def _copysign(context: RuleContext, input: Tensor | float, other: Tensor | float
     """The size of one number with the softened sign of another."""
     if not isinstance(other, Tensor) or not isinstance(input, Tensor) or is_discrete(other):
         raise CannotSoften("copysign of a number that is no tensor has no rule")
-    return context.call(
-        guards.mul, context.call(torch.abs, input), context.call(softtorch.sign, other, **context.options)
-    )
+    size, sign = context.call(torch.abs, input), context.call(softtorch.sign, other, **context.options)
+    signed = context.call(torch.copysign, input, context.call(torch.detach, other))  # 0 has a sign here
+    return context.call(ties.with_derivative_at_zero, context.call(guards.mul, size, sign), other, signed)
 
 
 # -- propagation: functions from a rule's `relax` to its `propagate` ---------------------------------------------------
@@ -321,7 +321,8 @@ RULES = (
           propagating=_unchanged, options=_STAIRS, unit=STEP, tied=ties.whole),
     _jump("SX105", ops.sign, _sign, "2 sigma(x / s) - 1", propagating=_exactly(torch.sign)),
     _jump("SX106", ops.heaviside, _heaviside, "sigma(x / s)"),
-    _jump("SX108", ops.copysign, _copysign, "|x| (2 sigma(y / s) - 1)", soft="softtorch.sign", unit=OTHER),
+    _jump("SX108", ops.copysign, _copysign, "|x| (2 sigma(y / s) - 1)", soft="softtorch.sign", unit=OTHER,
+          tied=ties.zero_other),
     _kink("SX107", ops.frac, _unary(softtorch.frac), "x - trunc(x), trunc soft",
           why="Right between its jumps, blind to them.", options=_STAIRS, unit=STEP),
     _kink("SX121", ops.abs, _unary(softtorch.abs), "x (2 sigma(x / s) - 1)", why=_BEND,

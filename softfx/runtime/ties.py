@@ -20,6 +20,7 @@ __all__ = [
     "settled_place",
     "whole",
     "with_derivative_at_zero",
+    "zero_other",
 ]
 
 # How far apart numbers may be that are equal but for rounding, in units of the last place.
@@ -108,3 +109,12 @@ def half(x: Tensor, decimals: int = 0) -> Tensor:
     """
     scaled = 2 * 10.0**decimals * x.detach()
     return whole(scaled) & (scaled.round() % 2 == 1)
+
+
+def zero_other(x: Tensor, other: Tensor) -> Tensor:
+    """True where the second of two numbers is 0, which has a sign of its own.  # (...) each, broadcast -> (...)
+
+    >>> zero_other(torch.tensor([1.0, 2.0]), torch.tensor([0.5, -0.0]))
+    tensor([False,  True])
+    """
+    return (other.detach() == 0).expand(torch.broadcast_shapes(x.shape, other.shape))

@@ -223,3 +223,19 @@ def test_what_is_broadcast_beside_a_decision_is_none(policy: str) -> None:
     soft = softfx.soften(program, policy, example_inputs=(x,))
     assert torch.equal(soft(x), program(x))
     assert torch.autograd.grad(soft(x), x)[0].abs().sum() > 0
+
+
+@pytest.mark.parametrize("x", [0.7, [0.7, -0.2, 0.1], [[0.7, -0.2, 0.1]] * 2])
+def test_rows_that_are_chosen_by_a_mask_are_those_of_no_one_decision(x: object) -> None:
+    """What a soft mask keeps of numbers that a decision made was decided about twice."""
+
+    def program(x: Tensor) -> Tensor:
+        y = torch.sign(x.detach().norm() * x.abs().sum()) * x
+        y[y > 0.3] = y[y > 0.3].round()
+        return y
+
+    start = torch.as_tensor(x)
+    soft = softfx.soften(program, example_inputs=(start,))
+    assert torch.equal(soft(start), program(start))
+    leaf = start.clone().requires_grad_()
+    assert torch.autograd.grad(soft(leaf).sum(), leaf)[0].all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 
 import pytest
@@ -28,6 +29,12 @@ def without_gradients(y: Tensor) -> None:
         y.detach()[0].add_(1)
 
 
+def as_out(y: Tensor) -> None:
+    with torch.no_grad():
+        torch.add(y.detach(), 1, out=y.detach())
+        torch.sub(y.detach().t(), 0.3, out=y.detach().t())
+
+
 WRITES: dict[str, Write] = {
     "none": lambda y: None,
     "itself": lambda y: y.add_(1),
@@ -38,6 +45,12 @@ WRITES: dict[str, Write] = {
     "a view of a view": lambda y: y[1:].view(-1)[::2].mul_(-0.3),
     "several, that overlap": in_turn,
     "under no_grad": without_gradients,
+    "an item by a number": lambda y: y.__setitem__((..., slice(1, None)), 2.0),
+    "an item by itself": lambda y: y.__setitem__((..., slice(1, None)), y[..., 1:] * 2),
+    "a part in place": lambda y: operator.setitem(y, 1, operator.iadd(y[1], 1.5)),
+    "a copy of its own": lambda y: y.copy_(y * 0.7),
+    "as the out of a sum": as_out,
+    "an activation in place": lambda y: torch.nn.functional.threshold(y, -9.0, 0.0, inplace=True),
 }
 READS: dict[str, Callable[[Tensor], Tensor]] = {
     "all": lambda y: y.sum(),

@@ -49,6 +49,7 @@ TIED: dict[str, Program] = {
     "rounded to decimals": lambda x: torch.round(mask(x).mean(-1) / 2, decimals=1),
     "half an index": lambda x: torch.floor(x.argmax(-1) / 2),
     "relu": lambda x: F.relu(x) > 0,
+    "the sign of a clipped number": lambda x: torch.copysign(x, F.relu(x - 0.4)),
     "clipped": lambda x: x.clamp(max=0.42) < 0.42,
     "itself": lambda x: torch.stack([x <= x, x >= x, x < x]),
     "all pairs": lambda x: x[0][:, None] > x[0][None],
@@ -122,6 +123,7 @@ def test_numbers_are_equal_but_for_rounding() -> None:
 CORNERS_KEPT = {"version": 1, "default": {"action": "soft", "families": ["discrete"], "softness": 1e-3}}
 CLIPPED: dict[str, Program] = {
     "relu": lambda x: F.relu(x) > 0,
+    "the sign of a clipped number": lambda x: torch.copysign(x, F.relu(x - 0.4)),
     "module": lambda x: torch.nn.ReLU()(x) != 0,
     "clamp": lambda x: x.clamp(min=0.42) > 0.42,
     "maximum": lambda x: torch.maximum(x, torch.zeros(())) > 0,
@@ -158,3 +160,16 @@ def test_a_cast_that_changes_nothing_makes_no_ties(program: Callable[[Tensor], T
         soft = softfx.soften(lambda x: program(x).sign() + x.round(), "smooth", example_inputs=(x,), executor=executor)
         plain = softfx.soften(lambda x: x.sign() + x.round(), "smooth", example_inputs=(x,), executor=executor)
         torch.testing.assert_close(soft(x), plain(x))
+
+
+def test_a_number_with_the_sign_of_zero_keeps_its_derivative() -> None:
+    """0 has a sign, so that the size of what takes it has a derivative in the original, too."""
+
+    def program(x: Tensor) -> Tensor:
+        signs = x * 1
+        signs[signs == signs.max()] = 0
+        return torch.copysign(x, signs)
+
+    x = torch.tensor(0.7)
+    for start in (x, -x):
+        assert gradient(softfx.soften(program, example_inputs=(start,)), start) == gradient(program, start)
