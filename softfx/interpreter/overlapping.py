@@ -15,7 +15,7 @@ import softtorch
 from softfx import ops, torch_private
 from softfx.interpreter.call import Call, on_operands
 from softfx.interpreter.hard_values import hard_value
-from softfx.interpreter.native import overlaps_itself
+from softfx.interpreter.native import cut_beneath, outgrows_base, overlaps_itself
 from softfx.interpreter.parts import part_of
 from softfx.interpreter.state import RunState
 from softfx.ops.calls import Args
@@ -99,6 +99,10 @@ def settle_memory(state: RunState, call: Call, made: Tensor) -> None:
         state.environment.set(target, replace(facts, hard=made))
         return
     emit = state.backend.emit
+    if outgrows_base(target):
+        emit(torch.Tensor.copy_, (emit(torch.detach, (target,), {}), made), {})
+        cut_beneath(state, call, target)
+        return
     if not is_discrete(target):
         made = emit(softtorch.straight_through, (made, emit(torch.clone, (target,), {})), {})
     emit(torch.Tensor.copy_, (target, made), {})

@@ -117,4 +117,4 @@ def zero_other(x: Tensor, other: Tensor) -> Tensor:
     >>> zero_other(torch.tensor([1.0, 2.0]), torch.tensor([0.5, -0.0]))
     tensor([False,  True])
     """
-    return (other.detach() == 0).expand(torch.broadcast_shapes(x.shape, other.shape))
+    return (other.detach() == 0).expand_as(x + other.detach())

@@ -74,7 +74,24 @@ def by_out_again(x: Tensor) -> tuple[Tensor, Tensor]:
     return mask, rows
 
 
-PROGRAMS = [rounded, written_again, set_by_a_mask, reshaped_in_place, real_numbers, of_no_elements, by_out_again]
+def of_its_own_memory(x: Tensor) -> tuple[Tensor, Tensor]:
+    mask = torch.zeros_like(x).scatter_(-1, x.argmax(-1, keepdim=True), 1.0)
+    columns = mask[:, 1:, None]
+    torch.round(mask.detach(), out=columns)
+    columns.add_(0.5)
+    return mask, columns
+
+
+PROGRAMS = [
+    of_its_own_memory,
+    rounded,
+    written_again,
+    set_by_a_mask,
+    reshaped_in_place,
+    real_numbers,
+    of_no_elements,
+    by_out_again,
+]
 
 
 @pytest.mark.parametrize("policy", EXACT)
