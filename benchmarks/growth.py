@@ -24,14 +24,24 @@ BOUND = 1.2
 Program = Callable[[Tensor], Tensor]
 
 
-def with_sites(count: int) -> Program:
-    """A program of so many sites, each a line of its own."""
-    lines = [f"    x = x + (x > {place / count}).float()" for place in range(count)]
-    source = "\n".join(["def program(x):", *lines, "    return x"])
+def of_lines(start: str, line: str, count: int) -> Program:
+    """A program of so many lines, which are alike but for a number between 0 and 1."""
+    lines = [f"    {line.format(place / count)}" for place in range(count)]
+    source = "\n".join(["def program(x):", f"    total = {start}", *lines, "    return total"])
     scope: dict[str, Any] = {}
     exec(compile(source, __file__, "exec"), scope)  # code of this file's own
     program: Program = scope["program"]
     return program
+
+
+def with_sites(count: int) -> Program:
+    """A program of so many sites, each a line of its own."""
+    return of_lines("x", "total = total + (total > {}).float()", count)
+
+
+def with_terms(count: int) -> Program:
+    """A sum of so many counts, of which each step takes what all sites before it made."""
+    return of_lines("0", "total = total + (x > {}).sum()", count)
 
 
 def with_calls(count: int) -> Program:
@@ -52,6 +62,7 @@ def with_layers(count: int) -> nn.Module:
 
 ROWS: tuple[tuple[str, Callable[[int], Any], tuple[int, ...], tuple[int, ...]], ...] = (
     ("sites", with_sites, (63, 125, 250, 500), (8,)),
+    ("terms", with_terms, (125, 250, 500, 1_000), (8,)),
     ("calls", with_calls, (1_250, 2_500, 5_000, 10_000), (8,)),
     ("layers", with_layers, (6, 12, 24, 48), (1, 16, 32)),
 )
@@ -80,7 +91,7 @@ def exponent(sizes: tuple[int, ...], times: list[float]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--only", default="", choices=("", "sites", "calls", "layers"))
+    parser.add_argument("--only", default="", choices=("", *(row[0] for row in ROWS)))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     table = Table("verb", "grows with", "sizes", "seconds", "exponent", "bound")

@@ -59,7 +59,7 @@ def capture(
     """
     if frontend not in _FRONTENDS:
         legal = ", ".join(_FRONTENDS)
-        raise TargetError(f"soften: unknown capture {frontend!r}. Legal: {legal}. Take 'auto'.")
+        raise TargetError(f"unknown capture {frontend!r}. Legal: {legal}. Take 'auto'.")
     call = ExampleCall(target, args, kwargs, place)
     before = private.may_compile()
     try:
@@ -103,6 +103,6 @@ def refuse(program: Program) -> NoReturn:
     """Raise the CaptureError that says why no single graph holds the call."""
     reasons = "; ".join(program.seen.obstacles)
     raise CaptureError(
-        f"soften: executor 'graph' was asked for, but no graph holds the call: {reasons}. "
+        f"executor 'graph' was asked for, but no graph holds the call: {reasons}. "
         "Take executor='auto', which runs the original Python softly."
     )

@@ -347,7 +347,8 @@ def check_call(target: Target, args: tuple[object, ...], kwargs: Mapping[str, ob
         given = f"{count} {'input was' if count == 1 else 'inputs were'} given"
         raise TargetError(
             f"{target.spec}: it needs {listed(missing)}, and {given}. "
-            f"It takes {_takes(function)}. Give each a shape, such as {some}, or saved tensors with --load FILE.pt."
+            f"It takes {_takes(function)}. Give each a shape, such as {some}, a value that is no tensor "
+            f"with --value {missing[0]}=LITERAL, or saved tensors with --load FILE.pt."
         )
     try:
         inspect.signature(function).bind(*args, **kwargs)

@@ -18,7 +18,9 @@ from softfx.decisions.site import SiteKey
 from softfx.locations import Location, shown_place
 from softfx.values import Soft
 
-__all__ = ["Cut", "Evidence", "Left", "SiteEvidence", "Use"]
+__all__ = ["MANY", "Cut", "Evidence", "Left", "SiteEvidence", "Use"]
+
+MANY = 32  # sites: who uses what more of them made is not told of each
 
 
 class Use(NamedTuple):
@@ -147,10 +149,15 @@ class Evidence:
             seen.uses[Use(operation, location.file, location.line, "hard")] = None
 
     def took(self, softs: Iterable[Soft], operation: str, location: Location) -> None:
-        """A consumer took soft values."""
+        """A consumer took soft values.
+
+        Not noted of what more than `MANY` sites made: everything behind a long sum would use every term of it.
+        """
+        use = Use(operation, location.file, location.line, "soft")
         for soft in softs:
-            for site in soft.sites:
-                self._of[site].uses[Use(operation, location.file, location.line, "soft")] = None
+            if len(soft.sites) <= MANY:
+                for site in soft.sites:
+                    self._of[site].uses[use] = None
 
     def joined(self, sites: frozenset[int], joint: int) -> None:
         """So many decisions became one, of which these sites made some."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import threading
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from typing import Literal, NamedTuple
@@ -52,6 +53,7 @@ class Sites:
         self._assigned: dict[str, Setting] = {}
         self._lifts: frozenset[Lift] = frozenset()
         self._scopes: dict[frozenset[int], str] = {}
+        self._by_scope: defaultdict[str, set[int]] = defaultdict(set)
 
     def __iter__(self) -> Iterator[Decision]:
         return iter(self._decisions)
@@ -85,13 +87,18 @@ class Sites:
             site = self._ids.get(key)
             if site is None:
                 site = len(self._decisions)
-                self._decisions.append(self._decided(rule, location))
+                decision = self._decided(rule, location)
+                self._decisions.append(decision)
+                self._by_scope[decision.scope].add(site)
                 self._ids[key] = site
             return site
 
     def replace(self, decision: Decision) -> Decision:
         """Put a decision in the place of the one about the same site."""
-        if decision.scope != self._decisions[decision.id].scope:
+        before = self._decisions[decision.id].scope
+        if decision.scope != before:
+            self._by_scope[before].discard(decision.id)
+            self._by_scope[decision.scope].add(decision.id)
             self._scopes.clear()
         self._decisions[decision.id] = decision
         return decision
@@ -114,6 +121,7 @@ class Sites:
         """Sites of their own with the same decisions but for these."""
         own = copy(self)
         own._ids, own._decisions, own._scopes = dict(self._ids), list(self._decisions), {}
+        own._by_scope = defaultdict(set, {scope: set(ids) for scope, ids in self._by_scope.items()})
         own._assigned = dict(self._assigned)
         for decision in changed:
             own.replace(decision)
@@ -180,7 +188,7 @@ class Sites:
     def scope(self, sites: frozenset[int]) -> str:
         """How far a straight-through region of these sites extends."""
         if (scope := self._scopes.get(sites)) is None:
-            scopes = {decision.scope for decision in self.by_id(sites)}
+            scopes = {scope for scope, ids in self._by_scope.items() if not ids.isdisjoint(sites)}
             if "model" in scopes or scopes == {"decision"}:
                 scope = "model"
             elif "linear" in scopes:

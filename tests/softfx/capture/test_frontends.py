@@ -115,7 +115,7 @@ def test_a_call_that_fails_is_told_apart_from_one_that_cannot_be_traced() -> Non
 
 
 def test_an_unknown_frontend_is_named_with_the_legal_ones() -> None:
-    message = r"^soften: unknown capture 'jit'\. Legal: auto, eager, dynamo, fx\. Take 'auto'\.$"
+    message = r"^unknown capture 'jit'\. Legal: auto, eager, dynamo, fx\. Take 'auto'\.$"
     with pytest.raises(TargetError, match=message):
         softfx.soften(torch.round, example_inputs=(torch.ones(2),), capture="jit")
 
