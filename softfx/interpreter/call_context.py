@@ -103,6 +103,11 @@ class CallContext:
     ends: bool = False
 
     @property
+    def reaches(self) -> bool:
+        decisions = (self.state.sites[site] for site in self.sites)
+        return self.exact and any(decision.options.get("mode") == "tailed" for decision in decisions)
+
+    @property
     def meets_nan(self) -> bool:
         return self.met_nan or not self.exact
 

@@ -19,6 +19,7 @@ import softtorch
 from softfx import ops
 from softfx.ops.calls import Args, Kwargs
 from softfx.ops.operation import Operation
+from softfx.rules import joined
 from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow
 from softfx.rules.multiples import as_sum, negated, pointed
 from softfx.rules.readings import (
@@ -42,6 +43,7 @@ _MOST_POINTS = 1024
 _MOST_NUMBERS = 1 << 24
 # Functions that give integers for integers.
 _CLOSED = (torch.add, torch.sub, torch.mul, torch.minimum, torch.maximum)
+_PRODUCT = joined.both(torch.mul)
 # Functions whose derivatives are the operands, or have them as divisors: an infinite one met a derivative of 0 before.
 _GUARDED: dict[Callable[..., Tensor], Callable[..., Tensor]] = {torch.mul: guards.mul, torch.div: guards.div}
 
@@ -75,7 +77,9 @@ def _as_bool(context: RuleContext, exact: Callable[..., Tensor], input: Operand,
     softs = [soft for soft in softs_in((input, other)) if isinstance(soft, SoftBool)]
     if len(softs) != len(softs_in((input, other))):
         return None
-    if exact is torch.mul and (len(softs) == 2 or _is_bool(input) or _is_bool(other)):
+    if exact is torch.mul and len(softs) == 2:
+        return _PRODUCT(context, *softs)
+    if exact is torch.mul and (_is_bool(input) or _is_bool(other)):
         return context.soft_bool(context.call(exact, _tensor_of(input), _tensor_of(other)))
     if exact is torch.add and context.hard.dtype is torch.bool:  # True + True is True
         values = [as_probability(context, operand, softs[0].probability) for operand in (input, other)]

@@ -58,6 +58,10 @@ class RuleContext(Protocol):
         """True if values stay as they are: only the derivative of the shadow counts."""
 
     @property
+    def reaches(self) -> bool:
+        """True where a derivative alone is wanted of decisions whose noise has a tail (mode "tailed")."""
+
+    @property
     def meets_nan(self) -> bool:
         """True where a NaN may be among real operands: values that change, or calls that have met one."""
 

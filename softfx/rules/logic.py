@@ -15,6 +15,7 @@ import softtorch
 from softfx import ops
 from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.operation import Operation
+from softfx.rules import joined
 from softfx.rules.arithmetic import joint
 from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow, TensorOrSoft
 from softfx.rules.readings import as_probability, on_points, softs_in
@@ -58,15 +59,15 @@ def _has_reals(func: Function, args: Args, kwargs: Kwargs) -> bool:
 # -- propagation -------------------------------------------------------------------------------------------------------
 
 
-def _of_two(function: Callable[..., Tensor], bitwise: Callable[..., Tensor]) -> RuleFunction:
-    """The propagation of an operator of two bools, which is `bitwise` on integers."""
+def _of_two(join: joined.OfTwo, bitwise: Callable[..., Tensor]) -> RuleFunction:
+    """The propagation of an operator that joins two bools, which is `bitwise` on integers."""
 
     def propagate(context: RuleContext, input: Operand, other: Operand) -> Shadow:
         like = softs_in([input, other])[0].tensor
         if context.hard.dtype not in (torch.bool, torch.uint8):
             return _bits(context, bitwise, input, other)
-        x, y = _truth(context, input, like), _truth(context, other, like)
-        return context.soft_bool(context.call(function, x, y))
+        x, y = (o if isinstance(o, SoftBool) else _truth(context, o, like) for o in (input, other))
+        return join(context, x, y)
 
     return propagate
 
@@ -117,7 +118,7 @@ def _indexed(context: RuleContext, operand: object) -> object:
     return context.soft_index(weights, support)
 
 
-def _reduce(function: Callable[..., Tensor]) -> Callable[..., SoftBool]:
+def _reduce(join: joined.OfRows) -> Callable[..., SoftBool]:
     """any or all, of shadows and of real numbers: one axis after the other, the last first."""
 
     def reduce(
@@ -126,7 +127,7 @@ def _reduce(function: Callable[..., Tensor]) -> Callable[..., SoftBool]:
         value = input.truth(context.call) if isinstance(input, Soft) else _nonzero(context, input)
         axes = tuple(range(value.dim())) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
         for axis in sorted((axis % max(value.dim(), 1) for axis in axes), reverse=True):
-            value = context.call(function, value, dim=axis, keepdim=keepdim)  # a number by itself has no axis to keep
+            value = join(context, value, axis, keepdim)  # a number by itself has no axis to keep
         return context.soft_bool(value)
 
     return reduce
@@ -161,13 +162,16 @@ def _bitwise(code: str, operation: Operation) -> Rule:
 _REALS = "of real numbers: a = ne(x, 0), b = ne(y, 0), ne soft"
 _ROWS_OF_REALS = "of real numbers: a_j = ne(x_j, 0), ne soft"
 
-_ANY, _ALL = _reduce(softtorch.any), _reduce(softtorch.all)
+_AND = joined.both(softtorch.logical_and)
+_OR = joined.either(softtorch.logical_or)
+_XOR = joined.plainly(softtorch.logical_xor)
+_ANY, _ALL = _reduce(joined.some(softtorch.any)), _reduce(joined.every(softtorch.all))
 RULES = (
-    _logic("SX401", ops.logical_and, _of_two(softtorch.logical_and, torch.bitwise_and),
+    _logic("SX401", ops.logical_and, _of_two(_AND, torch.bitwise_and),
            _of_reals(softtorch.logical_and), f"a b, of probabilities; {_REALS}"),
-    _logic("SX402", ops.logical_or, _of_two(softtorch.logical_or, torch.bitwise_or), _of_reals(softtorch.logical_or),
+    _logic("SX402", ops.logical_or, _of_two(_OR, torch.bitwise_or), _of_reals(softtorch.logical_or),
            f"1 - (1 - a) (1 - b), of probabilities; {_REALS}"),
-    _logic("SX403", ops.logical_xor, _of_two(softtorch.logical_xor, torch.bitwise_xor),
+    _logic("SX403", ops.logical_xor, _of_two(_XOR, torch.bitwise_xor),
            _of_reals(softtorch.logical_xor), f"1 - (1 - a (1 - b)) (1 - (1 - a) b), of probabilities; {_REALS}"),
     _logic("SX404", ops.logical_not, _not, _of_reals(softtorch.logical_not),
            "1 - a, of a probability; of a real number: a = ne(x, 0), ne soft"),

@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import softtorch
 from softfx.ops.calls import Args, Kwargs, signature_of
+from softfx.rules import joined
 from softfx.rules.arithmetic import on_integers
 from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow
 from softfx.rules.readings import checked_as, softs_in, through_real
@@ -35,6 +37,9 @@ __all__ = [
 
 # What the comparisons of all numbers of a row with each other may take: 16 MiB of bools.
 _MOST_NUMBERS = 1 << 24
+
+# The largest of bools is whether one is true, the smallest whether all are.
+_SOME, _EVERY = joined.some(softtorch.any), joined.every(softtorch.all)
 
 Propagation = Callable[[RuleFunction], RuleFunction]
 
@@ -128,7 +133,7 @@ def extremes(largest: bool, pairwise: Callable[..., Tensor] | None = None) -> Pr
 
 def _extreme_number(
     context: RuleContext, largest: bool, input: Operand, dim: object = None, keepdim: bool = False, **_: object
-) -> SoftIndex | None:
+) -> SoftIndex | SoftBool | None:
     """The largest, or smallest, of integers along one axis; None where these are no independent ones, or too many."""
     if not isinstance(input, SoftIndex | SoftBool | SoftSign) or not isinstance(dim, int):
         return None
@@ -137,6 +142,8 @@ def _extreme_number(
     if not input.shape:  # one number is its own extreme, and keeps no axis
         return context.soft_index(*input.finite(context.call))
     axis, length = dim % len(input.shape), input.shape[dim]
+    if isinstance(input, SoftBool) and context.reaches:
+        return context.soft_bool((_SOME if largest else _EVERY)(context, input.probability, axis, bool(keepdim)))
     if math.prod(input.shape) * length * input.size**2 > _MOST_NUMBERS:
         return None
     weights, numbers = context.call(counts.extreme, *input.finite(context.call), axis, largest)

@@ -16,6 +16,7 @@ from softfx import ops
 from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.operation import Operation
 from softfx.ops.spelling import INDEX
+from softfx.rules import joined
 from softfx.rules.comparison import among
 from softfx.rules.context import RuleContext, RuleFunction, Shadow, TensorOrSoft
 from softfx.rules.multiples import summed
@@ -140,11 +141,24 @@ def _reduction(code: str, operation: Operation, *, counts: bool = True) -> Rule:
     return replace(_following(code, operation, _reduce(operation.function, counts)), becomes=_in_integer_type)
 
 
+def _prod(
+    context: RuleContext, input: TensorOrSoft, dim: int | None = None, keepdim: bool = False,
+    *, dtype: torch.dtype | None = None,
+) -> Shadow:  # fmt: skip
+    """The propagation of a product: of bools it is whether all are true."""
+    if not isinstance(input, SoftBool) or not context.reaches:
+        rest = () if dim is None else (dim, keepdim)
+        return _reduce(torch.prod, True)(context, input, *rest, dtype=dtype)
+    p = input.probability
+    p, axis = (context.call(torch.flatten, p), 0) if dim is None else (p, dim)
+    return context.soft_bool(joined.every(torch.prod)(context, p, axis, keepdim))
+
+
 RULES = (
     _reduction("SX621", ops.sum),
     _reduction("SX622", ops.mean, counts=False),
     _reduction("SX623", ops.cumsum),
-    _reduction("SX624", ops.prod),
+    replace(_reduction("SX624", ops.prod), propagate=_prod),
     _reduction("SX626", ops.cumprod),
     Rule(
         "SX602",

@@ -135,9 +135,14 @@ class SoftSign(SoftCount):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SoftBool(Soft):
-    """A probability that stands for a bool."""
+    """A probability that stands for a bool.
+
+    apart: of several that `&` made one, where their noise has a tail: the probability that all happen if it is
+        independent, and if it is one (softfx.runtime.joining); with False before them, made by `|`, that none happens.
+    """
 
     probability: Tensor
+    apart: tuple[bool, Tensor, Tensor] | None = None
 
     kind: ClassVar[Kind] = "soft_bool"
 
@@ -146,7 +151,7 @@ class SoftBool(Soft):
         return self.probability
 
     def with_tensor(self, tensor: Tensor) -> Self:
-        return replace(self, probability=tensor)
+        return replace(self, probability=tensor, apart=None)
 
     def real(self, emit: Emit) -> Tensor:
         return self.probability
