@@ -85,15 +85,18 @@ def first_smallest(input: Tensor, dim: int | None = None, keepdim: bool = False)
 
 
 def equal(x: Tensor | float, y: Tensor | float) -> Tensor:
-    """True where two numbers are equal but for rounding.  # (...) each, broadcast -> (...)
+    """True where two numbers are equal but for rounding; an infinity equals itself alone.
 
-    >>> equal(torch.tensor([0.3, 0.4]), 3 * 0.1)
-    tensor([ True, False])
+    # (...) each, broadcast -> (...)
+
+    >>> equal(torch.tensor([0.3, 0.4, torch.inf]), 3 * 0.1)
+    tensor([ True, False, False])
     """
     with torch.no_grad():
         size = torch.maximum(torch.as_tensor(x).abs(), torch.as_tensor(y).abs())
         size = size if size.is_floating_point() else size.to(torch.get_default_dtype())
-        return torch.as_tensor(x - y).abs() <= _ULPS * torch.finfo(size.dtype).eps * size
+        near = torch.as_tensor(x - y).abs() <= _ULPS * torch.finfo(size.dtype).eps * size.nan_to_num(posinf=0.0)
+        return torch.as_tensor(x == y) | near
 
 
 def whole(x: Tensor) -> Tensor:

@@ -25,6 +25,17 @@ def mask(x: Tensor) -> Tensor:
     return (x > 0).float()
 
 
+def assigned(x: Tensor) -> Tensor:
+    """Greedily a column for each row, the cheapest that no row before it took."""
+    used = torch.zeros(x.shape[-1], dtype=torch.bool)
+    costs = []
+    for row in x:
+        place = row.masked_fill(used, torch.inf).argmin()
+        costs.append(row[place])
+        used = used | F.one_hot(place, x.shape[-1]).bool()
+    return torch.stack(costs)
+
+
 TIED: dict[str, Program] = {
     "mean above": lambda x: mask(x).mean(-1) > 0.5,
     "mean from": lambda x: mask(x).mean(-1) >= 0.5,
@@ -64,6 +75,9 @@ TIED: dict[str, Program] = {
     "the place of a grade": lambda x: torch.tensor([2.0, 2.0, 1.0, 2.0])[x.argsort(-1)].max(-1)[1],
     "the place of most votes": lambda x: (x > 0).sum(0).argmax(),
     "the place of a running count": lambda x: (x > 0).long().cumsum(-1).max(-1)[1],
+    "the place among what is left": lambda x: x.masked_fill(x < 0, torch.inf).argmin(-1),
+    "the largest of what is left": lambda x: x.masked_fill(x > 0.6, -torch.inf).max(-1)[1],
+    "one place after another": assigned,
     "a place before a number": lambda x: F.relu(x).argmax(-1) < torch.tensor([0.0, 1.0, 2.0]),
     "the median": lambda x: x <= x.median(-1, keepdim=True).values,
 }
@@ -117,6 +131,10 @@ def test_numbers_are_equal_but_for_rounding() -> None:
     assert ties.first_largest(torch.tensor([[1.0, 2.0, 2.0]]), 1, True).tolist() == [[1]]
     assert ties.first_largest(torch.tensor([[1.0, 2.0, 2.0]]), keepdim=True).tolist() == [[1]]
     assert ties.first_largest(torch.tensor(1.0)) == -1
+    infinite = torch.tensor([torch.inf, -torch.inf, 1.0])
+    assert ties.equal(infinite, torch.inf).tolist() == [True, False, False]
+    assert ties.first_largest(-infinite) == -1  # the infinity is alone: the others are not equal to it but for rounding
+    assert ties.first_largest(torch.tensor([-torch.inf, -torch.inf, 1.0])) == -1
     assert not ties.equal(torch.tensor(torch.nan), torch.nan) and ties.equal(torch.zeros(0), 1.0).shape == (0,)
 
 
