@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from softfx.ops.operation import Integral
+from softfx.ops.shapes_from_data import always
 from softfx.ops.verbs import computes, loses, reduces, runs_along
 
 digamma = computes("digamma", "psi")
@@ -37,7 +38,18 @@ logdet = runs_along("logdet")
 eigh = runs_along("eigh")
 svd = runs_along("svd")
 qr = runs_along("qr")
-inverse = runs_along("inverse", "inv")
+inverse = runs_along("inverse", "inv", "inv_ex", "tensorinv")
 pinverse = runs_along("pinverse", "pinv")
-solve = runs_along("solve")
-solve_triangular = runs_along("solve_triangular")
+solve = runs_along("solve", "solve_ex", "tensorsolve")
+solve_triangular = runs_along("solve_triangular", "triangular_solve")
+cholesky = runs_along("cholesky", "cholesky_ex")
+cholesky_inverse = runs_along("cholesky_inverse")
+cholesky_solve = runs_along("cholesky_solve")
+lu = runs_along("lu", "lu_factor", "lu_factor_ex")
+lu_solve = runs_along("lu_solve")
+lstsq = runs_along("lstsq", shaped_by_data=always)  # its residuals are
+matrix_power = runs_along("matrix_power")
+matrix_exp = runs_along("matrix_exp")
+householder_product = runs_along("householder_product", "orgqr")
+ormqr = runs_along("ormqr")
+eig = runs_along("eig")

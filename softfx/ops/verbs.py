@@ -132,10 +132,11 @@ def decomposes(name: str, *, integral: Integral = Integral.NEVER, rows: Rows = R
 
 
 def runs_along(
-    name: str, *spellings: str, dim: int | None = None, effect: Effect = Effect.NONE, rows: Rows = Rows.OWN_AXES
-) -> Operation:
+    name: str, *spellings: str, dim: int | None = None, effect: Effect = Effect.NONE, rows: Rows = Rows.OWN_AXES,
+    shaped_by_data: ShapedByData = never,
+) -> Operation:  # fmt: skip
     """An operation along axes that gives real numbers: softmax, a norm, a linear layer."""
-    return _plain(name, spellings, Integral.NEVER, rows, dim=dim, effect=effect)
+    return _plain(name, spellings, Integral.NEVER, rows, dim=dim, effect=effect, shaped_by_data=shaped_by_data)
 
 
 def contracts(

@@ -123,10 +123,10 @@ def _of_powers(func: Function, args: Args, kwargs: Kwargs) -> bool:
 
 
 def _without(place: int, name: str, default: float) -> IsSite:
-    """A question that is True for calls whose argument `name`, at `place`, is 0: what it adds to a divisor."""
+    """A question that is True for calls whose argument `name`, at `place`, adds nothing to a divisor."""
 
     def is_site(func: Function, args: Args, kwargs: Kwargs) -> bool:
-        return bool((args[place] if len(args) > place else kwargs.get(name, default)) == 0)
+        return bool((args[place] if len(args) > place else kwargs.get(name, default)) <= 0)
 
     return is_site
 
@@ -211,6 +211,7 @@ def _normalizing(code: str, operation: Operation, edge: str, is_site: IsSite) ->
 
 
 _OVERFLOW = "where it overflows"
+_SINGULAR = "matrices that are nearly singular"
 _POWERS = "0, for exponents below 1, and where it overflows"
 
 RULES = (
@@ -273,8 +274,21 @@ RULES = (
     _through("SX989", ops.eigh, "eigenvalues that are equal"),
     _through("SX990", ops.svd, "singular values that are equal, or 0"),
     _through("SX992", ops.qr, "columns that depend on each other"),
-    _through("SX993", ops.inverse, "matrices that are nearly singular"),
-    _through("SX994", ops.pinverse, "matrices that are nearly singular"),
-    _through("SX995", ops.solve, "matrices that are nearly singular"),
+    _through("SX993", ops.inverse, _SINGULAR),
+    _through("SX994", ops.pinverse, _SINGULAR),
+    _through("SX995", ops.solve, _SINGULAR),
     _through("SX996", ops.solve_triangular, "a diagonal of nearly 0"),
+    _through("SX957", ops.cholesky, _SINGULAR),
+    _through("SX958", ops.cholesky_inverse, _SINGULAR),
+    _through("SX959", ops.cholesky_solve, _SINGULAR),
+    _through("SX960", ops.lu, _SINGULAR),
+    _through("SX963", ops.lu_solve, _SINGULAR),
+    _through("SX966", ops.lstsq, "columns that nearly depend on each other"),
+    _through("SX967", ops.matrix_power, _SINGULAR),
+    _through("SX968", ops.matrix_exp, _OVERFLOW),
+    _through("SX969", ops.householder_product, "reflections that are none"),
+    _through("SX970", ops.ormqr, "reflections that are none"),
+    _through("SX977", ops.eig, "eigenvalues that are equal"),
+    _through("SX978", ops.atan2, "(0, 0), as near as squares are 0"),
+    _through("SX979", ops.binary_cross_entropy, "probabilities of 0 and 1, by the target"),
 )

@@ -223,7 +223,7 @@ addcdiv = _guarded(
     torch.addcdiv,
     lambda x, y, z: torch.where((x + y / z).isnan(), torch.nan, 1.0),
     lambda x, y, z: z.reciprocal(),
-    lambda x, y, z: _ratio_to(y, z),
+    lambda x, y, z: y / (z * z),
 )
 hypot = _guarded(torch.hypot, lambda x, y: x / torch.hypot(x, y), lambda x, y: y / torch.hypot(x, y))
 
@@ -231,7 +231,7 @@ hypot = _guarded(torch.hypot, lambda x, y: x / torch.hypot(x, y), lambda x, y: y
 def kl_div(input: Tensor, target: Tensor, *arguments: Any, **options: Any) -> Tensor:
     """torch.nn.functional.kl_div and torch.kl_div, of targets that may be 0.  # (...) each -> (...), or () reduced"""
     if options.get("log_target"):
-        target = _regular((torch.exp,), (target,))[0]
+        input, target = _regular((lambda x, t: t.exp(),) * 2, (input, target))
     else:
         by_input, by_target = (lambda x, t: torch.xlogy(t, t).mul(0)), (lambda x, t: t.log() + t.reciprocal())
         input, target = _regular((by_input, by_target), (input, target))
@@ -321,5 +321,6 @@ def norm(x: Tensor, ord: Any = 2, dim: Any = None, **options: Any) -> Tensor:
     """
     axes = tuple(range(x.dim())) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
     zero = (x == 0).all(axes, keepdim=True) if axes else x == 0
-    result: Tensor = torch.linalg.vector_norm(_held(x, zero.expand(x.shape)), ord, dim, **options)
+    held = x if ord == 2 else passing_finite(x)  # of other orders the powers in it overflow, or are 0, before it does
+    result: Tensor = torch.linalg.vector_norm(_held(held, zero.expand(x.shape)), ord, dim, **options)
     return result

@@ -107,6 +107,8 @@ ZEROS = torch.tensor([-2.0, -1.0, -0.5, 0.0, 0.25, 1.0, 2.0], dtype=torch.float6
 ROWS = torch.stack([0 * ZEROS, ZEROS])
 MATRICES = torch.tensor([[2.0, 1.0], [1.0, 3.0]], dtype=torch.float64)
 NEARLY = torch.tensor([1e-200, -1.0, 0.3, 2.0, -3.0, 0.5, -1e-200], dtype=torch.float64)  # singular, squared
+SMALL = NEARLY.abs()
+SHEARED = torch.tensor([[0.0, 1.0], [0.0, 0.0]], dtype=torch.float64)
 UNSAFE: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
     "sqrt": (torch.sqrt, (ZEROS,)),
     "log": (torch.log, (ZEROS,)),
@@ -176,6 +178,42 @@ UNSAFE: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
     "solve_triangular": (
         lambda x: torch.linalg.solve_triangular(MATRICES.tril() * x.view(7, 1, 1), MATRICES, upper=False)[:, 0, 0],
         (NEARLY,),
+    ),
+    "cholesky": (lambda x: torch.linalg.cholesky(MATRICES * x.view(7, 1, 1))[:, 1, 0], (SMALL,)),
+    "cholesky_inverse": (lambda x: torch.cholesky_inverse(MATRICES.tril() * x.view(7, 1, 1))[:, 0, 0], (NEARLY,)),
+    "cholesky_solve": (
+        lambda x: torch.cholesky_solve(MATRICES, MATRICES.tril() * x.view(7, 1, 1))[:, 0, 0],
+        (NEARLY,),
+    ),
+    "lu": (lambda x: torch.linalg.lu(MATRICES * x.view(7, 1, 1))[1][:, 0, 0], (ZEROS,)),
+    "lu_solve": (
+        lambda x: torch.linalg.lu_solve(
+            MATRICES * x.view(7, 1, 1), torch.tensor([1, 2], dtype=torch.int32).expand(7, 2), MATRICES.expand(7, 2, 2)
+        )[:, 0, 0],
+        (NEARLY,),
+    ),
+    "lstsq": (
+        lambda x: torch.linalg.lstsq(MATRICES[:, :1] * x.view(7, 1, 1), MATRICES.expand(7, 2, 2)).solution[:, 0, 1],
+        (NEARLY,),
+    ),
+    "matrix_power": (lambda x: torch.linalg.matrix_power(MATRICES * x.view(7, 1, 1), -2)[:, 0, 0], (NEARLY,)),
+    "matrix_exp": (lambda x: torch.linalg.matrix_exp(MATRICES * x.view(7, 1, 1))[:, 0, 0], (1e300 * ZEROS,)),
+    "householder_product": (
+        lambda x: torch.linalg.householder_product(MATRICES[:, :1].expand(7, 2, 1), 2 * x.view(7, 1))[:, 0, 0],
+        (ZEROS,),
+    ),
+    "ormqr": (
+        lambda x: torch.ormqr(MATRICES[:, :1].expand(7, 2, 1), 2 * x.view(7, 1), MATRICES.expand(7, 2, 2))[:, 0, 0],
+        (ZEROS,),
+    ),
+    "eig": (
+        lambda x: torch.linalg.eig(torch.eye(2, dtype=x.dtype) + SHEARED * x.view(7, 1, 1))[1].abs()[:, 0, 1],
+        (ZEROS,),
+    ),
+    "atan2": (torch.atan2, (NEARLY, 0 * NEARLY + 1e-200)),
+    "binary_cross_entropy": (
+        lambda x, y: F.binary_cross_entropy(x, y, reduction="none"),
+        (ZEROS.clamp(0, 1), ZEROS.clamp(0, 1)),
     ),
 }
 

@@ -176,7 +176,7 @@ def test_two_rules_of_the_users_own_clash_as_well() -> None:
         (torch.relu, {}, "the function is known as 'relu'. A function is new to softfx. Give another."),
         (torch.ops.aten.relu.default, {}, "is known as 'relu'"),
         (None, {}, "the function is None. It is what a program calls. Give a function."),
-        (step, {"op": "atan2"}, "'atan2' is an operation of torch. A name is new. Give another."),
+        (step, {"op": "sin"}, "'sin' is an operation of torch. A name is new. Give another."),
         (step, {"op": "@discrete"}, "'@discrete' is no name."),
         (step, {"op": ""}, "'' is no name."),
         (step, {"family": "jump"}, "family 'jump' is unknown. Legal: discrete, "),

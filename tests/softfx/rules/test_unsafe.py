@@ -140,3 +140,34 @@ def test_the_place_of_an_infinite_derivative_is_told_in_a_sentence() -> None:
     assert whys["square"].startswith("Its derivative is infinite where it overflows: ")
     assert whys["norm"].startswith("Its derivative is infinite at the zero vector, from the second derivative on: ")
     assert not [name for name, why in whys.items() if " at where " in why]
+
+
+SINGULAR = torch.full((3, 3), 1e-22)
+TINY = torch.full((3,), 1e-30)
+BRANCHES: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
+    "inv_ex": (lambda x: torch.linalg.inv_ex(x)[0], SINGULAR),
+    "solve_ex": (lambda x: torch.linalg.solve_ex(x, torch.eye(3))[0], SINGULAR),
+    "tensorinv": (lambda x: torch.linalg.tensorinv(x, 1), torch.eye(3) * 1e-30),
+    "tensorsolve": (lambda x: torch.linalg.tensorsolve(x, torch.ones(3)), torch.eye(3) * 1e-30),
+    "triangular_solve": (lambda x: torch.triangular_solve(torch.eye(3), x)[0], torch.eye(3) * 1e-30),
+    "cholesky_ex": (lambda x: torch.linalg.cholesky_ex(x)[0], SINGULAR),
+    "lu_factor_ex": (lambda x: torch.linalg.lu_factor_ex(x)[0], SINGULAR),
+    "large cubes": (lambda x: torch.linalg.vector_norm(x, 3), 1e55 * TINY),
+    "targets": (lambda x: torch.nn.functional.kl_div(x, x, log_target=True, reduction="none"), 1e32 * TINY),
+    "ratio of products": (lambda x: torch.addcdiv(x, x, x), TINY),
+}
+
+
+@pytest.mark.filterwarnings("ignore:torch.triangular_solve is deprecated")
+@pytest.mark.parametrize("name", BRANCHES)
+def test_a_branch_that_is_not_taken_has_no_infinite_share(name: str) -> None:
+    """Beside a softened condition what is not chosen has a small weight, by which an infinite derivative stays one."""
+    function, x = BRANCHES[name]
+
+    def program(x: Tensor, choice: Tensor) -> Tensor:
+        return torch.where(choice > 0, 0.0, function(x)).sum()
+
+    inputs = x.clone().requires_grad_(), torch.tensor(0.5, requires_grad=True)
+    assert not gradient(lambda x: function(x).sum(), x).isfinite().all()
+    soft = softfx.soften(program, example_inputs=inputs)
+    assert all(part.isfinite().all() for part in torch.autograd.grad(soft(*inputs), inputs))
