@@ -14,6 +14,7 @@ from torch import Tensor
 
 from softfx import ops
 from softfx.decisions.site import Decision
+from softfx.interpreter import measuring
 from softfx.interpreter.binding import operand
 from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext, options_of
@@ -26,7 +27,7 @@ from softfx.ops.trees import map_tensors
 from softfx.rules.refusals import CannotSoften
 from softfx.rules.row_operands import is_of_each
 from softfx.rules.row_places import places_of
-from softfx.rules.rows import RowRule, keeps_rows, row_rule_of, selected
+from softfx.rules.rows import RowRule, keeps_rows, row_rule_of, selected, selected_again
 from softfx.values import SelectedRows, Soft, SoftBool, SoftIndex
 
 __all__ = ["call_on_rows", "concerns_rows"]
@@ -47,6 +48,8 @@ def call_on_rows(state: RunState, call: Call, decision: Decision | None) -> Resu
     mask = _mask(state, call)
     if mask is not None:
         return _attached(state, call, lambda context: _selection(context, call, *mask), None)
+    if (again := _mask_of_rows(state, call)) is not None:
+        return _attached(state, call, lambda context: _selection_among(context, call, again), None)
     if _asks_for_places(call):
         return _attached(state, call, lambda context: _places(context, call), None)
     rows = row_rule_of(call.operation)
@@ -71,6 +74,24 @@ def _mask(state: RunState, call: Call) -> tuple[Tensor, tuple[object, ...]] | No
     if not all(map(is_of_each, of_each)) or not isinstance(state.environment.facts(mask).soft, SoftBool):
         return None
     return mask, tuple(of_each)
+
+
+def _mask_of_rows(state: RunState, call: Call) -> Tensor | None:
+    """The mask that selects among rows that a soft mask selected, and was made of them; if the call is rows[mask]."""
+    if call.operation not in (ops.getitem, ops.masked_select):
+        return None
+    (*_, mask), _ = arguments(call.spelled, call.args, call.kwargs)
+    if not isinstance(mask, Tensor) or mask.dtype is not torch.bool or mask.dim() != 1:
+        return None
+    return mask if isinstance(state.environment.facts(mask).soft, SelectedRows) else None
+
+
+def _selection_among(context: CallContext, call: Call, mask: Tensor) -> Soft:
+    """The shadow of rows[mask], of rows that a soft mask selected."""
+    data = arguments(call.spelled, call.args, call.kwargs)[0][0]
+    rows, decided = operand(context, data), operand(context, mask)
+    assert isinstance(decided, SelectedRows)
+    return selected_again(context, rows, decided, mask)
 
 
 def _asks_for_places(call: Call) -> bool:
@@ -121,6 +142,8 @@ def _attached(
     state: RunState, call: Call, shadow: Callable[[CallContext], Soft | tuple[Soft, ...]], decision: Decision | None
 ) -> Result:
     """The call as it is, its result, or each of its results, with a shadow of all rows."""
+    if decision is not None and decision.relative is not None:
+        decision = measuring.for_call(state, call, decision)
     acting = decision if decision is not None and decision.acts else None
     sites = (acting.ids if acting is not None else frozenset[int]()).union(*(soft.sites for soft in call.softs))
     exact = all(soft.exact for soft in call.softs) and (decision is None or decision.is_exact)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -13,7 +15,7 @@ from softfx.rules.refusals import CannotSoften
 from softfx.runtime import selections
 from softfx.values import SelectedRows, Soft
 
-__all__ = ["are_same", "count_of", "is_of_each", "selections_in", "softs_of", "spread", "with_all_rows"]
+__all__ = ["are_same", "count_of", "is_of_each", "selections_in", "softs_of", "spread", "with_all_rows", "with_rows"]
 
 
 def selections_in(tree: object) -> list[SelectedRows]:
@@ -46,13 +48,18 @@ def is_of_each(key: object) -> bool:
     return key is None or key is Ellipsis or isinstance(key, slice) or type(key) is int
 
 
+def with_rows(form: Callable[[Any], object], tree: object) -> Any:
+    """Nested operands with `form` of each selection in its place."""
+    if isinstance(tree, Soft):
+        return form(tree)
+    if isinstance(tree, tuple | list):
+        return type(tree)(with_rows(form, item) for item in tree)
+    return {key: with_rows(form, item) for key, item in tree.items()} if isinstance(tree, dict) else tree
+
+
 def with_all_rows(tree: object) -> Any:
     """Nested operands with all rows in the place of the selected ones."""
-    if isinstance(tree, Soft):
-        return tree.tensor
-    if isinstance(tree, tuple | list):
-        return type(tree)(with_all_rows(item) for item in tree)
-    return tree
+    return with_rows(attrgetter("tensor"), tree)
 
 
 def spread(context: RuleContext, rows: SelectedRows, tensor: Tensor) -> Tensor:

@@ -11,27 +11,27 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 import softtorch
-from softfx import ops
+from softfx import ops, torch_private
 from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.operation import Operation, Rows
 from softfx.ops.trees import map_tensors, tensors_in
-from softfx.rules import row_places
+from softfx.rules import joined, row_places
 from softfx.rules.context import Operand, RuleContext, Shadow, TensorOrSoft
 from softfx.rules.readings import as_real, out_of_place
 from softfx.rules.refusals import CannotSoften, is_discrete
-from softfx.rules.row_operands import are_same, count_of, selections_in, softs_of, spread, with_all_rows
+from softfx.rules.row_operands import are_same, count_of, selections_in, softs_of, spread, with_all_rows, with_rows
 from softfx.rules.rule import Rule
 from softfx.runtime import distributions, selections
 from softfx.values import SelectedRows, SoftBool, SoftIndex
 
-__all__ = ["ROW_RULES", "RowRule", "keeps_rows", "row_rule_of", "selected"]
+__all__ = ["ROW_RULES", "RowRule", "keeps_rows", "row_rule_of", "selected", "selected_again"]
 
 _ALONG_THE_ROWS = "it runs along the rows that a soft mask selects, whose number depends on data"
 _OTHER_AXIS = "the rows that a soft mask selects become an axis of something else"
@@ -68,6 +68,22 @@ def selected(context: RuleContext, input: TensorOrSoft, mask: SoftBool, chosen: 
     return context.selected_rows(rows, probabilities, flat)  # what is asked of a NaN has an answer, and no probability
 
 
+def selected_again(context: RuleContext, input: TensorOrSoft, mask: SelectedRows, chosen: Tensor) -> SelectedRows:
+    """rows[mask], of rows that a soft mask selects, by a decision about them: rows that both select.
+
+    chosen: the hard mask, of the rows that the original selects.  # (m)
+    """
+    if not isinstance(input, SelectedRows) or not are_same(input.probabilities, mask.probabilities):
+        raise CannotSoften("rows that a soft mask selects meet a tensor of other rows")
+    if torch_private.fake_mode_of(mask.mask) is not None:
+        raise CannotSoften("rows of rows have a shape that depends on data")
+    flat = context.call(selections.within, mask.mask, chosen)
+    truth = context.call(Tensor.to, mask.rows, mask.probabilities.dtype)
+    first, second = (context.soft_bool(p) for p in (mask.probabilities, truth))
+    both = joined.both(torch.mul)(context, first, second)
+    return context.selected_rows(input.rows, context.call(distributions.settled, both.probability, flat), flat)
+
+
 # -- functions of each row ---------------------------------------------------------------------------------------------
 
 
@@ -76,11 +92,38 @@ def _each(context: RuleContext, operation: Operation, rule: Rule | None, *args: 
     parts = selections_in((args, tuple(kwargs.values())))
     first, decides = parts[0], any(not is_discrete(part.rows) for part in parts)  # of places there is nothing to decide
     args, kwargs = map_tensors(lambda tensor: spread(context, first, tensor), (args, kwargs))
+    if rule is not None and rule.propagate is not None and any(part.bools for part in parts):
+        return _each_of_bools(context, rule, first, args, kwargs)
     args, kwargs = with_all_rows(args), {key: with_all_rows(value) for key, value in kwargs.items()}
     result = context.call(out_of_place(context), *args, **kwargs)
     if rule is not None and rule.relax is not None and decides and (rule.family == "unsafe" or context.options):
-        result = as_real(context, rule.relax(context.with_hard(result), *args, **kwargs))
-    return context.like(first, result)
+        soft = as_real(context, rule.relax(context.with_hard(result), *args, **kwargs))
+        return replace(_like(context, first, soft), bools=result.dtype is torch.bool)
+    return replace(_like(context, first, result), bools=False)
+
+
+def _each_of_bools(
+    context: RuleContext, rule: Rule, first: SelectedRows, args: Args, kwargs: Mapping[str, object]
+) -> Shadow:
+    """Row by row, of what has been decided of each row: `(rows > low) & (rows < high)`, where(rows > low, rows, 0)."""
+
+    def hard(part: SelectedRows) -> Tensor:
+        return context.call(torch.gt, part.rows, 0.5) if part.bools else part.rows
+
+    def soft(part: SelectedRows) -> TensorOrSoft:
+        return context.soft_bool(part.rows) if part.bools else part.rows
+
+    (hard_args, hard_kwargs), (args, kwargs) = (with_rows(form, (args, dict(kwargs))) for form in (hard, soft))
+    result = context.call(out_of_place(context), *hard_args, **hard_kwargs)
+    assert rule.propagate is not None
+    made = rule.propagate(context.with_hard(result), *args, **kwargs)
+    return replace(_like(context, first, as_real(context, made)), bools=result.dtype is torch.bool)
+
+
+def _like(context: RuleContext, rows: SelectedRows, tensor: Tensor) -> SelectedRows:
+    result = context.like(rows, tensor)
+    assert isinstance(result, SelectedRows)  # it is of the kind of the rows
+    return result
 
 
 def _along_own_axes(

@@ -14,7 +14,9 @@ import softtorch
 from softfx.runtime.distributions import blend, excluding
 from softfx.runtime.elements import is_discrete
 
-__all__ = ["alongside", "deviation", "left_out", "mean", "placed", "scattered", "total", "variance", "weighted"]
+__all__ = [
+    "alongside", "deviation", "left_out", "mean", "placed", "scattered", "total", "variance", "weighted", "within",
+]  # fmt: skip
 
 
 def _weighted(rows: Tensor, p: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
@@ -33,6 +35,15 @@ def weighted(rows: Tensor, p: Tensor, chosen: Tensor) -> Tensor:
     """
     rows, weights = _weighted(rows, p, chosen)
     return weights * rows
+
+
+def within(mask: Tensor, chosen: Tensor) -> Tensor:
+    """The rows that a mask selects among those that another has selected.  # (n), (m) -> (n)
+
+    >>> within(torch.tensor([True, False, True]), torch.tensor([False, True]))
+    tensor([False, False,  True])
+    """
+    return torch.zeros_like(mask).masked_scatter(mask, chosen)
 
 
 def _axes(rows: Tensor, dims: Sequence[int] | None) -> list[int]:
