@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import hardtanh
 
 from softtorch.kernels.numeric import host
+from softtorch.kernels.numeric.finite import with_finite_gradient
 from softtorch.kernels.pointwise import curves
 from softtorch.kernels.pointwise.fused import run
 from softtorch.modes import Mode
@@ -147,7 +148,7 @@ def eq(x: Tensor, y: Operand, softness: Softness = 0.1, mode: str | Mode = "smoo
         tensor([0., 1., 0.])
     """
     soft = _nearness(epsilon, 0.0, False)
-    return relaxed("eq", softness, mode, _as_numbers(torch.eq), soft, x, y)
+    return relaxed("eq", softness, mode, _as_numbers(torch.eq), soft, x, y, finite=True)
 
 
 def not_equal(
@@ -171,7 +172,7 @@ def not_equal(
         tensor([1., 0., 1.])
     """
     soft = _nearness(epsilon, 0.0, True)
-    return relaxed("not_equal", softness, mode, _as_numbers(torch.not_equal), soft, x, y)
+    return relaxed("not_equal", softness, mode, _as_numbers(torch.not_equal), soft, x, y, finite=True)
 
 
 def isclose(
@@ -211,7 +212,7 @@ def isclose(
         return (x == y) | (apart.isfinite() & (apart <= atol + (rtol * y).abs()))
 
     soft = _nearness(atol + epsilon, rtol, False)
-    return relaxed("isclose", softness, mode, _as_numbers(hard), soft, x, y)
+    return relaxed("isclose", softness, mode, _as_numbers(hard), soft, x, y, finite=True)
 
 
 gt = greater
@@ -241,9 +242,9 @@ def _compared(
 
         if curve.by_passes(s, x):
             return run(curves.compared(curve.curves, s, direction, offset, plain), x, y)
-        return plain(x, y)
+        return plain(with_finite_gradient(x), with_finite_gradient(y))
 
-    return relaxed(where, softness, mode, _as_numbers(hard), soft, x, y)
+    return relaxed(where, softness, mode, _as_numbers(hard), soft, x, y, finite=True)
 
 
 def _nearness(tolerance: float, relative: float, apart: bool) -> Soft:
@@ -260,11 +261,11 @@ def _nearness(tolerance: float, relative: float, apart: bool) -> Soft:
             return hardtanh(nearness, 0.0, 1.0) if tolerant else nearness
 
         if curve.has_tail:
-            half = tolerance + relative * y.abs() if relative else tolerance
+            half = tolerance + relative * with_finite_gradient(y).abs() if relative else tolerance
             return _in_window(curve, s, _difference(x, y), half, apart)
         if curve.by_passes(s, x):
             return run(curves.near(curve.curves, s, tolerance, relative, apart, plain), x, y)
-        return plain(x, y)
+        return plain(with_finite_gradient(x), with_finite_gradient(y))
 
     return soft
 
@@ -286,9 +287,9 @@ def _in_window(curve: Mode, s: Softness, difference: Tensor, tolerance: Tensor |
         return 1.0 - nearness if apart else nearness
 
     if isinstance(tolerance, Tensor) or isinstance(s, Tensor):
-        return plain(difference)
+        return plain(with_finite_gradient(difference))
     function = curve.curves.window(s, max(tolerance, s / 8.0), apart, plain)
-    return plain(difference) if function is None else run(function, difference)
+    return plain(with_finite_gradient(difference)) if function is None else run(function, difference)
 
 
 def _as_numbers(hard: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:

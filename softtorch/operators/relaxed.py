@@ -29,6 +29,7 @@ def relaxed(
     soft: Soft,
     *xs: Tensor | float,
     fused: FusedSoft | None = None,
+    finite: bool = False,
 ) -> Tensor:
     """`hard(*xs)` in hard mode, else `soft(mode, softness, *xs)` computed in a wide dtype and cast back.
 
@@ -42,13 +43,15 @@ def relaxed(
         *xs: the operands. A single one stays as it is; of several, numbers become tensors of their common dtype.
         fused: `soft` for a single operand and a softness that is a number, as a Fused function, where there is one:
             straight-through forms need its derivative alone.
+        finite: `soft` itself lets only finite gradients go on to the operands.
     """
     check_softness(where, softness)
     curve = resolve_mode(where, mode)
     tensors, dtype = _operands(xs)
     if curve is HARD:
         return floating(hard(*tensors))
-    tensors = [with_finite_gradient(x) for x in tensors]
+    if not finite or computing_dtype(dtype) != dtype:  # a narrow dtype may hold less than was finite
+        tensors = [with_finite_gradient(x) for x in tensors]
     if not isinstance(curve, StraightThrough):
         return _soft(soft, curve, softness, tensors, dtype)
     curve = curve.soft

@@ -104,7 +104,10 @@ class Curves(ABC):
         return None
 
     def window(self, s: float, half: float, apart: bool, plain: Plain) -> Fused | None:
-        """sigmoidal((x + half) / s) - sigmoidal((x - half) / s) in units of that at 0, or 1 less that: of tails."""
+        """sigmoidal((x + half) / s) - sigmoidal((x - half) / s) in units of that at 0, or 1 less that: of tails.
+
+        Only finite gradients go on to x.
+        """
         return None
 
     def near_value(self, out: Tensor, beyond: Tensor, k: float, tolerant: bool) -> None:
@@ -281,7 +284,7 @@ def compared(curves: Curves, s: float, direction: float, offset: float, plain: P
         if outs[1] is not None:
             torch.neg(slope, out=outs[1])
 
-    return Fused(value, pull, plain, curves.keeping_step(apart, k))
+    return Fused(value, pull, plain, curves.keeping_step(apart, k), finite=True)
 
 
 def near(curves: Curves, s: float, tolerance: float, relative: float, apart: bool, plain: Plain) -> Fused:
@@ -305,7 +308,8 @@ def near(curves: Curves, s: float, tolerance: float, relative: float, apart: boo
         tolerant = counts(x, s, tolerance, relative)
         curves.near_pull(outs, grad, s, relative, direction, tolerant, scratch[0], far, y)
 
-    return Fused(value, pull, plain, curves.keeping_near(beyond, s, tolerance, relative, apart))
+    keeping = curves.keeping_near(beyond, s, tolerance, relative, apart)
+    return Fused(value, pull, plain, keeping, finite=True)
 
 
 def counts(x: Tensor, s: float, tolerance: float, relative: float) -> bool:

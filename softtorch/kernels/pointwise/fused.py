@@ -6,7 +6,7 @@ keeps nothing but its operands. Where plain operators are needed (graphs, forwar
 plain form takes over. The functions themselves are in curves.py and its kin.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from softtorch.kernels.numeric.finite import finite_gradient, with_finite_gradient
 from softtorch.kernels.numeric.precision import computing_dtype
 from softtorch.kernels.numeric.tracing import plain_operators, plain_operators_needed
 from softtorch.kernels.pointwise.slopes import aligned
@@ -55,12 +56,14 @@ class Fused:
     """plain(*operands): the same in differentiable operators, right in every derivative, at corners too; broadcasts"""
     keeping: Keeping | None = None
     """what is run in place of value and pull where there is a backward pass to come, if anything"""
+    finite: bool = False
+    """only finite gradients go on to the operands"""
 
 
 def run(function: Fused, *operands: Tensor) -> Tensor:
     """The function in its own passes, or plainly where those are of no use: (...), broadcast -> (...)."""
     if not _suits(operands):
-        return function.plain(*operands)
+        return function.plain(*(map(with_finite_gradient, operands) if function.finite else operands))
     if not torch.is_grad_enabled():
         return _filled(function, operands)
     if function.keeping and _records(operands):
@@ -132,12 +135,12 @@ def _pulled(function: Fused, grad: Tensor, operands: tuple[Tensor, ...], needed:
     if torch.is_grad_enabled():
         with plain_operators():
             parts = torch.func.vjp(function.plain, *operands)[1](grad)
-        return tuple(part if want else None for part, want in zip(parts, needed, strict=True))
+        return _passed_on(function, [part if want else None for part, want in zip(parts, needed, strict=True)])
     results = [torch.empty_like(operands[0]) if want else None for want in needed]
     count = len(results)
     for blocks in _blocks(grad, *operands, *results):
         function.pull(blocks[1 + count :], blocks[0], *blocks[1 : 1 + count])
-    return _summed(results, operands)
+    return _passed_on(function, _summed(results, operands))
 
 
 def _summed(results: list[Tensor | None], operands: tuple[Tensor, ...]) -> Outs:
@@ -147,6 +150,11 @@ def _summed(results: list[Tensor | None], operands: tuple[Tensor, ...]) -> Outs:
         part if part is None or part.shape == operand.shape else part.sum_to_size(operand.shape)
         for part, operand in pairs
     )
+
+
+def _passed_on(function: Fused, results: Sequence[Tensor | None]) -> Outs:
+    """What goes on to the operands of their derivatives."""
+    return tuple(x if x is None or not function.finite else finite_gradient(x) for x in results)
 
 
 class _Run(Function):
@@ -201,7 +209,7 @@ class _RunKeeping(Function):
         for blocks in _blocks(grad, *saved, *results):
             kept, rest = blocks[1 : 1 + count], blocks[1 + count :]
             function.keeping.pull(rest[len(operands) :], blocks[0], kept[0], kept[1:], *rest[: len(operands)])
-        return None, *_summed(results, operands)
+        return None, *_passed_on(function, _summed(results, operands))
 
 
 class _RunHard(Function):

@@ -53,9 +53,7 @@ def area(u: Tensor) -> Tensor:
 
 
 class TailedCurves(Curves):
-    """Error functions and arcus tangens: few passes would save little, so each is its formula, filled in."""
-
-    short = True
+    """Error functions and arcus tangens, each formula filled in: autograd would record ten operators of one."""
 
     def step(self, out: Tensor, x: Tensor, k: float, factor: float = 1.0) -> Tensor:
         tail = torch.mul(x, -TAIL * k)
@@ -70,7 +68,7 @@ class TailedCurves(Curves):
 
     def density(self, out: Tensor, x: Tensor, k: float, grad: Tensor, factor: float) -> Tensor:
         square = torch.mul(x, k).square_()
-        tail = torch.mul(square, TAIL**2).add_(1.0).reciprocal_()
+        tail = line(torch.empty_like(square), square, TAIL**2, 1.0).reciprocal_()
         torch.mul(square, -(WIDTH**2), out=out).exp_().mul_((1.0 - SHARE) / 4.0 * factor)
         return out.add_(tail, alpha=SHARE / 16.0 * factor).mul_(grad)
 
@@ -113,7 +111,7 @@ class TailedCurves(Curves):
             low.add_(ratio, alpha=2.0 * SHARE / math.pi * TAIL**2 * rise * factor)
             low.div_(_top(w, x.dtype, x.device)).mul_(grad)
 
-        return Fused(value, pull, plain)
+        return Fused(value, pull, plain, finite=True)
 
 
 def _between(out: Tensor, x: Tensor, k: float, w: float) -> Tensor:

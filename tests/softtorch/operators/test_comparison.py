@@ -54,3 +54,20 @@ def test_comparisons_of_integers_are_floating_probabilities():
     assert softtorch.greater(x, y, softness=0.05).tolist() == pytest.approx([0.0, 0.5, 1.0], abs=1e-6)
     assert softtorch.greater(x, 2, mode="hard").tolist() == [0.0, 0.0, 1.0]
     assert softtorch.eq(x, 2, mode="hard").dtype == torch.float32
+
+
+@each_mode
+@pytest.mark.parametrize("broadcast", [False, True])  # by passes by hand, and by torch's operators
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+@pytest.mark.parametrize("compare", [softtorch.greater, softtorch.eq, softtorch.isclose])
+def test_gradients_that_are_not_finite_count_as_0(compare, dtype, broadcast, mode):
+    x = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=dtype, requires_grad=True)
+    y = torch.tensor([[0.25], [0.3]] if broadcast else [0.2, 0.1, 0.4, 0.3], dtype=dtype, requires_grad=True)
+    result = compare(x, y, mode=mode, softness=0.3)
+    arriving = torch.ones_like(result)
+    arriving[..., 1], arriving[..., 2] = torch.inf, torch.nan
+    of_x, of_y = torch.autograd.grad(result, (x, y), arriving)
+    assert of_x[1] == of_x[2] == 0 and of_x[0] != 0 and of_y.isfinite().all()
+    largest = torch.full_like(result, torch.finfo(dtype).max)  # of which no multiple is finite
+    steep = torch.autograd.grad(compare(x, y, mode=mode, softness=0.01), (x, y), largest)
+    assert all(part.isfinite().all() for part in steep)
