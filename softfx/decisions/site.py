@@ -27,6 +27,11 @@ __all__ = ["Decision", "SiteKey", "Softness"]
 
 # Ten thousand times the `epsilon` of comparisons.
 _FINE = 1e-6
+# What else follows of a decision than how large its softness is.
+_BESIDE_SOFTNESS = (
+    "id", "rule", "location", "resolved", "action", "reason", "turn", "joint", "selects", "runs_on", "is_fine",
+    "has_turns", "pending", "is_measured",
+)  # fmt: skip
 # A number, a 0-dim tensor, a Parameter that is learned, or a number for each threshold.
 Softness = float | Tensor
 
@@ -193,9 +198,27 @@ class Decision:
 
     def at(self, turn: int) -> Decision:
         """The decision for one meeting in a call, from 0 on."""
-        if self.relative is None or self.spread is None:
-            return replace(self, turn=turn)
-        return replace(self, turn=turn, softness=self.spread.at(turn) * self.relative)
+        return replace(self, turn=turn, softness=self.softness_at(turn))
+
+    def softness_at(self, turn: int | None) -> Softness:
+        """The softness at a turn of a loop; the one that it has where turns have none of their own."""
+        if turn is None or self.relative is None or self.spread is None:
+            return self.softness
+        return self.spread.at(turn) * self.relative
+
+    def is_like(self, other: Decision) -> bool:
+        """Return True if the other differs from it in nothing but in how large a softness is that is a number."""
+        if self is other:
+            return True
+        if isinstance(self.softness, Tensor) or isinstance(other.softness, Tensor):
+            return False
+        return all(getattr(self, name) == getattr(other, name) for name in _BESIDE_SOFTNESS)
+
+    def is_as_soft(self, other: Decision) -> bool:
+        """Return True if the other, which is like it, has the same softness, in each turn of a loop."""
+        if self.has_turns and (self.spread is not other.spread or self.relative != other.relative):
+            return False
+        return self.softness is other.softness or bool(self.softness == other.softness)
 
     @property
     def is_measured(self) -> bool:

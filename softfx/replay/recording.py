@@ -12,6 +12,7 @@ from torch import Tensor
 
 from softfx import torch_private
 from softfx.decisions.evidence import Evidence
+from softfx.decisions.site import Decision, Softness
 from softfx.decisions.sites import Sites
 from softfx.interpreter import checkpoint_private
 from softfx.interpreter.backends import Direct, has_whole_elements
@@ -26,6 +27,7 @@ from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.spelling import Spelled
 from softfx.ops.trees import BARE, tensors_in
 from softfx.replay.records import Like, Made, Noted, Outcome, Step
+from softfx.replay.softness import SiteSoftness, unmarked
 from softfx.values import Environment, FactStore, Pending, TensorTable, ValueFacts
 from softtorch.scope import in_scope
 from softtorch.straight_through import finite
@@ -45,12 +47,14 @@ class Recorder:
     """The recording of one run, as far as it has come.
 
     unfit: why the run cannot be replayed; nothing if it can.
+    computes_with_softness: something is computed with the softness of a site, so that the run is that of no other one.
     """
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self.open: list[Step] = []
         self.unfit = ""
+        self.computes_with_softness = False
         self._elements = 0
 
     def note(self, table: str, verb: str, tensor: Tensor, value: Any = None) -> None:
@@ -69,6 +73,20 @@ class Recorder:
                 self.give_up("it computes with many elements")
         return result
 
+    def softness(self, decision: Decision, present: Decision) -> Softness:
+        """The softness that a decision about a call has, as the present one about its site gives it."""
+        softness, turn = decision.softness, decision.turn if decision.has_turns else None
+        if isinstance(softness, Tensor):
+            return softness
+        if softness != present.softness_at(turn):
+            self.note_softness()
+            return softness
+        return SiteSoftness.of(softness, decision.id, turn, self.note_softness)
+
+    def note_softness(self) -> None:
+        """Note that something is computed with the softness of a site."""
+        self.computes_with_softness = True
+
     def give_up(self, why: str) -> None:
         """Record nothing more, and let go what there is."""
         self.unfit = why
@@ -76,8 +94,8 @@ class Recorder:
 
 
 class _RecordingBackend(Direct):
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(self, recorder: Recorder, sites: Sites) -> None:
+        self._recorder, self._sites = recorder, sites
 
     def run(self, func: Function, args: Args, kwargs: Kwargs) -> Result:
         made = Made(func, args, kwargs, is_programs=True)
@@ -85,7 +103,10 @@ class _RecordingBackend(Direct):
 
     def emit(self, func: Function, args: Args, kwargs: Kwargs) -> Result:
         made = Made(func, args, kwargs)
-        return self._recorder.make(made, super().emit(func, args, kwargs))
+        return self._recorder.make(made, super().emit(func, *unmarked(args, kwargs)))
+
+    def softness(self, decision: Decision) -> Softness:
+        return self._recorder.softness(decision, self._sites[decision.id])
 
     def blockage(self, func: Function, spelled: Spelled, args: Args, kwargs: Kwargs) -> Blockage | None:
         if not is_remembered(func, args, kwargs) and self._recorder.open:
@@ -140,7 +161,7 @@ def recorded_state(sites: Sites, evidence: Evidence, store: FactStore, recorder:
     """The state of a run that is recorded."""
     tables: dict[str, Any] = {name: _RecordingTable(name, recorder) for name in TABLES}
     environment = _RecordingEnvironment(store, recorder)
-    backend = _RecordingBackend(recorder)
+    backend = _RecordingBackend(recorder, sites)
     return RunState(sites, evidence, backend, tracks_gradients=False, environment=environment, **tables)
 
 

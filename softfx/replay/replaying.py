@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from softfx.decisions.site import Softness
 from softfx.interpreter import checkpoint_private
 from softfx.interpreter.fast_path import FastPathCache
 from softfx.interpreter.interpreter import Interpreter
@@ -100,6 +101,10 @@ class ReplayingMode(FastMode):
         found = getattr(getattr(self.interpreter.state, table), verb)
         setattr(self, name, found)
         return found
+
+    def softness(self, site: int, turn: int | None) -> Softness:
+        """The softness that the present decision about a site has."""
+        return self.interpreter.state.sites[site].softness_at(turn)
 
     def switch_gradients(self, switched_off_at: Location | None, lifted_at: Location | None) -> None:
         """Note where gradients were switched off."""

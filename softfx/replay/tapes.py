@@ -1,13 +1,14 @@
 """The recordings of one softened target: which there are, when another is made, and when one is given up.
 
 The first call that is given tensors of some kind is made by the interpreter, the second is recorded, later ones go by
-the recording. A call under other decisions, as a schedule makes them, begins anew.
+the recording. A call under other decisions begins anew; a softness that a schedule changes is looked up by each run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import is_
 from typing import Any
 
 import torch
@@ -44,6 +45,7 @@ class Tape:
     steps: the recording, once it is made; of `places` things that its functions hand on to each other.
     replayed, left, made: how many runs went by it, how many of these left it, and how many calls they made by it.
     is_unfit: it cannot be made, or did not pay.
+    is_of_softness: it is that of no other softness.
     """
 
     decisions: list[Decision] = field(default_factory=list)
@@ -56,23 +58,33 @@ class Tape:
     left: int = 0
     made: int = 0
     is_unfit: bool = False
+    is_of_softness: bool = False
 
     def holds(self, sites: Sites, evidence: Evidence) -> bool:
-        """Return True if all is as it was when it was begun."""
+        """Return True if all is as it was when it was begun, but for softness that runs look up."""
         if self.rules != INDEX.changes or len(self.decisions) != len(sites) or self.extent != evidence.extent:
             return False
-        return all(old is new for old, new in zip(self.decisions, sites, strict=True))
+        if all(map(is_, self.decisions, sites)):
+            return True
+        if not all(map(Decision.is_like, self.decisions, sites)):
+            return False
+        if self.is_of_softness and not all(map(Decision.is_as_soft, self.decisions, sites)):
+            return False
+        self.decisions = [*sites]
+        return True
 
     def begin(self, sites: Sites, evidence: Evidence) -> None:
         """Begin anew."""
         self.decisions, self.extent, self.rules = [*sites], evidence.extent, INDEX.changes
         self.steps, self.calls, self.replayed, self.left, self.made = None, 0, 0, 0, 0
+        self.is_of_softness = False
 
     def write(self, recorder: Recorder, given: Sequence[Tensor], sites: Sites, evidence: Evidence) -> None:
         """Make the recording of a run that is over."""
-        self.is_unfit = bool(recorder.unfit)
+        self.is_unfit, self.is_of_softness = bool(recorder.unfit), True
         if self.is_unfit or not self.holds(sites, evidence):
             return
+        self.is_of_softness = recorder.computes_with_softness
         try:
             lasting = [softness for each in sites if isinstance(softness := each.softness, Tensor)]
             self.steps, self.places = written(recorder.steps, given, lasting)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from softfx.ops.calls import Function
 from softfx.replay.records import Step
+from softfx.replay.softness import SiteSoftness
 from softfx.replay.values import Unmakeable, holds_own, is_lasting, is_record, method_of_carrier, parts_of_record
 from softtorch.boundary import unguarded
 
@@ -120,6 +121,8 @@ class Text:
 
     def value(self, value: Any) -> str:
         """An expression of a value."""
+        if type(value) is SiteSoftness:
+            return f"run.softness({value.site}, {value.turn})"
         if isinstance(value, Tensor):
             return self._tensor(value)
         if is_record(value):

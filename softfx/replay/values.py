@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softfx.decisions.site import Decision
 from softfx.interpreter.carried import Carrier
 from softfx.interpreter.fast_path import FunctionInfo
 from softfx.ops.operation import Operation
 from softfx.ops.spelling import Spelled
 from softfx.ops.trees import ATOMS
+from softfx.replay.softness import SiteSoftness
 from softfx.torch_private import OpOverload, OpOverloadPacket
 from softfx.values import Pending, Soft, ValueFacts
 
@@ -34,7 +34,7 @@ _BUILTINS = (
     types.MethodWrapperType,
     types.GetSetDescriptorType,
 )
-_DESCRIPTIONS = (Operation, Spelled, FunctionInfo, Decision)
+_DESCRIPTIONS = (Operation, Spelled, FunctionInfo)
 _LASTING = (*_DESCRIPTIONS, Enum, torch.Generator, OpOverload, OpOverloadPacket, type, types.ModuleType)
 # Where the records of a run are defined.
 _RECORDS = ("softfx.values.", *(f"softfx.interpreter.{name}" for name in ("records", "carried", "statistics")))
@@ -99,7 +99,7 @@ def _is_named(function: types.FunctionType) -> bool:
 
 def holds_own(value: object) -> bool:
     """Return True for a value in which something belongs to one run."""
-    if isinstance(value, Tensor) or is_record(value) or isinstance(value, partial):
+    if isinstance(value, Tensor | SiteSoftness | partial) or is_record(value):
         return True
     if isinstance(value, tuple | list):
         return any(map(holds_own, value))

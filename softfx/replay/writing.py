@@ -211,7 +211,7 @@ def _make(text: Text, made: Made) -> tuple[Any, str] | None:
         return None
     name = text.name()
     text.line(f"{name} = {call}")
-    _take(text, made.result, name, is_checked=made.is_programs and not _draws(step))
+    _take(text, made.result, name, made.is_programs and not _draws(step), is_opaque=made.is_programs)
     return made.result, name
 
 
@@ -225,10 +225,11 @@ def _draws(step: Step) -> bool:
     return bool(INDEX.of(step.func).operation.effect & _DRAWS)
 
 
-def _take(text: Text, result: Any, name: str, is_checked: bool) -> None:
+def _take(text: Text, result: Any, name: str, is_checked: bool, is_opaque: bool = False) -> None:
     """Give names to the tensors of a result that has a name.
 
     is_checked: they have to be like those of the recording.
+    is_opaque: it may be something of which nothing is known, as the program's own calls give it.
     """
     if isinstance(result, Tensor):
         if text.knows(result):
@@ -246,7 +247,7 @@ def _take(text: Text, result: Any, name: str, is_checked: bool) -> None:
                 own = text.name()
                 text.line(f"{own} = {name}[{place}]")
                 _take(text, item, own, is_checked)
-    elif holds_own(result) or not is_lasting(result):
+    elif holds_own(result) or not (is_opaque or is_lasting(result)):
         raise Unmakeable(f"a {type(result).__name__}")
 
 
@@ -294,7 +295,7 @@ def _tensors_of(value: Any) -> Iterator[Tensor]:
 
 def _settle(text: Text) -> None:
     """Take the result of a call that the interpreter made, and what it remembered."""
-    _take(text, text.step.result, "result", is_checked=True)
+    _take(text, text.step.result, "result", is_checked=True, is_opaque=True)
     for tensor, facts in text.step.facts:
         if text.knows(tensor):
             name = text.name()
