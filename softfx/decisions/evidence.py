@@ -109,6 +109,7 @@ class Evidence:
         # Products of infinite or NaN factors with what has a derivative, as planning meets them.
         self.infinite_products: set[tuple[str, Location]] = set()
         self.spoiling: set[tuple[str, Location]] = set()  # other calls that make such numbers of such operands
+        self.asks_histories = False  # the program asks tensors if they have a derivative, or which
         self.meets_infinities = False  # the call that was captured met such numbers
         self.refused: set[tuple[str, Location]] = set()  # calls whose soft form failed when it was tried
         self.cuts: dict[Cut, None] = {}  # where the program itself ends a gradient, in order
@@ -130,7 +131,12 @@ class Evidence:
     def extent(self) -> tuple[int, ...]:
         """How much of it there is that decides how later runs are made: none is ever taken back."""
         noted = (self.overwritten, self.infinite_products, self.spoiling, self.written_views, self.asked_clips)
-        return (self.writes, self.meets_infinities, *map(len, (*noted, self.pointwise, self.spoilt, self.refused)))
+        return (
+            self.writes,
+            self.meets_infinities,
+            self.asks_histories,
+            *map(len, (*noted, self.pointwise, self.spoilt, self.refused)),
+        )
 
     def of(self, site: int) -> SiteEvidence:
         """The observations of one site."""

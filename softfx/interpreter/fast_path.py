@@ -34,7 +34,12 @@ __all__ = ["FastPathCache", "FunctionInfo", "Outcome"]
 
 # Calls of operations with these effects are the interpreter's in any case.
 _EFFECTS = (
-    Effect.COPIES_VALUES | Effect.WRITES_FIRST | Effect.STOPS_GRADIENT | Effect.REFUSES_GRADIENTS | Effect.AUTOGRAD
+    Effect.COPIES_VALUES
+    | Effect.WRITES_FIRST
+    | Effect.STOPS_GRADIENT
+    | Effect.REFUSES_GRADIENTS
+    | Effect.AUTOGRAD
+    | Effect.HISTORY
 )
 # And so are writes of operations with these.
 _BESIDE_WRITES = Effect.DRAWS | Effect.MAY_DRAW | Effect.WRITES_OTHERS | Effect.CONVERTS

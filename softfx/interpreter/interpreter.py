@@ -43,6 +43,7 @@ from softfx.interpreter import (
     linear_scope,
     overlapping,
     overwritten,
+    own_histories,
     pointwise,
     shared_storage,
     straight_through_idiom,
@@ -130,6 +131,7 @@ class Interpreter:
         if written := call.all_written:
             self.state.environment.find_pending(written)
             shared_storage.prepare_write(self.state, call)
+        histories = own_histories.histories_before(self.state, call)
         if self.state.planning and lifting.must_be_left(self.state, call):
             with torch.no_grad():
                 result = hard_call(self.state, call)
@@ -140,6 +142,8 @@ class Interpreter:
                 lifting.leave_what_is_refused(self.state, call)
                 keep_what_is_differentiated(self.state, call)
             result = self._interpret(call)
+        own_histories.note_histories(call, histories, result)
+        result = own_histories.answered(self.state, call, result)
         compared.note(self.state, call, result)
         pointwise.note(self.state, call, result)
         if made is not None:

@@ -225,6 +225,8 @@ class FastMode(FullMode):
             assert info.rule is not None  # a site has one
             location = self._where()
             decision = self._state.sites.at(info.rule, location)
+            if decision.acts and self._state.evidence.asks_histories:
+                return self.interpreter.interpret(self._call(info, func, args, kwargs, facts))
             if decision.acts:
                 call = self._call(info, func, args, kwargs, facts)
                 call.location = location
