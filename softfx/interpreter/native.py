@@ -195,11 +195,23 @@ def _written_beside(state: RunState, call: Call) -> Result:
     scratch: Tensor = state.backend.emit(torch.clone, (target,), {})
     state.backend.emit(call.func, (scratch, *rest), kwargs)
     if overlaps_itself(target) and call.operation is ops.setitem:  # torch takes a write into a part alone
+        if _writes_what_is_there(call):
+            return state.backend.run(call.func, *detached(state, (call.args, {})))  # torch takes it, and writes nothing
         part = state.backend.emit(torch.Tensor.__getitem__, (scratch, rest[0]), {})
         state.backend.emit(torch.Tensor.__setitem__, (target, rest[0], part), {})
     else:
         state.backend.emit(torch.Tensor.copy_, (target, scratch), {})
     return None if call.operation is ops.setitem else target
+
+
+def _writes_what_is_there(call: Call) -> bool:
+    """Return True for an assignment of a part of a tensor to itself, as `x[0] += y` makes one at its end."""
+    target, key, value = call.args
+    if tensors_in(key) or not isinstance(value, Tensor):
+        return False
+    if torch_private.storage_key(value) != torch_private.storage_key(target):
+        return False
+    return storage.geometry_of(target.detach()[key]) == storage.geometry_of(value)
 
 
 def is_view_of_operand(state: RunState, call: Call, result: Result) -> bool:

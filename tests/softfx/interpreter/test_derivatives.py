@@ -83,7 +83,7 @@ PASSING: dict[str, Callable[[Tensor], Tensor]] = {
     "nearest samples of what has the gradient": lambda x: F.interpolate(x[None], scale_factor=2.0, mode="nearest"),
     "an operator with a backward pass": lambda x: smooth(x),
     "written in place": lambda x: x.clone().addmm_(W, torch.eye(4)),
-    "an LU decomposition": lambda x: torch.linalg.lu(x[:, :3]).U,
+    "a matrix norm": lambda x: torch.linalg.matrix_norm(x, "nuc"),
     "a distance": lambda x: torch.cdist(x, W),
 }
 

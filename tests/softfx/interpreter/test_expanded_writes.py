@@ -59,6 +59,25 @@ def by_itself(x: Tensor) -> Tensor:
 
 @EXECUTOR
 @pytest.mark.parametrize("policy", [*EXACT, "smooth"])
+@pytest.mark.parametrize("make", [lambda x: (x > 0.5).to(x.dtype), torch.detach], ids=["softened", "cut"])
+def test_a_part_that_is_assigned_to_itself_stays(make: Callable[[Tensor], Tensor], policy: str, executor: str) -> None:
+    def program(x: Tensor) -> tuple[Tensor, Tensor]:
+        made = make(x) * 1
+        expanded = made.expand(2, 2, 3)
+        made /= 4
+        expanded[..., 0] = expanded[..., 0]
+        expanded[0] = expanded[0]
+        return made, expanded * x
+
+    soft = softfx.soften(program, policy, example_inputs=(X,), executor=executor, allow_unused=True)
+    if policy != "smooth":
+        assert_same(outcome(soft, [X]), outcome(program, [X]))
+    else:
+        assert all(result.isfinite().all() for result in soft(X))
+
+
+@EXECUTOR
+@pytest.mark.parametrize("policy", [*EXACT, "smooth"])
 @pytest.mark.parametrize("program", [filled, counted, masked, put, in_a_block, by_itself])
 def test_what_is_written_through_an_expanded_tensor_is_the_originals(
     program: Callable[[Tensor], Tensor], policy: str, executor: str
