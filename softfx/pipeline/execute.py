@@ -41,9 +41,11 @@ from softfx.interpreter.view_reads import note_results
 from softfx.locations import Location, Place, locate, module_paths, resolve, table_of
 from softfx.ops.autocast import autocast_state
 from softfx.ops.calls import Args, Function, Kwargs, Result
+from softfx.ops.trees import BARE
 from softfx.pipeline import serialize
 from softfx.pipeline.control_modules import hooked
 from softfx.pipeline.control_runs import ControlRuns, planning_mode
+from softfx.pipeline.prepared import prepared
 from softfx.pipeline.reads import is_apart, state_read
 from softfx.pipeline.rewrite import Rewritten
 from softfx.pipeline.session import BOUNDARY, Session, is_flat
@@ -312,6 +314,7 @@ class Graph:
         self._root: object = None
         self._state: Snapshot | None = None
         self._tables: list[tuple[dict[str, Any], str]] = []
+        self._prepared: Function | None = None
 
     def watch(self, root: object, target: object, ran: Sequence[Ran] | None) -> None:
         """Let it hold plain calls as long as all that they may read is as it is now.
@@ -322,6 +325,7 @@ class Graph:
         """
         self._root, self._state = root, state_read(target, ran)
         self._tables = [table_of(root, name) for name in self.rewritten.attributes]
+        self._prepared = prepared(self.rewritten.module)
 
     def __getstate__(self) -> Kwargs:
         """A copy has another state, so it runs the original Python, but for what a compiler makes of it."""
@@ -332,6 +336,7 @@ class Graph:
             "_state": None,
             "_root": None,
             "_tables": [],
+            "_prepared": None,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -350,14 +355,17 @@ class Graph:
 
     def __call__(self, root: object, args: Args, kwargs: Kwargs) -> Result:
         tensors = [leaf for leaf in _flattened(args, kwargs)[0] if isinstance(leaf, Tensor)]
+        run: Function = self.rewritten.module.forward
         if torch.compiler.is_compiling():
             attributes = [resolve(root, name) for name in self.rewritten.attributes]
         else:
             attributes = [table[name] for table, name in self._tables]  # it holds, so these are the module's own still
+            if self._prepared is not None and BARE.issuperset(map(type, (*tensors, *attributes))):
+                run = self._prepared
         softness = self.rewritten.softness_of(self.sites)
         gradients = torch.is_grad_enabled()
         try:
-            flat = outside(self.rewritten.module.forward, *tensors, *attributes, *softness)
+            flat = outside(run, *tensors, *attributes, *softness)
         except BaseException:
             torch.set_grad_enabled(gradients)  # what raised may have been inside a block of the graph
             raise

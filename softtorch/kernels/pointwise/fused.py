@@ -97,11 +97,24 @@ def passes_possible(x: Tensor) -> bool:
 
 
 def _suits(operands: tuple[Tensor, ...]) -> bool:
-    """Return True if the passes can be made: dense operands of one shape, but for 0-dim ones."""
+    """Return True if the passes can be made: dense operands of one shape, but for 0-dim ones.
+
+    Where one block holds all, the first operand has that shape, and torch broadcasts the others to it.
+    """
     first = operands[0]
     if not passes_possible(first):
         return False
-    return all(x.is_contiguous() and (x.dim() == 0 or x.shape == first.shape) for x in operands)
+    if all(x.is_contiguous() and (x.dim() == 0 or x.shape == first.shape) for x in operands):
+        return True
+    if first.numel() > BLOCK or not first.is_contiguous():
+        return False
+    return all(_fits(x.shape, first.shape) for x in operands)
+
+
+def _fits(shape: torch.Size, whole: torch.Size) -> bool:
+    """Return True if what has the first shape broadcasts to the second one."""
+    sizes = zip(reversed(shape), reversed(whole), strict=False)
+    return len(shape) <= len(whole) and all(size in (1, other) for size, other in sizes)
 
 
 def _records(operands: tuple[Tensor, ...]) -> bool:

@@ -187,3 +187,19 @@ def test_stand_ins_for_tensors_are_left_to_plain_operators():
     x = torch.randn(4)
     assert fused.passes_possible(x) and fused.passes_possible(torch.nn.Parameter(x))
     assert not fused.passes_possible(x.as_subclass(Own)) and not fused.passes_possible(x.to("meta"))
+
+
+@each_mode
+@pytest.mark.parametrize("name", ["greater", "less", "eq", "isclose", "maximum"])
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (3, 1), (3, 4), ()], ids=str)
+def test_second_operands_are_broadcast(shape, name, mode):
+    generator = torch.Generator().manual_seed(1)
+    x, y = (torch.randn(size, generator=generator, dtype=torch.float64) for size in ((3, 4), shape))
+    found = []
+    for way in WAYS:
+        xs = [v.detach().clone().requires_grad_() for v in (x, y)]
+        with way():
+            out = getattr(softtorch, name)(*xs, softness=0.4, mode=mode)
+            found.append((out, *torch.autograd.grad((out * (1 + x.detach())).sum(), xs)))
+    for one, other in zip(*found, strict=True):
+        assert one.shape == other.shape and torch.allclose(one, other, atol=1e-12)  # rounding in float64
