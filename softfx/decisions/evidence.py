@@ -50,6 +50,7 @@ class SiteEvidence:
     decided_by: the sites that decide about real numbers that it made.
     mixed: it chooses among, or is multiplied by, real numbers that have a derivative of their own.
     selects: it selects a part of rows: k of them, or those beyond an order statistic of their own.
+    idioms: what it is a part of, as rules recognise it by what flows where.
     of_two: it orders two entries that are standardized, which are then as far apart as any other two.
     """
 
@@ -68,6 +69,7 @@ class SiteEvidence:
     mixed: bool = False
     selects: bool = False
     of_two: bool = False
+    idioms: dict[str, None] = field(default_factory=dict)
 
 
 class Cut(NamedTuple):

@@ -125,6 +125,11 @@ class CallContext:
     def fill(self, operand: Tensor) -> float | None:
         return self.state.environment.facts(operand).fill
 
+    def recognise(self, idiom: str) -> None:
+        if self.state.planning:
+            for site in self.sites:
+                self.state.evidence.of(site).idioms[idiom] = None
+
     def with_hard(self, hard: Result) -> CallContext:
         return replace(self, hard=hard)
 

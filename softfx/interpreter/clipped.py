@@ -28,6 +28,8 @@ from softfx.runtime.clips import beside_corner
 
 __all__ = ["asked_about", "note"]
 
+_IDIOM = "clipping: whether it was done is asked of the numbers themselves"
+
 BOUNDS: dict[Operation, Callable[[Mapping[str, Any]], tuple[Any, Any]]] = {
     ops.relu: lambda given: (0.0, None),
     ops.relu6: lambda given: (0.0, 6.0),
@@ -66,4 +68,4 @@ def asked_about(state: RunState, call: Call) -> Beside | None:
     state.evidence.asked_clips.add(clip.origin)
     reflected = not counts and (call.args[0] is not call.tensors[0]) is not call.spelled.reflected
     measure = partial(spread.between, clip.input, corner, "the margins before clipping")
-    return Beside(corner, beside_corner, (corner == clip.low,), clip.input, reflected, measure)
+    return Beside(corner, beside_corner, (corner == clip.low,), clip.input, reflected, measure, _IDIOM)

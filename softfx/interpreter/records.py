@@ -41,9 +41,14 @@ Steps: TypeAlias = tuple[tuple[int, int], ...]
 
 
 class Along(Protocol):
-    """What a statistic was taken along. `form` is the soft form of a comparison with it (softfx.runtime)."""
+    """What a statistic was taken along.
+
+    form: the soft form of a comparison with it (softfx.runtime).
+    idiom: what a report calls such a comparison.
+    """
 
     form: ClassVar[Callable[..., Tensor]]
+    idiom: ClassVar[str]
 
     @property
     def dim(self) -> int | None:

@@ -47,6 +47,7 @@ class OfRows:
 
     dim: int | None
     form: ClassVar[Callable[..., Tensor]] = staticmethod(beside_statistic)
+    idiom: ClassVar[str] = "order statistic: numbers compared with one of their own"
 
     def where(self, taken_of: Tensor, rows: Tensor, threshold: Tensor) -> tuple[object, ...] | None:
         return (self.dim,) if self.fits(taken_of, rows, threshold) else None
@@ -77,6 +78,7 @@ class ExtremumOfRows(OfRows):
 
     largest: bool
     form: ClassVar[Callable[..., Tensor]] = staticmethod(beside_extremum)
+    idiom: ClassVar[str] = "extreme: numbers compared with the largest or smallest of their own"
 
     def where(self, taken_of: Tensor, rows: Tensor, threshold: Tensor) -> tuple[object, ...] | None:
         return (self.dim, self.largest) if self.fits(taken_of, rows, threshold) else None
@@ -89,6 +91,7 @@ class OfPrefixes:
     dim: int
     largest: bool
     form: ClassVar[Callable[..., Tensor]] = staticmethod(beside_prefix)
+    idiom: ClassVar[str] = "running extreme: numbers compared with those before them"
 
     def where(self, taken_of: Tensor, rows: Tensor, threshold: Tensor) -> tuple[object, ...] | None:
         return (self.dim, self.largest) if taken_of.shape == rows.shape == threshold.shape else None
@@ -105,6 +108,7 @@ class OfNeighbours:
     sizes: tuple[int, ...]
     dim: ClassVar[int | None] = None
     form: ClassVar[Callable[..., Tensor]] = staticmethod(beside_neighbours)
+    idiom: ClassVar[str] = "local extreme: numbers compared with their neighbours"
 
     def where(self, taken_of: Tensor, rows: Tensor, threshold: Tensor) -> tuple[object, ...] | None:
         if threshold.shape != rows.shape:
@@ -200,7 +204,7 @@ def beside(state: RunState, call: Call) -> Beside | None:
         if where is not None and _is_in_order(_steps(threshold), known.steps):
             reflected = (rows is second) is not call.spelled.reflected
             measure = partial(spread.of_rows, rows, known.along.dim, "the numbers compared")
-            return Beside(threshold, known.along.form, where, rows, reflected, measure)
+            return Beside(threshold, known.along.form, where, rows, reflected, measure, known.along.idiom)
     return None
 
 

@@ -64,7 +64,7 @@ def _site(record: Decision, evidence: Evidence) -> Site:
         softness=_number(record.softness) if record.acts and "softness" in takes else None,
         region=evidence.region(record.id) if record.acts else None,
         decided_by=record.resolved.decided_by,
-        reason="; ".join(filter(None, (seen_of(record, evidence) or _reason(record), _of_two(record, evidence)))),
+        reason="; ".join(filter(None, _said(record, evidence))),
         consumers=[Consumer(*use) for use in evidence.of(record.id).uses],
         estimator=record.resolved.estimator if record.action == "straight_through" else None,
         unit=record.unit if record.acts else "",
@@ -79,6 +79,12 @@ def _reason(record: Decision) -> str:
     step = within and within not in (record.rule.name, *record.rule.aliases)
     unit = record.unit if record.acts and "softness" in record.rule.options else ""
     return "; ".join(filter(None, (f"a step of {within}" if step else "", record.reason, unit)))
+
+
+def _said(record: Decision, evidence: Evidence) -> tuple[str, ...]:
+    """What an acting site is a part of, why it is decided so, and what else a reader should know."""
+    idioms = evidence.of(record.id).idioms if record.acts else ()
+    return (*idioms, seen_of(record, evidence) or _reason(record), _of_two(record, evidence))
 
 
 def _of_two(record: Decision, evidence: Evidence) -> str:

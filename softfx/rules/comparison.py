@@ -51,6 +51,7 @@ def _relax(compare: Callable[..., Tensor], function: Callable[..., Tensor]) -> C
 
 def among(context: RuleContext, beside: Beside, compare: Callable[..., Tensor]) -> Tensor:
     """The probability that numbers compare so with what was made of them."""
+    context.recognise(beside.idiom)
     asked = mirrored(compare) if beside.reflected else compare
     return context.call(beside.form, asked, beside.rows, beside.statistic, *beside.where, **context.options)
 
@@ -82,6 +83,7 @@ def _resolved(compare: Callable[..., Tensor], function: Callable[..., Tensor]) -
         if isinstance(soft, SoftChoice):
             return compare_chosen(context, compare, input, other)
         if isinstance(soft, SoftTally) and soft.counted > 1:
+            context.recognise("majority: how many decisions hold, compared")
             rows = soft.rows(context.call)
             return context.soft_bool(context.call(tallies.probability, compare, rows, fixed, reflected))
         weights, support = _points(context, soft)
@@ -154,6 +156,7 @@ def _comparison(
 def _isclose(context: RuleContext, input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8) -> SoftBool:
     refuse_discrete(input)
     refuse_discrete(other)
+    context.recognise("tolerance: two thresholds")
     value = context.call(softtorch.isclose, input, other, rtol=rtol, atol=atol, **context.options)
     return context.soft_bool(value)
 

@@ -36,6 +36,7 @@ class Beside:
     where: what the statistic was taken along, as `form` has it.
     rows: the numbers that are compared with it.
     reflected: the statistic is the first operand.
+    idiom: what a report calls such a comparison.
     measure: the spread that the softness is in units of.
     """
 
@@ -45,6 +46,7 @@ class Beside:
     rows: Tensor
     reflected: bool
     measure: Callable[[], Spread | None]
+    idiom: str
 
 
 class RuleContext(Protocol):
@@ -85,6 +87,9 @@ class RuleContext(Protocol):
 
     def fill(self, operand: Tensor) -> float | None:
         """The one number that a constant tensor is filled with, if that is known."""
+
+    def recognise(self, idiom: str) -> None:
+        """Note that the call and what it takes are this idiom together, for the report."""
 
     def call(self, function: Callable[..., _Result], *args: object, **kwargs: object) -> _Result:
         """Call `function` as one visible step of the rewritten code."""

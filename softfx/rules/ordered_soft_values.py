@@ -104,6 +104,7 @@ def _inverse(
     """The places of 0, 1, 2 ... in a permutation along `dim`, which are the ranks where an argsort gave it."""
     if not isinstance(input, SoftIndex) or not input.is_permutation or dim % len(input.shape) != input.distinct:
         return None
+    context.recognise("rank: argsort of argsort")
     weights = context.call(places.inverse, input.weights, input.distinct, bool(descending))
     return context.soft_index(weights, distinct=input.distinct)
 
@@ -161,9 +162,11 @@ def first_of_bools(largest: bool) -> Propagation:
 
     def first(context: RuleContext, input: Soft, dim: int | None = None, keepdim: bool = False) -> SoftIndex:
         if isinstance(input, SoftTally):
+            context.recognise("vote: argmax of counts")
             axis = None if dim is None or not input.shape else dim % len(input.shape)
             weights = context.call(tallies.winner, input.rows(context.call), axis, largest)
         else:
+            context.recognise(f"first {'true' if largest else 'false'}: {'argmax' if largest else 'argmin'} of bools")
             true = input.truth(context.call)
             weights = context.call(places.first, true if largest else context.call(torch.rsub, true, 1), dim)
         if keepdim and input.shape:

@@ -77,6 +77,7 @@ def selected_again(context: RuleContext, input: TensorOrSoft, mask: SelectedRows
         raise CannotSoften("rows that a soft mask selects meet a tensor of other rows")
     if torch_private.fake_mode_of(mask.mask) is not None:
         raise CannotSoften("rows of rows have a shape that depends on data")
+    context.recognise("masked twice: rows that both masks select")
     flat = context.call(selections.within, mask.mask, chosen)
     truth = context.call(Tensor.to, mask.rows, mask.probabilities.dtype)
     first, second = (context.soft_bool(p) for p in (mask.probabilities, truth))

@@ -30,6 +30,8 @@ from softfx.values import Soft, SoftChoice, SoftIndex
 
 __all__ = ["RULES", "put", "reduced"]
 
+_INVERSE = "inverse permutation: numbers written in an order"
+
 
 def _one_hot(context: RuleContext, tensor: Soft, num_classes: int = -1) -> Shadow:
     classes = context.hard.shape[-1]
@@ -41,6 +43,7 @@ def _one_hot(context: RuleContext, tensor: Soft, num_classes: int = -1) -> Shado
 def _distribution(context: RuleContext, index: Soft, size: int, once: bool = False) -> Tensor:
     """A soft index as the probability of each position; a permutation takes each `once`.  # -> (..., [size])"""
     if once and isinstance(index, SoftIndex) and index.is_permutation and index.size == size:
+        context.recognise(_INVERSE)
         return context.call(places.covering, index.weights, index.distinct)
     if isinstance(index, SoftIndex) and index.support is None and index.size == size:
         return index.weights
@@ -170,6 +173,7 @@ def put(
         return put_by_choice(context, input, key, index, size, value, add)
     weights, legal = positions(context, index, size)
     if not add and isinstance(index, SoftIndex) and index.is_permutation and index.size == size:
+        context.recognise(_INVERSE)
         weights = context.call(places.covering, weights, index.distinct)
     data, values = as_number(context, input, weights), as_number(context, value, weights)
     where = (key, weights, legal)
