@@ -8,7 +8,7 @@ whatever was made of its result hands it on. Whether the comparison is a site th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from operator import is_not
 from typing import Any, TypeGuard
@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from softfx import ops
-from softfx.control.choices import Choice, Count, Distribution, Parts, Probable, Real, Yes
+from softfx.control.choices import Choice, Count, Distribution, Probable, Real
+from softfx.control.compared import Compared, Joined, joined
 from softfx.control.provenance import ROUNDINGS, Made, Margin, Provenance, real_operands
 from softfx.decisions.control_evidence import ControlEvidence, SiteControl
 from softfx.decisions.evidence import Evidence
@@ -36,11 +37,10 @@ from softfx.rules.refusals import is_discrete
 from softfx.values import Soft, SoftBool, SoftIndex, TensorTable, ValueFacts
 from softtorch.modes import MODES
 
-__all__ = ["Compared", "Conditions", "logistic"]
+__all__ = ["Conditions"]
 
 _NOWHERE = Location("", 0)
 _MOST_NUMBERS = 64  # of an operand, whose spread is looked at
-_FAR = 88.0  # where the logistic function is 0 or 1 in float32
 
 
 class Conditions:
@@ -63,6 +63,8 @@ class Conditions:
             return None
         if isinstance(made, Margin):
             return self._yes(made, decision)
+        if _is_smooth(decision) and (event := joined(self._provenance, made)) is not None:
+            return Joined(event, partial(self._spreads.scale, decision))
         soft = self._soft(tensor, decision)
         return None if soft is None else Probable(soft.truth(_made).reshape(()))
 
@@ -70,7 +72,7 @@ class Conditions:
         """The unit of softness of comparisons at a site, if it is known and the mode is smooth; None if not."""
         if self._spreads.wants(decision.id):
             return None
-        return self._spreads.scale(decision) if decision.resolved.options.get("mode", "smooth") == "smooth" else None
+        return self._spreads.scale(decision) if _is_smooth(decision) else None
 
     def members(self, tensor: Tensor, decision: Decision) -> Sequence[Choice] | None:
         """The choices that the elements of a mask, or of whole numbers, are; None if nothing real is behind them."""
@@ -169,7 +171,7 @@ class Conditions:
         return Real(tensor, tensor.item(), lambda: self._spreads.scale(decision))
 
     def _yes(self, margin: Margin, decision: Decision) -> Choice:
-        if decision.resolved.options.get("mode", "smooth") == "smooth":
+        if _is_smooth(decision):
             return Compared(margin, partial(self._spreads.scale, decision))
         return Probable(self._step(margin.value, decision).reshape(()))
 
@@ -254,40 +256,8 @@ class Conditions:
         return self._sites[mode]
 
 
-class Compared(Yes):
-    """A comparison of two real numbers, in mode smooth: the logistic function of its margin.
-
-    unit: that of the margin, or what makes it: the unit of the softness may not be measured before it is asked for.
-    """
-
-    def __init__(self, margin: Margin, unit: float | Callable[[], float]) -> None:
-        self._margin, self._unit = margin, unit
-        self.has_derivative, self.is_known = margin.has_derivative, math.isfinite(margin.number)
-        self._p = logistic(margin.number / unit) if type(unit) is float else -1.0  # not asked for yet
-
-    def wider(self, factor: float) -> Compared:
-        return Compared(self._margin, self.unit * factor)
-
-    @property
-    def distance(self) -> float:
-        return abs(self._margin.number) / self.unit
-
-    @property
-    def unit(self) -> float:
-        return self._unit if isinstance(self._unit, float) else self._unit()
-
-    @property
-    def p(self) -> float:
-        if self._p < 0.0:
-            self._p = logistic(self._margin.number / self.unit)
-        return self._p
-
-    def probability(self) -> Tensor:
-        scaled = self._margin.value / self.unit
-        return torch.sigmoid(scaled).reshape(())
-
-    def parts(self) -> Parts:
-        return self._margin.parts(self.p * (1.0 - self.p) / self.unit)
+def _is_smooth(decision: Decision) -> bool:
+    return bool(decision.resolved.options.get("mode", "smooth") == "smooth")
 
 
 class _Known:
@@ -317,17 +287,6 @@ def _facts(tensor: Tensor, known: _Known | None) -> ValueFacts:
 
 def _made(function: Any, *args: Any, **kwargs: Any) -> Any:
     return function(*args, **kwargs)
-
-
-def logistic(x: float) -> float:
-    """1 / (1 + exp(-x)).
-
-    >>> logistic(0.0), logistic(-1000.0)
-    (0.5, 0.0)
-    """
-    if x < 0.0:
-        return 0.0 if x < -_FAR else math.exp(x) / (1.0 + math.exp(x))
-    return 1.0 if x > _FAR else 1.0 / (1.0 + math.exp(-x))
 
 
 def _counted(value: Tensor, own: float) -> Count:

@@ -18,7 +18,8 @@ from typing import Any, Literal
 from torch import Tensor
 
 from softfx.control.choices import Answer, Choice, Member, like
-from softfx.control.conditions import Compared, Conditions, logistic
+from softfx.control.compared import Compared, logistic
+from softfx.control.conditions import Conditions
 from softfx.control.provenance import Margin, Provenance
 from softfx.decisions.site import Decision
 from softfx.torch_private import version_of
