@@ -139,6 +139,7 @@ class ControlRuns(Runner):
 
     def again(self, start: Start, numbers: Numbers | None, *, keeps: bool, most: float) -> Run:
         wanted = _Wanted(start, numbers, keeps, keeps, most)
+        wanted.measures = measures = keeps or wanted.is_drawn
         with torch.set_grad_enabled(keeps and torch.is_grad_enabled()):
             run = None
             if self._lightens(wanted):
@@ -146,7 +147,7 @@ class ControlRuns(Runner):
                     run = self._lightly(wanted, *self.traceless.from_the_start())
             if run is None:
                 run = self._again(wanted)
-        if keeps:
+        if measures:
             self.evidence.control.spreads.settle()
             self._scales.clear()
         self.shown.draws = self.traceless.draws
@@ -184,7 +185,7 @@ class ControlRuns(Runner):
         state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False, environment=environment)
         state.measures = self.measures
         interpreter = Interpreter(state)
-        bare = not wanted.keeps and self._may_be_bare
+        bare = self._may_be_bare and not (wanted.keeps or wanted.is_drawn)
         mode: Any = Bare() if bare else self._mode(interpreter)
         mode.owner = self.owner
         path = wanted.path(self.evidence, self.before)
@@ -230,8 +231,15 @@ class _Wanted:
 
     @property
     def closeness(self) -> int:
-        """How closely the run looks: 2 for its points, 1 for what conditions are made of, 0 for its reads alone."""
-        return 2 if self.keeps else int(self.measures or self.numbers is not None)
+        """How closely the run looks: 2 for its points, or sites that are not known; else 1 for what conditions are made
+        of, 0 for its reads alone.
+        """
+        return 2 if self.keeps or self.is_drawn else int(self.measures or self.numbers is not None)
+
+    @property
+    def is_drawn(self) -> bool:
+        """True for a path that is drawn from its start on: it comes where the program itself may never have been."""
+        return self.numbers is not None and not self.start.answers
 
     def path(self, evidence: Evidence, before: Path | None = None) -> Path:
         if before is None:

@@ -93,3 +93,20 @@ def test_the_best_parameters_are_kept_and_a_loss_that_is_no_number_never_is_the_
 def test_nothing_to_keep_is_refused() -> None:
     with pytest.raises(softfx.ScheduleError, match="there are no parameters to keep"):
         softfx.KeepBest([])
+
+
+def test_a_site_that_drawn_paths_alone_meet_is_measured_without_gradients_too() -> None:
+    def program(x: Tensor) -> Tensor:
+        if x > 0.5:
+            return x + 1.0 if x > -3.0 else x  # the program itself never comes here
+        return x * 2.0
+
+    x = torch.tensor(0.4)
+    soft = softfx.soften(program, policy("soft", samples=1, seed=0, softness=1.0), example_inputs=(x,))
+    with torch.no_grad():
+        for _ in range(20):
+            soft(x)
+    state = soft._softfx
+    control = [site.id for site in state.sites if site.rule.family == "control"]
+    found = [state.evidence.control.spreads.of(site) for site in control]
+    assert found == pytest.approx([0.1, 3.4]), "of a site that is not measured it is the mean of the others'"
