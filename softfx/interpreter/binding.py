@@ -20,8 +20,9 @@ from softfx.ops.calls import Result
 from softfx.ops.trees import rebuilt, tensors_in
 from softfx.rules.readings import as_real
 from softfx.rules.refusals import CannotSoften, is_discrete
+from softfx.runtime import counts
 from softfx.torch_private import version_of
-from softfx.values import Pending, SelectedRows, Soft, SoftChoice, SoftCount, SoftReal, ValueFacts
+from softfx.values import Pending, SelectedRows, Soft, SoftChoice, SoftCount, SoftIndex, SoftReal, ValueFacts
 
 __all__ = [
     "attach",
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 _RUN_ON = ("model", "linear")  # scopes under which real numbers have companions
+_NARROW = (torch.uint8, torch.int8, torch.int16)  # integers that are easily left
 _NO_SITES = frozenset[int]()
 
 
@@ -112,7 +114,8 @@ def bind(context: CallContext, hard: Tensor, shadow: Result) -> Tensor:
         if soft is None or (hard.dtype is torch.bool and type(soft) is SoftCount):  # the largest of bools is one
             value = soft.tensor if soft is not None else shadow
             soft = context.soft_bool(value) if hard.dtype is torch.bool else context.soft_count(value)
-        environment.set(hard, ValueFacts(True, _by_itself(context, hard, soft), context.carried))
+        soft = _by_itself(context, hard, _wrapped(context, hard, soft))
+        environment.set(hard, ValueFacts(True, soft, context.carried))
         return hard
     real = as_real(context, shadow)
     scope = state.sites.scope(context.sites)
@@ -175,6 +178,18 @@ def _by_itself(context: CallContext, hard: Tensor, soft: Soft) -> Soft:
     if not context.exact or context.state.sites.scope(context.sites) != "operation":
         return soft
     return soft.with_tensor(_with_hard_value(context, hard, soft))
+
+
+def _wrapped(context: CallContext, hard: Tensor, soft: Soft) -> Soft:
+    """Under a policy that changes values, a soft integer as the hard one's type holds it: 200 + 100 is 44 in a byte."""
+    if context.exact or hard.dtype not in _NARROW:
+        return soft
+    if isinstance(soft, SoftCount):
+        return soft.with_tensor(context.call(counts.wrapped, soft.value, hard))
+    if isinstance(soft, SoftIndex) and soft.support is not None:
+        held = context.call(Tensor.to, soft.support, hard.dtype)
+        return replace(soft, support=context.call(Tensor.to, held, soft.support.dtype))
+    return soft
 
 
 def _combined(context: CallContext, hard: Tensor, real: Tensor) -> Tensor:

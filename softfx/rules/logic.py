@@ -64,12 +64,18 @@ def _of_two(join: joined.OfTwo, bitwise: Callable[..., Tensor]) -> RuleFunction:
 
     def propagate(context: RuleContext, input: Operand, other: Operand) -> Shadow:
         like = softs_in([input, other])[0].tensor
-        if context.hard.dtype not in (torch.bool, torch.uint8):
+        if context.hard.dtype is not torch.bool and not _are_masks(context, input, other):
             return _bits(context, bitwise, input, other)
         x, y = (o if isinstance(o, SoftBool) else _truth(context, o, like) for o in (input, other))
         return join(context, x, y)
 
     return propagate
+
+
+def _are_masks(context: RuleContext, *operands: Operand) -> bool:
+    """Return True if all are bools held as bytes: of such, bitwise operators are those of logic."""
+    bools = [isinstance(o, SoftBool) or (isinstance(o, Tensor) and o.dtype is torch.bool) for o in operands]
+    return context.hard.dtype is torch.uint8 and all(bools)
 
 
 def _truth(context: RuleContext, operand: Operand, like: Tensor) -> Tensor:
@@ -84,7 +90,7 @@ def _truth(context: RuleContext, operand: Operand, like: Tensor) -> Tensor:
 
 
 def _not(context: RuleContext, input: Soft) -> Soft:
-    if context.hard.dtype not in (torch.bool, torch.uint8):
+    if context.hard.dtype is not torch.bool:
         return _bits(context, torch.bitwise_not, input)
     return context.soft_bool(context.call(softtorch.logical_not, input.truth(context.call)))
 

@@ -14,10 +14,22 @@ from torch import Tensor
 
 from softfx.runtime import distributions
 
-__all__ = ["base_of", "combined", "count_neighbours", "digit", "extreme", "sign_points"]
+__all__ = ["base_of", "combined", "count_neighbours", "digit", "extreme", "sign_points", "wrapped"]
 
 # Larger than any digit.
 _NO_RADIX = 1 << 31
+
+
+def wrapped(count: Tensor, hard: Tensor) -> Tensor:
+    """A count as the type of its hard value holds it: whole ranges of that type away from where it was.
+
+    # (...), (...) -> (...)
+
+    >>> wrapped(torch.tensor([300.25, -3.0]), torch.tensor([44, 253], dtype=torch.uint8))
+    tensor([ 44.2500, 253.0000])
+    """
+    size = 256.0**hard.dtype.itemsize
+    return count - size * ((count.detach() - hard) / size).round()
 
 
 def digit(count: Tensor, base: Tensor | int | None = None) -> tuple[Tensor, Tensor]:

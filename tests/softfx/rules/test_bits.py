@@ -1,0 +1,89 @@
+"""Bitwise algebra of soft integers, in each type that holds them, and what leaves the range of such a type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+import softfx
+from tests.helpers import EXECUTORS, gradient
+
+TINY = {"preset": "smooth", "default": {"softness": 1e-5, "mode": "smooth"}}
+X = torch.tensor([0.3, 1.9, 0.7, 1.2, 1.45, 0.05])
+KNOWN = torch.tensor([0, 1, 3, 4, 65, 255], dtype=torch.uint8)
+
+OF_INTEGERS: dict[str, Callable[[Tensor], Tensor]] = {
+    "or": lambda q: q | 64,
+    "and": lambda q: q & 3,
+    "xor": lambda q: q ^ 5,
+    "not": lambda q: ~q,
+    "by name": lambda q: torch.bitwise_or(q, KNOWN[:1].to(q.dtype)),
+    "with other integers": lambda q: q | KNOWN.clamp(max=100).to(q.dtype),
+    "of two": lambda q: q | q.flip(0),
+    "shifted": lambda q: (q << 3) >> 1,
+    "shifted out": lambda q: q << 6,
+    "packed": lambda q: q[::2] | (q[1::2] << 4),
+    "unpacked": lambda q: torch.stack([q & 1, (q >> 1) & 1, (q >> 2) & 1]),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.int64])
+@pytest.mark.parametrize("name", OF_INTEGERS)
+def test_bits_of_rounded_numbers_tend_to_the_program(name: str, dtype: torch.dtype) -> None:
+    def program(x: Tensor) -> Tensor:
+        return OF_INTEGERS[name]((x * 3).round().to(dtype)).float()
+
+    soft = softfx.soften(program, TINY, example_inputs=(X,))
+    torch.testing.assert_close(soft(X), program(X), rtol=0, atol=1e-3)
+    hard = softfx.soften(program, "straight-through", example_inputs=(X,))
+    assert torch.equal(hard(X), program(X)) and gradient(hard, X).any()
+
+
+OF_MASKS: dict[str, Callable[[Tensor], Tensor]] = {
+    "of two masks": lambda x: (x > 1).byte() & (x < 1.5).byte(),
+    "with a mask of bools": lambda x: (x > 1).byte() | (KNOWN > 3),
+    "with other numbers": lambda x: (x > 1).byte() & KNOWN,
+    "with a number": lambda x: (x > 1).byte() | 64,
+    "without": lambda x: ~(x > 1).byte(),
+    "as a mask again": lambda x: ((x > 1).byte() & KNOWN.clamp(max=1)).bool() * x,
+    "by truth": lambda x: torch.logical_and((x * 3).round().byte(), (x > 0.2).byte()),
+}
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("name", OF_MASKS)
+def test_bits_of_masks_tend_to_the_program(name: str, executor: str) -> None:
+    def program(x: Tensor) -> Tensor:
+        return OF_MASKS[name](x).float()
+
+    soft = softfx.soften(program, TINY, example_inputs=(X,), executor=executor)
+    torch.testing.assert_close(soft(X), program(X), rtol=0, atol=1e-3)
+    hard = softfx.soften(program, "straight-through", example_inputs=(X,), executor=executor)
+    assert torch.equal(hard(X), program(X)) and gradient(hard, X).any()
+
+
+BEYOND: dict[str, Callable[[Tensor], Tensor]] = {
+    "product": lambda q: q * 100,
+    "difference": lambda q: q - 130,
+    "negative": lambda q: -q,
+    "power": lambda q: (q + 14) ** 2,
+    "quotient": lambda q: (q - 3) // 2,
+    "sum": lambda q: (q * 60).sum(dtype=q.dtype),
+    "running sum": lambda q: (q * 60).cumsum(0, dtype=q.dtype),
+    "cast": lambda q: (q.long() * 300).to(q.dtype),
+    "written": lambda q: q.clone().mul_(90),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8])
+@pytest.mark.parametrize("name", BEYOND)
+def test_numbers_beyond_a_narrow_type_wrap_around_as_in_the_program(name: str, dtype: torch.dtype) -> None:
+    def program(x: Tensor) -> Tensor:
+        return BEYOND[name]((x * 3).round().to(dtype)).float()
+
+    soft = softfx.soften(program, TINY, example_inputs=(X,))
+    torch.testing.assert_close(soft(X), program(X), rtol=0, atol=0.05)
+    assert gradient(soft, X).isfinite().all()
