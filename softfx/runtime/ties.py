@@ -12,10 +12,16 @@ from torch import Tensor
 import softtorch
 
 __all__ = [
+    "among_largest",
+    "at_median",
+    "at_rank",
     "equal",
     "first_largest",
     "first_smallest",
     "half",
+    "in_order",
+    "running_largest",
+    "running_smallest",
     "settled",
     "settled_place",
     "whole",
@@ -82,6 +88,53 @@ def first_smallest(input: Tensor, dim: int | None = None, keepdim: bool = False)
     tensor(1)
     """
     return first_largest(-input, dim, keepdim)
+
+
+def in_order(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
+    """The places of sorted numbers that are equal to others but for rounding; -1 for the others.
+
+    # (..., n, ...) -> (..., n, ...)
+
+    >>> in_order(torch.tensor([2.0, 0.0, 2.0, 1.0]))
+    tensor([-1, -1,  0,  2])
+    """
+    return _shared(input, torch.sort(input.detach(), dim=dim, descending=descending, stable=stable), dim)
+
+
+def among_largest(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Tensor:
+    """The same of the k largest or smallest.  # (..., n, ...) -> (..., k, ...)"""
+    return _shared(input, torch.topk(input.detach(), k, dim, largest, sorted), dim)
+
+
+def at_rank(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Tensor:
+    """The same of the k-th smallest.  # (..., n, ...) -> (...)"""
+    place = _shared(input, torch.kthvalue(input.detach(), k, dim, True), dim)
+    return place if keepdim else place.squeeze(dim)
+
+
+def at_median(input: Tensor, dim: int, keepdim: bool = False) -> Tensor:
+    """The same of the median.  # (..., n, ...) -> (...)"""
+    place = _shared(input, torch.median(input.detach(), dim, True), dim)
+    return place if keepdim else place.squeeze(dim)
+
+
+def running_largest(input: Tensor, dim: int) -> Tensor:
+    """The same of the largest up to each.  # (..., n, ...) -> (..., n, ...)"""
+    return _shared(input, torch.cummax(input.detach(), dim), dim)
+
+
+def running_smallest(input: Tensor, dim: int) -> Tensor:
+    """The same of the smallest up to each.  # (..., n, ...) -> (..., n, ...)"""
+    return _shared(input, torch.cummin(input.detach(), dim), dim)
+
+
+def _shared(input: Tensor, chosen: tuple[Tensor, Tensor], dim: int) -> Tensor:
+    """The places of chosen numbers that stand in a row more than once, -1 for the others."""
+    values, places = chosen
+    if not values.dim():
+        return torch.full_like(places, -1)
+    pairs = equal(values.movedim(dim, -1).unsqueeze(-1), input.detach().movedim(dim, -1).unsqueeze(-2))
+    return torch.where((pairs.sum(-1) > 1).movedim(-1, dim), places, -1)
 
 
 def equal(x: Tensor | float, y: Tensor | float) -> Tensor:

@@ -25,6 +25,10 @@ def mask(x: Tensor) -> Tensor:
     return (x > 0).float()
 
 
+def grade(x: Tensor) -> Tensor:
+    return (x * 2).round()
+
+
 def assigned(x: Tensor) -> Tensor:
     """Greedily a column for each row, the cheapest that no row before it took."""
     used = torch.zeros(x.shape[-1], dtype=torch.bool)
@@ -78,6 +82,16 @@ TIED: dict[str, Program] = {
     "the place among what is left": lambda x: x.masked_fill(x < 0, torch.inf).argmin(-1),
     "the largest of what is left": lambda x: x.masked_fill(x > 0.6, -torch.inf).max(-1)[1],
     "one place after another": assigned,
+    "an order of grades": lambda x: grade(x).argsort(dim=-1, stable=True),
+    "an order of counts": lambda x: (x.unsqueeze(-1) > x.unsqueeze(-2) - 0.5).sum(-1).argsort(dim=-1, stable=True),
+    "ranks of grades": lambda x: grade(x).argsort(dim=-1, descending=True, stable=True).argsort(-1),
+    "sorted places": lambda x: grade(x).sort(dim=-1, descending=True, stable=True)[1],
+    "sorted places of the first axis": lambda x: grade(x).sort(dim=0, stable=True)[1],
+    "the places of the best grades": lambda x: grade(x).topk(2, -1)[1],
+    "the place of the middle grade": lambda x: grade(x).median(-1)[1],
+    "the place of the second grade": lambda x: grade(x).kthvalue(2, -1, keepdim=True)[1],
+    "the places of records": lambda x: grade(x).cummax(-1)[1] + grade(x).cummin(-1)[1],
+    "what is in that order": lambda x: x.gather(-1, grade(x).argsort(dim=-1, stable=True)),
     "a place before a number": lambda x: F.relu(x).argmax(-1) < torch.tensor([0.0, 1.0, 2.0]),
     "the median": lambda x: x <= x.median(-1, keepdim=True).values,
 }
