@@ -181,6 +181,11 @@ class Sites:
         return any(decision.acts and decision.is_measured for decision in self)
 
     @property
+    def awaits_measure(self) -> bool:
+        """True if the softness of a site that acts is relative to a spread that no call has shown yet."""
+        return any(decision.pending and decision.is_measured for decision in self)
+
+    @property
     def gives_distributions(self) -> bool:
         """True if a result may be given as a distribution, with an axis more."""
         return any(decision.acts and decision.resolved.outputs == "distribution" for decision in self)

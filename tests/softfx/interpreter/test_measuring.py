@@ -249,6 +249,19 @@ def test_a_softness_that_was_never_measured_is_at_the_next_call_or_under_vmap_fr
     assert soft.report.sites[0].softness == pytest.approx(10.0, rel=0.2)
 
 
+@pytest.mark.parametrize("executor", ["graph", "eager"])
+def test_what_was_captured_on_zeros_is_measured_at_the_first_call_on_others(executor):
+    """A graph measures nothing itself: until all is measured the original Python runs."""
+    x = 50.0 * normal(300)
+    soft = softfx.soften(lambda x: torch.sign(x), example_inputs=(torch.zeros(300),), executor=executor)
+    soft(torch.zeros(300))
+    assert "measured at the next call" in soft.report.sites[0].reason
+    soft(x)
+    direct = softfx.soften(lambda x: torch.sign(x), example_inputs=(x,), executor=executor)
+    assert soft.report.sites[0].softness == direct.report.sites[0].softness != 0.1
+    assert torch.equal(gradient(soft, x), gradient(direct, x))
+
+
 def test_schedules_count_in_units_of_the_data_site_by_site():
     def program(x):
         return (x > 0.1).float().mean() + torch.sign(100 * x).mean() + x.round().mean()
