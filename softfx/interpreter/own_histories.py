@@ -8,6 +8,7 @@ answered by following these, and torch's own nodes where there is no note.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from softfx.ops.operation import Effect
 from softfx.ops.trees import tensors_in
 from softfx.values.histories import history_of
 
-__all__ = ["answered", "histories_before", "note_histories"]
+__all__ = ["answered", "histories_before", "note_histories", "note_operands"]
 
 _NOTE = "softfx.of_the_original"
 _MADE = "softfx.made_a_leaf"
@@ -58,9 +59,20 @@ def note_histories(call: Call, before: list[Histories] | None, result: Result) -
     bases = [base for tensor in call.all_written if (base := torch_private.base_of(tensor)) is not None]
     made += [(base, operands + own) for base, own in zip(bases, beneath, strict=True)]
     for tensor, histories in made:
-        node = history_of(tensor)
-        if node is not None and node not in histories:
-            _notes(node)[_NOTE] = histories
+        _note(tensor, histories)
+
+
+def note_operands(results: Iterable[Tensor], operands: Iterable[Tensor]) -> None:
+    """The same where a call that was recorded has made results of operands once more."""
+    histories = [history for tensor in operands for history in _of(tensor)]
+    for tensor in results:
+        _note(tensor, histories)
+
+
+def _note(tensor: Tensor, histories: Histories) -> None:
+    node = history_of(tensor)
+    if node is not None and node not in histories:
+        _notes(node)[_NOTE] = histories
 
 
 def _note_leaf(tensor: Tensor) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from softfx import torch_private
+from softfx import ops, torch_private
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.site import Decision, Softness
 from softfx.decisions.sites import Sites
@@ -24,7 +24,8 @@ from softfx.interpreter.state import RunState
 from softfx.interpreter.torch_mode import FastMode
 from softfx.locations import Location, Stack
 from softfx.ops.calls import Args, Function, Kwargs, Result
-from softfx.ops.spelling import Spelled
+from softfx.ops.operation import Effect
+from softfx.ops.spelling import INDEX, Spelled
 from softfx.ops.trees import BARE, tensors_in
 from softfx.replay.records import Like, Made, Noted, Outcome, Step
 from softfx.replay.softness import SiteSoftness, unmarked
@@ -205,6 +206,8 @@ class RecordingMode(FastMode):
         if func is torch_private.set_grad_enabled:
             step.grad_mode = (state.grad_mode.switched_off_at, state.grad_mode.lifted_at)
         step.by_interpreter |= inlined(func) is not None or in_scope() or _unrecorded(state, func) != before
+        if state.evidence.asks_histories:
+            self._note_histories(step)
         if step.location is not None:
             step.stack = Stack.at(sys._getframe(1), self._boundary)
         step.has_inner = len(recorder.steps) > count
@@ -214,6 +217,15 @@ class RecordingMode(FastMode):
             if entries.get(id(tensor)) is not known.get(id(tensor)):
                 step.facts.append((tensor, state.environment.get(tensor)))
         return step.result
+
+    def _note_histories(self, step: Step) -> None:
+        """Note by what a softened call has its history; those that ask for one, or begin one, are the interpreter's."""
+        operation = INDEX.of(step.func).operation
+        if operation.effect & Effect.HISTORY or operation is ops.requires_grad_:
+            step.by_interpreter = True
+        elif not all(made.is_programs for made in step.made):
+            ends = operation.stops_gradient or self.interpreter.state.grad_mode.lifted_at is not None
+            step.operands = [] if ends else tensors_in((step.args, step.kwargs))
 
     def _is_unfit(self, func: Function, args: Args, kwargs: Kwargs) -> bool:
         why = ""

@@ -103,6 +103,7 @@ class Step:
     facts: what is remembered of those tensors among its arguments and results of which it is something new.
     remembered: the identities of those tensors among its arguments of which something was remembered before.
     likes, outcomes: the metadata of its arguments before, and of what was made at once, by their identities.
+    operands: the tensors by which the original's derivative comes to its results, if the program asks for histories.
     has_inner: the program made calls inside it.
     """
 
@@ -122,4 +123,5 @@ class Step:
     remembered: set[int] = field(default_factory=set)
     likes: dict[int, Like | None] = field(default_factory=dict)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
+    operands: list[Tensor] | None = None
     has_inner: bool = False

@@ -106,6 +106,9 @@ def _made(program: Program, step: Step, number: int) -> list[str]:
         text.line(f"{table}({', '.join(map(text.value, values))})")
     if step.grad_mode is not None:
         text.line(f"run.switch_gradients(*{program.constant(step.grad_mode)})")
+    if step.operands is not None:
+        results = [tensor for tensor in tensors_in(step.result) if tensor.requires_grad]
+        text.line(f"run.note_operands({text.value(results)}, {text.value(step.operands)})")
     if step.turns:
         text.line(f"run.turns.update({program.constant(step.turns)})")
     result = _given(text, *last)

@@ -80,7 +80,7 @@ def asking(name: str) -> Asked:
 def test_the_answers_are_those_of_the_original(name: str, derivatives: tuple[bool, bool], policy: str) -> None:
     x, w = (t.clone().requires_grad_(wanted) for t, wanted in zip((X, X.flip(0)), derivatives, strict=True))
     soft = softfx.soften(asking(name), policy, example_inputs=(x, w))
-    for _ in range(3):  # planned, and as recordings would have it
+    for _ in range(5):  # planned, recorded, and by the recording
         assert soft(x, w) == asking(name)(x, w)
     if any(derivatives):
         soft(x, w).backward()
@@ -91,3 +91,21 @@ def test_answers_follow_the_inputs_of_each_call() -> None:
     for wanted in (False, True, False):
         x, w = X.clone().requires_grad_(), X.clone().requires_grad_(wanted)
         assert soft(x, w) == asking("masked")(x, w)
+
+
+def branching(x: Tensor, w: Tensor) -> Tensor:
+    mask = (x > 0).float() * 2
+    chosen = mask.view(2, 2).sum(0) if x.sum() > 0 else mask.cumsum(0)
+    return chosen.sum() * (x.ceil() * w).sum() * 0 + 2 * chosen.requires_grad + (w * mask).requires_grad
+
+
+@pytest.mark.parametrize("derivatives", [(True, False), (True, True)], ids=str)
+def test_answers_behind_the_place_where_a_run_leaves_its_recording(derivatives: tuple[bool, bool]) -> None:
+    x, w = (t.clone().requires_grad_(wanted) for t, wanted in zip((X, X.flip(0)), derivatives, strict=True))
+    soft = softfx.soften(branching, example_inputs=(x, w), executor="eager")
+    for _ in range(4):
+        assert soft(x, w) == branching(x, w)
+    other = (-x).detach().requires_grad_()
+    assert soft(other, w) == branching(other, w)
+    (tape,) = soft._softfx.eager.tapes._tapes.values()
+    assert (tape.replayed, tape.left) == (3, 1)
