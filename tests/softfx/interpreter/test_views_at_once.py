@@ -79,3 +79,23 @@ def test_a_shadow_can_be_written_in_a_branch_that_is_first_met_later() -> None:
     soft = softfx.soften(program, example_inputs=(x, False))
     assert identical(soft(x, False), program(x, False))
     assert identical(soft(x, True), program(x, True))
+
+
+@pytest.mark.parametrize("calls", [0, 2, 4])
+@pytest.mark.parametrize("split", SPLITS)
+def test_they_can_be_written_in_a_branch_that_is_first_met_later(split: str, calls: int) -> None:
+    """As a call is interpreted, recorded, or goes by the recording."""
+
+    def program(x: Tensor) -> Tensor:
+        made = (x > 0).float() * 2
+        first = SPLITS[split](made)[0]
+        if x.sum() > 0:
+            first.mul_(3)
+        return made * x
+
+    soft = softfx.soften(program, example_inputs=(-X.abs(),))
+    for _ in range(calls):
+        soft(-X.abs().requires_grad_())
+    x = X.abs().requires_grad_()
+    assert identical(soft(x), program(x))
+    assert torch.autograd.grad(soft(x).sum(), x)[0].isfinite().all()
