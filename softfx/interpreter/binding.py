@@ -63,9 +63,13 @@ def operand(context: CallContext, tensor: Tensor) -> Tensor | Soft:
 
 
 def real_operand(context: CallContext, tensor: Tensor) -> Tensor:
-    """A tensor as a call sees it that runs once more, on real shadows: it knows no others."""
+    """A tensor as a call sees it that runs once more, on real shadows: it knows no others, and no other types."""
     seen = operand(context, tensor)
-    return seen.real(context.call) if isinstance(seen, Soft) else seen
+    real = seen.real(context.call) if isinstance(seen, Soft) else seen
+    if real.dtype is tensor.dtype or not tensor.is_floating_point():
+        return real
+    cast: Tensor = context.call(Tensor.to, real, tensor.dtype)
+    return cast
 
 
 def _with_mask_values(context: CallContext, rows: SelectedRows) -> Tensor:

@@ -63,6 +63,9 @@ def write(base: Tensor, key: Any, value: Any, accumulate: bool = False) -> Tenso
         flat = flat.expand(places.shape).flatten()
         return base.flatten().index_put((places.flatten(),), flat, accumulate).reshape(base.shape)
     result = base.clone()
+    if isinstance(value, Tensor):  # shadows keep their type where the program casts
+        dtype = torch.promote_types(result.dtype, value.dtype)
+        result, value = result.to(dtype), value.to(dtype)
     if accumulate:
         return torch.index_put(result, key, value, accumulate=True)
     result[key] = value
