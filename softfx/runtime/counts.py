@@ -146,7 +146,20 @@ def extreme(p: Tensor, points: Tensor, dim: int, largest: bool) -> tuple[Tensor,
     """
     points = points.expand(p.shape).movedim(dim, -2)
     weights, sign = p.movedim(dim, -2), 1 if largest else -1
-    numbers = (sign * points).flatten(-2).sort(-1).values
-    inside = (sign * points).unsqueeze(-1) <= numbers.unsqueeze(-2).unsqueeze(-2)
-    at_most = (weights.unsqueeze(-1) * inside).sum(-2).prod(-2)
+    own = sign * points
+    numbers = own.flatten(-2).sort(-1).values
+    first = torch.searchsorted(numbers, own.flatten(-2)).view_as(own)  # where each number stands, of ties the first
+    each = weights.new_zeros((*weights.shape[:-1], numbers.shape[-1]))
+    at_most = _product(each.scatter_add(-1, first, weights).cumsum(-1))
     return at_most.diff(dim=-1, prepend=torch.zeros_like(at_most[..., :1])), sign * numbers
+
+
+def _product(factors: Tensor) -> Tensor:
+    """The product along the last axis but one, pair by pair: the derivative of torch's is long where factors are 0.
+
+    # (..., m, n) -> (..., n)
+    """
+    while (count := factors.shape[-2]) > 1:
+        one, other, *rest = factors.split(count // 2, -2)  # type: ignore[no-untyped-call]  # torch has no types here
+        factors = torch.cat([one * other, *rest], -2) if rest else one * other
+    return factors.squeeze(-2)
