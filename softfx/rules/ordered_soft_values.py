@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 import softtorch
+from softfx import ops
 from softfx.ops.calls import Args, Kwargs, signature_of
 from softfx.rules import joined
 from softfx.rules.arithmetic import on_integers
@@ -160,13 +161,15 @@ def first_of_bools(largest: bool) -> Propagation:
     the softness of one of them.
     """
 
+    operation, first_one = (ops.argmax, "true") if largest else (ops.argmin, "false")
+
     def first(context: RuleContext, input: Soft, dim: int | None = None, keepdim: bool = False) -> SoftIndex:
         if isinstance(input, SoftTally):
-            context.recognise("vote: argmax of counts")
+            context.recognise(f"vote: {operation.name} of counts")
             axis = None if dim is None or not input.shape else dim % len(input.shape)
             weights = context.call(tallies.winner, input.rows(context.call), axis, largest)
         else:
-            context.recognise(f"first {'true' if largest else 'false'}: {'argmax' if largest else 'argmin'} of bools")
+            context.recognise(f"first {first_one}: {operation.name} of bools")
             true = input.truth(context.call)
             weights = context.call(places.first, true if largest else context.call(torch.rsub, true, 1), dim)
         if keepdim and input.shape:

@@ -60,6 +60,7 @@ OTHER_MEANINGS = (
     ("a call that reads a value into Python", "item", "control.slots"),
     ("an attribute of a tensor", "requires_grad", "pipeline.snapshot"),
     ("an attribute of a tensor", "data", "ops.spelling"),
+    ("an attribute of a tensor", "grad_fn", "interpreter.own_histories"),
     ("a type variable", "T", "cli.on_target report.shown"),
 )
 
