@@ -26,7 +26,8 @@ from softfx.ops.trees import map_tensors
 from softfx.rules.refusals import is_discrete
 from softfx.rules.rule import Rule
 from softfx.runtime import distributions, guards, infinities, ties
-from softfx.values import Soft, SoftCount, SoftIndex, SoftSum, is_stepped, was_freed
+from softfx.runtime.storage import outermost
+from softfx.values import Soft, SoftBool, SoftCount, SoftIndex, SoftSum, is_stepped, was_freed
 
 __all__ = ["has_met_nan", "is_seen_finite", "is_spoilt", "settled", "settled_at_ties", "with_finite_gradients"]
 
@@ -94,8 +95,8 @@ def _leaf(context: CallContext, call: Call, hard: Tensor, shadow: Result, own: T
         return context.call(infinities.or_hard, shadow, own)
     if isinstance(shadow, Tensor) and not context.exact and call.is_site and call.operation in _FILLED_BEYOND:
         return context.call(infinities.with_nan, shadow, hard)
-    reals = call.operation in _FINITE_OF_NAN
-    if not call.is_site or not (reals or is_discrete(hard)) or isinstance(shadow, SoftSum):  # whose terms are finite
+    finite = call.operation in _FINITE_OF_NAN or is_discrete(hard) or isinstance(shadow, SoftBool)  # x.gt_(0)
+    if not call.is_site or not finite or isinstance(shadow, SoftSum):  # whose terms are finite
         return shadow
     if isinstance(shadow, Tensor):
         return context.call(distributions.settled, shadow, hard)
@@ -156,6 +157,6 @@ def _at_tied_places(context: CallContext, rule: Rule, args: Args, kwargs: Kwargs
 
 def _are_alike(tensors: list[Tensor]) -> bool:
     """Return True if two of the tensors begin at one place of memory, as where all pairs of elements are compared."""
-    keys = [(torch_private.storage_key(tensor), tensor) for tensor in tensors]
+    keys = [(torch_private.storage_key(tensor), tensor) for tensor in map(outermost, tensors)]
     places = [(key, tensor.storage_offset()) for key, tensor in keys if key is not None]
     return len(set(places)) < len(places)

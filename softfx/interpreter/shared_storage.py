@@ -36,15 +36,16 @@ def prepare_write(state: RunState, call: Call) -> None:
         if key is not None and state.written.get(key, id(tensor)) != id(tensor):
             state.backend.emit(storage.follow, (tensor,), {})
     for tensor in call.all_written:
-        if state.environment.facts(tensor).hard is not None and torch_private.shares_storage(tensor):
-            _find_hard_values(state, tensor)
+        outside = storage.outermost(tensor)
+        if state.environment.facts(tensor).hard is not None and torch_private.shares_storage(outside):
+            _find_hard_values(state, outside)
 
 
 def _find_hard_values(state: RunState, written: Tensor) -> None:
     """Find the hard values of all that lies on a storage before it is written: they are made of what is there now."""
     key = torch_private.storage_key(written)
     for tensor in state.environment.shadowed():
-        if torch_private.storage_key(tensor) == key:
+        if torch_private.storage_key(storage.outermost(tensor)) == key:
             hard_value(state, tensor)
 
 

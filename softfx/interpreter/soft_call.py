@@ -202,7 +202,9 @@ def _written(context: CallContext, call: Call, rows: RowRule | None) -> Result:
         raise CannotSoften(OUTGROWN)
     before = emit(torch.clone, (target,), {})
     state.environment.set(before, state.environment.facts(target))
-    scratch = emit(torch.clone, (hard_value(state, target),), {})
+    hard = hard_value(state, target)
+    hard_before = before if hard is target else emit(torch.clone, (hard,), {})
+    scratch = emit(torch.clone, (hard,), {})
     emit(call.func, (scratch, *rest), call.kwargs)
     context.hard = scratch
     args, made = (before, *call.args[1:]), call
@@ -212,6 +214,9 @@ def _written(context: CallContext, call: Call, rows: RowRule | None) -> Result:
     shadow = _shadow(context, call, args, rows)
     if context.exact and isinstance(shadow, Tensor) and not is_discrete(scratch) and is_spoilt(state, made, shadow):
         shadow = context.call(infinities.or_hard, shadow, _written_beside(state, made, before))
+    if not context.exact:
+        unsoftened = replace(made, args=(hard_before, *rest))
+        shadow = settled_at_ties(context, unsoftened, settled(context, made, shadow))
     result = bind_leaves(context, context.hard, shadow)
     emit(torch.Tensor.copy_, (target, result), {})
     state.environment.set(target, replace(state.environment.facts(result), version=version_of(target)))
@@ -238,7 +243,10 @@ def _written_out(context: CallContext, call: Call, rows: RowRule | None) -> Resu
         context.hard, context.moved = remember(state, call, written, ""), True
         raise CannotSoften(OUTGROWN)
     context.hard = state.backend.emit(torch.clone, (written,), {})
-    result = bind_leaves(context, context.hard, _shadow(context, call, call.args, rows))
+    shadow = _shadow(context, call, call.args, rows)
+    if not context.exact:
+        shadow = settled_at_ties(context, replace(call, args=args, kwargs=kwargs), settled(context, call, shadow))
+    result = bind_leaves(context, context.hard, shadow)
     if not is_discrete(target):
         state.backend.emit(torch.Tensor.copy_, (written, result), {})
     for tensor in (target, written):  # where a graph is written these are two, and the latter has the right shape

@@ -32,7 +32,7 @@ from softfx.rules.readings import (
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Rule, following
 from softfx.rules.units import STEP
-from softfx.runtime import distributions, divisions, guards
+from softfx.runtime import distributions, divisions, guards, ties
 from softfx.values import Soft, SoftBool, SoftChoice, SoftCount, SoftIndex
 
 __all__ = ["DIV", "POW", "RULES", "joint", "on_integers"]
@@ -269,6 +269,7 @@ def _stepping(
         relax=relax,
         propagate=_stepped(exact, relax),
         unit=STEP,
+        ties=ties.whole_quotient,
     )
 
 

@@ -28,7 +28,7 @@ from softfx.runtime import counts, distributions, draws, tallies, ties
 from softfx.runtime.mirrored import mirrored
 from softfx.values import Soft, SoftBool, SoftChoice, SoftCount, SoftIndex, SoftTally
 
-__all__ = ["RULES", "among", "as_written", "written_names"]
+__all__ = ["RULES", "among", "as_written", "resolved", "written_names"]
 
 
 # -- of two operands ---------------------------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ def _real(context: RuleContext, operand: Tensor | float, like: Tensor) -> Tensor
     return context.call(torch.full, (), operand, dtype=like.dtype, device=like.device)
 
 
-def _resolved(compare: Callable[..., Tensor], function: Callable[..., Tensor]) -> Callable[..., SoftBool]:
+def resolved(compare: Callable[..., Tensor], function: Callable[..., Tensor]) -> Callable[..., SoftBool]:
     """The propagation of a comparison: `compare` on integers, the soft form beside a real tensor."""
     relax = _relax(compare, function)
 
@@ -141,7 +141,7 @@ def _comparison(
         formula=formula,
         soft=f"softtorch.{function.__name__}",
         relax=_relax(compare, function),
-        propagate=_resolved(compare, function),
+        propagate=resolved(compare, function),
         options=("softness", "mode", "epsilon"),
         is_site=_of_numbers,
         unit=MARGINS,

@@ -16,10 +16,11 @@ import softtorch
 from softfx import ops
 from softfx.ops.operation import Operation
 from softfx.rules.arithmetic import on_integers
+from softfx.rules.comparison import resolved
 from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow
 from softfx.rules.estimators import first, identity
 from softfx.rules.multiples import pointed
-from softfx.rules.readings import checked_as, counted, on_points, through_real
+from softfx.rules.readings import as_real, checked_as, counted, on_points, through_real
 from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Family, Rule
 from softfx.rules.units import MARGINS, OPERAND, OTHER, STEP, Unit
@@ -213,6 +214,23 @@ def _exactly_by(on_indices: Callable[..., Soft | None]) -> _Propagation:
     return propagation
 
 
+_ABOVE = resolved(torch.gt, softtorch.greater)
+_AT = resolved(torch.eq, softtorch.eq)
+
+
+def _heaviside_of_integers(relax: RuleFunction) -> RuleFunction:
+    """The propagation of heaviside: of an integer the probability that it is above 0, and `values` where it is 0."""
+    through = through_real(relax)
+
+    def propagate(context: RuleContext, input: Operand, values: Operand) -> Shadow:
+        if not isinstance(input, Soft) or not context.is_integral(input):
+            return through(context, input, values)
+        above, at = (as_real(context, compare(context, input, 0)) for compare in (_ABOVE, _AT))
+        return context.call(torch.addcmul, above, at, as_real(context, values))
+
+    return checked_as(relax, propagate)
+
+
 # -- the records -------------------------------------------------------------------------------------------------------
 
 _STAIRS = ("softness", "mode", "neighbor_radius")
@@ -320,7 +338,7 @@ RULES = (
     _jump("SX104", ops.trunc, _rounding(softtorch.trunc), "floor(x) + sigma(-x / s), floor soft",
           propagating=_unchanged, options=_STAIRS, unit=STEP, tied=ties.whole),
     _jump("SX105", ops.sign, _sign, "2 sigma(x / s) - 1", propagating=_exactly(torch.sign)),
-    _jump("SX106", ops.heaviside, _heaviside, "sigma(x / s)"),
+    _jump("SX106", ops.heaviside, _heaviside, "sigma(x / s)", propagating=_heaviside_of_integers),
     _jump("SX108", ops.copysign, _copysign, "|x| (2 sigma(y / s) - 1)", soft="softtorch.sign", unit=OTHER,
           tied=ties.zero_other),
     _kink("SX107", ops.frac, _unary(softtorch.frac), "x - trunc(x), trunc soft",

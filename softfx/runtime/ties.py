@@ -25,6 +25,7 @@ __all__ = [
     "settled",
     "settled_place",
     "whole",
+    "whole_quotient",
     "with_derivative_at_zero",
     "zero_other",
 ]
@@ -155,6 +156,16 @@ def equal(x: Tensor | float, y: Tensor | float) -> Tensor:
 def whole(x: Tensor) -> Tensor:
     """True where a number is whole but for rounding: where floor, ceil and trunc jump.  # (...) -> (...)"""
     return equal(x, x.detach().round())
+
+
+def whole_quotient(x: Tensor | float, y: Tensor | float, *, rounding_mode: str | None = None) -> Tensor:
+    """True where a number is a multiple of another but for rounding.  # (...) each, broadcast -> (...)
+
+    >>> whole_quotient(torch.tensor([1.5, 1.25]), 0.5)
+    tensor([ True, False])
+    """
+    with torch.no_grad():
+        return whole(torch.as_tensor(x / y))
 
 
 def half(x: Tensor, decimals: int = 0) -> Tensor:

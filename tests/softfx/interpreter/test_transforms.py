@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 import torch
 from torch import Tensor
-from torch.func import vmap
+from torch.func import grad_and_value, vmap
 
 import softfx
 from tests.helpers import gradient, identical
@@ -62,3 +62,26 @@ def test_what_runs_under_vmap_is_soft_as_a_loop_is(name: str, policy: str) -> No
     torch.testing.assert_close(gradient(soft, X), gradient(loop, X))
     if policy == "gradients":
         assert identical(soft(X), nested(case)(X))
+
+
+def ranks(x: Tensor) -> Tensor:
+    return (x.unsqueeze(-1) >= x.unsqueeze(-2)).sum(-1).float() @ x
+
+
+def halves(x: Tensor) -> Tensor:
+    numbers = (x * 2).round() / 2
+    part = numbers[1:]
+    part.floor_()
+    return (numbers * x).sum()
+
+
+@pytest.mark.parametrize("transform", ["vmap", "grad"])
+@pytest.mark.parametrize("program", [ranks, halves])
+def test_a_soft_function_is_the_same_inside_a_transform(program: Callable[[Tensor], Tensor], transform: str) -> None:
+    soft = softfx.soften(program, {"preset": "smooth", "default": {"softness": 0.2}}, example_inputs=(X[0],))
+    if transform == "vmap":
+        torch.testing.assert_close(vmap(soft)(X), torch.stack([soft(row) for row in X]))
+    else:
+        slopes, value = grad_and_value(soft)(X[0])
+        torch.testing.assert_close(value, soft(X[0]))
+        torch.testing.assert_close(slopes, gradient(soft, X[0]))

@@ -29,6 +29,11 @@ def grade(x: Tensor) -> Tensor:
     return (x * 2).round()
 
 
+def written_part(numbers: Tensor) -> Tensor:
+    numbers[1:].floor_()
+    return numbers
+
+
 def assigned(x: Tensor) -> Tensor:
     """Greedily a column for each row, the cheapest that no row before it took."""
     used = torch.zeros(x.shape[-1], dtype=torch.bool)
@@ -62,6 +67,13 @@ TIED: dict[str, Program] = {
     "trunc": lambda x: torch.trunc(-(x > 0).sum(-1) / 2),
     "cast": lambda x: ((x > 0).sum(-1) / 2).long(),
     "rounded to decimals": lambda x: torch.round(mask(x).mean(-1) / 2, decimals=1),
+    "whole quotients": lambda x: mask(x).mean(-1) // 0.25 + torch.div(mask(x).mean(-1), 0.5, rounding_mode="trunc"),
+    "remainders": lambda x: mask(x).mean(-1) % 0.5 + (-mask(x).mean(-1)).fmod(0.25) + 1 % (mask(x).mean(-1) + 0.5),
+    "written rounded": lambda x: (grade(x) / 2).floor_() + (grade(x) / 2).ceil_() + (grade(x) / 4).round_(),
+    "written compared": lambda x: (grade(x) / 2).ge_(0.5) + grade(x).div_(2).gt_(0.5),
+    "written parts": lambda x: written_part(grade(x) / 2),
+    "heaviside": lambda x: torch.heaviside(grade(x), torch.tensor([3.0, 4.0, 5.0, 6.0])),
+    "heaviside of masks": lambda x: torch.heaviside(mask(x) - mask(x - 0.42), grade(x)),
     "half an index": lambda x: torch.floor(x.argmax(-1) / 2),
     "relu": lambda x: F.relu(x) > 0,
     "the sign of a clipped number": lambda x: torch.copysign(x, F.relu(x - 0.4)),
@@ -106,6 +118,26 @@ def test_what_lies_on_a_jump_tends_to_the_program(name: str, executor: str) -> N
     soft = softfx.soften(program, TINY, example_inputs=(X,), executor=executor)
     torch.testing.assert_close(soft(X), program(X), rtol=0, atol=1e-3)
     assert gradient(soft, X).isfinite().all()
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("function", [torch.floor, torch.sign, torch.logical_not])
+def test_what_is_given_as_out_tends_to_the_program(function: Callable[..., Tensor], executor: str) -> None:
+    def program(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            halves = torch.where(x > 0.85, torch.nan, grade(x) / 2)
+            return function(halves, out=torch.empty_like(x)) + 0 * x
+
+    policy = {"preset": "smooth", "default": {"softness": 1e-6, "mode": "smooth", "lift_no_grad": True}}
+    soft = softfx.soften(program, policy, example_inputs=(X,), executor=executor)
+    torch.testing.assert_close(soft(X), program(X), rtol=0, atol=1e-3, equal_nan=True)
+
+
+@pytest.mark.parametrize("write", [Tensor.gt_, Tensor.eq_, Tensor.ne_])
+def test_a_comparison_that_is_written_of_nan_is_the_programs(write: Callable[..., Tensor]) -> None:
+    x = torch.tensor([0.8, torch.nan, -0.3])
+    soft = softfx.soften(lambda x: write(x.clone(), 0.0), TINY, example_inputs=(x,))
+    torch.testing.assert_close(soft(x), write(x.clone(), 0.0))
 
 
 def test_a_tie_keeps_the_derivative_of_the_soft_step() -> None:
