@@ -39,6 +39,7 @@ OTHER_MEANINGS = (
     ("an argument", "stride", "interpreter.statistics"),
     ("an argument", "threshold", "plots.curves"),
     ("an argument", "tensor", "ops.spelling"),
+    ("an attribute of a soft value", "tensor", "rules.row_operands"),
     ("the place of an argument that is filled in later", "data", "rules.selection runtime.distributions"),
     ("an option of a policy", "dim", "rules.straight_through_idiom"),
     ("a variant of softpick", "abs", "decisions.policy.schema runtime.normalized"),
@@ -60,7 +61,7 @@ OTHER_MEANINGS = (
     ("a call that reads a value into Python", "item", "control.slots"),
     ("an attribute of a tensor", "requires_grad", "pipeline.snapshot"),
     ("an attribute of a tensor", "data", "ops.spelling"),
-    ("an attribute of a tensor", "grad_fn", "interpreter.own_histories"),
+    ("an attribute of a tensor", "grad_fn is_leaf requires_grad", "interpreter.own_histories"),
     ("a type variable", "T", "cli.on_target report.shown"),
 )
 
