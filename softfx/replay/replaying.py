@@ -30,6 +30,20 @@ _frame = sys._getframe
 _hooks_of_saved_tensors = checkpoint_private.hooks_of_saved_tensors
 
 
+class _Place:
+    """Finds the place of the call that is being made.
+
+    known: it, as the frames that make the call are those of the recording.
+    """
+
+    def __init__(self, find: Callable[[], Location]) -> None:
+        self._find = find
+        self.known: Location | None = None
+
+    def __call__(self) -> Location:
+        return self._find() if self.known is None else self.known
+
+
 class ReplayingMode(FastMode):
     """Calls are made by the functions of a recording; from the first that differs on by the interpreter.
 
@@ -41,7 +55,8 @@ class ReplayingMode(FastMode):
         self, interpreter: Interpreter, cache: FastPathCache, where: Callable[[], Location],
         steps: Sequence[Written], places: int, given: Sequence[Tensor],
     ) -> None:  # fmt: skip
-        super().__init__(interpreter, cache, where)
+        self._place = _Place(where)
+        super().__init__(interpreter, cache, self._place)
         state = interpreter.state
         self.held: list[Any] = [None] * places
         for place, tensor in enumerate(given):
@@ -54,6 +69,7 @@ class ReplayingMode(FastMode):
         self._met: set[int] = set()
 
     def __torch_function__(self, func: Function, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Result:
+        self._place.known = None
         at = self._at
         if at >= self._end:
             return self._left(at, func, types, args, kwargs)
@@ -73,6 +89,7 @@ class ReplayingMode(FastMode):
             return self._left(at, func, types, args, kwargs)
         if not by_interpreter:
             return result
+        self._place.known = location
         result = super().__torch_function__(func, types, args, kwargs)
         if settle is not None and self.left_at is None and settle(self, result) is OTHER:
             self.leave(at)

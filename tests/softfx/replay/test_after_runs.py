@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 import softfx
+from softfx.pipeline import execute
 from softfx.replay.records import Made, Step
 from softfx.replay.tapes import Tapes
 from softfx.replay.text import Program, Text
@@ -154,3 +155,35 @@ def test_arguments_that_cannot_be_named_are_left_to_the_interpreter() -> None:
     step.made.append(Made(named, (x,), {"a b": 1.0}, x))
     with pytest.raises(Unmakeable, match="no name of Python's"):
         _make(Text(Program([x]), step, 0), step.made[0])
+
+
+# -- what the interpreter makes in a recorded run ----------------------------------------------------------------------
+
+
+class Written(nn.Module):
+    """Layers that write what they are given: such calls are the interpreter's in each run, and it asks for places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.ReLU(inplace=True), nn.Hardswish(inplace=True)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x + 0.5)
+        return x.round()
+
+
+def test_the_place_of_a_written_call_is_known_from_the_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    (x,) = inputs(1)
+    soft = softened(Written(), x)
+    asked: list[object] = []
+    paths = vars(execute)["module_paths"]
+    monkeypatch.setattr(execute, "module_paths", lambda root: asked.append(root) or paths(root))
+    for _ in range(2):  # interpreted, and recorded
+        soft(x)
+    assert asked
+    asked.clear()
+    soft(x)
+    assert not asked
+    (tape,) = tapes_of(soft)
+    assert tape.steps and sum(step.by_interpreter for step in tape.steps) == 2 and tape.left == 0
