@@ -178,23 +178,26 @@ def share_module_state(original: nn.Module, copy: nn.Module) -> None:
 
 
 def storage_key(tensor: Tensor) -> int | None:
-    """The identity of a tensor's memory; None for one without, as a wrapper subclass, or inside a transform.
+    """The identity of a tensor's memory, inside transforms, too; None for one without, as a wrapper subclass.
 
     >>> x = torch.zeros(2)
     >>> storage_key(x) == storage_key(x[1:]), storage_key(x) == storage_key(x.clone())
     (True, False)
     """
+    if (outside := unwrapped(tensor)) is not None:
+        return storage_key(outside)
     if tensor.layout is not torch.strided or not torch._C._has_storage(tensor):
         return None
     try:
-        key: int = tensor.untyped_storage()._cdata
-        return key
-    except (NotImplementedError, RuntimeError):  # a tensor inside vmap or grad has none that can be asked for
+        return int(tensor.untyped_storage()._cdata)
+    except (NotImplementedError, RuntimeError):
         return None
 
 
 def storage_reference(tensor: Tensor) -> StorageReference:
     """A reference to a tensor's memory that does not keep it; its key stays its own for as long as the reference."""
+    if (outside := unwrapped(tensor)) is not None:
+        return storage_reference(outside)
     return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]  # untyped in torch
 
 
@@ -207,10 +210,11 @@ def shares_storage(tensor: Tensor) -> bool:
     """Return True if something besides `tensor` holds its memory: a view, a saved tensor.
 
     >>> x = torch.zeros(2)
-    >>> before, view = shares_storage(x), x[1:]
-    >>> before, shares_storage(x)
+    >>> shares_storage(x), shares_storage(x[1:])
     (False, True)
     """
+    if (outside := unwrapped(tensor)) is not None:
+        return shares_storage(outside)
     memory = tensor.untyped_storage()
     return torch._C._storage_Use_Count(memory._cdata) > 2  # itself, and `memory`
 
@@ -352,7 +356,7 @@ class PythonOnly:
                     self._frames._set_stance(PythonOnly._before)
 
 
-# -- function modes ------------------------------------------------------------------------------------------------
+# -- function modes, transforms ------------------------------------------------------------------------------------
 
 
 def function_modes() -> list[TorchFunctionMode]:
@@ -377,9 +381,6 @@ def _replace_modes(modes: list[TorchFunctionMode]) -> None:
         _pop_mode()
     for mode in modes:
         _push_mode(mode)
-
-
-# -- transforms ----------------------------------------------------------------------------------------------------
 
 
 def in_transform() -> bool:

@@ -22,8 +22,8 @@ class Memories:
         self._outside: set[int] = set()
 
     def fake(self, tensor: Tensor) -> torch.UntypedStorage | None:
-        """The memory of a fake tensor, the same for tensors that share theirs."""
-        if private.storage_key(tensor) is None:
+        """The memory of a fake tensor, the same for tensors that share theirs; None inside a transform."""
+        if private.storage_key(tensor) is None or private.unwrapped(tensor) is not None:
             return None
         reference = private.storage_reference(tensor)
         if reference.cdata not in self._empty:

@@ -14,7 +14,6 @@ from softfx.control.versions_private import level
 from softfx.ops.calls import Args, Function, Result
 from softfx.ops.spelling import INDEX
 from softfx.ops.trees import tensors_in
-from softfx.runtime.storage import outermost
 
 __all__ = ["Made", "owner_of"]
 
@@ -37,9 +36,15 @@ def owner_of(tensor: Tensor) -> Tensor:
     >>> owner_of(x[0]) is x, owner_of(x) is x
     (True, True)
     """
-    tensor = outermost(tensor)
+    tensor = _outside(tensor)
     base = private.base_of(tensor)
     return tensor if base is None else base
+
+
+def _outside(tensor: Tensor) -> Tensor:
+    while (outside := private.unwrapped(tensor)) is not None:
+        tensor = outside
+    return tensor
 
 
 class Made:
@@ -105,7 +110,7 @@ def _beneath(operands: Args, owner: Tensor) -> Iterator[Tensor]:
     """The owners of operands on whose memory a result lies: views say so, aliases begin at the same address."""
     address = _address(owner)
     for operand in tensors_in(operands):
-        seen = outermost(operand)
+        seen = _outside(operand)
         other = owner_of(seen)
         places = (_address(seen), _address(other))
         if other is owner or address is None or None in places or (address and address in places):

@@ -26,7 +26,6 @@ from softfx.ops.trees import map_tensors
 from softfx.rules.refusals import is_discrete
 from softfx.rules.rule import Rule
 from softfx.runtime import distributions, guards, infinities, ties
-from softfx.runtime.storage import outermost
 from softfx.values import Soft, SoftBool, SoftCount, SoftIndex, SoftSum, is_stepped, was_freed
 
 __all__ = ["has_met_nan", "is_seen_finite", "is_spoilt", "settled", "settled_at_ties", "with_finite_gradients"]
@@ -157,6 +156,6 @@ def _at_tied_places(context: CallContext, rule: Rule, args: Args, kwargs: Kwargs
 
 def _are_alike(tensors: list[Tensor]) -> bool:
     """Return True if two of the tensors begin at one place of memory, as where all pairs of elements are compared."""
-    keys = [(torch_private.storage_key(tensor), tensor) for tensor in map(outermost, tensors)]
+    keys = [(torch_private.storage_key(tensor), tensor) for tensor in tensors]
     places = [(key, tensor.storage_offset()) for key, tensor in keys if key is not None]
     return len(set(places)) < len(places)

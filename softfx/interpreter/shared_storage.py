@@ -36,16 +36,15 @@ def prepare_write(state: RunState, call: Call) -> None:
         if key is not None and state.written.get(key, id(tensor)) != id(tensor):
             state.backend.emit(storage.follow, (tensor,), {})
     for tensor in call.all_written:
-        outside = storage.outermost(tensor)
-        if state.environment.facts(tensor).hard is not None and torch_private.shares_storage(outside):
-            _find_hard_values(state, outside)
+        if state.environment.facts(tensor).hard is not None and torch_private.shares_storage(tensor):
+            _find_hard_values(state, tensor)
 
 
 def _find_hard_values(state: RunState, written: Tensor) -> None:
     """Find the hard values of all that lies on a storage before it is written: they are made of what is there now."""
     key = torch_private.storage_key(written)
     for tensor in state.environment.shadowed():
-        if torch_private.storage_key(storage.outermost(tensor)) == key:
+        if torch_private.storage_key(tensor) == key:
             hard_value(state, tensor)
 
 

@@ -12,25 +12,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from softfx import torch_private
-
-__all__ = [
-    "Geometry", "copies", "follow", "geometry_of", "meet", "outermost", "overlaid", "overwritten", "positions", "span",
-]  # fmt: skip
+__all__ = ["Geometry", "copies", "follow", "geometry_of", "meet", "overlaid", "overwritten", "positions", "span"]
 
 Geometry: TypeAlias = tuple[Sequence[int], Sequence[int], int]
-
-
-def outermost(tensor: Tensor) -> Tensor:
-    """The tensor outside of all transforms (vmap, grad, jvp), inside which tensors show no storage.
-
-    >>> x = torch.zeros(2)
-    >>> outermost(x) is x
-    True
-    """
-    while (outside := torch_private.unwrapped(tensor)) is not None:
-        tensor = outside
-    return tensor
 
 
 def geometry_of(tensor: Tensor) -> Geometry:

@@ -75,10 +75,33 @@ def halves(x: Tensor) -> Tensor:
     return (numbers * x).sum()
 
 
+def counted(x: Tensor) -> Tensor:
+    numbers = (x > 0).long()
+    numbers[1:] += numbers[:-1].clone()
+    return (numbers * x).sum()
+
+
+def detached(x: Tensor) -> Tensor:
+    signs = x.sign()
+    signs.detach().mul_(2)
+    return (signs * x).sum()
+
+
+def viewed(x: Tensor) -> Tensor:
+    mask = (x > 0).float()
+    mask.expand(2, 3).contiguous()[0].zero_()
+    row = mask.view(1, 3)[:, 1:]
+    row.add_(x[:2].round())
+    return (mask * x).sum()
+
+
 @pytest.mark.parametrize("transform", ["vmap", "grad"])
-@pytest.mark.parametrize("program", [ranks, halves])
-def test_a_soft_function_is_the_same_inside_a_transform(program: Callable[[Tensor], Tensor], transform: str) -> None:
-    soft = softfx.soften(program, {"preset": "smooth", "default": {"softness": 0.2}}, example_inputs=(X[0],))
+@pytest.mark.parametrize("policy", ["gradients", "smooth"])
+@pytest.mark.parametrize("program", [ranks, halves, counted, detached, viewed])
+def test_a_softened_function_is_the_same_inside_a_transform(
+    program: Callable[[Tensor], Tensor], policy: str, transform: str
+) -> None:
+    soft = softfx.soften(program, {"preset": policy, "default": {"softness": 0.2}}, example_inputs=(X[0],))
     if transform == "vmap":
         torch.testing.assert_close(vmap(soft)(X), torch.stack([soft(row) for row in X]))
     else:
