@@ -4,6 +4,10 @@ The sum telescopes to a running sum of 2 R + 2 soft steps, of which those out of
 in place, forward and backward, and keeps x alone; its plain form is the sum as autograd records it.
 """
 
+import functools
+import math
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -36,11 +40,11 @@ def stairs_function(curve: Mode, s: float, radius: int, from_floor: bool = False
         torch.sub(whole, base, out=out)  # 0, inf or NaN
         inside = torch.sub(x, whole, out=whole).nan_to_num_(nan=0.0)
         base = base.zero_() if from_floor else base
-        places, ones = _reached(curve, s, radius, x.dtype)
-        _begin(out, base, ones, radius)
-        steps = curve.curves.steps(inside, s, [0.5 - place for place in places])
-        for place, step in zip(places, steps, strict=True):
-            factor = _factor(place, base, radius)
+        reached = _reached(curve, s, radius, x.dtype)
+        _begin(out, base, reached.ones, radius)
+        steps = curve.curves.steps(inside, s, reached.offsets)
+        for count, end, step in zip(reached.counts, reached.ends, steps, strict=True):
+            factor = _factor(count, end, base)
             out.add_(step) if factor is None else out.addcmul_(factor, step)
 
     def pull(outs: Outs, grad: Tensor, x: Tensor) -> None:
@@ -48,10 +52,10 @@ def stairs_function(curve: Mode, s: float, radius: int, from_floor: bool = False
         whole = x.floor()
         base = _finite(whole).zero_() if from_floor else _finite(whole)
         inside = torch.sub(x, whole, out=whole).nan_to_num_(nan=0.0)
-        places = _reached(curve, s, radius, x.dtype)[0]
-        densities = curve.curves.densities(inside, s, [0.5 - place for place in places], grad)
-        for place, density in zip(places, densities, strict=True):
-            factor = _factor(place, base, radius)
+        reached = _reached(curve, s, radius, x.dtype)
+        densities = curve.curves.densities(inside, s, reached.offsets, grad)
+        for count, end, density in zip(reached.counts, reached.ends, densities, strict=True):
+            factor = _factor(count, end, base)
             total.add_(density) if factor is None else total.addcmul_(factor, density)
         total.mul_(1.0 / s)
 
@@ -60,32 +64,55 @@ def stairs_function(curve: Mode, s: float, radius: int, from_floor: bool = False
 
 def _plain(curve: Mode, s: Softness, x: Tensor, radius: int, from_floor: bool) -> Tensor:
     """The sum as autograd can differentiate it, in every order and for the softness too. (...)"""
-    places, ones = _reached(curve, s, radius, x.dtype)
+    reached = _reached(curve, s, radius, x.dtype)
     whole = x.detach().floor()
     base = whole if host.finite(x) else _finite(whole)
     inside = x - whole  # in [0, 1); inf and NaN are put in by `total`
     inside = inside if base is whole else inside.nan_to_num(nan=0.0)
     unbounded = whole - base
     base = torch.zeros_like(base) if from_floor else base
-    total = _begin(unbounded, base, ones, radius)
-    offsets = listed([0.5 - place for place in places], x.dtype, x.device)
+    total = _begin(unbounded, base, reached.ones, radius)
+    offsets = listed(reached.offsets, x.dtype, x.device)
     s = s.unsqueeze(-1) if isinstance(s, Tensor) else s
     steps = curve.sigmoidal((inside.unsqueeze(-1) + offsets) / s)  # (..., places)
-    if {-radius, radius + 1}.isdisjoint(places):  # all steps count alike
+    if not any(reached.ends):  # all steps count alike
         return total + steps.sum(dim=-1)
-    counts = listed([_count(place, radius) for place in places], x.dtype, x.device)
-    ends = listed([_end(place, radius) for place in places], x.dtype, x.device)
+    counts, ends = (listed(numbers, x.dtype, x.device) for numbers in (reached.counts, reached.ends))
     return total + (steps * torch.addcmul(counts, base.unsqueeze(-1), ends)).sum(dim=-1)
 
 
-def _reached(curve: Mode, s: Softness, radius: int, dtype: torch.dtype) -> tuple[list[int], int]:
-    """The places whose steps are not constants on the way from floor(x) to the next integer; how many are 1."""
-    places = list(range(-radius, radius + 2))
-    if isinstance(s, Tensor):
-        return places, 0
-    reach = curve.curves.reach(dtype) * s
-    ones = sum(0.5 - place >= reach for place in places)
-    return [place for place in places if 0.5 - place < reach and place - 1.5 < reach], ones
+class _Reached(NamedTuple):
+    """The steps that are not constants on the way from floor(x) to the next integer.
+
+    ones: how many steps before them are 1.
+    offsets: how far floor(x) is beyond each.
+    counts, ends: the factor of each is its count, and floor(x) times its end: 1 at the first step of all, -1 at the
+        last one, and 0 between.
+    """
+
+    ones: int
+    offsets: tuple[float, ...]
+    counts: tuple[float, ...]
+    ends: tuple[float, ...]
+
+
+def _reached(curve: Mode, s: Softness, radius: int, dtype: torch.dtype) -> _Reached:
+    """The steps that a softness reaches; all, for one that is a tensor."""
+    reach = math.inf if isinstance(s, Tensor) else curve.curves.reach(dtype) * s
+    return (_within if torch.compiler.is_compiling() else _known_within)(reach, radius)
+
+
+def _within(reach: float, radius: int) -> _Reached:
+    """The steps of which some part is closer than `reach`."""
+    every = range(-radius, radius + 2)
+    places = [place for place in every if 0.5 - place < reach and place - 1.5 < reach]
+    ends = tuple({-radius: 1.0, radius + 1: -1.0}.get(place, 0.0) for place in places)
+    counts = tuple(-radius if end else 1.0 for end in ends)
+    ones = sum(0.5 - place >= reach for place in every)
+    return _Reached(ones, tuple(0.5 - place for place in places), counts, ends)
+
+
+_known_within = functools.lru_cache(maxsize=1024)(_within)  # a softness stays, or goes by a schedule
 
 
 def _begin(unbounded: Tensor, base: Tensor, ones: int, radius: int) -> Tensor:
@@ -93,20 +120,9 @@ def _begin(unbounded: Tensor, base: Tensor, ones: int, radius: int) -> Tensor:
     return unbounded.add_(base).add_(ones - 1 - radius) if ones else unbounded
 
 
-def _factor(place: int, base: Tensor, radius: int) -> Tensor | None:
-    """The factor of the step at a place: the first and last integer at the ends, 1 (as None) between. (...)"""
-    end = _end(place, radius)
-    return end * base + _count(place, radius) if end else None
-
-
-def _count(place: int, radius: int) -> float:
-    """The factor of the step at a place without the integer that is counted from."""
-    return -radius if _end(place, radius) else 1.0
-
-
-def _end(place: int, radius: int) -> float:
-    """1 at the first place, -1 at the last one, and 0 between."""
-    return {-radius: 1.0, radius + 1: -1.0}.get(place, 0.0)
+def _factor(count: float, end: float, base: Tensor) -> Tensor | None:
+    """The factor of a step: the first and last integer at the ends, 1 (as None) between. (...)"""
+    return end * base + count if end else None
 
 
 def _finite(whole: Tensor) -> Tensor:

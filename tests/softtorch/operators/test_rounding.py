@@ -7,6 +7,7 @@ from torch.autograd import gradcheck, gradgradcheck
 import softtorch
 from softtorch.errors import OptionError
 from softtorch.modes import MODES as MODE_OBJECTS
+from softtorch.operators import staircase
 from tests.softtorch.pointwise_table import MODES
 
 each_mode = pytest.mark.parametrize("mode", MODES)
@@ -90,3 +91,14 @@ def test_a_radius_beyond_all_that_counts_is_an_error(radius):
 def test_a_radius_that_is_no_count_is_an_error(radius):
     with pytest.raises(OptionError, match=f"round: neighbor_radius={radius} is no count. Use an integer >= 1"):
         softtorch.round(torch.ones(2), neighbor_radius=radius)
+
+
+def test_the_steps_of_a_softness_are_found_once():
+    x = torch.randn(4, dtype=torch.float64)
+    before = staircase._known_within.cache_info()
+    for _ in range(3):
+        softtorch.round(x, softness=0.0713)
+    after = staircase._known_within.cache_info()
+    assert (after.misses - before.misses, after.hits - before.hits) == (1, 2)
+    softness = torch.tensor(0.0713, dtype=torch.float64)
+    torch.testing.assert_close(softtorch.round(x, softness=softness), softtorch.round(x, softness=0.0713))
