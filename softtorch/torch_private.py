@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-__all__ = ["Function", "forward_mode_is_open", "is_recorded", "is_wrapped"]
+__all__ = ["Function", "PlainFunction", "forward_mode_is_open", "is_recorded", "is_wrapped"]
 
 _PROXY = torch._C._TorchDispatchModeKey.PROXY
 _before_dispatch = torch._ops.mode_stack_state_for_pre_dispatch()  # type: ignore[no-untyped-call]  # untyped in torch
@@ -51,3 +51,12 @@ class Function(torch.autograd.Function):
             return super().apply(*args)  # type: ignore[no-untyped-call]  # untyped in torch
         args = torch._functorch.utils.unwrap_dead_wrappers(args)
         return super(torch.autograd.Function, cls).apply(*args)  # type: ignore[misc]  # of a base written in C
+
+
+class PlainFunction(Function):
+    """A Function whose operands no torch.func transform has wrapped; vmap meets it where they are the same for all."""
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *operands: Any) -> Any:
+        """The rule that torch asks for before it looks whether any operand is mapped; none is."""
+        raise NotImplementedError("the operands of a PlainFunction are none that vmap has wrapped")

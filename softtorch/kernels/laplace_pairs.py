@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from softtorch.kernels.numeric.host import readable
-from softtorch.torch_private import Function
+from softtorch.torch_private import PlainFunction
 
 __all__ = ["Ranks", "Rows", "decayed_pairs", "is_small", "levels"]
 
@@ -58,7 +58,7 @@ def levels(y: Tensor, w: Tensor) -> Tensor:
     return torch.where(d < 0, p - root, root - q)
 
 
-class Ranks(Function):
+class Ranks(PlainFunction):
     """1/2 + sum_j F(y_i - y_j), (..., n), of y (..., n) in any order."""
 
     @staticmethod
@@ -83,7 +83,7 @@ class Ranks(Function):
         return density.mul_(grad.unsqueeze(-1) - grad.unsqueeze(-2)).sum(dim=-1)
 
 
-class Rows(Function):
+class Rows(PlainFunction):
     """F(high - y_j) - F(low - y_j), (..., k, [n]), of y (..., n) in any order.
 
     w: the levels' sums S, (2 k,): those of `low`, then of `high`.

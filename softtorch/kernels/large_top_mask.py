@@ -12,7 +12,7 @@ from torch import Tensor
 
 from softtorch.kernels.numeric.host import readable
 from softtorch.kernels.numeric.tracing import plain_operators_needed
-from softtorch.torch_private import Function
+from softtorch.torch_private import PlainFunction
 
 __all__ = ["FEWEST", "TopMask", "is_large", "threshold"]
 
@@ -72,7 +72,7 @@ def _searched(y: Tensor, k: Tensor, b: Tensor) -> Tensor | None:
     return None
 
 
-class TopMask(Function):
+class TopMask(PlainFunction):
     """F(y - b) for y (..., n), b (..., 1) the threshold that belongs to k, (..., 1); derivatives by y and k."""
 
     @staticmethod
