@@ -106,7 +106,9 @@ def has_whole_elements(tensor: Tensor) -> bool:
     >>> has_whole_elements(torch.tensor([0.0, 2.0])), has_whole_elements(torch.tensor([0.5]))
     (True, False)
     """
-    hidden = torch_private.fake_mode_of(tensor) is not None or torch_private.in_transform()
+    if (outside := torch_private.unwrapped(tensor)) is not None:  # inside a transform: those of all that are mapped
+        return has_whole_elements(outside)
+    hidden = torch_private.fake_mode_of(tensor) is not None
     if hidden or tensor.is_meta or tensor.layout is not torch.strided or not tensor.is_floating_point():
         return False
     with torch.no_grad():

@@ -87,6 +87,11 @@ def detached(x: Tensor) -> Tensor:
     return (signs * x).sum()
 
 
+def beside_constants(x: Tensor) -> Tensor:
+    whole, ones = (x * 2).round(), torch.ones_like(x)
+    return ((whole >= torch.tensor(1.0)) * x + torch.maximum(whole, ones).eq(ones)).sum()
+
+
 def viewed(x: Tensor) -> Tensor:
     mask = (x > 0).float()
     mask.expand(2, 3).contiguous()[0].zero_()
@@ -97,7 +102,7 @@ def viewed(x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("transform", ["vmap", "grad"])
 @pytest.mark.parametrize("policy", ["gradients", "smooth"])
-@pytest.mark.parametrize("program", [ranks, halves, counted, detached, viewed])
+@pytest.mark.parametrize("program", [ranks, halves, counted, detached, viewed, beside_constants])
 def test_a_softened_function_is_the_same_inside_a_transform(
     program: Callable[[Tensor], Tensor], policy: str, transform: str
 ) -> None:
