@@ -91,8 +91,8 @@ class Softened:
         if self.measures is not None and name in self.planned and not torch.compiler.is_compiling():
             measures, self.measures = self.measures, None
             return self.eager(root, function, args, kwargs, owner, measures)
-        measured = not self.sites.awaits_measure  # a graph measures nothing
-        wanted = torch.compiler.is_compiling() or (self.replays and measured)
+        # A graph measures nothing. A compiler need not look through the decisions.
+        wanted = torch.compiler.is_compiling() or (self.replays and not self.sites.awaits_measure)
         if wanted and self.graph is not None and name == self.entry and self.graph.holds(root, args, kwargs):
             return self.graph(root, args, kwargs)
         if name not in self.planned:

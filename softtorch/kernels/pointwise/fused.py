@@ -166,7 +166,7 @@ def _summed(results: list[Tensor | None], operands: tuple[Tensor, ...]) -> Outs:
 
 
 def _passed_on(function: Fused, results: Sequence[Tensor | None]) -> Outs:
-    """What goes on to the operands of their derivatives."""
+    """The derivatives of operands, as they go on to these."""
     return tuple(x if x is None or not function.finite else finite_gradient(x) for x in results)
 
 
