@@ -22,7 +22,7 @@ from softfx.rules.readings import as_real
 from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.runtime import counts
 from softfx.torch_private import version_of
-from softfx.values import Pending, SelectedRows, Soft, SoftChoice, SoftCount, SoftIndex, SoftReal, ValueFacts
+from softfx.values import Pending, SelectedRows, Soft, SoftChoice, SoftCount, SoftIndex, SoftReal, SoftTally, ValueFacts
 
 __all__ = [
     "attach",
@@ -187,6 +187,8 @@ def _by_itself(context: CallContext, hard: Tensor, soft: Soft) -> Soft:
 def _wrapped(context: CallContext, hard: Tensor, soft: Soft) -> Soft:
     """Under a policy that changes values, a soft integer as the hard one's type holds it: 200 + 100 is 44 in a byte."""
     if context.exact or hard.dtype not in _NARROW:
+        return soft
+    if isinstance(soft, SoftTally) and soft.counted <= torch.iinfo(hard.dtype).max:  # never beyond it
         return soft
     if isinstance(soft, SoftCount):
         return soft.with_tensor(context.call(counts.wrapped, soft.value, hard))

@@ -64,4 +64,4 @@ def test_values_are_the_programs_and_gradients_come_back(name: str, policy: str,
 @pytest.mark.parametrize("name", MIXED)
 def test_soft_values_tend_to_the_program(name: str) -> None:
     soft = softfx.soften(MIXED[name], {"preset": "smooth", "default": {"softness": 1e-5}}, example_inputs=(X,))
-    torch.testing.assert_close(soft(X), MIXED[name](X), rtol=0, atol=1e-2)
+    torch.testing.assert_close(soft(X), MIXED[name](X), rtol=0, atol=1e-3)
