@@ -50,7 +50,7 @@ def note(state: RunState, call: Call, result: Result) -> None:
     named = operands_of(call)
     if named is not None and isinstance(named["input"], Tensor) and not call.softs:
         low, high = (bound if isinstance(bound, int | float) else None for bound in bounds(named))
-        clip = Clip(named["input"], low, high, (call.name, call.location), state.writes)
+        clip = Clip(named["input"], low, high, (call.name, call.location), state.writes.count)
         state.clips.set(result, clip)
 
 
@@ -60,7 +60,7 @@ def asked_about(state: RunState, call: Call) -> Beside | None:
     if not state.clips.entries or call.softs or len(call.tensors) != 1:
         return None
     clip = state.clips.get(call.tensors[0])
-    if clip is None or clip.writes != state.writes or not (counts or call.operation in COMPARISONS):
+    if clip is None or clip.writes != state.writes.count or not (counts or call.operation in COMPARISONS):
         return None
     corner = 0.0 if counts else next((o for o in call.args if isinstance(o, int | float)), None)
     if corner is None or corner not in (clip.low, clip.high) or clip.low == clip.high:

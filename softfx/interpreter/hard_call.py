@@ -45,9 +45,9 @@ def hard_call(state: RunState, call: Call, loss: str = "") -> Result:
         facts = replace(state.environment.facts(call.written), hard=hard, version=version_of(call.written))
         state.environment.set(call.written, facts)
     if call.operation.uninitialized and state.evidence.writes and isinstance(result, Tensor):
-        alias = state.backend.emit(torch.detach, (result,), {})  # a leaf takes no write
-        zeros = state.backend.emit(torch.zeros_like, (alias,), {})  # beside a soft write it is part of an average
-        state.backend.emit(torch.Tensor.copy_, (alias, zeros), {})
+        memory = state.backend.emit(torch.detach, (result,), {}) if result.requires_grad else result
+        zeros = state.backend.emit(torch.zeros_like, (memory,), {})  # beside a soft write it is part of an average
+        state.backend.emit(torch.Tensor.copy_, (memory, zeros), {})  # a leaf that requires a gradient takes none
     return result
 
 

@@ -29,7 +29,8 @@ _NOTED = (ops.getitem, ops.index_select, ops.add)
 
 def pending_sum(state: RunState, call: Call) -> Lookup | None:
     """The look-up plus something that a call about to be made will give, if it adds to what was looked up."""
-    state.writes += call.written is not None
+    if call.written is not None:
+        state.writes.made(call.written)
     return _sum(state, call) if call.operation is ops.add and state.lookups.entries else None
 
 
@@ -49,7 +50,12 @@ def addend(state: RunState, call: Call) -> tuple[tuple[object, ...], Any] | None
         return None
     target, key, value = call.args
     lookup = state.lookups.get(value)
-    if lookup is None or lookup.addend is None or lookup.source is not target or lookup.writes + 1 != state.writes:
+    if (
+        lookup is None
+        or lookup.addend is None
+        or lookup.source is not target
+        or lookup.writes + 1 != state.writes.count
+    ):
         return None
     return (lookup.key, lookup.addend) if same_parts(parts_of(key), lookup.key) else None
 
@@ -67,7 +73,7 @@ def _looked_up(state: RunState, call: Call, result: Tensor) -> Lookup | None:
         return None
     # A place that is named twice is written once. A view of the source is written with it.
     once = all(map(_names_each_place_once, tensors, facts)) and base_of(result) is None
-    return Lookup(source, state.writes, in_own_containers(parts), once)
+    return Lookup(source, state.writes.count, in_own_containers(parts), once)
 
 
 def _read(call: Call) -> tuple[object, tuple[object, ...]] | None:
@@ -90,8 +96,8 @@ def _sum(state: RunState, call: Call) -> Lookup | None:
     for lookup, other, other_lookup in zip(lookups, reversed(call.args), reversed(lookups), strict=True):
         if lookup is not None and lookup.once and lookup.addend is None and other_lookup is None:
             own = call.written is not None
-            unchanged = lookup.writes + own == state.writes
-            return replace(lookup, writes=state.writes, addend=other) if unchanged else None
+            unchanged = lookup.writes + own == state.writes.count
+            return replace(lookup, writes=state.writes.count, addend=other) if unchanged else None
     return None
 
 

@@ -91,7 +91,7 @@ def _product(context: CallContext, soft: SoftIndex, first: Tensor, second: Tenso
 def _chosen(state: RunState, tensor: object, axis: int | None) -> _Chosen | None:
     """What was looked up as an operand: along this axis, or along any."""
     lookup = state.lookups.get(tensor) if isinstance(tensor, Tensor) else None
-    if lookup is None or lookup.addend is not None or lookup.writes != state.writes:
+    if lookup is None or lookup.addend is not None or lookup.writes != state.writes.count:
         return None
     found = _along_one_axis(lookup)
     if found is None or axis is None:

@@ -72,7 +72,7 @@ def note(state: RunState, call: Call, result: Result) -> None:
     if call.operation in _SELECTIONS and not is_alone:
         return  # what a program did not select may be beyond where later calls are fit for it: 1 / where(x > 0, x, 1)
     if isinstance(result, Tensor) and result.is_floating_point():
-        known = Pointwise(root, call.func, call.args, call.kwargs, _origins(state, call), state.writes, is_alone)
+        known = Pointwise(root, call.func, call.args, call.kwargs, _origins(state, call), state.writes.count, is_alone)
         state.points.set(result, known)
 
 
@@ -98,7 +98,9 @@ def _note_moved(state: RunState, call: Call, result: Result) -> None:
     is_alone = all(found is None or found.is_alone for found in known)
     for tensor, index in zip(results, moved, strict=True):
         if isinstance(index, Soft):  # a part that was moved may have nothing to do with the decision
-            state.points.set(tensor, Pointwise(index, None, (), {}, _origins(state, call), state.writes, is_alone))
+            state.points.set(
+                tensor, Pointwise(index, None, (), {}, _origins(state, call), state.writes.count, is_alone)
+            )
 
 
 def _as_index(state: RunState, context: CallContext, tensor: Tensor) -> Tensor | SoftIndex:
@@ -147,7 +149,7 @@ def _root(state: RunState, call: Call) -> Soft | None:
 
 def _known(state: RunState, tensor: Tensor) -> Pointwise | None:
     known = state.points.get(tensor)
-    return known if known is not None and known.writes == state.writes else None
+    return known if known is not None and known.writes == state.writes.count else None
 
 
 def _is_alone(state: RunState, call: Call, root: Soft) -> bool:

@@ -31,9 +31,8 @@ def prepare_write(state: RunState, call: Call) -> None:
 
     And find what else on the storage would be without softening, before it is written.
     """
-    for tensor in call.all_written if state.written and torch.is_grad_enabled() else ():
-        key = torch_private.storage_key(tensor)
-        if key is not None and state.written.get(key, id(tensor)) != id(tensor):
+    for tensor in call.all_written if torch.is_grad_enabled() else ():
+        if state.writes.missed_by(tensor):
             state.backend.emit(storage.follow, (tensor,), {})
     for tensor in call.all_written:
         if state.environment.facts(tensor).hard is not None and torch_private.shares_storage(tensor):
@@ -51,7 +50,8 @@ def _find_hard_values(state: RunState, written: Tensor) -> None:
 def note_write(state: RunState, call: Call) -> None:
     """Note the write that a call has made, if it made one that the shadows of other tensors have to follow."""
     if call.depends_on_source:
-        state.written |= {key: id(tensor) for tensor in call.all_written if (key := torch_private.storage_key(tensor))}
+        for written in call.all_written:
+            state.writes.carried(written)
     tensor = call.written
     moves = call.rule is not None and call.rule.moves  # x.unsqueeze_(0) writes no element
     if tensor is None or moves or torch_private.storage_key(tensor) is None:

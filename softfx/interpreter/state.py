@@ -14,6 +14,7 @@ from softfx.decisions.sites import Sites
 from softfx.interpreter.backends import Backend
 from softfx.interpreter.observer import Observer
 from softfx.interpreter.records import Clip, Foreign, Lookup, Moved, Pointwise, Statistic, Term, ViewRead
+from softfx.interpreter.writes import Writes
 from softfx.locations import Location
 from softfx.torch_private import StorageReference
 from softfx.values import Environment, Storages, TensorTable
@@ -57,8 +58,7 @@ class RunState:
     storages: those that several tensors share and that were written softly.
     whole: whether constants hold whole numbers, with the version that was read.
     seen: the number of the last write to such a storage that the facts of a tensor on it follow.
-    written: for each storage that a derivative was written into, the `id` of the tensor through which it was last.
-    writes: how many calls have written in place so far; tensors that are planned on count none of their own.
+    writes: those that its calls have made in place.
     reads: for each storage the calls whose derivative may keep it, by operation and place, as planning meets them.
     read_storages: references to these storages, so that no later one has the key of one that is gone.
     foreign: the storages of tensors that the call has not made itself, as planning meets them.
@@ -87,8 +87,7 @@ class RunState:
     storages: Storages = field(default_factory=Storages)
     whole: TensorTable[tuple[int, bool]] = field(default_factory=TensorTable)
     seen: TensorTable[int] = field(default_factory=TensorTable)
-    written: dict[int, int] = field(default_factory=dict)
-    writes: int = 0
+    writes: Writes = field(default_factory=Writes)
     reads: dict[int, set[tuple[str, Location]]] = field(default_factory=dict)
     read_storages: dict[int, StorageReference] = field(default_factory=dict)
     foreign: Foreign = field(default_factory=Foreign)

@@ -172,7 +172,7 @@ def _note_statistics(state: RunState, call: Call, values: Tensor) -> None:
         if along is not None:
             own = base_of(values)  # of max_pool1d torch returns a view of what max_pool2d gives
             for held in (values, *(() if own is None else (own,))):
-                state.statistics.set(held, Statistic(input, _steps(values), along, state.writes))
+                state.statistics.set(held, Statistic(input, _steps(values), along, state.writes.count))
 
 
 def _note_moved(state: RunState, call: Call, result: Result) -> None:
@@ -196,7 +196,7 @@ def beside(state: RunState, call: Call) -> Beside | None:
         own = base_of(threshold)
         known = state.statistics.get(threshold) or (None if own is None else state.statistics.get(own))
         facts = state.environment.facts(rows)
-        if known is None or known.writes != state.writes or facts.soft is not None or facts.detached_at:
+        if known is None or known.writes != state.writes.count or facts.soft is not None or facts.detached_at:
             continue
         if _lies(rows) != _lies(known.rows) and _moved(state, rows) != _moved(state, known.rows):
             continue

@@ -245,7 +245,7 @@ class FastMode(FullMode):
         key = storage_key(target) if type(target) in BARE else None
         if key is None or state.measures is not None or shares_storage(target):
             return self._fully(func, args, kwargs)
-        if state.written.get(key, id(target)) != id(target):
+        if state.writes.missed_by(target):
             return self._fully(func, args, kwargs)
         self._environment.find_pending((target,))
         facts = self._facts_of(args, kwargs, False)
@@ -260,12 +260,12 @@ class FastMode(FullMode):
         if info.may_continue_sum and self._continues_sum(args):
             return self._fully(func, args, kwargs)
         result = self._run(func, args, kwargs)
-        state.writes += 1
+        state.writes.made(target)
         state.evidence.writes = True
         if not self._knows_writes:
             self._find_places()
         if outcome.depends_on_source:
-            state.written[key] = id(target)
+            state.writes.carried(target)
         self._environment.share(target, outcome.written_real if is_real else outcome.written_integral)
         state.forget(target)
         return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import CodeType
 from typing import Any, TypeVar
 
@@ -22,13 +22,15 @@ from softfx.interpreter.inline import inlined
 from softfx.interpreter.interpreter import Interpreter
 from softfx.interpreter.state import RunState
 from softfx.interpreter.torch_mode import FastMode
+from softfx.interpreter.writes import Writes
 from softfx.locations import Location, Stack
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.operation import Effect
 from softfx.ops.spelling import INDEX, Spelled
 from softfx.ops.trees import BARE, tensors_in
-from softfx.replay.records import Like, Made, Noted, Outcome, Step
+from softfx.replay.records import Like, Made, Noted, Outcome, Step, is_alone
 from softfx.replay.softness import SiteSoftness, unmarked
+from softfx.torch_private import storage_key, version_of
 from softfx.values import Environment, FactStore, Pending, TensorTable, ValueFacts
 from softtorch.scope import in_scope
 from softtorch.straight_through import finite
@@ -57,6 +59,7 @@ class Recorder:
         self.unfit = ""
         self.computes_with_softness = False
         self._elements = 0
+        self._own, self._foreign = set[int | None](), set[int | None]([None])
 
     def note(self, table: str, verb: str, tensor: Tensor, value: Any = None) -> None:
         if self.open:
@@ -67,12 +70,25 @@ class Recorder:
         made.result = result
         if self.open and not self.unfit:
             step, tensors = self.open[-1], tensors_in(result)
+            made.writes = step.has_written()
             step.made.append(made)
             step.outcomes.update({id(tensor): Outcome.of(tensor) for tensor in tensors})
             self._elements += sum(tensor.numel() for tensor in tensors)
             if self._elements > _MOST_ELEMENTS:
                 self.give_up("it computes with many elements")
         return result
+
+    def note_memory(self, step: Step, tensors: Sequence[Tensor]) -> None:
+        """Note in which memory the arguments of a call lie."""
+        step.versions = {id(tensor): version_of(tensor) for tensor in tensors}
+        step.own = {id(tensor) for tensor in tensors if storage_key(tensor) in self._own}
+        step.alone = {id(tensor) for tensor in tensors if is_alone(tensor)}
+        self._foreign.update(key for tensor in tensors if (key := storage_key(tensor)) not in self._own)
+
+    def note_made_memory(self, step: Step) -> None:
+        """Note the memory that a call has made: what is recorded lives on, so that no other gets its key."""
+        made = tensors_in(([made.result for made in step.made], step.result))
+        self._own.update(key for tensor in made if (key := storage_key(tensor)) not in self._foreign)
 
     def softness(self, decision: Decision, present: Decision) -> Softness:
         """The softness that a decision about a call has, as the present one about its site gives it."""
@@ -158,12 +174,26 @@ class _RecordingEnvironment(Environment):
             self._recorder.note("environment", "share", tensor, facts)
 
 
+class _RecordingWrites(Writes):
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def made(self, tensor: Tensor) -> None:
+        self._recorder.note("writes", "made", tensor)
+        super().made(tensor)
+
+    def carried(self, tensor: Tensor) -> None:
+        self._recorder.note("writes", "carried", tensor)
+        super().carried(tensor)
+
+
 def recorded_state(sites: Sites, evidence: Evidence, store: FactStore, recorder: Recorder) -> RunState:
     """The state of a run that is recorded."""
     tables: dict[str, Any] = {name: _RecordingTable(name, recorder) for name in TABLES}
     environment = _RecordingEnvironment(store, recorder)
-    backend = _RecordingBackend(recorder, sites)
-    return RunState(sites, evidence, backend, tracks_gradients=False, environment=environment, **tables)
+    backend, writes = _RecordingBackend(recorder, sites), _RecordingWrites(recorder)
+    return RunState(sites, evidence, backend, tracks_gradients=False, environment=environment, writes=writes, **tables)
 
 
 class RecordingMode(FastMode):
@@ -194,6 +224,7 @@ class RecordingMode(FastMode):
         tensors = tensors_in((args, kwargs))
         known = {id(tensor): entries.get(id(tensor)) for tensor in tensors}
         step.likes = {id(tensor): Like.of(tensor) for tensor in tensors}
+        recorder.note_memory(step, tensors)
         step.remembered = {key for key, entry in known.items() if entry is not None}
         try:
             step.result = super().__torch_function__(func, types, args, kwargs)
@@ -206,6 +237,8 @@ class RecordingMode(FastMode):
         if func is torch_private.set_grad_enabled:
             step.grad_mode = (state.grad_mode.switched_off_at, state.grad_mode.lifted_at)
         step.by_interpreter |= inlined(func) is not None or in_scope() or _unrecorded(state, func) != before
+        step.by_interpreter |= not step.own.union(step.alone).issuperset(map(id, step.written))
+        recorder.note_made_memory(step)
         if state.evidence.asks_histories:
             self._note_histories(step)
         if step.location is not None:
@@ -219,9 +252,9 @@ class RecordingMode(FastMode):
         return step.result
 
     def _note_histories(self, step: Step) -> None:
-        """Note by what a softened call has its history; those that ask for one, or begin one, are the interpreter's."""
+        """Note by what a softened call has its history; what asks, begins or changes one is the interpreter's."""
         operation = INDEX.of(step.func).operation
-        if operation.effect & Effect.HISTORY or operation is ops.requires_grad_:
+        if operation.effect & Effect.HISTORY or operation is ops.requires_grad_ or step.written:
             step.by_interpreter = True
         elif not all(made.is_programs for made in step.made):
             ends = operation.stops_gradient or self.interpreter.state.grad_mode.lifted_at is not None
@@ -253,7 +286,7 @@ def _unrecorded(state: RunState, func: Function) -> tuple[object, ...]:
     grad_mode = state.grad_mode
     switches = (grad_mode.ambient, grad_mode.switched_off_at, grad_mode.lifted_at, torch.is_grad_enabled())
     return (
-        state.writes, dict(state.written), len(state.storages.entries), len(state.view_reads), len(state.reads),
-        len(state.seen.entries), len(state.read_views.entries),
+        state.storages.counts(), len(state.view_reads), len(state.reads),
+        {key: seen for key, (_, seen) in state.seen.entries.items()}, len(state.read_views.entries),
         () if func is torch_private.set_grad_enabled else switches,
     )  # fmt: skip

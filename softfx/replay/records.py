@@ -10,9 +10,11 @@ from torch import Tensor
 
 from softfx.locations import Location, Stack
 from softfx.ops.calls import Args, Function, Kwargs, Result
+from softfx.ops.trees import tensors_in
+from softfx.torch_private import shares_storage, storage_key, version_of
 from softfx.values.histories import is_leaf
 
-__all__ = ["Like", "Made", "Noted", "Outcome", "Step"]
+__all__ = ["Like", "Made", "Noted", "Outcome", "Step", "is_alone"]
 
 
 class Like(NamedTuple):
@@ -60,12 +62,23 @@ class Outcome(NamedTuple):
         return cls(tensor.shape, tensor.dtype, tensor.requires_grad)
 
 
+def is_alone(tensor: Tensor) -> bool:
+    """Return True if a tensor's memory is of no other one, so that a call that writes it changes nothing else.
+
+    >>> x = torch.zeros(2)
+    >>> is_alone(x), is_alone(x[1:])
+    (True, False)
+    """
+    return version_of(tensor) >= 0 and storage_key(tensor) is not None and not shares_storage(tensor)
+
+
 @dataclass(eq=False)
 class Made:
     """A call that the interpreter made.
 
     is_programs: it is the program's own.
     is_guard: it asks about the elements of a tensor, and what follows depends on the answer.
+    writes: it has written an operand of the program's call.
     gradients: the grad mode.
     """
 
@@ -75,6 +88,7 @@ class Made:
     result: Result = None
     is_programs: bool = False
     is_guard: bool = False
+    writes: bool = False
     gradients: bool = field(default_factory=torch.is_grad_enabled)
 
 
@@ -103,6 +117,9 @@ class Step:
     facts: what is remembered of those tensors among its arguments and results of which it is something new.
     remembered: the identities of those tensors among its arguments of which something was remembered before.
     likes, outcomes: the metadata of its arguments before, and of what was made at once, by their identities.
+    versions: how often each tensor among its arguments has been written, by their identities.
+    own: the identities of those whose memory the run has made, so that what else lies on it is the same in each run.
+    alone: the identities of those whose memory is of no other tensor.
     operands: the tensors by which the original's derivative comes to its results, if the program asks for histories.
     has_inner: the program made calls inside it.
     """
@@ -123,5 +140,19 @@ class Step:
     remembered: set[int] = field(default_factory=set)
     likes: dict[int, Like | None] = field(default_factory=dict)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
+    versions: dict[int, int] = field(default_factory=dict)
+    own: set[int] = field(default_factory=set)
+    alone: set[int] = field(default_factory=set)
     operands: list[Tensor] | None = None
     has_inner: bool = False
+
+    @property
+    def written(self) -> list[Tensor]:
+        """The tensors that it writes."""
+        return [noted.tensor for noted in self.noted if noted.table == "writes"]
+
+    def has_written(self) -> bool:
+        """Return True if its arguments have been written since this was asked last."""
+        before, tensors = self.versions, tensors_in((self.args, self.kwargs))
+        self.versions = {id(tensor): version_of(tensor) for tensor in tensors}
+        return self.versions != before

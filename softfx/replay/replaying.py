@@ -115,7 +115,7 @@ class ReplayingMode(FastMode):
     def __getattr__(self, name: str) -> Any:
         """A method of one of the tables of the run's state, as the functions of a recording call it."""
         table, _, verb = name.rpartition("_")
-        if table not in (*TABLES, "environment"):
+        if table not in (*TABLES, "environment", "writes"):
             raise AttributeError(name)
         found = getattr(getattr(self.interpreter.state, table), verb)
         setattr(self, name, found)

@@ -79,6 +79,7 @@ class Text:
 
     local: the names of what belongs to the run, by its identity.
     new: of that, what no step before has left.
+    is_settled: what the program's call writes is written: the interpreter cannot make the call any more.
     """
 
     def __init__(self, program: Program, step: Step, number: int) -> None:
@@ -86,6 +87,7 @@ class Text:
         self.lines: list[str] = []
         self.local: dict[int, str] = {}
         self.new: list[object] = []
+        self.is_settled = False
         self._names = 0
 
     def line(self, text: str) -> None:
@@ -94,6 +96,8 @@ class Text:
 
     def unless(self, condition: str) -> None:
         """Add a line by which the function ends where the call is not the recorded one."""
+        if self.is_settled:
+            raise Unmakeable("something is asked after a write")
         self.line(f"if {condition}: return OTHER")
 
     def name(self) -> str:

@@ -28,7 +28,7 @@ from softfx.ops.calls import Args, Function, Kwargs
 from softfx.ops.operation import Effect
 from softfx.ops.spelling import INDEX
 from softfx.ops.trees import ATOMS, tensors_in
-from softfx.replay.records import Made, Noted, Step
+from softfx.replay.records import Made, Noted, Step, is_alone
 from softfx.replay.text import Program, Text
 from softfx.replay.values import Unmakeable, holds_own, is_lasting, is_record, parts_of_record
 from softfx.values import Pending
@@ -40,6 +40,7 @@ _FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "step")
 _DRAWS = Effect.DRAWS | Effect.MAY_DRAW
 _ARGUMENTS = "run, func, args, kwargs"
 _NOTHING = object()  # no result
+_OF_TENSORS = ("discard", "made", "carried")  # verbs of tables that are told a tensor and nothing of it
 
 
 class Written(NamedTuple):
@@ -97,12 +98,14 @@ def _made(program: Program, step: Step, number: int) -> list[str]:
     """The function of a step."""
     text = Text(program, step, number)
     _check_call(text)
+    for tensor in {id(tensor): tensor for tensor in step.written if id(tensor) not in step.own}.values():
+        text.unless(f"not {program.constant(is_alone)}({text.known(tensor)})")
     last: tuple[Any, str] = _NOTHING, ""
     for made in step.made:
         last = _make(text, made) or last
     for noted in _kept(text):
         table = f"run.{noted.table}_{noted.verb}"
-        values = [noted.tensor] if noted.verb == "discard" else [noted.tensor, noted.value]
+        values = [noted.tensor] if noted.verb in _OF_TENSORS else [noted.tensor, noted.value]
         text.line(f"{table}({', '.join(map(text.value, values))})")
     if step.grad_mode is not None:
         text.line(f"run.switch_gradients(*{program.constant(step.grad_mode)})")
@@ -200,6 +203,8 @@ def _make(text: Text, made: Made) -> tuple[Any, str] | None:
     step = text.step
     if made.gradients is not step.gradients:
         raise Unmakeable("a call under another grad mode")
+    if text.is_settled:
+        raise Unmakeable("a call after one that writes")
     same_names = made.kwargs is step.kwargs or not (made.kwargs or step.kwargs)
     if made.func is step.func and made.args is step.args and same_names:
         call = "func(*args, **kwargs)" if step.kwargs else "func(*args)"
@@ -214,6 +219,7 @@ def _make(text: Text, made: Made) -> tuple[Any, str] | None:
         return None
     name = text.name()
     text.line(f"{name} = {call}")
+    text.is_settled |= made.writes
     _take(text, made.result, name, made.is_programs and not _draws(step), is_opaque=made.is_programs)
     return made.result, name
 
@@ -236,7 +242,8 @@ def _take(text: Text, result: Any, name: str, is_checked: bool, is_opaque: bool 
     """
     if isinstance(result, Tensor):
         if text.knows(result):
-            text.unless(f"{name} is not {text.known(result)}")
+            if not text.is_settled:
+                text.unless(f"{name} is not {text.known(result)}")
             return
         if is_checked:
             like, constant = text.step.outcomes[id(result)], text.program.constant

@@ -63,6 +63,10 @@ class Storages:
         key = torch_private.storage_key(tensor)
         return None if key is None else self.entries.get(key)
 
+    def counts(self) -> dict[int, int]:
+        """How many writes were noted to each, by their keys."""
+        return {key: shared.count for key, shared in self.entries.items()}
+
     def hold(self, tensors: Iterable[Tensor]) -> bool:
         """Return True if one of these tensors lies on such a storage."""
         return any(self.of(tensor) is not None for tensor in tensors)
