@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -65,14 +66,40 @@ def _of_all(function: Callable[..., Tensor]) -> RuleFunction:
 
 def _by_gradient(context: RuleContext, *args: object, **kwargs: object) -> Shadow:
     """The call as the program makes it, on operands to which only finite gradients go back."""
+    result: Shadow = _on_held(partial(context.call, out_of_place(context)), context, _is_real, args, kwargs)
+    return result
+
+
+def _with_room(relax: RuleFunction) -> RuleFunction:
+    """A relaxation whose float16 operands get finite gradients alone.
+
+    A derivative that is finite, times a gradient that is, is often too large for that type: of x / x both terms are.
+    """
+
+    def guarded(context: RuleContext, *args: object, **kwargs: object) -> Shadow:
+        result: Shadow = _on_held(partial(relax, context), context, _is_short, args, kwargs)
+        return result
+
+    return guarded
+
+
+def _on_held(
+    function: Callable[..., Shadow], context: RuleContext, held: Callable[[object], bool], args: Args, kwargs: Kwargs
+) -> Shadow:
+    """The function of operands of which those that are `held` get finite gradients alone."""
 
     def guarded(operand: object) -> object:
-        real = isinstance(operand, Tensor) and not is_discrete(operand)
-        return context.call(guards.passing_finite, operand) if real else operand
+        return context.call(guards.passing_finite, operand) if held(operand) else operand
 
-    named = {key: guarded(value) for key, value in kwargs.items()}
-    result: Shadow = context.call(out_of_place(context), *map(guarded, args), **named)
-    return result
+    return function(*map(guarded, args), **{key: guarded(value) for key, value in kwargs.items()})
+
+
+def _is_real(operand: object) -> bool:
+    return isinstance(operand, Tensor) and not is_discrete(operand)
+
+
+def _is_short(operand: object) -> bool:
+    return isinstance(operand, Tensor) and operand.dtype == torch.float16
 
 
 def _norm(
@@ -162,8 +189,8 @@ def _rule(
         "",
         formula=_GUARDED,
         soft=soft or f"softfx.runtime.guards.{operation.name}",
-        relax=relax,
-        propagate=through_real(relax),
+        relax=_with_room(relax),
+        propagate=through_real(_with_room(relax)),
         options=(),
         drop_in=True,
         reads_numbers=True,

@@ -182,3 +182,27 @@ def test_numbers_in_order_have_the_derivatives_beside_a_nan_that_they_have_by_th
     x = torch.tensor([2.0, torch.nan, 1.0])
     beside, alone = (gradient(softfx.soften(program, "straight-through", example_inputs=(y,)), y) for y in (x, x[::2]))
     torch.testing.assert_close(beside, torch.stack([alone[0], torch.zeros(()), alone[1]]))
+
+
+VALUES = torch.tensor([[3.0, -1.0, 0.5], [-2.0, 4.0, 5.0]], dtype=torch.float16)
+SHORT: dict[str, Program] = {
+    "quotient": lambda x: x / x,
+    "power": lambda x: x**-1.0 - x**-1.0,
+    "logarithm": lambda x: x.log() - x.log(),
+    "reciprocal": lambda x: x.reciprocal() - x.reciprocal(),
+}
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("policy", ["gradients", "smooth"])
+@pytest.mark.parametrize("name", SHORT)
+def test_a_derivative_that_overflows_in_float16_behind_a_guard_is_none(name: str, policy: str, executor: str) -> None:
+    # Among numbers that are equal a place has a derivative of thousands, here on two ways that cancel each other.
+    def program(x: Tensor) -> Tensor:
+        return VALUES.gather(0, SHORT[name](x).argmin(0, keepdim=True))
+
+    x = torch.tensor([[0.01, 0.5, 3.0], [0.002, 0.25, 2.0]], dtype=torch.float16)
+    soft = softfx.soften(program, policy, example_inputs=(x,), executor=executor)
+    assert gradient(soft, x).isfinite().all()
+    if policy == "gradients":
+        assert identical(soft(x), program(x))
