@@ -22,7 +22,18 @@ from softfx.rules.readings import as_real
 from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.runtime import counts
 from softfx.torch_private import version_of
-from softfx.values import Pending, SelectedRows, Soft, SoftChoice, SoftCount, SoftIndex, SoftReal, SoftTally, ValueFacts
+from softfx.values import (
+    Pending,
+    SelectedRows,
+    Soft,
+    SoftChoice,
+    SoftCount,
+    SoftIndex,
+    SoftReal,
+    SoftSum,
+    SoftTally,
+    ValueFacts,
+)
 
 __all__ = [
     "attach",
@@ -191,10 +202,10 @@ def _wrapped(context: CallContext, hard: Tensor, soft: Soft) -> Soft:
     if isinstance(soft, SoftTally) and soft.counted <= torch.iinfo(hard.dtype).max:  # never beyond it
         return soft
     if isinstance(soft, SoftCount):
-        return soft.with_tensor(context.call(counts.wrapped, soft.value, hard))
+        value = context.call(counts.wrapped, soft.value, hard)
+        return soft.held_in(value, hard.dtype) if isinstance(soft, SoftSum) else soft.with_tensor(value)
     if isinstance(soft, SoftIndex) and soft.support is not None:
-        held = context.call(Tensor.to, soft.support, hard.dtype)
-        return replace(soft, support=context.call(Tensor.to, held, soft.support.dtype))
+        return replace(soft, support=context.call(counts.held, soft.support, hard.dtype))
     return soft
 
 

@@ -62,10 +62,14 @@ def _keeps_terms(softs: list[Soft]) -> bool:
 
 
 def _parts(context: RuleContext, operand: Operand) -> tuple[tuple[Term, ...], Tensor | float]:
-    """An operand as terms and what is added to them."""
-    if isinstance(operand, SoftSum):
+    """An operand as terms and what is added to them; a sum that has wrapped around in another type is one term."""
+    if isinstance(operand, SoftSum) and operand.held in (None, _type_of(context.hard)):
         return operand.terms, operand.offset
     return ((Term(operand, 1),), 0) if isinstance(operand, Soft) else ((), _number(context, operand))
+
+
+def _type_of(hard: object) -> torch.dtype | None:
+    return hard.dtype if isinstance(hard, Tensor) else None
 
 
 def _number(context: RuleContext, operand: Tensor | float) -> Tensor | float:
@@ -109,7 +113,7 @@ def _sum(context: RuleContext, value: Tensor, terms: tuple[Term, ...], offset: T
 
 
 def _limited(found: SoftSum) -> SoftSum | None:
-    return found if len(found.terms) <= MOST_TERMS and found.points <= _MOST_POINTS else None
+    return found if len(found.terms) <= MOST_TERMS and found.size <= _MOST_POINTS else None
 
 
 def negated(context: RuleContext, value: Tensor, soft: SoftCount) -> SoftSum:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from softfx.runtime import distributions
 
-__all__ = ["base_of", "combined", "count_neighbours", "digit", "extreme", "sign_points", "wrapped"]
+__all__ = ["base_of", "combined", "count_neighbours", "digit", "extreme", "held", "sign_points", "wrapped"]
 
 # Larger than any digit.
 _NO_RADIX = 1 << 31
@@ -30,6 +30,15 @@ def wrapped(count: Tensor, hard: Tensor) -> Tensor:
     """
     size = 256.0**hard.dtype.itemsize
     return count - size * ((count.detach() - hard) / size).round()
+
+
+def held(numbers: Tensor, dtype: torch.dtype) -> Tensor:
+    """Whole numbers as a type of few bytes holds them, in their own type.  # (...) -> (...)
+
+    >>> held(torch.tensor([300, -3]), torch.uint8)
+    tensor([ 44, 253])
+    """
+    return numbers.to(dtype).to(numbers.dtype)
 
 
 def digit(count: Tensor, base: Tensor | int | None = None) -> tuple[Tensor, Tensor]:

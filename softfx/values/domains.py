@@ -257,10 +257,12 @@ class SoftSum(SoftCount):
 
     terms: the multiples, independent of each other.
     offset: what is added to them.
+    held: the type of few bytes that it wraps around in; None where it does not.
     """
 
     terms: tuple[Term, ...]
     offset: Tensor | float = 0
+    held: torch.dtype | None = None
 
     def with_tensor(self, tensor: Tensor) -> SoftCount:  # type: ignore[override]  # of another number no terms are known
         if tensor is self.value:
@@ -268,9 +270,14 @@ class SoftSum(SoftCount):
         return SoftCount(tensor, exact=self.exact, sites=self.sites)
 
     @property
-    def points(self) -> int:
+    def size(self) -> int:
         """How many numbers it ranges over, those of its terms in all combinations."""
         return math.prod(term.integer.size for term in self.terms)
+
+    def held_in(self, value: Tensor, dtype: torch.dtype) -> Self:
+        """The same as a type of few bytes holds it, where it is worth `value`."""
+        fits = self.held is not None and self.held.itemsize < dtype.itemsize
+        return replace(self, value=value, held=self.held if fits else dtype)
 
     def in_radices(self, emit: Emit, *radices: object) -> SoftSum:
         """The same as a number in mixed radices, no digit of which leaves its range for its neighbour's sake.
@@ -299,6 +306,7 @@ class SoftSum(SoftCount):
             own, numbers = _numbers_of(term.integer, emit)
             weights, support = emit(counts.combined, weights, support, own, numbers, term.factor)
         assert isinstance(support, Tensor)  # of the first term on
+        support = support if self.held is None else emit(counts.held, support, self.held)
         return emit(Tensor.expand, weights, (*self.shape, -1)), support
 
     def truth(self, emit: Emit) -> Tensor:
@@ -340,6 +348,8 @@ def _expanded(soft: Soft, shape: torch.Size, emit: Emit) -> Soft:
     """A shadow of a tensor of `shape`, to which its own broadcasts."""
     if soft.shape == shape:
         return soft
+    if isinstance(soft, SoftSum):
+        return soft.moved(emit, Tensor.expand, shape)  # type: ignore[return-value]  # of one tensor it is one
     if not isinstance(soft, SoftIndex):
         return soft.with_tensor(emit(Tensor.expand, soft.tensor, shape))
     return replace(soft, weights=emit(Tensor.expand, soft.weights, (*shape, soft.size)))

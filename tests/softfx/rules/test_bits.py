@@ -99,3 +99,50 @@ def test_a_count_that_fits_its_type_is_the_same_as_in_a_wide_one() -> None:
         return softfx.soften(program, {"preset": "smooth", "default": {"softness": 0.5}}, example_inputs=(X,))(X)
 
     assert torch.equal(majority(torch.uint8), majority(torch.int64))
+
+
+IMAGE = torch.arange(120.0).square().view(6, 20)
+PLACES = torch.tensor([1.2, 3.3, 2.6, 4.9]), torch.tensor([4.3, 0.2, 18.9, 19.2])
+OF_DIGITS: dict[str, Callable[[Tensor], Tensor]] = {
+    "looked up": lambda i: IMAGE.flatten()[i.long()],
+    "apart again": lambda i: IMAGE[(i // 20).long(), (i % 20).long()],
+    "in a wider type": lambda i: IMAGE.flatten()[i.to(torch.int16).long() + 0],
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16])
+@pytest.mark.parametrize("name", OF_DIGITS)
+def test_places_made_of_digits_are_the_same_in_a_narrow_type(name: str, dtype: torch.dtype) -> None:
+    def softened(dtype: torch.dtype) -> tuple[Tensor, ...]:
+        def program(y: Tensor, x: Tensor) -> Tensor:
+            return OF_DIGITS[name](y.round().to(dtype) * 20 + x.round().to(dtype))
+
+        soft = softfx.soften(program, {"preset": "smooth", "default": {"softness": 0.3}}, example_inputs=PLACES)
+        y, x = (place.clone().requires_grad_() for place in PLACES)
+        return torch.autograd.grad(soft(y, x).sum(), (y, x))
+
+    for narrow, wide in zip(softened(dtype), softened(torch.int64), strict=True):
+        torch.testing.assert_close(narrow, wide)
+        assert wide.any()
+
+
+WRAPPED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "sum": lambda y, x: y * 100 + x,
+    "sum, and more": lambda y, x: (y * 100 + x) * 2 - y,
+    "in a wider type": lambda y, x: (y * 100 + x).long() * 2 + x,
+    "in the other narrow type": lambda y, x: (y * 100 + x).to(torch.int8).to(torch.int16) + 5,
+    "quotient": lambda y, x: (y * 100 + x) // 7,
+    "remainder": lambda y, x: (y * 100 + x) % 20,
+}
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8])
+@pytest.mark.parametrize("name", WRAPPED)
+def test_sums_of_multiples_wrap_around_as_in_the_program(name: str, dtype: torch.dtype, executor: str) -> None:
+    def program(y: Tensor, x: Tensor) -> Tensor:
+        place = WRAPPED[name](y.round().to(dtype), x.round().to(dtype))
+        return torch.linspace(0, 3, 2000)[place.long() + 1000]
+
+    soft = softfx.soften(program, TINY, example_inputs=PLACES, executor=executor)
+    torch.testing.assert_close(soft(*PLACES), program(*PLACES), rtol=0, atol=1e-3)
