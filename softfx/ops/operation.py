@@ -113,6 +113,7 @@ class Rows(enum.Enum):
     LOOKED_UP = enum.auto()  # looks up, along an axis, the places that a mask selects
     ADDED = enum.auto()  # adds rows along an axis, or writes them, at the places that a mask selects
     TOTAL = enum.auto()  # sums
+    COUNT = enum.auto()  # counts what is not 0
     MEAN = enum.auto()
     VARIANCE = enum.auto()
     DEVIATION = enum.auto()

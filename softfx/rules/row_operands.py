@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
@@ -10,12 +11,19 @@ import torch
 from torch import Tensor
 
 from softfx import torch_private
-from softfx.rules.context import RuleContext
+from softfx.ops.calls import Args, Kwargs
+from softfx.ops.integrality import is_integral
+from softfx.ops.operation import Operation
+from softfx.rules.context import RuleContext, TensorOrSoft
+from softfx.rules.readings import as_real
 from softfx.rules.refusals import CannotSoften
 from softfx.runtime import selections
-from softfx.values import SelectedRows, Soft
+from softfx.values import Kind, SelectedRows, Soft, SoftBool
 
-__all__ = ["are_same", "count_of", "is_of_each", "selections_in", "softs_of", "spread", "with_all_rows", "with_rows"]
+__all__ = [
+    "are_same", "as_softs", "count_of", "hardened", "is_of_each", "jointly", "rows_of", "selections_in", "softs_of",
+    "spread", "standing", "stands_after", "stood_for", "with_all_rows", "with_rows",
+]  # fmt: skip
 
 
 def selections_in(tree: object) -> list[SelectedRows]:
@@ -60,6 +68,55 @@ def with_rows(form: Callable[[Any], object], tree: object) -> Any:
 def with_all_rows(tree: object) -> Any:
     """Nested operands with all rows in the place of the selected ones."""
     return with_rows(attrgetter("tensor"), tree)
+
+
+def as_softs(context: RuleContext, tree: object) -> Any:
+    """Nested operands with what all rows of a selection stand for in its place."""
+    return with_rows(lambda rows: standing(context, rows), tree)
+
+
+def standing(context: RuleContext, rows: SelectedRows) -> TensorOrSoft:
+    """All rows of a selection, as what they stand for."""
+    if rows.stands == "soft_bool":
+        return context.soft_bool(rows.rows)
+    return context.soft_count(rows.rows) if rows.stands == "count" else rows.rows
+
+
+def hardened(context: RuleContext, tree: object) -> Any:
+    """Nested operands with the hard numbers of all rows of a selection in its place."""
+
+    def hard(rows: SelectedRows) -> Tensor:
+        if rows.stands == "soft_bool":
+            return context.call(torch.gt, rows.rows, 0.5)
+        return context.call(torch.round, rows.rows) if rows.stands == "count" else rows.rows
+
+    return with_rows(hard, tree)
+
+
+def rows_of(context: RuleContext, like: SelectedRows, made: TensorOrSoft) -> SelectedRows:
+    """A selection of the same rows as `like`, of what was made of each of them."""
+    result = context.like(like, as_real(context, made))
+    assert isinstance(result, SelectedRows)  # it is of the kind of the rows
+    return replace(result, stands=stood_for(made))
+
+
+def stood_for(made: object) -> Kind:
+    """What rows stand for that are made so: a soft index is worth a number."""
+    if not isinstance(made, Soft) or not made.integral:
+        return "real"
+    return "soft_bool" if isinstance(made, SoftBool) else "count"
+
+
+def stands_after(operation: Operation, input: SelectedRows, args: Args, kwargs: Kwargs) -> Kind:
+    """What the results stand for of an operation along axes of each row."""
+    is_whole = input.stands != "real" and is_integral(operation, (input.rows, *args), kwargs, [True])
+    return "count" if is_whole else "real"
+
+
+def jointly(parts: Sequence[SelectedRows]) -> Kind:
+    """What rows stand for that are joined of these."""
+    kinds = {part.stands for part in parts}
+    return kinds.pop() if len(kinds) == 1 else "real" if "real" in kinds else "count"
 
 
 def spread(context: RuleContext, rows: SelectedRows, tensor: Tensor) -> Tensor:

@@ -26,10 +26,24 @@ from softfx.rules import joined, row_places
 from softfx.rules.context import Operand, RuleContext, Shadow, TensorOrSoft
 from softfx.rules.readings import as_real, out_of_place
 from softfx.rules.refusals import CannotSoften, is_discrete
-from softfx.rules.row_operands import are_same, count_of, selections_in, softs_of, spread, with_all_rows, with_rows
+from softfx.rules.row_operands import (
+    are_same,
+    as_softs,
+    count_of,
+    hardened,
+    jointly,
+    rows_of,
+    selections_in,
+    softs_of,
+    spread,
+    standing,
+    stands_after,
+    stood_for,
+    with_all_rows,
+)
 from softfx.rules.rule import Rule
-from softfx.runtime import distributions, selections
-from softfx.values import SelectedRows, SoftBool, SoftIndex
+from softfx.runtime import distributions, selections, ties
+from softfx.values import SelectedRows, Soft, SoftBool, SoftIndex
 
 __all__ = ["ROW_RULES", "RowRule", "keeps_rows", "row_rule_of", "selected", "selected_again"]
 
@@ -64,8 +78,9 @@ def selected(context: RuleContext, input: TensorOrSoft, mask: SoftBool, chosen: 
     rank = mask.probability.dim()
     rows = context.call(torch.flatten, data, 0, rank - 1) if rank > 1 else data
     flat = context.call(torch.flatten, chosen)
+    # What is asked of a NaN has an answer, and no probability.
     probabilities = context.call(distributions.settled, context.call(torch.flatten, mask.probability), flat)
-    return context.selected_rows(rows, probabilities, flat)  # what is asked of a NaN has an answer, and no probability
+    return replace(context.selected_rows(rows, probabilities, flat), stands=stood_for(input))
 
 
 def selected_again(context: RuleContext, input: TensorOrSoft, mask: SelectedRows, chosen: Tensor) -> SelectedRows:
@@ -82,7 +97,8 @@ def selected_again(context: RuleContext, input: TensorOrSoft, mask: SelectedRows
     truth = context.call(Tensor.to, mask.rows, mask.probabilities.dtype)
     first, second = (context.soft_bool(p) for p in (mask.probabilities, truth))
     both = joined.both(torch.mul)(context, first, second)
-    return context.selected_rows(input.rows, context.call(distributions.settled, both.probability, flat), flat)
+    found = context.selected_rows(input.rows, context.call(distributions.settled, both.probability, flat), flat)
+    return replace(found, stands=input.stands)
 
 
 # -- functions of each row ---------------------------------------------------------------------------------------------
@@ -93,38 +109,33 @@ def _each(context: RuleContext, operation: Operation, rule: Rule | None, *args: 
     parts = selections_in((args, tuple(kwargs.values())))
     first, decides = parts[0], any(not is_discrete(part.rows) for part in parts)  # of places there is nothing to decide
     args, kwargs = map_tensors(lambda tensor: spread(context, first, tensor), (args, kwargs))
-    if rule is not None and rule.propagate is not None and any(part.bools for part in parts):
-        return _each_of_bools(context, rule, first, args, kwargs)
+    if rule is not None and rule.propagate is not None and any(part.stands != "real" for part in parts):
+        return _each_of_softs(context, rule, first, args, kwargs)
     args, kwargs = with_all_rows(args), {key: with_all_rows(value) for key, value in kwargs.items()}
     result = context.call(out_of_place(context), *args, **kwargs)
-    if rule is not None and rule.relax is not None and decides and (rule.family == "unsafe" or context.options):
-        soft = as_real(context, rule.relax(context.with_hard(result), *args, **kwargs))
-        return replace(_like(context, first, soft), bools=result.dtype is torch.bool)
-    return replace(_like(context, first, result), bools=False)
+    if rule is None or rule.relax is None or not decides or not (rule.family == "unsafe" or context.options):
+        return rows_of(context, first, result)
+    made = rows_of(context, first, _one(rule.relax(context.with_hard(result), *args, **kwargs)))
+    if rule.ties is None or context.exact:
+        return made
+    tied = context.call(rule.ties, *args, **kwargs)
+    return replace(made, rows=context.call(ties.settled, made.rows, result, tied))
 
 
-def _each_of_bools(
+def _each_of_softs(
     context: RuleContext, rule: Rule, first: SelectedRows, args: Args, kwargs: Mapping[str, object]
 ) -> Shadow:
-    """Row by row, of what has been decided of each row: `(rows > low) & (rows < high)`, where(rows > low, rows, 0)."""
-
-    def hard(part: SelectedRows) -> Tensor:
-        return context.call(torch.gt, part.rows, 0.5) if part.bools else part.rows
-
-    def soft(part: SelectedRows) -> TensorOrSoft:
-        return context.soft_bool(part.rows) if part.bools else part.rows
-
-    (hard_args, hard_kwargs), (args, kwargs) = (with_rows(form, (args, dict(kwargs))) for form in (hard, soft))
+    """Row by row, of what has been decided of each row: `(rows > low) & (rows < high)`, `rows.round() >= 2`."""
+    hard_args, hard_kwargs = hardened(context, (args, dict(kwargs)))
+    args, kwargs = as_softs(context, (args, dict(kwargs)))
     result = context.call(out_of_place(context), *hard_args, **hard_kwargs)
     assert rule.propagate is not None
-    made = rule.propagate(context.with_hard(result), *args, **kwargs)
-    return replace(_like(context, first, as_real(context, made)), bools=result.dtype is torch.bool)
+    return rows_of(context, first, _one(rule.propagate(context.with_hard(result), *args, **kwargs)))
 
 
-def _like(context: RuleContext, rows: SelectedRows, tensor: Tensor) -> SelectedRows:
-    result = context.like(rows, tensor)
-    assert isinstance(result, SelectedRows)  # it is of the kind of the rows
-    return result
+def _one(made: Shadow) -> TensorOrSoft:
+    assert isinstance(made, Tensor | Soft)  # of one result
+    return made
 
 
 def _along_own_axes(
@@ -137,8 +148,9 @@ def _along_own_axes(
     if 0 in _axes(context, operation, rows.dim(), args, kwargs):
         raise CannotSoften(_ALONG_THE_ROWS)
     if rule is not None and rule.relax is not None and _is_guarded(context, rule, (rows, *args), kwargs):
-        return context.like(input, as_real(context, rule.relax(context, rows, *args, **kwargs)))
-    return context.like(input, context.call(out_of_place(context), rows, *args, **kwargs))
+        return rows_of(context, input, _one(rule.relax(context, rows, *args, **kwargs)))
+    result = rows_of(context, input, context.call(out_of_place(context), rows, *args, **kwargs))
+    return replace(result, stands=stands_after(operation, input, args, kwargs))
 
 
 def _axes(context: RuleContext, operation: Operation, rank: int, args: Args, kwargs: Kwargs) -> set[int]:
@@ -179,7 +191,8 @@ def _joined(added_axes: int) -> RowRule:
         rank = parts[0].rows.dim() + added_axes
         if len(parts) != len(tensors) or dim % rank == 0:
             raise CannotSoften("rows that a soft mask selects are joined with others")
-        return context.like(parts[0], context.call(context.func, [part.rows for part in parts], dim))
+        joint = rows_of(context, parts[0], context.call(context.func, [part.rows for part in parts], dim))
+        return replace(joint, stands=jointly(parts))
 
     return RowRule(propagate)
 
@@ -234,18 +247,52 @@ def _reduced(function: Callable[..., Tensor]) -> RowRule:
     """A sum or mean, weighted by the probability of each row."""
 
     def propagate(
-        context: RuleContext, operation: Operation, rule: Rule | None, input: SelectedRows,
-        dim: int | Sequence[int] | None = None, keepdim: bool = False, **_: object,
-    ) -> Shadow:  # fmt: skip
-        rank = input.rows.dim()
-        given = (dim,) if isinstance(dim, int) else tuple(dim or ())
-        axes = {axis % rank for axis in given} or set(range(rank))
+        context: RuleContext, operation: Operation, rule: Rule | None, input: SelectedRows, *args: Any, **kwargs: Any
+    ) -> Shadow:
+        given = _given(operation, args, kwargs)
+        axes = _summed_axes(given.pop("dim", None), input.rows.dim())
+        stands = stands_after(operation, input, args, kwargs)
         if 0 not in axes:
-            return context.like(input, context.call(out_of_place(context), input.rows, dim=dim, keepdim=keepdim))
-        value = context.call(function, input.rows, input.probabilities, input.mask, sorted(axes), keepdim)
-        return context.soft_count(value) if is_discrete(context.hard) else value
+            result = rows_of(context, input, context.call(out_of_place(context), input.rows, *args, **kwargs))
+            return replace(result, stands=stands)
+        given.pop("dtype", None)  # the hard result has it
+        value = context.call(function, input.rows, input.probabilities, input.mask, axes, **given)
+        return context.soft_count(value) if is_discrete(context.hard) or stands == "count" else value
 
     return RowRule(propagate, reduces=True)
+
+
+def _given(operation: Operation, args: Args, kwargs: Kwargs) -> dict[str, Any]:
+    """The arguments of a reduction behind its input, by name; of a variance, its correction."""
+    if operation.rows not in (Rows.VARIANCE, Rows.DEVIATION):
+        return dict(zip(("dim", "keepdim"), args, strict=False)) | kwargs
+    names = ("unbiased",) if args and isinstance(args[0], bool) else ("dim", "unbiased", "keepdim")
+    given = dict(zip(names, args, strict=False)) | kwargs
+    by_flag = 1 if given.pop("unbiased", True) else 0
+    correction = given.get("correction")
+    return given | {"correction": by_flag if correction is None else correction}
+
+
+def _summed_axes(dim: int | Sequence[int] | None, rank: int) -> list[int]:
+    given = (dim,) if isinstance(dim, int) else tuple(dim or ())
+    return sorted({axis % rank for axis in given} or range(rank))
+
+
+def _counted(
+    context: RuleContext, operation: Operation, rule: Rule | None, input: SelectedRows,
+    dim: int | Sequence[int] | None = None,
+) -> Shadow:  # fmt: skip
+    """How many elements are not 0: the sum of their probabilities."""
+    own = standing(context, input)
+    if isinstance(own, Soft):
+        truth = own.truth(context.call)
+    else:
+        zero = context.call(torch.zeros, (), dtype=own.dtype, device=own.device)
+        truth = context.call(softtorch.not_equal, own, zero, **(context.options or {"mode": "hard"}))
+    axes = _summed_axes(dim, truth.dim())
+    if 0 not in axes:
+        return rows_of(context, input, context.soft_count(context.call(torch.sum, truth, axes)))
+    return context.soft_count(context.call(selections.total, truth, input.probabilities, input.mask, axes))
 
 
 def keeps_rows(operation: Operation, rank: int, args: Args, kwargs: Mapping[str, object]) -> bool:
@@ -338,6 +385,7 @@ ROW_RULES: Mapping[Rows, RowRule] = {
     Rows.LOOKED_UP: RowRule(row_places.looked_up),
     Rows.ADDED: RowRule(row_places.added, reduces=True),
     Rows.TOTAL: _reduced(selections.total),
+    Rows.COUNT: RowRule(_counted, reduces=True),
     Rows.MEAN: _reduced(selections.mean),
     Rows.VARIANCE: _reduced(selections.variance),
     Rows.DEVIATION: _reduced(selections.deviation),

@@ -68,22 +68,24 @@ def mean(rows: Tensor, p: Tensor, chosen: Tensor, dims: Sequence[int] | None = N
 
 
 def variance(
-    rows: Tensor, p: Tensor, chosen: Tensor, dims: Sequence[int] | None = None, keepdim: bool = False
-) -> Tensor:
-    """The variance of the selected rows, with Bessel's correction.  # (n, ...), (n), (n) -> (...)"""
+    rows: Tensor, p: Tensor, chosen: Tensor, dims: Sequence[int] | None = None, keepdim: bool = False,
+    correction: float = 1,
+) -> Tensor:  # fmt: skip
+    """The variance of the selected rows, with Bessel's correction or another.  # (n, ...), (n), (n) -> (...)"""
     axes = _axes(rows, dims)
     rows, weights = _weighted(rows, p, chosen)
     mass = weights.sum(axes, True)
     centred = rows - softtorch.div((weights * rows).sum(axes, True), mass)
-    result = softtorch.div((weights * centred * centred).sum(axes, True), (mass - 1).clamp(min=0))
+    result = softtorch.div((weights * centred * centred).sum(axes, True), (mass - correction).clamp(min=0))
     return result if keepdim else result.squeeze(tuple(axes))
 
 
 def deviation(
-    rows: Tensor, p: Tensor, chosen: Tensor, dims: Sequence[int] | None = None, keepdim: bool = False
-) -> Tensor:
+    rows: Tensor, p: Tensor, chosen: Tensor, dims: Sequence[int] | None = None, keepdim: bool = False,
+    correction: float = 1,
+) -> Tensor:  # fmt: skip
     """The standard deviation of the selected rows.  # (n, ...), (n), (n) -> (...)"""
-    return softtorch.sqrt(variance(rows, p, chosen, dims, keepdim))
+    return softtorch.sqrt(variance(rows, p, chosen, dims, keepdim, correction))
 
 
 def alongside(values: Tensor, p: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from softfx.values.chosen import SoftChoice
 from softfx.values.domains import (
     Emit,
+    Kind,
     SelectedRows,
     Soft,
     SoftBool,
@@ -33,6 +34,7 @@ __all__ = [
     "Environment",
     "FactStore",
     "HardHandle",
+    "Kind",
     "Pending",
     "SelectedRows",
     "SharedStorage",

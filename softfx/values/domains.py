@@ -362,13 +362,13 @@ class SelectedRows(Soft):
     rows: all rows, selected or not.  # (n, ...)
     probabilities: of each row being selected.  # (n)
     mask: the rows that the original selects.  # (n)
-    bools: the rows are probabilities that stand for bools.
+    stands: what the rows are, real numbers, counts, or probabilities that stand for bools.
     """
 
     rows: Tensor
     probabilities: Tensor
     mask: Tensor
-    bools: bool = False
+    stands: Kind = "real"
 
     kind: ClassVar[Kind] = "selected_rows"
     integral: ClassVar[bool] = False
