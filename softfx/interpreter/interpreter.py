@@ -336,7 +336,7 @@ class Interpreter:
         if call.written is not None:
             lifting.note_detachment(state, call, tensor)
             return tensor
-        result = state.backend.emit(torch.Tensor.view_as, (tensor, tensor), {})
+        result = state.backend.emit(torch.Tensor.__getitem__, (tensor, ...), {})  # which keeps all strides
         state.environment.set(result, replace(facts, version=version_of(result)))
         lifting.note_detachment(state, call, result)
         straight_through_idiom.note_alike(state, result, tensor)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import softfx
+from tests.helpers import EXECUTORS
 
 
 class Average(nn.Module):
@@ -87,3 +88,14 @@ def test_a_detachment_is_left_where_the_program_fails_without_it() -> None:
         x = torch.tensor([0.3, -1.2, 2.0], requires_grad=True)
         soft = softfx.soften(program, "lifted", example_inputs=(x,), allow_unused=True)
         assert torch.equal(soft(x), program(x))
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_lifted_detachment_has_the_strides_of_the_original(executor: str) -> None:
+    def program(x: Tensor) -> tuple[Tensor, Tensor]:
+        part = x.round()[:, :2].split(1)[-1]  # (1, 2), of rows of four
+        return part.long().detach(), part.detach()
+
+    soft = softfx.soften(program, "lifted", example_inputs=(torch.ones(3, 4),), executor=executor)
+    x = torch.randn(3, 4)
+    assert [found.stride() for found in soft(x)] == [expected.stride() for expected in program(x)]
