@@ -30,7 +30,7 @@ def joined(hard: Tensor, soft: Tensor) -> Tensor:
 
 def _composite(hard: Tensor, soft: Tensor) -> Tensor:
     """The same in torch's operators, for what records a graph: a custom Function loses its gradient there."""
-    finite = torch.nan_to_num(soft, nan=0.0, posinf=0.0, neginf=0.0)
+    finite = finite_gradient(soft) if soft.is_complex() else torch.nan_to_num(soft, nan=0.0, posinf=0.0, neginf=0.0)
     # s - s is +0, and h - (+0) keeps every bit of h, where h + 0 would turn -0.0 into 0.0. nan_to_num also
     # keeps a product inside soft apart from this difference: a compiler could contract the two into one
     # that is not 0.

@@ -38,7 +38,8 @@ def with_finite_value(x: Tensor) -> Tensor:
 
 def finite_gradient(grad: Tensor) -> Tensor:
     """The gradient (...) with 0 where it is infinite or NaN."""
-    if torch.compiler.is_compiling():  # compiled kernels ask whether numbers are NaN one by one
+    # Compiled kernels ask whether numbers are NaN one by one; torch replaces no complex ones that are differentiated.
+    if torch.compiler.is_compiling() or grad.is_complex():
         return torch.where(grad.abs() < torch.inf, grad, 0.0)
     return torch.nan_to_num(grad, nan=0.0, posinf=0.0, neginf=0.0)
 

@@ -152,3 +152,31 @@ def test_what_moves_complex_numbers_moves_both_of_their_parts(number: int, polic
         weights = torch.linspace(0.5, 1.7, result.numel(), dtype=x.dtype).view(result.shape)
         gradients.append(torch.autograd.grad((result * weights).sum(), x)[0])
     torch.testing.assert_close(*gradients)
+
+
+def _guarded(x: Tensor) -> Tensor:
+    z = torch.complex(x, x.flip(0))
+    return (z / z.abs() * (x > 0)).abs()
+
+
+def _written(x: Tensor) -> Tensor:
+    y = torch.complex(x, x.flip(0)).clone()
+    y[x > 0] = 0
+    y.real.mul_(2)
+    return y.abs() + x.round()
+
+
+@pytest.mark.parametrize("policy", ["gradients", "smooth"])
+@pytest.mark.parametrize("program", [times_a_mask, by_where, _guarded, _written])
+def test_transforms_take_the_derivative_of_complex_numbers(program: Callable[[Tensor], Tensor], policy: str) -> None:
+    x = torch.tensor([[0.3, -1.2, 2.0], [1.1, 0.4, -0.2]])
+    soft = softfx.soften(program, policy, example_inputs=(x,))
+
+    def total(x: Tensor) -> Tensor:
+        value: Tensor = soft(x).sum()
+        return value
+
+    own = x.clone().requires_grad_()
+    expected = torch.autograd.grad(total(own), own)[0]
+    torch.testing.assert_close(torch.func.grad(total)(x), expected)
+    assert torch.func.hessian(total)(x).isfinite().all()
