@@ -8,7 +8,7 @@ and remembers the same of them. While the program makes the calls of the recordi
 (`replaying`); at the first that differs it goes on under the interpreter, which finds everything as it would have left
 it. `tapes` keeps the recordings of one softened target and says when to make and to drop one.
 
-A call is left to the interpreter, at its place in the recording, where more than that happens: writes to memory on which
-others lie beside shadows, switches of the grad mode, numbers that are measured. A call that writes is made by the
+A call is left to the interpreter, at its place in the recording, where more than that happens: writes to memory on
+which others lie beside shadows, switches of the grad mode, numbers that are measured. A call that writes is made by the
 recording where what else lies in that memory is known: the run has made it, or no other tensor holds it.
 """

@@ -17,7 +17,7 @@ import softtorch
 from softfx.runtime import elements, keys, moves
 from softtorch.methods import SortingNetwork
 from softtorch.straight_through import finite as seen_finite
-from softtorch.straight_through import plain_mix, second_order, with_finite_gradient
+from softtorch.straight_through import plain_dot, plain_mix, second_order, with_finite_gradient
 
 __all__ = [
     "blend",
@@ -59,6 +59,8 @@ def support_of(p: Tensor, support: Tensor | None) -> Tensor:
 
 def weighted(p: Tensor, values: Tensor) -> Tensor:
     """sum_j p_j values_j, to which an infinite value of weight 0 adds nothing.  # (..., [n]) x2 -> (...)"""
+    if (summed := plain_dot(p, values)) is not None:
+        return summed
     return elements.by_parts(lambda values: softtorch.choose(p, values.to(p.dtype).movedim(-1, 0)), values)
 
 

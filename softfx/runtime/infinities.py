@@ -18,7 +18,7 @@ import softtorch
 from softfx.runtime import distributions, places
 from softfx.runtime.distributions import excluding
 from softtorch.straight_through import finite as seen_finite
-from softtorch.straight_through import with_finite_gradient, with_finite_value
+from softtorch.straight_through import plain_dot, with_finite_gradient, with_finite_value
 
 __all__ = [
     "averaged",
@@ -104,6 +104,8 @@ def averaged(p: Tensor, values: Tensor, hard: Tensor) -> Tensor:
     >>> averaged(torch.tensor([0.5, 0.25, 0.25]), torch.tensor([1.0, 4.0, -torch.inf]), torch.tensor(1.0))
     tensor(2.)
     """
+    if (summed := plain_dot(p, values)) is not None:
+        return summed
     if seen_finite(values):
         return softtorch.choose(p, values.movedim(-1, 0))
     finite = torch.isfinite(values)

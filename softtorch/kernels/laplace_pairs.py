@@ -40,18 +40,17 @@ def decayed_pairs(y: Tensor) -> tuple[Tensor, Tensor]:
 def levels(y: Tensor, w: Tensor) -> Tensor:
     """b with S(b) = w, (..., k), of few entries y, (..., n), for w from 0 to n, (k,) or (..., k): constants.
 
-    Two more entries, far out on either side, make the ends a gap like all others: where w is 0 or n, S(b) is that but
-    for e^-70. Within a gap S(b) - m = (e^(b + q) - e^(p - b)) / 2, with m entries below and logarithms p and q of what
-    those on either side add. Of its two roots the one is taken that does not cancel.
+    Within a gap S(b) - m = (e^(b + q) - e^(p - b)) / 2, with m entries below and logarithms p and q of what those on
+    either side add. Of its two roots the one is taken that does not cancel. Two more entries, far out on either side,
+    make the ends a gap like all others: where w is 0 or n, S(b) is that but for e^-70.
     """
-    n = y.shape[-1]
-    far = y.abs().amax(dim=-1, keepdim=True).mul_(2.0).add_(_BEYOND)
-    y = torch.cat([-far, y, far], dim=-1).sort(dim=-1).values
-    before, behind = decayed_pairs(y)
-    place = torch.arange(0.5, n + 0.5, dtype=y.dtype, device=y.device)
-    total = torch.add(place, (behind - before)[..., 1:-1], alpha=0.5)
-    below = (total.unsqueeze(-1) < w.unsqueeze(-2)).sum(dim=-2)
-    p, q = before.log_().add_(y).gather(-1, below), behind.log_().sub_(y)[..., 1:].gather(-1, below)
+    far = y.abs().amax(dim=-1, keepdim=True).mul_(-2.0).sub_(_BEYOND)
+    y = y.sort(dim=-1).values
+    p, q = y.logcumsumexp(dim=-1), y.neg().flip(-1).logcumsumexp(dim=-1).flip(-1)
+    place = torch.arange(0.5, y.shape[-1], dtype=y.dtype, device=y.device)
+    total = torch.add(place, (q + y).exp_() - (p - y).exp_(), alpha=0.5)  # S(y)
+    below = torch.searchsorted(total, w.expand(*total.shape[:-1], w.shape[-1]).contiguous())
+    p, q = torch.cat([far, p], dim=-1).gather(-1, below), torch.cat([q, far], dim=-1).gather(-1, below)
     d, half = w - below, (p + q).mul_(0.5)
     root = torch.hypot(d, half.exp()).add_(d.abs()).log_()
     root = torch.maximum(root, half)  # in a wide gap e^half is 0, and so may d be

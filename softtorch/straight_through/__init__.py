@@ -7,7 +7,7 @@ are for whoever builds on softtorch.
 
 from softtorch.kernels.numeric.finite import with_finite_gradient, with_finite_value
 from softtorch.kernels.numeric.host import finite
-from softtorch.kernels.numeric.weighted import plain_mix
+from softtorch.kernels.numeric.weighted import plain_dot, plain_mix
 from softtorch.kernels.surrogate_gradients import second_order
 from softtorch.straight_through.estimators import ESTIMATORS, Estimator
 from softtorch.straight_through.joining import grad_replace, st, straight_through
@@ -17,6 +17,7 @@ __all__ = [
     "Estimator",
     "finite",
     "grad_replace",
+    "plain_dot",
     "plain_mix",
     "second_order",
     "st",

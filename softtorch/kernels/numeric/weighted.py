@@ -32,7 +32,25 @@ def contract(weights: Tensor, values: Tensor) -> Tensor:
 
 def dot(weights: Tensor, values: Tensor) -> Tensor:
     """Sums over the last axis of weights * values, broadcast: (..., [n]), (..., n) -> (...)."""
-    return scale(weights, values).sum(dim=-1)
+    summed = plain_dot(weights, values)
+    return scale(weights, values).sum(dim=-1) if summed is None else summed
+
+
+def plain_dot(weights: Tensor, values: Tensor) -> Tensor | None:
+    """`dot`, (...), where values are seen to be so small that products are numbers, as all integers are; else None.
+
+    Weights, and values that are no integers, are of one dtype, which is no half precision: None where they are not.
+    """
+    if weights.dtype not in _WIDE or not (readable(weights) and readable(values)):
+        return None
+    if not (values.is_floating_point() or values.is_complex()):
+        values = values.to(weights.dtype)
+    elif values.dtype != weights.dtype or not _is_short(values.detach()):
+        return None
+    if not _by_one_step(weights, values):
+        return (weights * values).sum(dim=-1)
+    summed: Tensor = _Dot.apply(weights, values)
+    return summed
 
 
 def scale(weights: Tensor, values: Tensor) -> Tensor:
@@ -100,6 +118,24 @@ class _Scale(Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         weights, values = ctx.saved_tensors
         return _fitting(ctx, (lambda: grad * values, lambda: grad * weights), (weights, values))
+
+
+class _Dot(Function):
+    """The sum of _Scale over the last axis."""
+
+    @staticmethod
+    def forward(weights: Tensor, values: Tensor) -> Tensor:
+        return (weights * values).sum(dim=-1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        weights, values = ctx.saved_tensors
+        each = grad.unsqueeze(-1).expand(*grad.shape, max(weights.shape[-1], values.shape[-1]))
+        return _fitting(ctx, (lambda: each * values, lambda: each * weights), (weights, values))
 
 
 class _Mix(Function):
