@@ -23,7 +23,7 @@ from softfx.ops.operation import Effect
 from softfx.ops.trees import tensors_in
 from softfx.values.histories import history_of
 
-__all__ = ["answered", "histories_before", "note_histories", "note_operands"]
+__all__ = ["answered", "histories_before", "histories_of", "note_histories", "note_made"]
 
 _NOTE = "softfx.of_the_original"
 _MADE = "softfx.made_a_leaf"
@@ -44,7 +44,7 @@ def histories_before(state: RunState, call: Call) -> list[Histories] | None:
     beneath = [_of(base) for tensor in call.all_written if (base := torch_private.base_of(tensor)) is not None]
     if call.operation.stops_gradient or state.grad_mode.lifted_at is not None:  # lifted or not
         return [[], *beneath]
-    return [[history for tensor in call.tensors for history in _of(tensor)], *beneath]
+    return [histories_of(call.tensors), *beneath]
 
 
 def note_histories(call: Call, before: list[Histories] | None, result: Result) -> None:
@@ -62,10 +62,14 @@ def note_histories(call: Call, before: list[Histories] | None, result: Result) -
         _note(tensor, histories)
 
 
-def note_operands(results: Iterable[Tensor], operands: Iterable[Tensor]) -> None:
-    """The same where a call that was recorded has made results of operands once more."""
-    histories = [history for tensor in operands for history in _of(tensor)]
-    for tensor in results:
+def histories_of(operands: Iterable[Tensor]) -> Histories:
+    """The histories of the operands of a call that was recorded, before it is made once more."""
+    return [history for tensor in operands for history in _of(tensor)]
+
+
+def note_made(tensors: Iterable[Tensor], histories: Histories) -> None:
+    """Note by which operands the original's derivative comes to what that call has made or written."""
+    for tensor in tensors:
         _note(tensor, histories)
 
 

@@ -30,7 +30,7 @@ from softfx.ops.spelling import INDEX, Spelled
 from softfx.ops.trees import BARE, tensors_in
 from softfx.replay.records import Like, Made, Noted, Outcome, Step, is_alone
 from softfx.replay.softness import SiteSoftness, unmarked
-from softfx.torch_private import storage_key, version_of
+from softfx.torch_private import base_of, storage_key, version_of
 from softfx.values import Environment, FactStore, Pending, TensorTable, ValueFacts
 from softtorch.scope import in_scope
 from softtorch.straight_through import finite
@@ -254,7 +254,8 @@ class RecordingMode(FastMode):
     def _note_histories(self, step: Step) -> None:
         """Note by what a softened call has its history; what asks, begins or changes one is the interpreter's."""
         operation = INDEX.of(step.func).operation
-        if operation.effect & Effect.HISTORY or operation is ops.requires_grad_ or step.written:
+        writes_views = any(base_of(tensor) is not None for tensor in step.written)
+        if operation.effect & Effect.HISTORY or operation is ops.requires_grad_ or writes_views:
             step.by_interpreter = True
         elif not all(made.is_programs for made in step.made):
             ends = operation.stops_gradient or self.interpreter.state.grad_mode.lifted_at is not None

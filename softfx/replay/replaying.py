@@ -13,7 +13,7 @@ from softfx.decisions.site import Softness
 from softfx.interpreter import checkpoint_private
 from softfx.interpreter.fast_path import FastPathCache
 from softfx.interpreter.interpreter import Interpreter
-from softfx.interpreter.own_histories import note_operands
+from softfx.interpreter.own_histories import histories_of, note_made
 from softfx.interpreter.soft_call import FAILURES
 from softfx.interpreter.torch_mode import FastMode
 from softfx.locations import Location
@@ -61,7 +61,7 @@ class ReplayingMode(FastMode):
         self.held: list[Any] = [None] * places
         for place, tensor in enumerate(given):
             self.held[place] = tensor
-        self.note_operands = note_operands
+        self.histories_of, self.note_made = histories_of, note_made
         self.carrier, self.turns, self.entry = self._carrier, state.turns, self._environment.get
         self.left_at: int | None = None
         self._steps = steps

@@ -100,6 +100,9 @@ def _made(program: Program, step: Step, number: int) -> list[str]:
     _check_call(text)
     for tensor in {id(tensor): tensor for tensor in step.written if id(tensor) not in step.own}.values():
         text.unless(f"not {program.constant(is_alone)}({text.known(tensor)})")
+    changed = [tensor for tensor in (*step.written, *tensors_in(step.result)) if tensor.requires_grad]
+    if has_own_history := step.operands is not None and bool(changed):
+        text.line(f"histories = run.histories_of({text.value(step.operands)})")
     last: tuple[Any, str] = _NOTHING, ""
     for made in step.made:
         last = _make(text, made) or last
@@ -109,9 +112,8 @@ def _made(program: Program, step: Step, number: int) -> list[str]:
         text.line(f"{table}({', '.join(map(text.value, values))})")
     if step.grad_mode is not None:
         text.line(f"run.switch_gradients(*{program.constant(step.grad_mode)})")
-    if step.operands is not None:
-        results = [tensor for tensor in tensors_in(step.result) if tensor.requires_grad]
-        text.line(f"run.note_operands({text.value(results)}, {text.value(step.operands)})")
+    if has_own_history:
+        text.line(f"run.note_made({text.value(changed)}, histories)")
     if step.turns:
         text.line(f"run.turns.update({program.constant(step.turns)})")
     result = _given(text, *last)

@@ -49,7 +49,15 @@ def updated(x: Tensor, y: Tensor) -> Tensor:
     return row * z
 
 
-PROGRAMS = [counted, ranked, masked, updated]
+def asking(x: Tensor, y: Tensor) -> Tensor:
+    chosen = torch.zeros(3, 4)
+    chosen[y > 0] = 1.0  # has a derivative since it is softened
+    before = chosen.requires_grad
+    chosen *= x
+    return chosen * (2.0 if before else 1.0) + (y.round() if chosen.requires_grad else 0.0)
+
+
+PROGRAMS = [counted, ranked, masked, updated, asking]
 
 
 @pytest.mark.parametrize("policy", ["gradients", "straight-through", "smooth"])
@@ -58,6 +66,16 @@ def test_recorded_writes_are_interpreted_ones(program: Callable[..., Any], polic
     x, y = inputs()
     given = [(x, y), (x, y), (x, y), (y * 2, x), (x - 1, y + 1)]
     assert_recorded_as_interpreted(lambda: softened(program, x, y, policy=policy), given)
+
+
+def test_written_tensors_have_the_history_of_the_original() -> None:
+    x, y = (tensor.requires_grad_() for tensor in inputs())
+    soft = softened(asking, x, y)
+    for _ in range(4):
+        assert torch.equal(soft(x, y), asking(x, y))
+    (tape,) = tapes_of(soft)
+    assert tape.steps and tape.replayed == 2 and tape.left == 0
+    assert not any(step.by_interpreter for step in tape.steps if step.func in (Tensor.__setitem__, Tensor.mul_))
 
 
 @pytest.mark.parametrize("program", [counted, masked], ids=lambda program: program.__name__)
