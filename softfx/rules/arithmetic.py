@@ -29,7 +29,7 @@ from softfx.rules.readings import (
     on_points,
     softs_in,
 )
-from softfx.rules.refusals import CannotSoften, is_discrete, refuse_discrete
+from softfx.rules.refusals import is_discrete, refuse_discrete
 from softfx.rules.rule import Rule, following
 from softfx.rules.units import STEP
 from softfx.runtime import distributions, divisions, guards, ties
@@ -238,11 +238,36 @@ def _diff(
     context: RuleContext, input: Operand, n: int = 1, dim: int = -1, prepend: Operand | None = None,
     append: Operand | None = None,
 ) -> Shadow:  # fmt: skip
+    if context.hard.dtype is torch.bool:
+        return _diff_of_bools(context, [o for o in (prepend, input, append) if o is not None], n, dim)
     if n != 1 or prepend is not None or append is not None or not isinstance(input, Soft):
-        raise CannotSoften("diff of a higher order, or with ends given, has no rule for a soft value")
+        return _further_diff(context, input, n, dim, prepend, append)
     length = context.hard.shape[dim]
     later = input.moved(context.call, torch.narrow, dim, 1, length)
     return _binary(torch.sub)(context, later, input.moved(context.call, torch.narrow, dim, 0, length))
+
+
+def _further_diff(
+    context: RuleContext, input: Operand, n: int, dim: int, prepend: Operand | None, append: Operand | None
+) -> Shadow:
+    """Differences of a higher order, or with ends given, of the numbers that shadows are worth."""
+    given = {"input": input, "prepend": prepend, "append": append}
+    operands = {name: operand for name, operand in given.items() if operand is not None}
+    real = {name: as_real(context, operand) for name, operand in operands.items()}
+    value = context.call(torch.diff, n=n, dim=dim, **real)
+    is_whole = all(context.is_integral(operand) for operand in operands.values())
+    return context.soft_count(value) if is_whole else value
+
+
+def _diff_of_bools(context: RuleContext, parts: Sequence[Operand], n: int, dim: int) -> SoftBool:
+    """Of bools, whether neighbours differ."""
+    like = softs_in(parts)[0].tensor
+    own = [as_probability(context, part, like) for part in parts]
+    p = own[0] if len(own) == 1 else context.call(torch.cat, own, dim)
+    for _ in range(n):
+        sides = (context.call(torch.narrow, p, dim, start, p.shape[dim] - 1) for start in (1, 0))
+        p = context.call(softtorch.logical_xor, *sides)
+    return context.soft_bool(p)
 
 
 # -- records -----------------------------------------------------------------------------------------------------------

@@ -310,6 +310,7 @@ def _kink(
     options: tuple[str, ...] = ("softness", "mode"),
     soft: str | None = None,
     unit: Unit = OPERAND,
+    tied: Callable[..., Tensor] | None = None,
 ) -> Rule:
     """A rule of an operation with corners."""
     return _elementwise(
@@ -324,6 +325,7 @@ def _kink(
         options=options,
         soft=soft,
         unit=unit,
+        tied=tied,
     )
 
 
@@ -342,7 +344,7 @@ RULES = (
     _jump("SX108", ops.copysign, _copysign, "|x| (2 sigma(y / s) - 1)", soft="softtorch.sign", unit=OTHER,
           tied=ties.zero_other),
     _kink("SX107", ops.frac, _unary(softtorch.frac), "x - trunc(x), trunc soft",
-          why="Right between its jumps, blind to them.", options=_STAIRS, unit=STEP),
+          why="Right between its jumps, blind to them.", options=_STAIRS, unit=STEP, tied=ties.whole),
     _kink("SX121", ops.abs, _unary(softtorch.abs), "x (2 sigma(x / s) - 1)", why=_BEND,
           propagating=_exactly(torch.abs)),
     _kink("SX122", ops.relu, _relu, "s times the integral of sigma up to x / s; mode smooth: s log(1 + e^(x / s))",

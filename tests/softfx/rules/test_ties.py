@@ -65,6 +65,7 @@ TIED: dict[str, Program] = {
     "ceil": lambda x: torch.ceil((x > 0).sum(-1) / 2),
     "round": lambda x: torch.round((x > 0).sum(-1) / 4),
     "trunc": lambda x: torch.trunc(-(x > 0).sum(-1) / 2),
+    "fraction": lambda x: torch.frac((x > 0).sum(-1) / 2) + torch.frac(-grade(x) / 2).sum(-1),
     "cast": lambda x: ((x > 0).sum(-1) / 2).long(),
     "rounded to decimals": lambda x: torch.round(mask(x).mean(-1) / 2, decimals=1),
     "whole quotients": lambda x: mask(x).mean(-1) // 0.25 + torch.div(mask(x).mean(-1), 0.5, rounding_mode="trunc"),
