@@ -57,51 +57,15 @@ from torch.utils import _pytree as pytree
 from torch.utils._pytree import TreeSpec
 
 __all__ = [
-    "CALL_FRAME",
-    "TENSOR_TABLES",
-    "WRAPPED_CALL_FRAME",
-    "FakeTensorMode",
-    "HigherOrderOperator",
-    "OpOverload",
-    "OpOverloadPacket",
-    "PythonOnly",
-    "StorageReference",
-    "TreeSpec",
-    "base_of",
-    "compiled_function",
-    "compiled_module",
-    "disabled_torch_function",
-    "fake",
-    "fake_mode_of",
-    "fake_on",
-    "flatten",
-    "forget_compiled",
-    "function_modes",
-    "has_forward_hooks",
-    "has_no_values",
-    "has_storage",
-    "in_differentiation",
-    "in_transform",
-    "is_compiled_in_place",
-    "is_gone",
-    "lay_on",
-    "leaves",
-    "library_operator",
-    "may_compile",
-    "module_tables",
-    "python_call",
-    "set_grad_enabled",
-    "share_module_state",
-    "shares_storage",
-    "storage_key",
-    "storage_reference",
-    "uncompiled",
-    "unflatten",
-    "unwrapped",
-    "version_of",
-    "without_function_modes",
+    "CALL_FRAME", "TENSOR_TABLES", "WRAPPED_CALL_FRAME", "FakeTensorMode", "HigherOrderOperator", "OpOverload",
+    "OpOverloadPacket", "PythonOnly", "StorageReference", "TreeSpec", "base_of", "compiled_function",
+    "compiled_module", "disabled_torch_function", "fake", "fake_mode_of", "fake_on", "flatten", "forget_compiled",
+    "function_modes", "has_forward_hooks", "has_no_values", "has_storage", "in_differentiation", "in_transform",
+    "is_compiled_in_place", "is_gone", "lay_on", "leaves", "library_operator", "may_compile", "module_tables",
+    "outlives_transform", "python_call", "set_grad_enabled", "share_module_state", "shares_storage", "storage_key",
+    "storage_reference", "uncompiled", "unflatten", "unwrapped", "version_of", "without_function_modes",
     "wrapper_subclass",
-]
+]  # fmt: skip
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _T = TypeVar("_T", bound=Tensor)
@@ -392,6 +356,12 @@ def in_differentiation() -> bool:
     """Return True while a torch.func transform that differentiates (grad, vjp, jvp) is running."""
     kinds, stack = functorch.TransformType, functorch.get_interpreter_stack()
     return in_transform() and any(level.key() in (kinds.Grad, kinds.Jvp) for level in stack or ())
+
+
+def outlives_transform(tensor: Tensor) -> bool:
+    """Return True for a tensor that is there when the innermost transform that is running ends."""
+    level = functorch.maybe_current_level()
+    return level is not None and functorch.maybe_get_level(tensor) != level
 
 
 def unwrapped(tensor: Tensor) -> Tensor | None:

@@ -179,7 +179,7 @@ def _composed(
 def positions(context: RuleContext, index: Soft, size: int) -> tuple[Tensor, Tensor]:
     """A shadow as weights over positions on an axis of `size`.  # -> (..., [n]), broadcastable to (..., [n])"""
     if isinstance(index, SoftSum):
-        index = index.in_radices(context.call, size)
+        index = index.as_place(context.call, size)
     elif isinstance(index, SoftCount):
         weights, legal = context.call(distributions.count_positions, index.value, size)
         return weights, legal

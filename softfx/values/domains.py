@@ -280,30 +280,40 @@ class SoftSum(SoftCount):
         return replace(self, value=value, held=self.held if fits else dtype)
 
     def in_radices(self, emit: Emit, *radices: object) -> SoftSum:
-        """The same as a number in mixed radices, no digit of which leaves its range for its neighbour's sake.
+        """The same as a number in mixed radices, each of its terms a digit; of one term alone it stays as it is.
 
-        The neighbour of the last column is no pixel of the next row. Where factors are no radices it stays as it is.
+        radices: what else is known of them, as what it is divided by.
+        """
+        return self if len(self.terms) == 1 else self.as_place(emit, *radices)
+
+    def as_place(self, emit: Emit, *radices: object) -> SoftSum:
+        """The same with digits for its counts, none of which leaves its range for its neighbour's sake.
+
+        The neighbour of the last column is no pixel of the next row, nor that of the first element the last. Where
+        factors are no radices a digit stays on its side of zero.
 
         radices: what else is known of them: the size of the axis that it is a place on, what it is divided by.
         """
         known: list[Tensor | float] = [term.factor for term in self.terms]
         if isinstance(self.offset, Tensor) or self.offset or any(not isinstance(f, Tensor) and f <= 0 for f in known):
-            return self
+            return replace(self, terms=tuple(self._as_digit(term, [], emit) for term in self.terms))
         known += [int(radix) for radix in radices if isinstance(radix, int | float)]
         return replace(self, terms=tuple(self._as_digit(term, known, emit) for term in self.terms))
 
     def _as_digit(self, term: Term, known: list[Tensor | float], emit: Emit) -> Term:
         if type(term.integer) is not SoftCount:
             return term
-        of_tensors = any(isinstance(radix, Tensor) for radix in known)
-        base = emit(counts.base_of, term.factor, known) if of_tensors else counts.base_of(term.factor, known)
+        base: Any = None
+        if known:
+            of_tensors = any(isinstance(radix, Tensor) for radix in known)
+            base = emit(counts.base_of, term.factor, known) if of_tensors else counts.base_of(term.factor, known)
         weights, support = emit(counts.digit, term.integer.value, base)
         return replace(term, integer=SoftIndex(weights, support, exact=self.exact, sites=self.sites))
 
     def finite(self, emit: Emit) -> tuple[Tensor, Tensor]:
         weights, support = None, self.offset
         for term in self.in_radices(emit).terms:
-            own, numbers = _numbers_of(term.integer, emit)
+            own, numbers = term.integer.finite(emit)
             weights, support = emit(counts.combined, weights, support, own, numbers, term.factor)
         assert isinstance(support, Tensor)  # of the first term on
         support = support if self.held is None else emit(counts.held, support, self.held)
@@ -334,14 +344,6 @@ class SoftSum(SoftCount):
             for value, own, multiples, offset in zip(values, integers, factors, moved(self.offset), strict=True)
         ]
         return parts[0] if isinstance(result, Tensor) else list(parts)
-
-
-def _numbers_of(integer: Soft, emit: Emit) -> tuple[Tensor, Tensor]:
-    """The numbers that a term's integer may be; the neighbours of a count are on its own side of zero."""
-    if type(integer) is SoftCount:
-        weights, support = emit(counts.digit, integer.value)
-        return weights, support
-    return integer.finite(emit)
 
 
 def _expanded(soft: Soft, shape: torch.Size, emit: Emit) -> Soft:

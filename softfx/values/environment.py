@@ -70,7 +70,7 @@ class Environment(TensorTable[ValueFacts | Pending]):
 
     def _found(self, tensor: Tensor, pending: Pending) -> ValueFacts:
         facts = pending.find()
-        if not torch_private.in_transform():  # what a transform computes is gone when it ends
+        if not torch_private.outlives_transform(tensor):  # what a transform computes is gone when it ends
             self.set(tensor, facts)
         return facts
 
@@ -81,7 +81,7 @@ class Environment(TensorTable[ValueFacts | Pending]):
             return self.facts(tensor)
         if (found := pending.number) is None:
             found = pending.find_number()
-            if not torch_private.in_transform():
+            if not torch_private.outlives_transform(tensor):
                 pending.number = found
         return found
 

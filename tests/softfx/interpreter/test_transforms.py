@@ -92,6 +92,12 @@ def beside_constants(x: Tensor) -> Tensor:
     return ((whole >= torch.tensor(1.0)) * x + torch.maximum(whole, ones).eq(ones)).sum()
 
 
+def at_places(x: Tensor) -> Tensor:
+    """Pixels of an image of five columns, by places of two digits."""
+    row, column = (x * 2).round(), (x.flip(0) * 2).round()
+    return ((torch.arange(60.0) ** 2)[(row * 5 + column + 20).long()] + (2 * row > 1).float()).sum()
+
+
 def viewed(x: Tensor) -> Tensor:
     mask = (x > 0).float()
     mask.expand(2, 3).contiguous()[0].zero_()
@@ -102,7 +108,7 @@ def viewed(x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("transform", ["vmap", "grad"])
 @pytest.mark.parametrize("policy", ["gradients", "smooth"])
-@pytest.mark.parametrize("program", [ranks, halves, counted, detached, viewed, beside_constants])
+@pytest.mark.parametrize("program", [ranks, halves, counted, detached, viewed, beside_constants, at_places])
 def test_a_softened_function_is_the_same_inside_a_transform(
     program: Callable[[Tensor], Tensor], policy: str, transform: str
 ) -> None:

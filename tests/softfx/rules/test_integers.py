@@ -252,3 +252,30 @@ def test_a_value_that_is_a_boundary_belongs_where_torch_puts_it(right: bool, exe
 
     soft = softfx.soften(places, TINY, example_inputs=(SCORES,), executor=executor)
     torch.testing.assert_close(soft(SCORES), places(SCORES).float(), rtol=0, atol=1e-4)
+
+
+MULTIPLES: dict[str, Callable[[Tensor], Tensor]] = {
+    "corner": lambda n: torch.relu(n),
+    "size": lambda n: (2 * n).abs(),
+    "remainder": lambda n: torch.remainder(n, 3),
+    "comparison": lambda n: (n > 0).float(),
+    "largest": lambda n: torch.maximum(n, torch.zeros(())),
+}
+
+
+@pytest.mark.parametrize("name", MULTIPLES)
+def test_a_multiple_of_a_rounded_number_has_neighbours_on_both_sides(name: str) -> None:
+    """Of minus a number that is rounded to 0 as of one: the derivative of f(-round(x)) is that of f(round(-x))."""
+    x = torch.tensor([0.1, 0.3, -0.1, -0.3, -0.6, 0.6, 1.2])
+
+    def rounded(x: Tensor) -> Tensor:
+        return MULTIPLES[name]((x * 2).round())
+
+    def negated(x: Tensor) -> Tensor:
+        return MULTIPLES[name](-(x * 2).round())
+
+    first, second = (softfx.soften(program, example_inputs=(x,)) for program in (rounded, negated))
+    expected = -gradient(first, -x)
+    torch.testing.assert_close(gradient(second, x), expected)
+    torch.testing.assert_close(torch.func.grad(lambda x: second(x).sum())(x), expected)
+    assert expected[2:4].any()
