@@ -17,6 +17,7 @@ from softtorch.kernels.pointwise.fused import Fused, Outs, run
 from softtorch.modes import Mode
 
 Softness = Tensor | float
+_FEW = 16  # steps that a compiler is given one by one
 
 
 def stairs(curve: Mode, s: Softness, x: Tensor, radius: int, from_floor: bool = False) -> Tensor:
@@ -72,6 +73,8 @@ def _plain(curve: Mode, s: Softness, x: Tensor, radius: int, from_floor: bool) -
     unbounded = whole - base
     base = torch.zeros_like(base) if from_floor else base
     total = _begin(unbounded, base, reached.ones, radius)
+    if torch.compiler.is_compiling() and len(reached.offsets) <= _FEW:
+        return total + _one_by_one(curve, s, inside, base, reached)
     offsets = listed(reached.offsets, x.dtype, x.device)
     s = s.unsqueeze(-1) if isinstance(s, Tensor) else s
     steps = curve.sigmoidal((inside.unsqueeze(-1) + offsets) / s)  # (..., places)
@@ -79,6 +82,15 @@ def _plain(curve: Mode, s: Softness, x: Tensor, radius: int, from_floor: bool) -
         return total + steps.sum(dim=-1)
     counts, ends = (listed(numbers, x.dtype, x.device) for numbers in (reached.counts, reached.ends))
     return total + (steps * torch.addcmul(counts, base.unsqueeze(-1), ends)).sum(dim=-1)
+
+
+def _one_by_one(curve: Mode, s: Softness, inside: Tensor, base: Tensor, reached: "_Reached") -> Tensor:
+    """The sum of the steps, (...), of which a compiler makes one loop: along an axis of their own it keeps them all."""
+    total = torch.zeros_like(inside)
+    for count, end, offset in zip(reached.counts, reached.ends, reached.offsets, strict=True):
+        step, factor = curve.sigmoidal((inside + offset) / s), _factor(count, end, base)
+        total = total + (step if factor is None else factor * step)
+    return total
 
 
 class _Reached(NamedTuple):

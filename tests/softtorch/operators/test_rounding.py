@@ -102,3 +102,25 @@ def test_the_steps_of_a_softness_are_found_once():
     assert (after.misses - before.misses, after.hits - before.hits) == (1, 2)
     softness = torch.tensor(0.0713, dtype=torch.float64)
     torch.testing.assert_close(softtorch.round(x, softness=softness), softtorch.round(x, softness=0.0713))
+
+
+@pytest.mark.parametrize("softness", [0.1, 0.3, torch.tensor(0.2, dtype=torch.float64)], ids=["few", "some", "tensor"])
+@pytest.mark.parametrize("name", ["round", "floor", "trunc"])
+def test_compiled_stairs_are_one_loop(name: str, softness: torch.Tensor | float) -> None:
+    seen: list[torch.fx.GraphModule] = []
+
+    def kept(graph: torch.fx.GraphModule, _: object) -> object:
+        seen.append(graph)
+        return graph
+
+    def stairs(x: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = getattr(softtorch, name)(x, softness)
+        return result
+
+    torch.compiler.reset()  # which keeps a few graphs for each code, and `stairs` is one code
+    x = torch.linspace(-7.3, 7.3, 40, dtype=torch.float64).requires_grad_()
+    compiled = torch.compile(stairs, fullgraph=True, backend=kept)
+    torch.testing.assert_close(compiled(x), stairs(x), rtol=1e-12, atol=1e-12)
+    slopes = [torch.autograd.grad(each(x).sum(), x)[0] for each in (compiled, stairs)]
+    torch.testing.assert_close(*slopes, rtol=1e-9, atol=1e-12)
+    assert not any("sum" in str(node.target) or "unsqueeze" in str(node.target) for node in seen[0].graph.nodes)
