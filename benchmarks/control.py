@@ -53,6 +53,24 @@ def halving(x: Tensor) -> Tensor:
     return cost
 
 
+POINTS = torch.rand(30, 2, generator=torch.Generator().manual_seed(0))
+
+
+def leaf(point: Tensor, x: Tensor) -> Tensor:
+    """The leaf that a point comes to."""
+    if point[0] > x[0]:
+        return x[3] if point[1] < x[1] else x[4]
+    return x[5] if point[1] > x[2] else x[6]
+
+
+def tree(x: Tensor) -> Tensor:
+    """A decision tree written as `if`, of three thresholds and four leaves: its squared errors are guarded."""
+    total = torch.zeros(())
+    for point in POINTS:
+        total = total + (leaf(point, x) - 0.3) ** 2
+    return total / len(POINTS)
+
+
 def long(steps: int) -> Callable[[Tensor], Tensor]:
     """A branch in each of many steps: a step's time follows the turns, not the decisions."""
 
@@ -85,7 +103,7 @@ def measured(program: Callable[[Tensor], Tensor], at: Tensor, samples: int, roun
     """The seconds of a pass and of a step, and the passes that a step is said to take."""
     x = at.detach().requires_grad_()
     rule = {"op": "@control", "action": "straight_through", "samples": samples, "turns": TURNS}
-    soft = softfx.soften(program, {"default": {"action": "keep"}, "rule": [rule]}, example_inputs=(x,))
+    soft = softfx.soften(program, {"rule": [rule]}, example_inputs=(x,))
     stated = (1 if samples else 0) + max(1, samples) * (1.5 + TURNS)
     one, step, times = float("inf"), float("inf"), round(stated)
     for _ in range(rounds):
@@ -100,6 +118,7 @@ def main() -> None:
     table = Table("program", "samples", "a pass", "a step", "passes", "stated", "step / stated")
     weight = (0.2 * torch.randn(128, 128)).requires_grad_()
     programs = [(thermostat, torch.tensor(17.0)), (recurrent, weight), (halving, torch.tensor(1.0))]
+    programs.append((tree, torch.tensor([0.5, 0.5, 0.5, 1.0, -0.6, 0.5, -1.0])))
     rows = [(program, at, samples, ROUNDS) for program, at in programs for samples in (0, 1, 4)]
     of_length = [(long(steps), rounds) for steps, rounds in ((10, ROUNDS), (100, ROUNDS), (1000, 6))]
     rows += [(program, torch.tensor(17.0), samples, rounds) for program, rounds in of_length for samples in (0, 1, 4)]

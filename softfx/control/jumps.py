@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from softfx.control.provenance import Margin, two_numbers
-from softfx.control.versions_private import nothing_around
+from softfx.control.versions_private import nothing_around, untold
 from softfx.interpreter.host import PLACE
 from softfx.ops.calls import Function
 
@@ -67,12 +67,14 @@ def comparing(run: Light) -> Comparing:
 def deciding(run: Light) -> Comparing:
     """The comparisons of a run that makes choices: those of two numbers at a site whose unit of softness is settled."""
     path, scales, known, readers = run.path, run.scales, run.path.provenance.entries, run.shown.jumps
+    modes = run.modes
+    read = untold(two_numbers) if modes else two_numbers
 
     def compare(function: Function, original: Function, order: Order, left: Any, right: Any, frame: FrameType) -> Any:
         reader: Any = readers.get((id(frame.f_code), frame.f_lasti), _UNKNOWN)
         if reader is _UNKNOWN:
             reader = run.shown.jump(frame)
-        if reader is None or type(left) not in _TENSORS or type(right) not in _OPERANDS or not nothing_around():
+        if reader is None or type(left) not in _TENSORS or type(right) not in _OPERANDS or not nothing_around(modes):
             return noted(function, original, left, right)
         if run.left:
             return run.next(frame, reader)
@@ -80,7 +82,7 @@ def deciding(run: Light) -> Comparing:
             run.note_last()  # it may have made an operand
         site = scales.get(reader) or run.settled(reader)
         stand_for_others = known and (id(left) in known or id(right) in known)
-        numbers = None if site is None or stand_for_others else two_numbers(left, right)
+        numbers = None if site is None or stand_for_others else read(left, right)
         if site is None or numbers is None:
             return noted(function, original, left, right)
         answer: Answer = order(*numbers)

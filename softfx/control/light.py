@@ -54,6 +54,7 @@ class Shown:
     sites: the numbers of control sites, by the instruction that reads and the rule, where that alone says which it is.
     calls, reads: of the longest run.
     fits: nothing was met that a light run cannot follow.
+    fits_guards: nor one that guards its operations.
     draws: some run drew random numbers.
     writes: some run wrote a tensor, be it one of its own.
     """
@@ -67,7 +68,8 @@ class Shown:
         self.instructions: dict[tuple[int, int], Reader] = {}
         self.jumps: dict[tuple[int, int], Reader | None] = {}
         self.calls = self.reads = self.surprises = 0
-        self.fits, self.draws, self.writes = True, False, False
+        self.fits = self.fits_guards = True
+        self.draws = self.writes = False
 
     def __reduce__(self) -> tuple[type[Shown], tuple[()]]:
         return Shown, ()
@@ -123,11 +125,15 @@ class Light:
     left: how many of the given answers are left.
     most: how many reads there may be.
     closeness: of the runs that have shown what is followed.
+    modes: function modes that the run is made under (softfx.control.guarding).
     """
 
-    def __init__(self, path: Path, shown: Shown, scales: Scales, sites: Sites, *, most: float, closeness: int) -> None:
+    def __init__(
+        self, path: Path, shown: Shown, scales: Scales, sites: Sites, *, most: float, closeness: int, modes: int = 0
+    ) -> None:
         self.path, self.shown, self.sites, self.most = path, shown, sites, most
         self.owner: object = None
+        self.modes = modes
         self.calls, self.notes = shown.calls, path.looks
         self.reader: Reader = (0, 0)
         self.code: CodeType
@@ -216,6 +222,11 @@ class Light:
         """Leave the run at what a reader gave."""
         if reader not in self.shown.readers:
             self.shown.surprise()
+        raise Unforeseen
+
+    def leave_for_good(self) -> NoReturn:
+        """Leave the run at a guarded operation that only a watched one can make: so are later ones made, too."""
+        self.shown.fits_guards = False
         raise Unforeseen
 
     def _own(self, original: Function, tensor: Tensor, frame: FrameType) -> Answer:

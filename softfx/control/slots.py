@@ -23,7 +23,7 @@ from softfx.interpreter.host import PLACE
 from softfx.ops.calls import Function
 from softfx.ops.spelling import INDEX
 
-__all__ = ["COMPARISONS", "READERS", "READ_CODE", "item", "names_of", "original_of", "put_in_place"]
+__all__ = ["COMPARISONS", "ORIGINALS", "READERS", "READ_CODE", "item", "names_of", "original_of", "put_in_place"]
 
 _BASE: Any = Tensor.__base__
 _OPERATORS = {"div": ("__truediv__",)}  # of Python, by which a mode is told of a method of another name
@@ -101,16 +101,16 @@ def put_in_place(functions: Iterable[Function]) -> Iterator[None]:
 
 def original_of(function: Function) -> Function:
     """torch's own function, where a mode is told of one that stands in its place, which is so in every thread."""
-    return _ORIGINALS.get(function, function)
+    return ORIGINALS.get(function, function)
 
 
-_ORIGINALS: dict[Any, Function] = {}
+ORIGINALS: dict[Any, Function] = {}
 _readers: dict[Function, Function] = {}
 _noters: dict[Function, Function] = {}
 
 
 def _stands_for(function: Function, original: Function) -> Function:
-    _ORIGINALS[function] = original
+    ORIGINALS[function] = original
     function.__name__ = getattr(original, "__name__", function.__name__)  # a mode of the program may ask for it
     INDEX.alias(function, original)
     return function

@@ -4,6 +4,7 @@
   derivative that was recorded before must not take that for a write.
 - torch._C._get_tracing_state, _get_dispatch_mode(_TorchDispatchModeKey.PROXY): torch.jit.trace, make_fx and
   torch.export record what is called, and cannot record further runs.
+- torch._C.DisableTorchFunction: numbers that softfx itself reads are no calls of the program.
 - torch._C._len_torch_function_stack, _len_torch_dispatch_stack, _functorch.maybe_current_level: whether a mode or a
   transform of the program is told of a call. It is asked at each comparison, so by counts and without lists.
 """
@@ -11,11 +12,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["is_recorded", "level", "nothing_around", "put_values"]
+__all__ = ["is_recorded", "level", "nothing_around", "put_values", "untold"]
 
 _count_modes: Callable[[], int] = torch._C._len_torch_function_stack
 _count_dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
@@ -48,10 +50,26 @@ def is_recorded() -> bool:
     return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
 
 
-def nothing_around() -> bool:
+def nothing_around(modes: int = 0) -> bool:
     """Return True where a call is torch's alone: no mode of either kind is told of it, and no transform is running.
+
+    modes: function modes of softfx's own that are.
 
     >>> nothing_around()
     True
     """
-    return not (_count_modes() or _count_dispatch_modes()) and level() is None
+    return _count_modes() == modes and not _count_dispatch_modes() and level() is None
+
+
+def untold(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, of whose calls of torch no function mode is told.
+
+    >>> untold(torch.Tensor.item)(torch.tensor(2.0))
+    2.0
+    """
+
+    def call(*args: Any) -> Any:
+        with torch._C.DisableTorchFunction():
+            return function(*args)
+
+    return call

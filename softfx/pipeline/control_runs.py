@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from softfx import torch_private
 from softfx.control.conditions import Conditions
 from softfx.control.engine import Run, Runner
+from softfx.control.guarding import Guarding, guards_alone
 from softfx.control.guards import guards, is_condition
 from softfx.control.light import Light, Scales, Shown, Unforeseen
 from softfx.control.modes import Bare, Watch, WatchedFast, WatchedFull
@@ -76,9 +77,10 @@ class ControlRuns(Runner):
         self._says_all = cache(lambda: runs_alone(self.root))
         self.modules = scoped_modules(self.root, self.sites)
         self._may_be_bare = self.sites.exact_but_for_control
-        others = any(decision.acts for decision in self.sites if decision.rule.family != "control")
+        self._guards = any(decision.acts for decision in self.sites if decision.rule.family != "control")
         looked_at = self.measures is not None or bool(self.evidence.overwritten)
-        self._are_alone = self._may_be_bare and not (others or looked_at or self.sites.lifts_any)
+        self._are_alone = self._may_be_bare and not (looked_at or self.sites.lifts_any)
+        self._are_alone = self._are_alone and (not self._guards or guards_alone(self.sites, self.evidence))
         self._light = self._are_noted = False
         self._noting = ExitStack()
         self._scales: Scales = {}
@@ -167,7 +169,7 @@ class ControlRuns(Runner):
             return self._watched(wanted, *traceless.from_the_start())
 
     def _lightens(self, wanted: _Wanted) -> bool:
-        if wanted.keeps and not (self._are_alone and not self.modules):
+        if wanted.keeps and (not self._are_alone or self.modules or (self._guards and not self.shown.fits_guards)):
             return False
         return self._light and self.shown.fits
 
@@ -175,10 +177,17 @@ class ControlRuns(Runner):
         path = wanted.path(self.evidence, self.before)
         self._note_or_not(path.looks)
         most = _LEAST_READS + LIMIT * self.shown.reads
-        light = Light(path, self.shown, self._scales, self.sites, most=most, closeness=wanted.closeness)
+        guarded = self._guards and wanted.keeps
+        light = Light(
+            path, self.shown, self._scales, self.sites, most=most, closeness=wanted.closeness, modes=int(guarded)
+        )
         light.owner = self.owner
-        path.site = _Sites(self.sites, light, path, self.shown, self._where, self._says_all)
-        return Run(run_under(light, self.function, args, kwargs), path, light.calls)
+        path.site = sites = _Sites(self.sites, light, path, self.shown, self._where, self._says_all)
+        if not guarded:
+            return Run(run_under(light, self.function, args, kwargs), path, light.calls)
+        with light:
+            guarding = Guarding(light, sites.known, self.sites, self.evidence)
+            return Run(run_under(guarding, self.function, args, kwargs), path, light.calls)
 
     def _watched(self, wanted: _Wanted, args: Args, kwargs: Kwargs) -> Run:
         environment = Environment(self.cache.store)
@@ -282,7 +291,7 @@ class _Sites:
         if reading == "branch" and self._is_asked_by_python(tensor):
             return None
         rule = RULES[self.run.operation_of(reading)]
-        decision = self._known(rule)
+        decision = self.known(rule)
         if self.state is not None and (decision is None or not decision.acts or self._may_carry_rows(decision)):
             depends = _depends_on_source(self.state, self.path.provenance, tensor)
             decision = self._acting(self.sites.at(rule, self.where()), tensor) if depends else None
@@ -301,7 +310,7 @@ class _Sites:
         )
         return True
 
-    def _known(self, rule: Rule) -> Decision | None:
+    def known(self, rule: Rule) -> Decision | None:
         """The site, if it is known; where no other module runs the program's code the instruction says which it is."""
         key = (*self.run.reader, rule.name)
         if (site := self.shown.sites.get(key)) is not None:
