@@ -20,36 +20,11 @@ from softtorch.straight_through import finite as seen_finite
 from softtorch.straight_through import plain_dot, plain_mix, second_order, with_finite_gradient
 
 __all__ = [
-    "blend",
-    "bool_points",
-    "by_network",
-    "compose",
-    "count_points",
-    "count_positions",
-    "excluding",
-    "expectation",
-    "expected_loss",
-    "found_points",
-    "histogram",
-    "index_points",
-    "joint",
-    "joint_points",
-    "legal_points",
-    "look_up",
-    "mixture",
-    "move",
-    "padded",
-    "probability",
-    "put",
-    "real_clamp",
-    "rearranged",
-    "second_order",
-    "settled",
-    "spread",
-    "summed",
-    "support_of",
-    "weighted",
-]
+    "blend", "bool_points", "by_network", "compose", "count_points", "count_positions", "excluding", "expectation",
+    "expected_loss", "found_points", "histogram", "index_points", "joint", "joint_points", "legal_points", "look_up",
+    "mixture", "move", "padded", "probability", "put", "real_clamp", "rearranged", "second_order", "settled",
+    "spread", "summed", "support_of", "weighted",
+]  # fmt: skip
 
 
 def support_of(p: Tensor, support: Tensor | None) -> Tensor:
@@ -257,25 +232,30 @@ def compose(
     The string "data" marks the place of the data among the arguments.
     # (..., [m]), (..., [m]), (..., [n]) -> (..., [m], [n])
     """
-
-    def slice_of(part: Tensor) -> Tensor:
-        weights, values = look_up(func, _filled(arguments, part, "data"), p, points, block)
-        return weights * values
-
-    result: Tensor = torch.func.vmap(slice_of, in_dims=-1, out_dims=-1)(data)
-    return result
+    return _of_each(func, arguments, p, points, data, block)[0]
 
 
 def found_points(
     func: Callable[..., Tensor], arguments: tuple[Any, ...], p: Tensor, points: Tensor, data: Tensor, block: int
 ) -> Tensor:
     """The points that go with the weights of `compose`.  # -> (..., [m], [n])"""
+    return _of_each(func, arguments, p, points, data, block)[1]
 
-    def slice_of(part: Tensor) -> Tensor:
-        return look_up(func, _filled(arguments, part, "data"), p, points, block)[1]
 
-    result: Tensor = torch.func.vmap(slice_of, in_dims=-1, out_dims=-1)(data)
-    return result
+def _of_each(
+    func: Callable[..., Tensor], arguments: tuple[Any, ...], p: Tensor, points: Tensor, data: Tensor, block: int
+) -> tuple[Tensor, Tensor]:
+    """`look_up` in each slice of the last axis of data: weights times values, and values, both (..., [m], [n])."""
+    if (leading := moves.behind_an_axis(func, arguments)) is not None:
+        weights, values = look_up(func, _filled(leading, data.movedim(-1, 0), "data"), p, points, block + 1)
+        return (weights * values).movedim(0, -1), values.movedim(0, -1)
+
+    def slice_of(part: Tensor) -> tuple[Tensor, Tensor]:
+        weights, values = look_up(func, _filled(arguments, part, "data"), p, points, block)
+        return weights * values, values
+
+    each: tuple[Tensor, Tensor] = torch.func.vmap(slice_of, in_dims=-1, out_dims=-1)(data)
+    return each
 
 
 def put(

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["at_points", "moved", "one_by_one"]
+__all__ = ["at_points", "behind_an_axis", "moved", "one_by_one"]
 
 
 def _dim(dim: int) -> int:
@@ -178,6 +178,16 @@ _AT_POINTS: dict[Callable[..., Any], Callable[..., Tensor | None]] = {
     for function in functions
 }
 """By the functions that look up, as `distributions.look_up` is given them: their results at all points."""
+
+
+def behind_an_axis(func: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Arguments by which `func` looks up in each slice of a first axis of its data at once; None if there are none."""
+    if func is not Tensor.__getitem__ or len(arguments) != 2 or arguments[0] != "data":
+        return None
+    parts = arguments[1] if isinstance(arguments[1], tuple) else (arguments[1],)
+    if not all(part is None or part is ... or isinstance(part, str) or type(part) is slice for part in parts):
+        return None
+    return "data", (slice(None), *parts)
 
 
 def at_points(func: Callable[..., Any], arguments: tuple[Any, ...], points: Tensor, block: int) -> Tensor | None:

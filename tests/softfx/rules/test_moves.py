@@ -103,3 +103,22 @@ def test_a_look_up_at_all_points_at_once(
     at_once = distributions.look_up(func, arguments, p, points, block)
     monkeypatch.setattr(moves, "at_points", lambda *_: None)
     torch.testing.assert_close(at_once, distributions.look_up(func, arguments, p, points, block), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("func", "arguments", "block", "shape"), LOOK_UPS[:5])
+def test_soft_indices_are_looked_up_at_once(
+    func: Callable[..., Any], arguments: tuple[Any, ...], block: int, shape: tuple[int, ...], monkeypatch: Any
+) -> None:
+    points, p = torch.randint(0, 3, shape), torch.rand(shape)
+    named = ("data", arguments[1])
+    weights, support = torch.rand(5, 6, 3, 2), torch.randint(0, 9, (5, 6, 3, 2))
+
+    def found() -> tuple[Tensor, Tensor]:
+        return (
+            distributions.compose(func, named, p, points, weights, block),
+            distributions.found_points(func, named, p, points, support, block),
+        )
+
+    at_once = found()
+    monkeypatch.setattr(moves, "behind_an_axis", lambda *_: None)
+    torch.testing.assert_close(at_once, found(), rtol=0, atol=0)
