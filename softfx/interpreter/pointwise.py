@@ -32,7 +32,7 @@ from softfx.interpreter.state import RunState
 from softfx.ops import integrality
 from softfx.ops.calls import Args, Function, Kwargs, Result, signature_of
 from softfx.ops.operation import Integral, Linear, Rows
-from softfx.ops.spelling import arguments
+from softfx.ops.spelling import INDEX, arguments
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules.readings import as_indices
 from softfx.rules.refusals import is_discrete
@@ -334,7 +334,8 @@ def _on_numbers(state: RunState, context: CallContext, root: Soft, func: Any, ar
         return context.call(Tensor.unsqueeze, other, -1) if other.dim() else other
 
     wide, named = map_tensors(along, (args, kwargs))
-    result: Tensor = context.call(func, *wide, **named)
+    spelled = INDEX.of(func)
+    result: Tensor = context.call(points.clamp if spelled.operation is ops.clamp else func, *wide, **named)
     return result
 
 

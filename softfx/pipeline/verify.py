@@ -29,6 +29,7 @@ from softfx.errors import SpecError
 from softfx.ops.calls import Function
 from softfx.pipeline import nodes
 from softfx.pipeline.rewrite import Rewritten
+from softfx.runtime import guards
 
 __all__ = [
     "LAWS",
@@ -232,6 +233,8 @@ def operands_keep_their_form(rewrite: Rewrite) -> Iterator[str]:
 
 def _is_part(whole: fx.Node, part: fx.Node) -> bool:
     """Return True for the leading entries of a tensor of the form of `whole`, taken out for one call."""
+    while part.meta.get("added") and part.target is guards.passing_finite and isinstance(part.args[0], fx.Node):
+        part = part.args[0]
     if not part.meta.get("added") or part.target is not Tensor.__getitem__:
         return False
     source = part.args[0]

@@ -14,7 +14,7 @@ from torch import Tensor
 from softfx.runtime.distributions import weighted
 from softtorch.straight_through import finite as seen_finite
 
-__all__ = ["losses", "mean"]
+__all__ = ["clamp", "losses", "mean"]
 
 
 def mean(p: Tensor, numbers: Tensor, hard: Tensor) -> Tensor:
@@ -31,6 +31,20 @@ def mean(p: Tensor, numbers: Tensor, hard: Tensor) -> Tensor:
         own = hard.detach().unsqueeze(-1).nan_to_num(0.0, 0.0, 0.0)
         numbers = torch.where(numbers.isfinite(), numbers, own)
     return weighted(p.expand(*hard.shape, p.shape[-1]), numbers)
+
+
+def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """torch.clamp of operands that broadcast: torch's derivative by two bounds refuses an input smaller than these.
+
+    # (...) each -> (...)
+
+    >>> low = torch.zeros(2, requires_grad=True)
+    >>> torch.autograd.grad(clamp(torch.tensor([-1.0]), low, torch.tensor([1.0])).sum(), low)[0]
+    tensor([1., 1.])
+    """
+    shapes = [bound.shape for bound in (min, max) if isinstance(bound, Tensor)]
+    joint = torch.broadcast_shapes(input.shape, *shapes)  # type: ignore[no-untyped-call]  # torch's own
+    return torch.clamp(input.expand(joint), min, max)
 
 
 def losses(loss: Callable[..., Tensor], input: Tensor, target: Tensor, **options: Any) -> Tensor:

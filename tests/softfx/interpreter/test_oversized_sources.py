@@ -75,3 +75,14 @@ def test_one_number_is_written_beside_a_row(axes: tuple[int, int], name: str, po
     (slope,) = torch.autograd.grad(soft(x).sum(), x)
     assert slope[0] > 0 and not slope[1:].any()
     assert policy == "smooth" or torch.equal(soft(x), program(x))
+
+
+@pytest.mark.parametrize("executor", ["eager", "graph"])
+def test_a_part_that_is_read_beside_an_infinity_has_a_derivative(executor: softfx.api.Executor) -> None:
+    def program(x: Tensor) -> Tensor:
+        written = torch.zeros(4).scatter_add(-1, torch.arange(2), x)
+        return written.gather(-1, written.argmax(-1, keepdim=True))
+
+    x = torch.tensor([1.0, torch.inf, 2.0, 3.0])
+    soft = softfx.soften(program, example_inputs=(x,), executor=executor)
+    assert torch.equal(soft(x), program(x))

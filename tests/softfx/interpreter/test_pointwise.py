@@ -239,3 +239,20 @@ def test_rows_that_are_chosen_by_a_mask_are_those_of_no_one_decision(x: object) 
     assert torch.equal(soft(start), program(start))
     leaf = start.clone().requires_grad_()
     assert torch.autograd.grad(soft(leaf).sum(), leaf)[0].all()
+
+
+@EXECUTOR
+def test_bounds_that_are_decided_have_a_derivative_beside_a_number_and_a_bound(executor: str) -> None:
+    """torch's own derivative of clamp by two bounds refuses an input that is smaller than these."""
+    policy = {"default": {"softness": 0.3, "mode": "smooth"}}
+
+    def program(x: Tensor) -> Tensor:
+        return torch.clamp(x, (x > 0).double(), x + 0.5)
+
+    x = X[0].clone().requires_grad_()
+    soft = softfx.soften(program, policy, example_inputs=(x,), executor=executor)
+    assert torch.equal(soft(x), program(x))
+    p = torch.sigmoid(x / 0.3)
+    mean = p * torch.clamp(x, torch.ones_like(x), x + 0.5) + (1 - p) * torch.clamp(x, torch.zeros_like(x), x + 0.5)
+    (found,), (expected,) = torch.autograd.grad(soft(x).sum(), x), torch.autograd.grad(mean.sum(), x)
+    torch.testing.assert_close(found, expected)
