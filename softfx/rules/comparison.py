@@ -84,8 +84,8 @@ def resolved(compare: Callable[..., Tensor], function: Callable[..., Tensor]) ->
             return compare_chosen(context, compare, input, other)
         if isinstance(soft, SoftTally) and soft.counted > 1:
             context.recognise("majority: how many decisions hold, compared")
-            rows = soft.rows(context.call)
-            return context.soft_bool(context.call(tallies.probability, compare, rows, fixed, reflected))
+            likely = tallies.with_a_tail if context.reaches else tallies.probability
+            return context.soft_bool(context.call(likely, compare, soft.rows(context.call), fixed, reflected))
         weights, support = _points(context, soft)
         value = context.call(distributions.probability, compare, weights, support, None, fixed, reflected)
         return context.soft_bool(value)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["common", "every", "mixed", "some"]
+__all__ = ["common", "every", "mixed", "some", "together"]
 
 # Of the common noise. At 0.03 the gradient of rows of 8 far from all data is 1e-7, which Adam's epsilon leaves, and the
 # cosine of `(rows > t).all(-1)` with its smoothed form is less by 0.003 (examples/studies/idioms.py); at 0.1 by 0.01.
@@ -43,7 +43,7 @@ def every(p: Tensor, dim: int, keepdim: bool = False) -> Tensor:
     >>> every(torch.tensor([[0.5, 0.5], [1e-3, 1e-3]]), -1)
     tensor([2.5250e-01, 1.5978e-05])
     """
-    return mixed(p.prod(dim, keepdim=keepdim), _common(p, dim, keepdim))
+    return mixed(p.prod(dim, keepdim=keepdim), together(p, dim, keepdim))
 
 
 def some(p: Tensor, dim: int, keepdim: bool = False) -> Tensor:
@@ -55,8 +55,12 @@ def some(p: Tensor, dim: int, keepdim: bool = False) -> Tensor:
     return 1.0 - every(1.0 - p, dim, keepdim)
 
 
-def _common(p: Tensor, dim: int, keepdim: bool) -> Tensor:
-    """As `common`, of all along `dim`."""
+def together(p: Tensor, dim: int, keepdim: bool = False) -> Tensor:
+    """As `common`, of all along `dim`: (..., n, ...) -> (..., ...)
+
+    >>> together(torch.tensor([1.0, 0.5, 0.5]), 0)
+    tensor(0.3333)
+    """
     if not p.dim() or not p.shape[dim]:
         return p.prod(dim, keepdim=keepdim)
     p = p.clamp(min=torch.finfo(p.dtype).tiny)

@@ -12,9 +12,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from softfx.runtime import distributions
+from softfx.runtime import distributions, joining
+from softfx.runtime.mirrored import mirrored
 
-__all__ = ["is_small", "points", "probability", "rows_of", "winner"]
+__all__ = ["is_small", "points", "probability", "rows_of", "winner", "with_a_tail"]
 
 # The numbers that the weights of all rows may take while they are made, one bool after the other: 64 MiB of float32.
 _MOST = 1 << 24
@@ -74,13 +75,7 @@ def probability(compare: Callable[..., Tensor], p: Tensor, other: Tensor | float
     """
     if is_small(p):
         return distributions.probability(compare, *points(p), None, other, reflected)
-    mirrored: dict[Callable[..., Tensor], Callable[..., Tensor]] = {
-        torch.gt: torch.lt,
-        torch.lt: torch.gt,
-        torch.ge: torch.le,
-        torch.le: torch.ge,
-    }
-    compare = mirrored.get(compare, compare) if reflected else compare
+    compare = mirrored(compare) if reflected else compare
     mean, spread = p.sum(-1), (p * (1.0 - p)).sum(-1).clamp(min=torch.finfo(p.dtype).tiny).sqrt()
     number = torch.as_tensor(other, dtype=p.dtype, device=p.device)
 
@@ -93,3 +88,43 @@ def probability(compare: Callable[..., Tensor], p: Tensor, other: Tensor | float
         torch.ne: 1.0 - (upto - below),
     }  # fmt: skip
     return found[compare]
+
+
+def with_a_tail(compare: Callable[..., Tensor], p: Tensor, other: Tensor | float, reflected: bool) -> Tensor:
+    """The same of bools whose noise has a tail, a small part of which is one for all of them (softfx.runtime.joining).
+
+    That part is the probability of the likeliest way: of n true ones, that the n likeliest are and no other one is, as
+    `all` joins them. Far from the data it is an n-th of the least, where the independent product is nothing.
+
+    >>> far = torch.full((8,), 1e-3, requires_grad=True)
+    >>> for likely in (probability, with_a_tail):
+    ...     bool(torch.autograd.grad(likely(torch.eq, far, 8, False), far)[0].min() > 1e-4)
+    False
+    True
+    """
+    common = _likeliest(mirrored(compare) if reflected else compare, p, other)
+    return joining.mixed(probability(compare, p, other, reflected), common)
+
+
+def _likeliest(compare: Callable[..., Tensor], p: Tensor, other: Tensor | float) -> Tensor:
+    """The common probability of the likeliest way to a tally for which `compare` holds: (..., [n]), (...) -> (...)"""
+    if compare is torch.ne:
+        return 1.0 - _likeliest(torch.eq, p, other)
+    ordered = p.sort(-1, descending=True).values
+    place = torch.arange(p.shape[-1], device=p.device)
+    number = torch.as_tensor(other, dtype=p.dtype, device=p.device).unsqueeze(-1)
+    least, most = _range(compare, number, p.shape[-1])
+    factors = torch.where(place < least, ordered, 1.0) * torch.where(place < most, 1.0, 1.0 - ordered)
+    possible = (least <= p.shape[-1]) & (most >= 0) & (least <= most)
+    return torch.where(possible.squeeze(-1), joining.together(factors, -1), 0.0)
+
+
+def _range(compare: Callable[..., Tensor], number: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """The least and the greatest of the tallies of so many bools for which `compare` with a number holds."""
+    nothing, everything = torch.zeros_like(number), torch.full_like(number, size)
+    ranges = {
+        torch.gt: (number.floor() + 1.0, everything), torch.ge: (number.ceil(), everything),
+        torch.lt: (nothing, number.ceil() - 1.0), torch.le: (nothing, number.floor()),
+        torch.eq: (number.ceil(), number.floor()),
+    }  # fmt: skip
+    return ranges[compare]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import softfx
-from softfx.runtime import joining
+from softfx.runtime import joining, tallies
 
 Program = Callable[[Tensor, Tensor], Tensor]
 X = torch.randn(20, 6, generator=torch.Generator().manual_seed(0))
@@ -36,6 +36,14 @@ FAR: dict[str, Program] = {
     "| in turn": lambda x, t: reduce(torch.logical_or, (x < 10 + t).unbind(-1)),
     "| of thresholds": lambda x, t: reduce(torch.logical_or, [x[:, i] < 10 + t[i] for i in range(6)]),
     "amax": lambda x, t: (x < 10 + t).float().amax(-1),
+    "as many as there are": lambda x, t: (x > 10 + t).sum(-1) == 6,
+    "a number of them": lambda x, t: (x > 10 + t).sum(-1) == 4,
+    "no other number": lambda x, t: (x > 10 + t).sum(-1) != 4,
+    "at least a number": lambda x, t: (x > 10 + t).sum(-1) >= 4,
+    "more than a number": lambda x, t: (x > 10 + t).float().sum(-1) > 2,
+    "at most a number": lambda x, t: (x < 10 + t).sum(-1) <= 2,
+    "less than a number": lambda x, t: torch.count_nonzero(x < 10 + t, -1) < 3,
+    "a number that rows have": lambda x, t: (x > 10 + t).sum(-1) == torch.arange(20) % 3 + 4,
 }
 
 
@@ -83,3 +91,22 @@ def test_the_derivative_is_finite_where_probabilities_end(p: float) -> None:
     for joint in (joining.every(each, 0), joining.some(each, 0), joining.common(each, each).sum()):
         (found,) = torch.autograd.grad(joint, each)
         assert found.isfinite().all()
+
+
+COMPARISONS = [torch.eq, torch.ne, torch.gt, torch.ge, torch.lt, torch.le]
+
+
+@pytest.mark.parametrize("compare", COMPARISONS)
+@pytest.mark.parametrize("number", [-1, 0, 2, 2.5, 4, 5])
+def test_the_tail_of_a_count_is_exact_where_all_is_decided(compare: Callable[..., Tensor], number: float) -> None:
+    bools = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4)
+    expected = compare(bools.sum(-1), number).float()
+    torch.testing.assert_close(tallies.with_a_tail(compare, bools, number, False), expected)
+    mirrored = compare(torch.as_tensor(number), bools.sum(-1)).float()
+    torch.testing.assert_close(tallies.with_a_tail(compare, bools, number, True), mirrored)
+
+
+def test_a_count_of_all_has_the_tail_of_all() -> None:
+    p = torch.rand(50, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    torch.testing.assert_close(tallies.with_a_tail(torch.eq, p, 4, False), joining.every(p, -1))
+    torch.testing.assert_close(tallies.with_a_tail(torch.eq, p, 0, False), joining.every(1.0 - p, -1))
