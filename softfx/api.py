@@ -22,7 +22,7 @@ from softfx.locations import Place, caller, resolve
 from softfx.ops.calls import Args, Kwargs
 from softfx.pipeline.execute import Eager, Graph, signature
 from softfx.pipeline.given import example_call
-from softfx.pipeline.plan import plan
+from softfx.pipeline.plan import plan, settle_alone
 from softfx.pipeline.rewrite import Rewritten, rewrite
 from softfx.pipeline.serialize import graph_module
 from softfx.pipeline.settings import settings_of
@@ -306,6 +306,7 @@ def _plan(
     sites, evidence = plan(program, loaded, trial)
     if sites.measures or (sites.acts and not program.finite):  # what such elements touch only a run on them shows
         Eager(sites, evidence, place).measure(subject.runs, args, kwargs, program.touched)
+        settle_alone(sites, evidence)
     found = make_report("", program.seen, sites, evidence, "").sites
     unmatched = [] if allow_unused else loaded.unmatched(found)
     if unmatched:

@@ -4,9 +4,9 @@ Six programs select by `topk`: four of sixteen sensors, three features of ten be
 twelve, the three best patches of an image, four tokens by a threshold at the fourth, two experts of four. Adam trains
 scores and weights together, on the hard loss, which is told at the end (lower is better). Of the four ways that are
 softened, two have a softness of 0.2 and 1.6 spreads of the scores and no tail; the last is the default policy, whose
-choice has a tail: half of its rows are seven times as soft. All of these have scope `linear`: the derivative is that of
-the soft choice up to the first call that bends, and that at the hard value behind it. Beside the default stands the
-same with scope `model`, the soft choice to the end.
+choice has a tail: a third of its rows is seven times as soft, another 49 times. All of these have scope `linear`: the
+derivative is that of the soft choice up to the first call that bends the chosen together, and that at the hard value
+behind it. Beside the default stands the same with scope `model`, the soft choice to the end.
 
 **By hand.** Experts write the mask with the derivative of a softmax or a sigmoid in its place (straight-through), and
 multiply all candidates with it: `practice_*` in examples/studies/programs, four lines for each program. With softfx 0
@@ -15,10 +15,9 @@ lines change.
 **What did not work.** Without a tail one width must do for both: 0.2 spreads of scores that start as small random
 numbers are less than one step of Adam, and what is not chosen is never tried; 1.6 spreads mend that, and blur scores
 that are made of data. Where the choice is a threshold at a value of `topk` (the tokens) the comparison decides, and the
-ways are one. Scope `model` learns to be good with a little of everything, and is better in one of six alone: behind the
-`tanh` of a channel hard values say little of what another channel would give. There the default goes eight tenths of
-the way. A third width, for starts nearer to 0 still, was left out: each takes the memory and the time of a
-choice once more.
+ways are one. Scope `model` learns to be good with a little of everything where weights learn beside the choice, as in
+all of these; it is better in one of six alone, the channels. A fourth width was left out: each takes the memory and the
+time of a choice once more.
 """
 
 import math
@@ -107,8 +106,8 @@ study.table(
 )
 study.draw(picture)
 study.claim(
-    "the default ends all programs but one within 10 % of the way to the expert's end, and all within 30 %",
-    sorted(shares("default"))[:2][-1] >= 0.9 and min(shares("default")) >= 0.7,
+    "the default ends all programs within 10 % of the way to the expert's end, or beyond it",
+    min(shares("default")) >= 0.9,
     at_quick=False,
 )
 study.claim(

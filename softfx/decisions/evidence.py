@@ -51,6 +51,8 @@ class SiteEvidence:
     mixed: it chooses among, or is multiplied by, real numbers that have a derivative of their own.
     selects: it selects a part of rows: k of them, or those beyond an order statistic of their own.
     idioms: what it is a part of, as rules recognise it by what flows where.
+    learns: what it decides about requires a gradient.
+    meets_learned: what it made meets, in one call, numbers that require a gradient without it.
     of_two: it orders two entries that are standardized, which are then as far apart as any other two.
     """
 
@@ -68,6 +70,8 @@ class SiteEvidence:
     decided_by: set[int] = field(default_factory=set)
     mixed: bool = False
     selects: bool = False
+    learns: bool = False
+    meets_learned: bool = False
     of_two: bool = False
     idioms: dict[str, None] = field(default_factory=dict)
 
@@ -181,6 +185,15 @@ class Evidence:
         """Soft values meet real numbers that have a derivative of their own."""
         for site in _sites_of(softs):
             self._of[site].mixed = True
+
+    def learns(self, site: int) -> None:
+        """A site decides about what requires a gradient."""
+        self._of[site].learns = True
+
+    def meets_learned(self, sites: Iterable[int]) -> None:
+        """What these sites made meets numbers that learn without them."""
+        for site in sites:
+            self._of[site].meets_learned = True
 
     def selects(self, sites: Iterable[int]) -> None:
         """These sites select a part of rows."""

@@ -29,8 +29,8 @@ __all__ = ["Decision", "SiteKey", "Softness"]
 _FINE = 1e-6
 # What else follows of a decision than how large its softness is.
 _BESIDE_SOFTNESS = (
-    "id", "rule", "location", "resolved", "action", "reason", "turn", "joint", "selects", "runs_on", "is_fine",
-    "has_turns", "pending", "is_measured",
+    "id", "rule", "location", "resolved", "action", "reason", "turn", "joint", "selects", "alone", "runs_on",
+    "is_fine", "has_turns", "pending", "is_measured",
 )  # fmt: skip
 # A number, a 0-dim tensor, a Parameter that is learned, or a number for each threshold.
 Softness = float | Tensor
@@ -64,6 +64,7 @@ class Decision:
     turn: how often the present call has met the site before, where each turn of a loop has a softness of its own.
     joint: how many decisions it is one of, which and, or, any and all make one of.
     selects: it selects a part of rows, as topk does.
+    alone: what it decides about learns, and nothing else that meets what it made.
     runs_on: under scope = "decision": another decision is about what it makes, and its soft values run on to there.
     """
 
@@ -79,6 +80,7 @@ class Decision:
     turn: int | None = None
     joint: int = 1
     selects: bool = False
+    alone: bool = False
     runs_on: bool = False
 
     @property
@@ -171,6 +173,10 @@ class Decision:
         """The same decision where it selects a part of rows, or does not."""
         return self if selects == self.selects else replace(self, selects=selects)._by_auto()
 
+    def learning_alone(self, alone: bool) -> Decision:
+        """The same decision where nothing else learns of what it made, or something does."""
+        return self if alone == self.alone else replace(self, alone=alone)
+
     @property
     def _selects_by_auto(self) -> bool:
         """True if "auto" chooses for a choice of a part of rows, which is that of `topk`, however it is written."""
@@ -180,10 +186,11 @@ class Decision:
     def scope(self) -> str:
         """How far its soft values run, as reports and policies have it.
 
-        A choice of a part of rows has the scope of `topk`.
+        A choice of a part of rows has the scope of `topk`. Under "auto" one of numbers that nobody learns runs on to
+        the end: what is soft there is the choice alone, and no weight learns to be good with a little of everything.
         """
-        if self._selects_by_auto:
-            return "linear"
+        if self._selects_by_auto or (self.resolved.auto_scope and self.resolved.scope == "linear"):
+            return "model" if self.alone else "linear"
         return "region" if self.resolved.scope == "decision" and not self.runs_on else self.resolved.scope
 
     def measured(self, spread: Spread) -> Decision:

@@ -44,6 +44,7 @@ __all__ = [
     "operand",
     "real_operand",
     "result_for_caller",
+    "runs_on",
     "runs_while_linear",
 ]
 
@@ -55,6 +56,11 @@ _NO_SITES = frozenset[int]()
 def runs_while_linear(state: RunState, soft: Soft) -> bool:
     """Return True for a real shadow that runs on as far as calls are linear in it."""
     return isinstance(soft, SoftReal) and state.sites.scope(soft.sites) == "linear"
+
+
+def runs_on(state: RunState, soft: Soft | None) -> bool:
+    """Return True for the shadow of a real number that runs on beside its hard value."""
+    return isinstance(soft, SoftReal) and state.sites.scope(soft.sites) in _RUN_ON
 
 
 def operand(context: CallContext, tensor: Tensor) -> Tensor | Soft:

@@ -9,6 +9,7 @@ backend carries calls out. Which call is made hard and which softly is decided h
       interpret
         hard_call               no operand depends on a differentiable source
         _lifted_detachment      a detachment that the policy lifts
+        _place_by_place         scope = "linear", "model": the call is made of each place that a choice may look up
         linear_scope.ended      scope = "linear": real shadows end at a call that is not linear
         _on_real_shadows        scope = "linear", "model": the call runs once more, on real shadows
         _decide
@@ -36,6 +37,7 @@ from torch import Tensor
 from softfx import torch_private
 from softfx.decisions.site import Decision, SiteKey
 from softfx.interpreter import (
+    chosen_places,
     compared,
     indexed_update,
     joint_lookups,
@@ -45,6 +47,7 @@ from softfx.interpreter import (
     overwritten,
     own_histories,
     pointwise,
+    selecting,
     shared_storage,
     straight_through_idiom,
     view_reads,
@@ -141,11 +144,15 @@ class Interpreter:
                 lifting.leave_what_is_expanded(self.state, call)
                 lifting.leave_what_is_refused(self.state, call)
                 keep_what_is_differentiated(self.state, call)
+            if self.state.measures is not None:
+                selecting.note_learned(self.state, call)
             result = self._interpret(call)
         own_histories.note_histories(call, histories, result)
         result = own_histories.answered(self.state, call, result)
         compared.note(self.state, call, result)
         pointwise.note(self.state, call, result)
+        if call.has_real_shadow or call.softs:
+            chosen_places.note(self.state, call, result)
         if made is not None:
             overlapping.settle_memory(self.state, call, made)
         if written:
@@ -173,6 +180,9 @@ class Interpreter:
                 state.evidence.static.add(SiteKey.of(rule, call.location))
             return hard_call(state, call)
         if call.has_real_shadow:
+            mean = self._place_by_place(call)
+            if mean is not None:
+                return mean
             call = linear_scope.ended(state, call)
         stops = rule is not None and call.operation.stops_gradient  # detach, x.data; not x.data = y
         if stops and state.sites.lifts_any and state.sites.lifts(call.location, "detach"):
@@ -216,6 +226,14 @@ class Interpreter:
         if decision is None and not self._propagates(rule, call):
             return self._made_integers(call, hard_call(state, call))
         return self._softly(call, decision)
+
+    def _place_by_place(self, call: Call) -> Result | None:
+        """A call that bends with the derivative of its mean over chosen places; None where it is none of these."""
+        if not chosen_places.treats_places_alike(self.state, call):
+            return None
+        decision = self._decision(call.rule, call) if call.rule is not None and call.is_site else None
+        is_smooth = decision is None or not decision.acts or decision.action == "guard"
+        return chosen_places.made(self.state, call) if is_smooth else None
 
     def _without_rule(self, call: Call) -> Result:
         """A call that no rule knows: a site if no derivative comes back from it."""

@@ -1,9 +1,10 @@
-"""Two look-ups by one index that are multiplied: x[:, chosen] @ weights[chosen], (x[chosen] * weights[chosen]).sum().
+"""Two look-ups by one index that are multiplied and summed over its places: x[:, chosen] @ weights[chosen].
 
 Each number that was chosen meets its own weight, so the mean is that of the products, sum(p * x * weights), and not the
 product of two means, in which each meets the weights of all others. Where such a product runs once more on real shadows
-(scope = "linear", "model"), it is made of the whole sources, each place as likely as it is chosen. To follow another
-contraction, name the axes that it sums over in CONTRACTED.
+(scope = "linear", "model"), it is made of the whole sources, each place as likely as it is chosen. A product element
+by element is one of the calls of chosen_places. To follow another contraction, name the axes that it sums over in
+CONTRACTED.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from softfx.ops.operation import Operation
 from softfx.ops.spelling import arguments
 from softfx.values import SoftIndex
 
-__all__ = ["CONTRACTED", "meet", "shadow_of"]
+__all__ = ["CONTRACTED", "looked_up", "meet", "shadow_of"]
 
 CONTRACTED: Mapping[Operation, tuple[int, int]] = {ops.linear: (-1, -1), ops.matmul: (-1, -2)}
 """The axes of both operands that are summed over; a vector's only axis stands for either."""
 
 
-class _Chosen(NamedTuple):
+class Chosen(NamedTuple):
     """What was looked up along one axis: the source, the axis from its end, and the places."""
 
     source: Tensor
@@ -49,8 +50,6 @@ def shadow_of(state: RunState, context: CallContext, call: Call) -> Tensor | Non
         return None
     soft, one, other = pair
     first, second = real_operand(context, one.source), real_operand(context, other.source)
-    if call.operation is ops.mul:
-        return _product(context, soft, first, second, one.axis)
     (*operands,), kwargs = arguments(call.spelled, call.args, call.kwargs)
     taken = context.call(torch.sum, soft.weights, 0)
     if (after := -1 - one.axis) > 0:
@@ -63,9 +62,9 @@ def shadow_of(state: RunState, context: CallContext, call: Call) -> Tensor | Non
     return result
 
 
-def _pair(state: RunState, call: Call) -> tuple[SoftIndex, _Chosen, _Chosen] | None:
+def _pair(state: RunState, call: Call) -> tuple[SoftIndex, Chosen, Chosen] | None:
     """The index and the two look-ups by it that a call multiplies; None for any other call."""
-    axes = CONTRACTED.get(call.operation, (None, None) if call.operation is ops.mul else None)
+    axes = CONTRACTED.get(call.operation)
     if axes is None or not state.lookups.entries or call.spelled.in_place:
         return None
     (*operands,), _ = arguments(call.spelled, call.args, call.kwargs)
@@ -77,30 +76,24 @@ def _pair(state: RunState, call: Call) -> tuple[SoftIndex, _Chosen, _Chosen] | N
         return None
     if any(chosen.source.shape[chosen.axis] != soft.size for chosen in (first, second)):
         return None
-    return None if axes[0] is None and first.axis != second.axis else (soft, first, second)
+    return soft, first, second
 
 
-def _product(context: CallContext, soft: SoftIndex, first: Tensor, second: Tensor, axis: int) -> Tensor:
-    """What is chosen of the products of two sources, along one axis."""
-    products = context.call(torch.movedim, context.call(torch.mul, first, second), axis, -1)
-    chosen = context.call(torch.matmul, products, context.call(torch.t, soft.weights))
-    result: Tensor = context.call(torch.movedim, chosen, -1, axis)
-    return result
-
-
-def _chosen(state: RunState, tensor: object, axis: int | None) -> _Chosen | None:
-    """What was looked up as an operand: along this axis, or along any."""
+def looked_up(state: RunState, tensor: object) -> Chosen | None:
+    """What a tensor was looked up as, by one index along one axis; None for any other tensor."""
     lookup = state.lookups.get(tensor) if isinstance(tensor, Tensor) else None
     if lookup is None or lookup.addend is not None or lookup.writes != state.writes.count:
         return None
-    found = _along_one_axis(lookup)
-    if found is None or axis is None:
-        return found
-    wanted = -1 if lookup.source.dim() == 1 else axis
-    return found if found.axis == wanted else None
+    return _along_one_axis(lookup)
 
 
-def _along_one_axis(lookup: Lookup) -> _Chosen | None:
+def _chosen(state: RunState, tensor: object, axis: int) -> Chosen | None:
+    """What was looked up as an operand along this axis."""
+    found = looked_up(state, tensor)
+    return found if found is not None and found.axis == (-1 if found.source.dim() == 1 else axis) else None
+
+
+def _along_one_axis(lookup: Lookup) -> Chosen | None:
     """A look-up by one index with one axis, and all of the other axes."""
     place = next(place for place, part in enumerate(lookup.key) if isinstance(part, Tensor))
     index, before, after = lookup.key[place], lookup.key[:place], lookup.key[place + 1 :]
@@ -108,4 +101,4 @@ def _along_one_axis(lookup: Lookup) -> _Chosen | None:
     if any(not isinstance(part, slice) or part != slice(None) for part in others) or not isinstance(index, Tensor):
         return None
     axis = -1 - len(after) if Ellipsis in before else place - lookup.source.dim()
-    return _Chosen(lookup.source, axis, index) if Ellipsis not in after else None
+    return Chosen(lookup.source, axis, index) if Ellipsis not in after else None

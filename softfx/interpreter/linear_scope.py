@@ -3,7 +3,8 @@
 The mean of what is linear in a choice is that of the soft choice, so behind a mask, a product with weights and a sum
 the derivative is that of the whole soft program, and a weight that was not chosen learns. Behind a call that bends, a
 loss above all, it is not: there the derivative is taken at the hard value, which is the one that is to become good. A
-product of two numbers that both have companions bends, too, but for two look-ups by one choice (joint_lookups).
+product of two numbers that both have companions bends, too, but for two look-ups by one choice (joint_lookups). What
+bends and treats each chosen place by itself is linear in the choice all the same (chosen_places).
 """
 
 from __future__ import annotations
@@ -13,13 +14,19 @@ from dataclasses import replace
 from torch import Tensor
 
 from softfx.interpreter import joint_lookups
-from softfx.interpreter.binding import runs_while_linear
+from softfx.interpreter.binding import runs_on, runs_while_linear
 from softfx.interpreter.call import Call
 from softfx.interpreter.state import RunState
 from softfx.ops.operation import Linear
 from softfx.ops.spelling import arguments
 
-__all__ = ["ended"]
+__all__ = ["bends", "ended"]
+
+
+def bends(state: RunState, call: Call) -> bool:
+    """Return True for a call that is not linear in those of its operands that have real shadows."""
+    running = [tensor for tensor, facts in zip(call.tensors, call.facts, strict=True) if runs_on(state, facts.soft)]
+    return bool(running) and not _is_linear_in(state, call, running)
 
 
 def ended(state: RunState, call: Call) -> Call:

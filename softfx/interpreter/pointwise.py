@@ -39,7 +39,7 @@ from softfx.rules.refusals import is_discrete
 from softfx.runtime import distributions, guards, points
 from softfx.values import Soft, SoftBool, SoftIndex, SoftSign
 
-__all__ = ["LOSSES", "decided", "made", "note"]
+__all__ = ["LOSSES", "decided", "is_mild", "made", "note"]
 
 LOSSES = {loss.name: loss for loss in (ops.mse_loss, ops.l1_loss, ops.smooth_l1_loss, ops.huber_loss)}
 """Losses of elements and targets, which are averaged or summed over them unless reduction = "none"."""
@@ -199,7 +199,7 @@ def _is_too_large(call: Call, root: Soft) -> bool:
     return bool(math.prod(shape) * root.size > _MOST_NUMBERS)
 
 
-def _is_mild(call: Call) -> bool:
+def is_mild(call: Call) -> bool:
     """Return True for corners, squares and losses, which may be taken of whatever a mask leaves out.
 
     exp(mask * x) may not: where the mask keeps large numbers out, that is what it is for.
@@ -233,7 +233,7 @@ def made(state: RunState, call: Call) -> Result | None:
     root = _root(state, call)
     if root is None or not _bends(state, call, root) or not _is_known(state, call):
         return None
-    if not (_is_mild(call) or _is_alone(state, call, root)) or _is_too_large(call, root):
+    if not (is_mild(call) or _is_alone(state, call, root)) or _is_too_large(call, root):
         return None
     context = context_of(state, call, roots=root.sites)
     try:

@@ -14,6 +14,7 @@ from softfx.values import Soft, TensorTable
 
 __all__ = [
     "Along",
+    "ByPlace",
     "Clip",
     "Foreign",
     "LiftedAt",
@@ -106,6 +107,27 @@ class Pointwise:
     origins: frozenset[tuple[str, Location]]
     writes: int
     is_alone: bool
+
+
+@dataclass(frozen=True, eq=False)
+class ByPlace:
+    """What a choice has looked up along one axis, or a call that has made something of that, each place by itself.
+
+    places: the index that was looked up by.
+    axis: where the places lie, from the end.
+    source: the whole in which it was looked up; None for what a call has made.
+    in_rows: each row has places of its own, as for gather.
+    writes: how many calls had written in place by then.
+    """
+
+    places: Tensor
+    axis: int
+    writes: int
+    source: Tensor | None = None
+    in_rows: bool = False
+    func: Function | None = None
+    args: Args = ()
+    kwargs: Kwargs = field(default_factory=dict)
 
 
 class Moved(NamedTuple):

@@ -2,7 +2,8 @@
 
 `scores.argsort()[:k]` and `scores >= scores.kthvalue(n - k + 1).values` are other ways to write a choice of k, and
 "auto" gives them the scope of one (softfx.rules.units). Planning finds them. An extremum is no such statistic: what is
-asked of it is which one has it.
+asked of it is which one has it. It also finds whether anything else learns of what a choice has made: weights that it
+is multiplied with, a layer behind it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,21 @@ from softfx.rules.units import ORDER
 from softfx.runtime.memberships import beside_statistic
 from softfx.values import SoftIndex
 
-__all__ = ["sites_of"]
+__all__ = ["note_learned", "sites_of"]
+
+_NONE = frozenset[int]()
+
+
+def note_learned(state: RunState, call: Call) -> None:
+    """Note which sites decide about what learns, and which sites' results meet numbers that learn without them."""
+    learning = [tensor.requires_grad for tensor in call.tensors]
+    if not any(learning):
+        return
+    if call.rule is not None and call.is_site:
+        state.evidence.learns(state.sites.at(call.rule, call.location).id)
+    made = [facts.gradient_sites | (facts.soft.sites if facts.soft is not None else _NONE) for facts in call.facts]
+    others = [own for own, learns in zip(made, learning, strict=True) if learns]
+    state.evidence.meets_learned(site for site in _NONE.union(*made) if any(site not in own for own in others))
 
 
 def sites_of(state: RunState, context: CallContext, call: Call, result: Result) -> frozenset[int]:

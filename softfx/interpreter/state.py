@@ -13,7 +13,7 @@ from softfx.decisions.measures import Measures
 from softfx.decisions.sites import Sites
 from softfx.interpreter.backends import Backend
 from softfx.interpreter.observer import Observer
-from softfx.interpreter.records import Clip, Foreign, Lookup, Moved, Pointwise, Statistic, Term, ViewRead
+from softfx.interpreter.records import ByPlace, Clip, Foreign, Lookup, Moved, Pointwise, Statistic, Term, ViewRead
 from softfx.interpreter.writes import Writes
 from softfx.locations import Location
 from softfx.torch_private import StorageReference
@@ -55,6 +55,7 @@ class RunState:
     clips: what was clipped, of clipped numbers that may be compared with the number at which they were.
     points: how real numbers were made of one decision, element by element, where that may be asked.
     moved: how tensors were moved out of others, of which statistics may be taken.
+    by_place: what calls have made of what a choice looked up, each place by itself.
     storages: those that several tensors share and that were written softly.
     whole: whether constants hold whole numbers, with the version that was read.
     seen: the number of the last write to such a storage that the facts of a tensor on it follow.
@@ -84,6 +85,7 @@ class RunState:
     clips: TensorTable[Clip] = field(default_factory=TensorTable)
     points: TensorTable[Pointwise] = field(default_factory=TensorTable)
     moved: TensorTable[Moved] = field(default_factory=TensorTable)
+    by_place: TensorTable[ByPlace] = field(default_factory=TensorTable)
     storages: Storages = field(default_factory=Storages)
     whole: TensorTable[tuple[int, bool]] = field(default_factory=TensorTable)
     seen: TensorTable[int] = field(default_factory=TensorTable)

@@ -24,7 +24,7 @@ from softfx.ops.spelling import INDEX
 from softfx.pipeline.rewrite import rewrite
 from softfx.rules.control import MEMBERSHIP
 
-__all__ = ["plan", "settle"]
+__all__ = ["plan", "settle", "settle_alone"]
 
 
 def plan(program: Program, policy: Policy, trial: Callable[[Sites, Evidence], None]) -> tuple[Sites, Evidence]:
@@ -123,6 +123,13 @@ def settle(sites: Sites, evidence: Evidence, met: Iterable[int]) -> None:
     for site in met:
         sites.replace(sites[site].decided_about(_is_decided_about(sites[site], sites, evidence)))
     _raise_for_blocked(sites)
+
+
+def settle_alone(sites: Sites, evidence: Evidence) -> None:
+    """Settle which choices are all that learns of what they make, by what a run on tensors that learn has seen."""
+    for decision in list(sites):
+        seen = evidence.of(decision.id)
+        sites.replace(decision.learning_alone(seen.learns and not seen.meets_learned))
 
 
 def _lifts(sites: Sites, evidence: Evidence) -> frozenset[Lift]:

@@ -43,7 +43,7 @@ _MOST_STEPS = 5000
 # Nor are those with more elements; and a recording keeps all of them for a while.
 _MOST_ELEMENTS = 1 << 22
 # The tables of a run's state that are recorded beside its environment. What constants hold is asked again.
-TABLES = ("sums", "lookups", "statistics", "clips", "points", "moved")
+TABLES = ("sums", "lookups", "statistics", "clips", "points", "moved", "by_place")
 
 
 class Recorder:

@@ -15,6 +15,7 @@ from softfx.runtime.distributions import excluding
 
 __all__ = [
     "binned",
+    "chosen_of",
     "covering",
     "distinct",
     "first",
@@ -51,6 +52,21 @@ def rows_of(p: Tensor, table: Tensor) -> Tensor:
     if table.dim() == 1:
         return distributions.weighted(p, table)
     return softtorch.embedding(p, table.flatten(1)).reshape(*p.shape[:-1], *table.shape[1:])
+
+
+def chosen_of(whole: Tensor, p: Tensor, axis: int, in_rows: bool) -> Tensor:
+    """What soft places choose of a whole along an axis from its end; an infinite or NaN number counts for nothing.
+
+    in_rows: each row has places of its own.
+    # (..., n, ...), (k, [n]) or in rows (..., k, ..., [n]) -> (..., k, ...)
+
+    >>> chosen_of(torch.tensor([[1.0], [3.0]]), torch.tensor([[0.5, 0.5]]), -2, False)
+    tensor([[2.]])
+    """
+    whole = torch.where(whole.isfinite(), whole, 0.0)
+    if in_rows:
+        return softtorch.gather(whole, axis % whole.dim(), p)
+    return (whole.movedim(axis, -1) @ p.T.to(whole.dtype)).movedim(-1, axis)
 
 
 def covering(p: Tensor, dim: int) -> Tensor:

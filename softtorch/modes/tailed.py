@@ -17,8 +17,8 @@ class Tailed(Mode):
     mode `smooth` (`summed`, `tailless`). The ramp is the integral of the step from 0 on: far to the left it is not 0
     but falls as a logarithm, which times the softness vanishes in the limit.
 
-    Rows of method `lapsum` are half the rows of this softness and half those of seven times as much: an entry that is
-    many softnesses from being chosen has a derivative, and near the threshold the sharp half has most of it.
+    Rows of method `lapsum` are the mean of those of this softness, of seven and of 49 times as much: an entry that is
+    many softnesses from being chosen has a derivative, and near the threshold the sharp third has most of it.
     """
 
     name = "tailed"
@@ -26,7 +26,7 @@ class Tailed(Mode):
     curves = tailed.TailedCurves()
     has_tail = True
     saturation = tailed.FAR
-    widths = (1.0, 7.0)
+    widths = (1.0, 7.0, 49.0)
 
     @property
     def tailless(self) -> Mode:

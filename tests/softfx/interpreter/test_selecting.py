@@ -65,3 +65,51 @@ def test_a_scope_that_the_policy_names_stays(scope: str) -> None:
 def test_what_selects_no_part_of_a_row_keeps_its_scope(whole: Callable[[Tensor], Tensor]) -> None:
     soft = softfx.soften(whole, example_inputs=(X,))
     assert [site.scope for site in soft.report.sites if site.op != "max"] == [None]
+
+
+def scope_of(program: Callable[..., Tensor], *inputs: Tensor) -> str | None:
+    return softfx.soften(program, example_inputs=inputs).report.sites[0].scope
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+def test_a_choice_that_learns_alone_runs_on_to_the_end(name: str) -> None:
+    def error(scores: Tensor, weights: Tensor) -> Tensor:
+        return torch.tanh((SELECTIONS[name](scores) * weights).sum()).square()
+
+    scores = X.clone().requires_grad_()
+    for weights, scope in ((WEIGHTS, "model"), (WEIGHTS.clone().requires_grad_(), "linear")):
+        sites = softfx.soften(error, example_inputs=(scores, weights)).report.sites
+        scopes = {site.scope for site in sites}
+        assert scope in scopes and (scope == "model" or "model" not in scopes)
+
+
+LEARNED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "weights before": lambda s, w: (w * X)[s.topk(2).indices].sum().tanh(),
+    "a layer behind": lambda s, w: (X[s.topk(2).indices] @ w[:2]).tanh(),
+    "a layer behind what bends": lambda s, w: X[s.topk(2).indices].sum().tanh() * w.sum(),
+    "a bias": lambda s, w: (X[s.topk(2).indices].sum() + w.sum()).tanh(),
+}
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_wherever_something_else_learns_hard_values_are_what_is_bent(name: str) -> None:
+    scores, weights = X.clone().requires_grad_(), WEIGHTS.clone().requires_grad_()
+    assert scope_of(LEARNED[name], scores, weights) == "linear"
+    assert scope_of(LEARNED[name], scores, WEIGHTS) == "model"
+    assert scope_of(LEARNED[name], X, WEIGHTS) == "linear"  # what learns was not shown
+
+
+def test_a_frozen_network_behind_a_choice_is_seen_to_be_frozen() -> None:
+    class Picked(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scores, self.layer = torch.nn.Parameter(X.clone()), torch.nn.Linear(6, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            kept = torch.zeros_like(self.scores).scatter(0, self.scores.topk(2).indices, 1.0)
+            return torch.tanh(self.layer(x * kept))
+
+    module, x = Picked(), torch.randn(4, 6, generator=torch.Generator().manual_seed(1))
+    assert scope_of(module, x) == "linear"
+    module.layer.requires_grad_(False)
+    assert scope_of(module, x) == "model"

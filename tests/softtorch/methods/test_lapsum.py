@@ -94,7 +94,7 @@ def test_the_inverse_quantile_leaves_infinite_entries_out_and_says_what_q_may_be
 
 
 @pytest.mark.parametrize("operator", ["argsort", "sort", "rank", "topk_mask", "quantile"])
-def test_a_tail_is_the_mean_of_two_softnesses(operator: str) -> None:
+def test_a_tail_is_the_mean_of_three_softnesses(operator: str) -> None:
     def soft(softness: float, mode: str) -> torch.Tensor:
         rest = {"topk_mask": (2,), "quantile": (0.3,)}.get(operator, ())
         options = {"softness": softness, "mode": mode, "method": "lapsum", "standardize": False}
@@ -102,9 +102,10 @@ def test_a_tail_is_the_mean_of_two_softnesses(operator: str) -> None:
         return found.values if operator == "sort" else found
 
     x = draw(3, 6).requires_grad_()
-    tailed, parts = soft(0.3, "tailed"), [soft(softness, "smooth") for softness in (0.3, 2.1)]
-    torch.testing.assert_close(tailed, (parts[0] + parts[1]) / 2.0, rtol=0, atol=1e-13)
-    slopes = (torch.autograd.grad(v, x, weights_like(v))[0] for v in (tailed, (parts[0] + parts[1]) / 2.0))
+    tailed, parts = soft(0.3, "tailed"), [soft(softness, "smooth") for softness in (0.3, 2.1, 14.7)]
+    mean = (parts[0] + parts[1] + parts[2]) / 3.0
+    torch.testing.assert_close(tailed, mean, rtol=0, atol=1e-13)
+    slopes = (torch.autograd.grad(v, x, weights_like(v))[0] for v in (tailed, mean))
     torch.testing.assert_close(*slopes, rtol=0, atol=1e-12)
 
 
