@@ -36,7 +36,7 @@ from softfx.locations import Location, Place, locate, module_paths, shown_place
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.operation import Effect
 from softfx.ops.python_form import python_form
-from softfx.ops.spelling import INDEX, Spelled, attribute_of, spoken
+from softfx.ops.spelling import INDEX, Spelled, attribute_of, operand_first, spoken
 from softfx.ops.trees import tensors_in
 from softfx.report.record import SHAPED_BY_DATA, Break
 from softfx.values.histories import history_of, is_leaf
@@ -76,6 +76,7 @@ class Recorder(HostMode):
             with self:
                 return body(*args, **kwargs)
         spelled = INDEX.of(func)
+        args, kwargs = operand_first(spelled, args, kwargs)
         self._meet((args, kwargs))
         self._preserve(spelled, args, kwargs)
         blockage = judged(func, spelled, args, kwargs)  # before a call in place has changed its operands

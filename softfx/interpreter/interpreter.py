@@ -70,7 +70,7 @@ from softfx.interpreter.state import RunState
 from softfx.locations import Location
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.operation import Reads
-from softfx.ops.spelling import INDEX, arguments
+from softfx.ops.spelling import INDEX, arguments, operand_first
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules import rule_of_call
 from softfx.rules.contractions import is_short
@@ -117,8 +117,9 @@ class Interpreter:
         if func is torch_private.set_grad_enabled:
             return self._switch_gradients(func, args, locate)
         args, kwargs = with_numbers(self.state, func, args, kwargs, locate)
-        tensors = tensors_in((args, kwargs))
         spelled = INDEX.of(func)
+        args, kwargs = operand_first(spelled, args, kwargs)
+        tensors = tensors_in((args, kwargs))
         rule = rule_of_call(spelled, args, kwargs)
         if rule is not None and not self.state.sites.policy.considers(rule):
             rule = None

@@ -158,7 +158,7 @@ def note(state: RunState, call: Call, result: Result) -> None:
         _note_statistics(state, call, result if isinstance(result, Tensor) else result[0])
     elif call.softs:  # they are compared by their shadows
         return
-    elif call.rule is not None and call.rule.moves and len(call.tensors) == 1 and call.tensors[0] is call.args[0]:
+    elif call.rule is not None and call.rule.moves and [*map(id, call.tensors)] == [*map(id, call.args[:1])]:
         _note_moved(state, call, result)
 
 

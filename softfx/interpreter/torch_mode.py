@@ -30,6 +30,7 @@ from softfx.locations import Location
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.constant_operands import constant_operands
 from softfx.ops.integrality import is_integral
+from softfx.ops.spelling import operand_first
 from softfx.ops.trees import ATOMS, BARE, tensors_in
 from softfx.rules.refusals import is_discrete
 from softfx.torch_private import shares_storage, storage_key
@@ -143,6 +144,8 @@ class FastMode(FullMode):
         except (KeyError, TypeError):
             info = self._first_met(func)
         kwargs = kwargs or {}
+        if info is not None and kwargs and not args:
+            args, kwargs = operand_first(info.spelled, args, kwargs)
         if info is None or _in_inference() or ((kwargs or info.looks_at_arguments) and not info.fits(args, kwargs)):
             return self._fully(func, args, kwargs)
         if info.is_judged and info.is_open(func, args, kwargs):

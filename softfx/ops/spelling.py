@@ -33,6 +33,7 @@ __all__ = [
     "SpellingIndex",
     "arguments",
     "attribute_of",
+    "operand_first",
     "spoken",
 ]
 
@@ -51,6 +52,8 @@ _OPERANDS: dict[Operation, tuple[tuple[str, ...], ...]] = {
     table.index_put: (("input",), ("indices",), ("values",)),
     table.embedding: (("input", "indices"), ("weight",)),
     table.one_hot: (("tensor", "input"), ("num_classes",)),
+    table.searchsorted: (("sorted_sequence",), ("input",)),
+    table.polygamma: (("n",), ("input",)),
 }
 # What a reader finds in the source where an operation has no name there.
 SPOKEN: dict[Operation, str] = {table.is_nonzero: "if"}
@@ -267,6 +270,21 @@ def arguments(spelled: Spelled, args: Args, kwargs: Kwargs) -> tuple[Args, Kwarg
             break
         args = (*args, named.pop(key))
     return args, {_ARGUMENTS.get(key, key): value for key, value in named.items()}
+
+
+def operand_first(spelled: Spelled, args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:
+    """The arguments of a call with its first operand in place, where the program gives all of them by name.
+
+    >>> operand_first(INDEX.of(torch.gt), (), {"other": "y", "input": "x"})
+    (('x',), {'other': 'y'})
+    """
+    if args or not kwargs or spelled.order:
+        return args, kwargs
+    names = (*_OPERANDS.get(spelled.operation, _FIRST_OPERAND)[0], "tensors")
+    key = next((key for key in kwargs if key in names), None)
+    if key is None:
+        return args, kwargs
+    return (kwargs[key],), {name: value for name, value in kwargs.items() if name != key}
 
 
 def _in_every_spelling(operation: Operation) -> Spelled:

@@ -189,3 +189,31 @@ POWERS: dict[str, Callable[[Tensor], Tensor]] = {
 @pytest.mark.parametrize("program", POWERS.values(), ids=POWERS)
 def test_rows_take_an_operand_by_its_own_name(program: Callable[[Tensor], Tensor]) -> None:
     torch.testing.assert_close(gradient_of(program), gradient_of(lambda x: (x[x > 0] ** 2).sum()))
+
+
+BY_NAME: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "reshape": (lambda x: torch.reshape(shape=(3, 2), input=x * 1), lambda x: torch.reshape(x * 1, (3, 2))),
+    "stack": (lambda x: torch.stack(tensors=[x], dim=1), lambda x: torch.stack([x], dim=1)),
+    "clone": (lambda x: torch.clone(input=x), torch.clone),
+    "searchsorted": (
+        lambda x: torch.searchsorted(input=x, sorted_sequence=EDGES),
+        lambda x: torch.searchsorted(EDGES, x),
+    ),
+    "gt": (lambda x: torch.gt(other=Y, input=x), lambda x: torch.gt(x, Y)),
+    "relu": (lambda x: F.relu(input=x.round(), inplace=True), lambda x: F.relu(x.round(), inplace=True)),
+}
+
+
+@pytest.mark.parametrize("executor", ["graph", "eager"])
+@pytest.mark.parametrize(("by_name", "by_place"), BY_NAME.values(), ids=BY_NAME)
+def test_a_call_by_names_alone_is_that_by_places(
+    by_name: Callable[[Tensor], Tensor], by_place: Callable[[Tensor], Tensor], executor: str
+) -> None:
+    def run(program: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, list[tuple[str, str]]]:
+        soft = softfx.soften(lambda x: program(x) * 1.0, "smooth", example_inputs=(X,), executor=executor)
+        x = X.clone().requires_grad_()
+        value = soft(x)
+        return value, *torch.autograd.grad(value.sum(), x), [(site.op, site.action) for site in soft.report.sites]
+
+    for got, want in zip(run(by_name), run(by_place), strict=True):
+        assert torch.equal(got, want) if isinstance(got, Tensor) else got == want
