@@ -150,10 +150,14 @@ def _of_powers(func: Function, args: Args, kwargs: Kwargs) -> bool:
 
 
 def _without(place: int, name: str, default: float) -> IsSite:
-    """A question that is True for calls whose argument `name`, at `place`, adds nothing to a divisor."""
+    """A question that is True for calls whose argument `name`, at `place`, adds nothing to a divisor.
+
+    None stands for a number that torch chooses, as the machine epsilon in `rms_norm`.
+    """
 
     def is_site(func: Function, args: Args, kwargs: Kwargs) -> bool:
-        return bool((args[place] if len(args) > place else kwargs.get(name, default)) <= 0)
+        added = args[place] if len(args) > place else kwargs.get(name, default)
+        return added is not None and bool(added <= 0)
 
     return is_site
 

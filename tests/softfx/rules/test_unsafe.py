@@ -135,6 +135,13 @@ def test_a_division_by_a_number_or_by_integers_is_no_site() -> None:
     assert len(report.sites) == 0
 
 
+def test_a_normalization_by_the_machine_epsilon_is_no_site() -> None:
+    report = softfx.check(torch.nn.RMSNorm(3), example_inputs=(torch.ones(2, 3),))
+    assert len(report.sites) == 0
+    bare = softfx.check(torch.nn.RMSNorm(3, eps=0.0), example_inputs=(torch.ones(2, 3),))
+    assert [site.op for site in bare.sites] == ["rms_norm"]
+
+
 def test_the_place_of_an_infinite_derivative_is_told_in_a_sentence() -> None:
     whys = {rule.name: rule.why for rule in RULES.values() if rule.family == "unsafe"}
     assert whys["square"].startswith("Its derivative is infinite where it overflows: ")
