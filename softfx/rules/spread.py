@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from softfx.torch_private import base_of
+from softtorch.checks import LEAST_SOFTNESS
 
 __all__ = ["Pool", "Spread", "between", "blended", "live", "of_entries", "of_rows"]
 
@@ -29,6 +30,9 @@ _FILL = 20.0
 _END = 0.25
 # Where all numbers lie on one side of the decision, no spread is less than this part of the way to it.
 _ONE_SIDED = 0.02
+# A smaller number is 0 here: a softness, which is a part of a spread, must be a normal number. Such numbers are the classes
+# that a softmax has ruled out.
+_NOTHING = LEAST_SOFTNESS * 2.0**24
 # Turns of a loop that are less apart share their mean, which fits loops of any length: a recurrent net that starts at 0
 # has 5 to 9 times less spread in its first steps, and trains better by one softness for all (spiking: 0.11, not 0.13).
 _APART = 10.0
@@ -97,7 +101,7 @@ def of_rows(values: Tensor, dim: int | None, of: str) -> Spread | None:
     if dim is None or values.dim() < 2 or not values.numel():
         return of_entries(values, of, decided_at_zero=False)
     rows = values.detach().movedim(dim, -1).reshape(-1, values.shape[dim])
-    rows = rows[:: max(1, rows.numel() // (4 * _MOST))].double()
+    rows = _seen(rows[:: max(1, rows.numel() // (4 * _MOST))])
     filled = _filled(_finite(rows))
     valid = rows.isfinite() & ~torch.isin(rows, filled)
     each = _gini_of_rows(rows, valid)
@@ -134,7 +138,7 @@ def live(values: Tensor) -> Tensor:
     numbers = values.detach().flatten()
     numbers = torch.where(numbers.isfinite(), numbers, 0.0)
     deviation = (numbers - numbers.mean()).square().mean().sqrt()
-    return torch.where(deviation > 0.0, deviation, 0.5 * numbers.abs().mean() + torch.finfo(numbers.dtype).tiny)
+    return torch.where(deviation > _NOTHING, deviation, 0.5 * numbers.abs().mean() + torch.finfo(numbers.dtype).tiny)
 
 
 class Pool:
@@ -209,7 +213,7 @@ def _by_entry(margins: Tensor, shape: torch.Size, of: str) -> Spread | None:
     axes = [axis for axis, size in enumerate(shape) if size == 1]
     kept = [axis for axis, size in enumerate(shape) if size != 1]
     rows = margins.permute(*kept, *axes).flatten(len(kept)).flatten(0, len(kept) - 1)  # (entries, m)
-    rows = rows[:, :: max(1, rows.numel() // (4 * _MOST))]
+    rows = _seen(rows[:, :: max(1, rows.numel() // (4 * _MOST))])
     valid = rows.isfinite() & ~torch.isin(rows, _filled(_finite(rows)))
     rows = torch.where(valid, rows, 0.0)
     nearest = torch.where(valid, rows.abs(), math.inf).amin(-1)
@@ -229,8 +233,14 @@ def _finite(values: Tensor) -> Tensor:
     """At most so many finite numbers of a tensor, in float64: (...) -> (m,)."""
     numbers = values.detach().flatten()
     numbers = numbers[:: -(-numbers.numel() // _MOST)] if numbers.numel() > _MOST else numbers
-    numbers = numbers.double()
+    numbers = _seen(numbers)
     return numbers[numbers.isfinite()]
+
+
+def _seen(numbers: Tensor) -> Tensor:
+    """Numbers in float64, those too small to be a softness as 0: (...) -> (...)."""
+    numbers = numbers.double()
+    return torch.where(numbers.abs() < _NOTHING, 0.0, numbers)
 
 
 def _filled(numbers: Tensor) -> Tensor:

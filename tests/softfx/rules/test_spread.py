@@ -55,6 +55,15 @@ def test_what_fills_masked_places_does_not_count(fill):
     assert spread.of_entries(x, "x").value == pytest.approx(spread.of_entries(kept, "x").value, rel=1e-5)
 
 
+def test_numbers_too_small_for_a_softness_are_zero():
+    # Classes that a softmax has ruled out: beside them the chosen one is no filling.
+    chosen = torch.tensor([1.0, 0.0, 2.9e-44, 0.0, 1.0, 0.0])
+    zeros = torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
+    for measure in (lambda x: spread.of_entries(x, "x"), lambda x: spread.of_rows(x.reshape(2, 3), 1, "x")):
+        assert measure(chosen).value == measure(zeros).value > 0.1
+    assert spread.of_entries(torch.tensor([2.9e-44, 1e-40]), "x") is None
+
+
 def test_rows_may_hold_different_numbers_of_entries():
     x = torch.tensor([[0.0, 1.0, math.nan], [0.0, 2.0, 4.0], [5.0, math.nan, math.nan]])
     first = math.sqrt(math.pi) / 2 * 1.0
