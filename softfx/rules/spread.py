@@ -30,8 +30,8 @@ _FILL = 20.0
 _END = 0.25
 # Where all numbers lie on one side of the decision, no spread is less than this part of the way to it.
 _ONE_SIDED = 0.02
-# A smaller number is 0 here: a softness, which is a part of a spread, must be a normal number. Such numbers are the classes
-# that a softmax has ruled out.
+# A smaller number is 0 here, as those of classes that a softmax has ruled out: a softness, which is a part of a spread,
+# must be a normal number.
 _NOTHING = LEAST_SOFTNESS * 2.0**24
 # Turns of a loop that are less apart share their mean, which fits loops of any length: a recurrent net that starts at 0
 # has 5 to 9 times less spread in its first steps, and trains better by one softness for all (spiking: 0.11, not 0.13).
