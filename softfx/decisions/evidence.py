@@ -111,6 +111,7 @@ class Evidence:
         self.asked_clips: set[tuple[str, Location]] = set()
         # Calls that make numbers of one decision, element by element, of which the mean is taken.
         self.pointwise: set[tuple[str, Location]] = set()
+        self.copies: set[tuple[str, Location]] = set()  # comparisons of numbers with a copy of them
         self.spoilt: set[tuple[str, Location]] = set()  # sites that met NaN or infinities as softness was measured
         # Products of infinite or NaN factors with what has a derivative, as planning meets them.
         self.infinite_products: set[tuple[str, Location]] = set()
@@ -141,7 +142,7 @@ class Evidence:
             self.writes,
             self.meets_infinities,
             self.asks_histories,
-            *map(len, (*noted, self.pointwise, self.spoilt, self.refused)),
+            *map(len, (*noted, self.pointwise, self.copies, self.spoilt, self.refused)),
         )
 
     def of(self, site: int) -> SiteEvidence:

@@ -132,7 +132,7 @@ def settled_at_ties(context: CallContext, call: Call, shadow: Result) -> Result:
         return shadow
     if call.softs and not (rule.tied_places and all(isinstance(soft, SoftCount) for soft in call.softs)):
         return shadow
-    if not (_are_alike(call.tensors) or any(map(is_stepped, call.facts))):
+    if not (_are_alike(context.state, call) or any(map(is_stepped, call.facts))):
         return shadow
     args, kwargs = arguments(call.spelled, call.args, call.kwargs)
     if rule.ties is None:
@@ -154,8 +154,22 @@ def _at_tied_places(context: CallContext, rule: Rule, args: Args, kwargs: Kwargs
     return shadow.with_tensor(context.call(ties.settled_place, shadow.weights, place))
 
 
-def _are_alike(tensors: list[Tensor]) -> bool:
-    """Return True if two of the tensors begin at one place of memory, as where all pairs of elements are compared."""
-    keys = [(torch_private.storage_key(tensor), tensor) for tensor in tensors]
-    places = [(key, tensor.storage_offset()) for key, tensor in keys if key is not None]
-    return len(set(places)) < len(places)
+def _are_alike(state: RunState, call: Call) -> bool:
+    """Return True if two of the operands begin at one place of memory, or one is a copy of the other.
+
+    How tensors were copied is followed while a call is planned; later ones are told where that has mattered.
+    """
+    keys = [torch_private.storage_key(tensor) for tensor in call.tensors]
+    places = [(key, tensor.storage_offset()) for key, tensor in zip(keys, call.tensors, strict=True) if key is not None]
+    if len(set(places)) < len(places):
+        return True
+    here = (call.name, call.location)
+    if state.planning:
+        moved = map(state.moved.get, call.tensors)
+        origins = [
+            key if m is None else torch_private.storage_key(m.source) for key, m in zip(keys, moved, strict=True)
+        ]
+        known = [key for key in origins if key is not None]
+        if len(set(keys)) == len(keys) and len(set(known)) < len(known):
+            state.evidence.copies.add(here)
+    return bool(state.evidence.copies) and here in state.evidence.copies
