@@ -23,7 +23,7 @@ from softfx.ops.operation import Effect
 from softfx.ops.trees import tensors_in
 from softfx.values.histories import history_of
 
-__all__ = ["answered", "histories_before", "histories_of", "note_histories", "note_made"]
+__all__ = ["answer", "answered", "histories_before", "histories_of", "note_histories", "note_made"]
 
 _NOTE = "softfx.of_the_original"
 _MADE = "softfx.made_a_leaf"
@@ -93,12 +93,18 @@ def answered(state: RunState, call: Call, result: Result) -> Result:
         return result
     state.evidence.asks_histories = True
     tensor = call.tensors[0]
-    if not tensor.requires_grad or _is_traced():
+    return result if _is_traced() else answer(call.operation.name, tensor)
+
+
+def answer(name: str, tensor: Tensor) -> Any:
+    """The attribute of a tensor that has this name, as it would be in the original."""
+    result = getattr(tensor, name)
+    if not tensor.requires_grad:
         return result
     node = history_of(tensor)
     if node is not None and _MADE in _notes(node):
-        return {**_WITHOUT, "requires_grad": True}[call.operation.name]
-    return result if _has_its_own(tensor) else _WITHOUT[call.operation.name]
+        return {**_WITHOUT, "requires_grad": True}[name]
+    return result if _has_its_own(tensor) else _WITHOUT[name]
 
 
 def _of(tensor: Tensor) -> Histories:

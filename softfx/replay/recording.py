@@ -20,6 +20,7 @@ from softfx.interpreter.derivatives import Blockage, is_remembered
 from softfx.interpreter.fast_path import FastPathCache
 from softfx.interpreter.inline import inlined
 from softfx.interpreter.interpreter import Interpreter
+from softfx.interpreter.own_histories import answer
 from softfx.interpreter.state import RunState
 from softfx.interpreter.torch_mode import FastMode
 from softfx.interpreter.writes import Writes
@@ -42,6 +43,7 @@ _T = TypeVar("_T")
 _MOST_STEPS = 5000
 # Nor are those with more elements; and a recording keeps all of them for a while.
 _MOST_ELEMENTS = 1 << 22
+_ASKED = ("requires_grad", "is_leaf")  # what programs ask of a tensor's history, of which a bool is told
 # The tables of a run's state that are recorded beside its environment. What constants hold is asked again.
 TABLES = ("sums", "lookups", "statistics", "clips", "points", "moved", "by_place")
 
@@ -255,7 +257,9 @@ class RecordingMode(FastMode):
         """Note by what a softened call has its history; what asks, begins or changes one is the interpreter's."""
         operation = INDEX.of(step.func).operation
         writes_views = any(base_of(tensor) is not None for tensor in step.written)
-        if operation.effect & Effect.HISTORY or operation is ops.requires_grad_ or writes_views:
+        if operation.name in _ASKED and len(step.args) == 1 and not step.kwargs:
+            step.made = [Made(answer, (operation.name, *step.args), {}, step.result)]
+        elif operation.effect & Effect.HISTORY or operation is ops.requires_grad_ or writes_views:
             step.by_interpreter = True
         elif not all(made.is_programs for made in step.made):
             ends = operation.stops_gradient or self.interpreter.state.grad_mode.lifted_at is not None
