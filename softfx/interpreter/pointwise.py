@@ -34,6 +34,7 @@ from softfx.ops.calls import Args, Function, Kwargs, Result, signature_of
 from softfx.ops.operation import Integral, Linear, Rows
 from softfx.ops.spelling import INDEX, arguments
 from softfx.ops.trees import map_tensors, tensors_in
+from softfx.rules.idioms import MADE_OF_CHOICE
 from softfx.rules.readings import as_indices
 from softfx.rules.refusals import is_discrete
 from softfx.runtime import distributions, guards, points
@@ -281,6 +282,8 @@ def decided(state: RunState, call: Call, decision: Decision) -> Result | None:
     weights, _ = root.finite(context.call)
     assert isinstance(hard, Tensor)  # an elementwise operation gives one
     context.hard = hard
+    if isinstance(root, SoftIndex):
+        context.recognise(MADE_OF_CHOICE)
     numbers = _on_numbers(state, context, root, call.func, call.args, call.kwargs)
     wide = context.call(Tensor.expand, weights, (*hard.shape, weights.shape[-1]))
     state.evidence.pointwise |= _origins(state, call)

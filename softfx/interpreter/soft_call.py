@@ -15,7 +15,7 @@ from torch import Tensor
 
 from softfx import ops
 from softfx.decisions.site import Decision
-from softfx.interpreter import compared, joint_decisions, measuring, selecting
+from softfx.interpreter import compared, joint_decisions, measuring, selecting, statistics
 from softfx.interpreter.binding import attach_leaves, bind_kept_value, bind_leaves, operand
 from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext, counts_softly, is_integral, options_of
@@ -68,6 +68,8 @@ def soft_call(state: RunState, call: Call, decision: Decision | None, rows: RowR
             state.evidence.mixed(call.softs)
     if state.planning:
         state.evidence.selects(selecting.sites_of(state, context, call, result))
+        if statistics.searches_own_order(state, call):
+            context.recognise("rank: numbers searched in their own order")
         if decision is not None and decision.acts and measuring.orders_two(call, decision):
             state.evidence.of(decision.id).of_two = True
     return result

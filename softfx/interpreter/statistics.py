@@ -187,6 +187,19 @@ def _note_moved(state: RunState, call: Call, result: Result) -> None:
             state.statistics.set(moved, known)
 
 
+def searches_own_order(state: RunState, call: Call) -> bool:
+    """Return True for a search of numbers in their own sorted order, which gives their ranks."""
+    named = operands_of(call) if call.operation in (ops.searchsorted, ops.bucketize) else None
+    if named is None:
+        return False
+    numbers, order = named["input"], named.get("sorted_sequence", named.get("boundaries"))
+    known = state.statistics.get(order) if isinstance(order, Tensor) else None
+    if known is None or known.writes != state.writes.count or not isinstance(numbers, Tensor):
+        return False
+    assert isinstance(order, Tensor)  # a statistic is one
+    return _lies(known.rows) == _lies(numbers) and known.rows.shape == order.shape == numbers.shape
+
+
 def beside(state: RunState, call: Call) -> Beside | None:
     """Whether a call compares numbers with a statistic of their own, and along what that was taken."""
     if call.operation not in COMPARISONS or not state.statistics.entries or len(call.tensors) != 2:

@@ -20,6 +20,7 @@ from softfx.rules.chosen import compare as compare_chosen
 from softfx.rules.chosen import is_any
 from softfx.rules.context import Beside, Operand, RuleContext
 from softfx.rules.estimators import difference, drawn, identity
+from softfx.rules.idioms import CHOSEN, MADE_OF_CHOICE
 from softfx.rules.readings import as_real
 from softfx.rules.refusals import ARRIVES_HARD, CannotSoften, is_discrete, refuse_discrete
 from softfx.rules.rule import Estimate, Rule
@@ -29,6 +30,9 @@ from softfx.runtime.mirrored import mirrored
 from softfx.values import Soft, SoftBool, SoftChoice, SoftCount, SoftIndex, SoftTally
 
 __all__ = ["RULES", "among", "as_written", "resolved", "written_names"]
+
+_MAJORITY = "majority: how many decisions hold, compared"
+_COUNTED = "mask of a count: as many places as decisions hold"
 
 
 # -- of two operands ---------------------------------------------------------------------------------------------------
@@ -83,14 +87,24 @@ def resolved(compare: Callable[..., Tensor], function: Callable[..., Tensor]) ->
         if isinstance(soft, SoftChoice):
             return compare_chosen(context, compare, input, other)
         if isinstance(soft, SoftTally) and soft.counted > 1:
-            context.recognise("majority: how many decisions hold, compared")
+            context.recognise(_COUNTED if _is_beside_places(soft, fixed, soft.counted) else _MAJORITY)
             likely = tallies.with_a_tail if context.reaches else tallies.probability
             return context.soft_bool(context.call(likely, compare, soft.rows(context.call), fixed, reflected))
+        if isinstance(soft, SoftIndex) and soft.support is not None:
+            context.recognise(MADE_OF_CHOICE)
+        elif isinstance(soft, SoftIndex) and compare is torch.eq and _is_beside_places(soft, fixed, soft.size):
+            context.recognise(CHOSEN)
         weights, support = _points(context, soft)
         value = context.call(distributions.probability, compare, weights, support, None, fixed, reflected)
         return context.soft_bool(value)
 
     return propagate
+
+
+def _is_beside_places(soft: Soft, fixed: Operand, least: int) -> bool:
+    """Return True for at least so many numbers along the last axis, beside which each row has one soft integer."""
+    numbers = fixed.shape[-1] if isinstance(fixed, Tensor) and fixed.dim() else 1
+    return numbers > 1 and numbers >= least and not (soft.shape and soft.shape[-1] != 1)
 
 
 def _points(context: RuleContext, soft: Soft) -> tuple[Tensor, Tensor]:

@@ -95,10 +95,11 @@ def _not(context: RuleContext, input: Soft) -> Soft:
     return context.soft_bool(context.call(softtorch.logical_not, input.truth(context.call)))
 
 
-def _of_integers(bitwise: Callable[..., Tensor]) -> Callable[..., Soft]:
+def _of_integers(bitwise: Callable[..., Tensor], idiom: str) -> Callable[..., Soft]:
     """The propagation of an operator of two integers."""
 
     def propagate(context: RuleContext, input: Operand, other: Operand) -> Soft:
+        context.recognise(idiom)
         return _bits(context, bitwise, input, other)
 
     return propagate
@@ -159,10 +160,11 @@ def _logic(code: str, operation: Operation, propagate: RuleFunction, relax: Rule
     )
 
 
-def _bitwise(code: str, operation: Operation) -> Rule:
+def _bitwise(code: str, operation: Operation, idiom: str) -> Rule:
     """A rule of an operator of integers alone, which is no site."""
     return Rule(code, operation, "selection", "Bitwise algebra follows what reaches it.", "It follows what reaches it.",
-                "", soft=f"torch.{operation.name}", propagate=_of_integers(operation.function), options=())  # fmt: skip
+                "", soft=f"torch.{operation.name}", propagate=_of_integers(operation.function, idiom),
+                options=())  # fmt: skip
 
 
 _REALS = "of real numbers: a = ne(x, 0), b = ne(y, 0), ne soft"
@@ -181,8 +183,8 @@ RULES = (
            _of_reals(softtorch.logical_xor), f"1 - (1 - a (1 - b)) (1 - (1 - a) b), of probabilities; {_REALS}"),
     _logic("SX404", ops.logical_not, _not, _of_reals(softtorch.logical_not),
            "1 - a, of a probability; of a real number: a = ne(x, 0), ne soft"),
-    _bitwise("SX407", ops.bitwise_left_shift),
-    _bitwise("SX408", ops.bitwise_right_shift),
+    _bitwise("SX407", ops.bitwise_left_shift, "bits: decisions shifted to their places in a number"),
+    _bitwise("SX408", ops.bitwise_right_shift, "bits: a number shifted to one of its bits"),
     _logic("SX405", ops.any, _ANY, _ANY, f"1 - prod_j (1 - a_j), of probabilities; {_ROWS_OF_REALS}"),
     _logic("SX406", ops.all, _ALL, _ALL, f"prod_j a_j, of probabilities; {_ROWS_OF_REALS}"),
 )  # fmt: skip

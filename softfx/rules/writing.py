@@ -21,6 +21,7 @@ from softfx.ops.operation import Operation
 from softfx.rules.chosen import counted as counted_places
 from softfx.rules.chosen_writes import as_hard, in_form, put_by_choice, scattered_by_choice
 from softfx.rules.context import Operand, RuleContext, RuleFunction, Shadow, TensorOrSoft
+from softfx.rules.idioms import CHOSEN
 from softfx.rules.readings import as_number, counted, shape_of, softs_in
 from softfx.rules.refusals import CannotSoften, is_discrete
 from softfx.rules.rule import Rule
@@ -37,7 +38,23 @@ def _one_hot(context: RuleContext, tensor: Soft, num_classes: int = -1) -> Shado
     classes = context.hard.shape[-1]
     if isinstance(tensor, SoftChoice):
         tensor = tensor.as_index(context.call)  # the program has a tensor of that size, too
+    _note_mask(context, tensor, classes, 0, 1)
     return context.soft_bool(_distribution(context, tensor, classes))
+
+
+def _note_mask(context: RuleContext, index: Soft, size: int, before: object, written: object) -> None:
+    """Tell that whole numbers are written at the chosen ones of places that held such: ones among zeros."""
+    if not isinstance(index, SoftIndex) or index.support is not None or index.size != size or index.is_permutation:
+        return
+    if all(_is_whole(context, operand) for operand in (before, written)):
+        context.recognise(CHOSEN)
+
+
+def _is_whole(context: RuleContext, operand: object) -> bool:
+    """Return True for a number or a tensor of whole numbers, none of which has a derivative."""
+    if isinstance(operand, Tensor):
+        return not context.is_source(operand) and context.is_integral(operand)
+    return isinstance(operand, int | float) and float(operand).is_integer()
 
 
 def _distribution(context: RuleContext, index: Soft, size: int, once: bool = False) -> Tensor:
@@ -121,6 +138,7 @@ def _scattered(
     if not isinstance(index, Soft):
         return in_form(context, context.call(exact, data, dim, index, values), input, src)
     size = data.shape[dim]
+    _note_mask(context, index, size, input, src)
     p = _distribution(context, index, size, once=exact is torch.scatter)
     if not isinstance(values, Tensor) and exact is torch.scatter and _leaves_out(context, input, values):
         zeros = context.call(torch.zeros_like, data)
@@ -171,6 +189,7 @@ def put(
     """
     if isinstance(index, SoftChoice):
         return put_by_choice(context, input, key, index, size, value, add)
+    _note_mask(context, index, size, input, value)
     weights, legal = positions(context, index, size)
     if not add and isinstance(index, SoftIndex) and index.is_permutation and index.size == size:
         context.recognise(_INVERSE)
