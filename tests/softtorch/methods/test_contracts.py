@@ -141,8 +141,9 @@ def test_a_law_that_is_said_not_to_hold_does_not(method: str, mode: str, law: st
         for softness in (0.05, 0.3, 2.0)
         for standardize in (True, False)
     ]
-    # More than any rounding: the sorting network's values are out of order by a few thousandths.
-    assert max(float(part.abs().max()) for part in broken) > 1e-3
+    # More than any rounding, which is 1e-15: the sorting network's values are out of order by a few thousandths, and
+    # those of lapsum in mode "tailed" fall by 8e-4, for two of its three widths dampen what the first does.
+    assert max(float(part.abs().max()) for part in broken) > 5e-4
 
 
 @pytest.mark.parametrize("swap", ["reciprocal", "cauchy", "optimal"])
