@@ -132,15 +132,16 @@ def evolved(task: Task, passes: int, sigma: float, rate: float, seed: int) -> fl
     return best
 
 
-def compare(task: Task, *, within: float, doc: str, rate: float = 0.02, steps: int = 200) -> None:
+def compare(task: Task, *, within: float, doc: str, steps: int = 200) -> None:
     """Tune a task in every way, print how far each got, and assert that softening got within `within` of the grid."""
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rate", type=float, default=0.05, help="of Adam, in parts of the range of each number")
     parser.add_argument("--quick", action="store_true", help="fewer steps, ways, and points of the grid")
     options = parser.parse_args()
-    ways, sigmas = WAYS, (0.02, 0.06, 0.2)
+    ways, sigmas, rate = WAYS, (0.02, 0.06, 0.2), options.rate
     if options.quick:
-        ways, sigmas, steps, rate = WAYS[:1] + WAYS[2:4], (0.06,), steps // 3, 2 * rate
+        ways, sigmas, steps = WAYS[:1] + WAYS[2:4], (0.06,), steps // 3
         task = replace(task, grid=task.grid // 2 + 1)
     best, where = task.best_of_grid()
     start = task.cost(task.unit_start).item()

@@ -36,12 +36,22 @@ def far_choice(x: Tensor) -> Tensor:
 
 
 def near(x: Tensor) -> Tensor:
+    return x * 0 + sum(1.0 for edge in (0.19, 0.21, 0.6, 1.0) if x > edge)
+
+
+def one_near(x: Tensor) -> Tensor:
     return x * 0 + sum(1.0 for edge in (0.19, 0.6, 1.0) if x > edge)
 
 
-def test_a_site_that_is_far_from_its_threshold_is_as_soft_as_four_units_away() -> None:
-    p, unit = 1.0 / (1.0 + math.exp(4.0)), (1.0 - AT) / 4.0
+def test_a_site_that_is_far_from_its_threshold_is_as_soft_as_two_units_away() -> None:
+    p, unit = 1.0 / (1.0 + math.exp(2.0)), (1.0 - AT) / 2.0
     assert gradient(far, samples=0) == pytest.approx(p * (1.0 - p) / unit, rel=1e-4)
+
+
+def test_the_second_nearest_of_several_conditions_is_two_units_away() -> None:
+    unit = (0.6 - AT) / 2.0
+    slopes = [p * (1.0 - p) / unit for p in (1.0 / (1.0 + math.exp(m / unit)) for m in (0.01, 0.4, 0.8))]
+    assert gradient(one_near, samples=0) == pytest.approx(sum(slopes), rel=1e-4)
 
 
 @pytest.mark.parametrize("fields", [{"samples": 0, "softness": 0.05}, {"samples": 1}])
@@ -61,7 +71,7 @@ def test_a_choice_among_numbers_is_reached_for_as_well() -> None:
     assert gradient(far_choice, samples=0) > 1e-2 > abs(gradient(far_choice, samples=0, softness=0.05))
 
 
-def test_a_site_with_one_condition_near_its_threshold_stays_as_it_is() -> None:
+def test_a_site_with_two_conditions_near_their_thresholds_stays_as_it_is() -> None:
     assert gradient(near, samples=0) == gradient(near, samples=0, softness=0.05) > 1.0
 
 
