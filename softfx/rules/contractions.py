@@ -270,16 +270,17 @@ def _of_numbers(context: RuleContext, *args: Any, **kwargs: Any) -> Shadow:
     """Sums and products of masks and counts: those of the numbers that they are worth."""
     operands = [operand for arg in args for operand in (arg if isinstance(arg, tuple | list) else (arg,))]
     like = softs_in((*operands, *kwargs.values()))[0].tensor
-
-    def number(operand: Any) -> Any:
-        if isinstance(operand, Tensor | Soft):
-            return as_number(context, operand, like)
-        return [number(item) for item in operand] if isinstance(operand, tuple | list) else operand
-
-    named = {key: number(value) for key, value in kwargs.items() if key != "dtype"}
-    positional, named = _of_one_type(context, (list(map(number, args)), named))
+    named = {key: _numbers(context, value, like) for key, value in kwargs.items() if key != "dtype"}
+    positional, named = _of_one_type(context, ([_numbers(context, arg, like) for arg in args], named))
     result: Tensor = context.call(out_of_place(context), *positional, **named)
     return result
+
+
+def _numbers(context: RuleContext, operand: Any, like: Tensor) -> Any:
+    """An operand, or each of nested ones, as a number."""
+    if isinstance(operand, Tensor | Soft):
+        return as_number(context, operand, like)
+    return [_numbers(context, item, like) for item in operand] if isinstance(operand, tuple | list) else operand
 
 
 def _of_one_type(context: RuleContext, arguments: Any) -> Any:

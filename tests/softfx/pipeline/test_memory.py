@@ -37,6 +37,7 @@ PROGRAMS: dict[str, Callable[[Tensor], Any]] = {
     "filters": _filtered,
     "entropy": lambda x: -(x.softmax(-1) * x.softmax(-1).log()).sum(-1),
     "means of masks": lambda x: ((x > 0).float().mean(-1) > 0.5).float() * x.sum(-1),
+    "products of masks": lambda x: (x > 0).float() @ (x > 0.2).float().T,
     "vmap": torch.func.vmap(lambda row: row[row.argmax()] + row.round().sum()),
     "checkpoint": lambda x: checkpoint(lambda x: (x > 0).float() * x.ceil(), x, use_reentrant=False),
     "branches": lambda x: x.round() if x.max() > 0 else x.floor(),
