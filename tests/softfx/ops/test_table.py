@@ -58,6 +58,7 @@ OTHER_MEANINGS = (
     ("a scale, or the end of a line, for matplotlib", "log round", "plots.pictures"),
     ("a verb of softfx", "diff", "cli.output report.page.render"),
     ("an argument", "dim", "rules.units auditing.margins interpreter.measuring interpreter.statistics"),
+    ("an argument", "dim", "interpreter.chosen_places"),
     ("a call that reads a value into Python", "item", "control.slots"),
     ("an attribute of a tensor", "requires_grad", "pipeline.snapshot"),
     ("an attribute of a tensor", "data", "ops.spelling"),
