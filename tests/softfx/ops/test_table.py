@@ -40,13 +40,13 @@ OTHER_MEANINGS = (
     ("an argument", "threshold", "plots.curves"),
     ("an argument", "tensor", "ops.spelling"),
     ("an attribute of a soft value", "tensor", "rules.row_operands"),
-    ("the place of an argument that is filled in later", "data", "rules.selection runtime.distributions"),
+    ("the place of an argument that is filled in later", "data", "rules.selection runtime.distributions runtime.moves"),
     ("an option of a policy", "dim", "rules.straight_through_idiom"),
     ("a variant of softpick", "abs", "decisions.policy.schema runtime.normalized"),
     ("a reason why derivatives stop at a place, beside no_grad", "detach", "decisions.sites interpreter.interpreter"),
     ("a reason why derivatives stop at a place, beside no_grad", "detach", "interpreter.lifting pipeline.plan"),
     ("a scope of a policy", "linear", "decisions.policy.schema decisions.site decisions.sites rules.units"),
-    ("a scope of a policy", "linear", "interpreter.binding interpreter.interpreter"),
+    ("a scope of a policy", "linear", "interpreter.binding interpreter.interpreter control.guarding"),
     ("a device", "cpu", "capture.recorder code.literals cli.inputs ops.autocast training.schedules.entropy"),
     ("a device", "cuda", "capture.recorder ops.autocast"),
     ("a package", "numpy", "capture.preserve"),
@@ -63,6 +63,7 @@ OTHER_MEANINGS = (
     ("an attribute of a tensor", "requires_grad", "pipeline.snapshot"),
     ("an attribute of a tensor", "data", "ops.spelling"),
     ("an attribute of a tensor", "grad_fn is_leaf requires_grad", "interpreter.own_histories"),
+    ("an attribute of a tensor", "is_leaf requires_grad", "replay.recording"),
     ("a type variable", "T", "cli.on_target report.shown"),
 )
 
