@@ -36,15 +36,16 @@ def test_rows_lie_on_the_simplex(method: str, mode: str) -> None:
 
 @pytest.mark.parametrize(("method", "mode"), ROW_CASES)
 def test_rows_tend_to_the_permutation(method: str, mode: str) -> None:
-    rows = softtorch.argsort(APART, softness=1e-3, method=method, mode=mode)
+    rows = softtorch.argsort(APART, softness=1e-4, method=method, mode=mode)
     exact = softtorch.argsort(APART, mode="hard")
-    # lapsum and ot place half of an entry's mass beyond a neighbour at e^-30; the others are one-hot to rounding
+    # lapsum and ot place half of an entry's mass beyond a neighbour at e^-30, a third of it at 49 softnesses in mode
+    # tailed; the others are one-hot to rounding
     torch.testing.assert_close(rows, exact, rtol=0, atol=2e-2)
 
 
 @pytest.mark.parametrize(("method", "mode"), VALUE_CASES)
 def test_values_tend_to_the_sorted_ones(method: str, mode: str) -> None:
-    values = softtorch.sort(APART, softness=1e-3, method=method, mode=mode, descending=True).values
+    values = softtorch.sort(APART, softness=1e-4, method=method, mode=mode, descending=True).values
     # fast_soft_sort and smooth_sort map an error of softness through logit, times the spread
     torch.testing.assert_close(values, APART.sort(descending=True).values, rtol=0, atol=3e-2)
 
