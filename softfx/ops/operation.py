@@ -101,6 +101,7 @@ class Rows(enum.Enum):
 
     TOGETHER = enum.auto()  # it needs the selected rows alone and at once
     EACH = enum.auto()  # elementwise
+    WEIGHED = enum.auto()  # elementwise, with weights that lie along the second axis
     OWN_AXES = enum.auto()  # along axes of each row
     JOINED = enum.auto()  # joins several selections along axes of each row
     STACKED = enum.auto()  # joins several selections along a new axis of each row

@@ -374,6 +374,7 @@ def _written(
 # By the action of an operation; the others need the selected rows alone and at once.
 ROW_RULES: Mapping[Rows, RowRule] = {
     Rows.EACH: RowRule(_each),
+    Rows.WEIGHED: RowRule(_each),
     Rows.OWN_AXES: RowRule(_along_own_axes),
     Rows.JOINED: _joined(0),
     Rows.STACKED: _joined(1),

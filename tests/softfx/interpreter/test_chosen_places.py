@@ -105,8 +105,16 @@ def test_so_it_is_under_scope_model() -> None:
         lambda s, w: torch.tanh(SIGNALS[:, chosen(s)] * SIGNALS[:, chosen(-s)]).sum((1, 2)) * w.sum(),
         lambda s, w: torch.tanh(SIGNALS[:, chosen(s)].sum(1)).sum(1) * w.sum(),
         lambda s, w: torch.log(SIGNALS.square()[:, chosen(s)]).sum((1, 2)) * w.sum(),
+        lambda s, w: F.prelu(SIGNALS[:, chosen(s)], torch.tensor([0.1, 0.2, 0.3])).sum((1, 2)) * w.sum(),
     ],
-    ids=["places beside each other", "an own number for each place", "two choices", "summed over places", "unsafe"],
+    ids=[
+        "places beside each other",
+        "an own number for each place",
+        "two choices",
+        "summed over places",
+        "unsafe",
+        "an own weight for each place",
+    ],
 )
 def test_what_treats_places_together_is_as_it_was(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     found = gradients(program, (SCORES, FILTERS))

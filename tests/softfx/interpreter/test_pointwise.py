@@ -256,3 +256,20 @@ def test_bounds_that_are_decided_have_a_derivative_beside_a_number_and_a_bound(e
     mean = p * torch.clamp(x, torch.ones_like(x), x + 0.5) + (1 - p) * torch.clamp(x, torch.zeros_like(x), x + 0.5)
     (found,), (expected,) = torch.autograd.grad(soft(x).sum(), x), torch.autograd.grad(mean.sum(), x)
     torch.testing.assert_close(found, expected)
+
+
+@EXECUTOR
+@pytest.mark.parametrize("weight", [torch.tensor([0.25]), torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5])])
+def test_weights_of_channels_are_not_entry_against_entry(weight: Tensor, executor: str) -> None:
+    weight = weight.double()
+
+    def program(x: Tensor) -> Tensor:
+        return torch.stack([F.prelu((x > 0).double() - 0.5, weight)]).sum((0, 2))
+
+    x = X.clone().requires_grad_()
+    soft = softfx.soften(program, STEP, example_inputs=(x,), executor=executor)
+    assert torch.equal(soft(x), program(x))
+    p = torch.sigmoid(x / 0.5)
+    slope = torch.where(x > 0, 1.0, weight)  # of what was decided
+    (found,), (expected,) = torch.autograd.grad(soft(x).sum(), x), torch.autograd.grad((slope.detach() * p).sum(), x)
+    torch.testing.assert_close(found, expected)
