@@ -120,16 +120,12 @@ class _Scale(Function):
         return _fitting(ctx, (lambda: grad * values, lambda: grad * weights), (weights, values))
 
 
-class _Dot(Function):
+class _Dot(_Scale):
     """The sum of _Scale over the last axis."""
 
     @staticmethod
     def forward(weights: Tensor, values: Tensor) -> Tensor:
         return (weights * values).sum(dim=-1)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
