@@ -16,8 +16,10 @@ ten lines for each task, and a width or a temperature in each. With softfx 0 lin
 comparisons blur adds up. The default blurs joined decisions less, by 0.115 spreads here in place of 0.2, and softness
 0.1 still comes nearer; it comes nearer to the spikes, too, where it is as good as by hand. One number for all tasks is
 a compromise. Calibration has hardly a reason to leave the default here: it moves where another gradient agrees better
-with the program's answers, not where one trains better. The lead of both over one softness for all is that of the
-sensors, where the form by hand is weak; of the other tasks softness 0.1 does as well, in the units that they have here.
+with the program's answers, not where one trains better. It leaves choices of k alone for that reason: a narrower one
+agrees better at the start, and one in five of the sensors was then never found. The lead of both over one softness for
+all is that of the sensors, where the form by hand is weak; of the other tasks softness 0.1 does as well, in the units
+that they have here.
 """
 
 import statistics
@@ -102,10 +104,9 @@ def within(name: str, way: str) -> bool:
     return mean(name, way) <= expert + 0.1 * (start - expert)
 
 
-def is_worse(name: str) -> bool:
-    """Whether the default ends a task worse than the unsoftened program, beyond two standard errors over seeds."""
-    pairs = zip(found[name]["default"], found[name]["unsoftened"], strict=True)
-    losses = [default - unsoftened for default, unsoftened in pairs]
+def is_worse(name: str, way: str, other: str) -> bool:
+    """Whether a way ends a task worse than another one, beyond two standard errors over seeds."""
+    losses = [one - two for one, two in zip(found[name][way], found[name][other], strict=True)]
     error = statistics.stdev(losses) / len(losses) ** 0.5 if len(losses) > 1 else 0.0
     return statistics.fmean(losses) > 2.0 * error + 1e-6
 
@@ -154,14 +155,18 @@ def picture(figure: Any) -> None:
 
 study.draw(picture)
 study.claim(
-    "over all tasks calibrated goes further than any one softness, and at most a fifth of a task less than the default",
-    reached("calibrated") >= max(max(map(reached, singles)), reached("default") - 0.2),
+    "over all tasks calibrated goes further than any one softness",
+    reached("calibrated") >= max(map(reached, singles)),
     at_quick=False,
+)
+study.claim(
+    "calibrated ends no task worse than the default that it starts from, beyond two standard errors over seeds",
+    not any(is_worse(name, "calibrated", "default") for name in found),
 )
 tasks = {task.name: task for task in TASKS}
 study.claim(
     "the default ends no task worse than the unsoftened program, beyond two standard errors over seeds",
-    not any(is_worse(name) for name in found),
+    not any(is_worse(name, "default", "unsoftened") for name in found),
 )
 study.claim(
     "where the program selects (sensors), the default ends below half of the expert's straight-through mask",

@@ -183,6 +183,11 @@ class Decision:
         return self.selects and self.resolved.auto_scope
 
     @property
+    def is_selection_by_auto(self) -> bool:
+        """True if "auto" chose what a choice of a part of rows has."""
+        return self._selects_by_auto or (self.resolved.auto and self.rule.unit is SELECTION)
+
+    @property
     def scope(self) -> str:
         """How far its soft values run, as reports and policies have it.
 

@@ -153,6 +153,22 @@ def test_a_tail_that_auto_has_chosen_is_kept() -> None:
         assert sum(name.startswith("mode") for name, _ in other_ways(decision)) == modes
 
 
+def test_a_choice_that_auto_has_made_wide_is_kept() -> None:
+    """At a start its widths agree less than a narrow choice, by which sensors were then never found."""
+    generator = torch.Generator().manual_seed(2)
+    x, scores, weights = (torch.randn(size, generator=generator) for size in ((100, 9), (9,), (9,)))
+    wanted = x[:, :2] @ torch.tensor([3.0, -2.0])
+
+    def loss(scores: Tensor) -> Tensor:
+        chosen = torch.zeros_like(scores).scatter(0, scores.topk(2).indices, 1.0)
+        return (x @ (chosen * weights) - wanted).square().mean()
+
+    (row,) = calibrated(loss, None, [scores]).rows
+    assert row.outcome == "not measured" and "training" in row.setting and row.fields is None
+    (row,) = calibrated(loss, {"default": {"softness": 0.5}}, [scores]).rows
+    assert row.outcome != "not measured"
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_joined_decisions_are_measured_by_less_noise_as_they_are_less_soft(seed: int) -> None:
     """By the noise of single ones they looked too sharp, and a box of rules trained worse by what was chosen."""
