@@ -1,23 +1,32 @@
-"""The mode of a light run whose derivative is wanted, where operations are guarded: it guards them, and nothing else.
+"""Light runs whose derivative is wanted, where operations are guarded: their guards are made, and nothing else.
 
 A guard leaves its value as it is, so that no other call has to know of it; all of them are made as they are. What a
 guard cannot answer alone is left to a watched run: a site that is not known, a write, operands that its rule refuses,
 and results that are infinite or NaN, for these spoil the derivatives of what they are multiplied by.
+
+    Guards     makes a guarded call, as it is where that is regular
+    Guarding   a mode that is told of all calls, and finds those that are guarded
+    BySlots    is told of the functions alone that are put in place (softfx.control.slots), which takes no time else
+
+A function that the program holds by a name of its own is not found in its place. So slots are relied on only as far as
+a mode has seen that each guarded call came through one of them.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from functools import cached_property
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, overrides
 
 from softfx.control.light import Light, Unforeseen
-from softfx.control.slots import ORIGINALS, item
-from softfx.control.versions_private import level
+from softfx.control.slots import GUARD_CODE, ORIGINALS, item
+from softfx.control.versions_private import level, nothing_around
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.site import Decision
 from softfx.decisions.sites import Sites
@@ -35,13 +44,14 @@ from softfx.ops.spelling import INDEX, arguments
 from softfx.ops.trees import tensors_in
 from softfx.rules import rule_of, rule_of_call
 from softfx.rules.rule import Rule
+from softfx.runtime.regular import is_regular
 from softtorch.scope import outside
 
-__all__ = ["Guarding", "guards_alone"]
+__all__ = ["BySlots", "Guarding", "Guards", "guards_alone"]
 
 _APART = ("model", "linear")  # scopes under which guarded numbers have companions
-# Frames of torch's between the program and a mode that is told of an operator.
-_BETWEEN = (Tensor.__pow__.__code__, overrides.handle_torch_function.__code__)
+# Frames between the program and a mode that is told of an operator.
+_BETWEEN = (GUARD_CODE, Tensor.__pow__.__code__, overrides.handle_torch_function.__code__)
 # Functions whose calls are never guarded, under any policy, by how many rules were registered when that was found.
 _plain: dict[int, set[Any]] = {}
 
@@ -55,8 +65,8 @@ def guards_alone(sites: Sites, evidence: Evidence) -> bool:
     return not acting or not (noted or evidence.asks_histories)
 
 
-class Guarding(HostMode):
-    """The mode inside a light run.
+class Guards:
+    """Makes the guarded calls of a light run.
 
     known: the decision about the site of a rule that the run stands at; None for one that no run has met.
     """
@@ -64,11 +74,82 @@ class Guarding(HostMode):
     def __init__(
         self, light: Light, known: Callable[[Rule], Decision | None], sites: Sites, evidence: Evidence
     ) -> None:
+        self.light, self._known, self._sites, self._evidence = light, known, sites, evidence
+
+    @cached_property
+    def _state(self) -> RunState:
+        return RunState(self._sites, self._evidence, Direct(), tracks_gradients=False)
+
+    def decision(self, func: Function, args: Args, kwargs: Kwargs, frame: FrameType) -> Decision | None:
+        """The decision about a call that is guarded; None for one that is made as it is.
+
+        frame: of the program, at the instruction that makes the call.
+        """
+        spelled = INDEX.of(func)
+        rule = rule_of_call(spelled, args, kwargs)
+        if rule is None or rule.family != "unsafe" or not torch.is_grad_enabled():
+            return None
+        if not any(tensor.requires_grad for tensor in tensors_in((args, kwargs) if kwargs else args)):
+            return None
+        if not is_site(rule, spelled, func, args, kwargs):
+            return None
+        self.light.reader, self.light.code = self.light.shown.reader(frame), frame.f_code
+        decision = self._known(rule)
+        if decision is not None and not decision.acts:
+            return None
+        if decision is None or spelled.in_place or kwargs.get("out") is not None or level() is not None:
+            self.light.leave_for_good()
+        return decision
+
+    def made(self, decision: Decision, func: Function, args: Args, kwargs: Kwargs) -> Result:
+        """A call with its guard."""
+        try:
+            result = outside(self._guarded, decision, func, args, kwargs)
+        except FAILURES:
+            raise Unforeseen from None
+        if not all(map(_is_finite, tensors_in(result))):
+            raise Unforeseen
+        return result
+
+    def by_regular_call(self, func: Function, original: Function, args: Args, kwargs: Kwargs) -> Tensor | None:
+        """What the program's own call gives where its guard changes nothing; None where it may, or no guard is known.
+
+        original: torch's own function, which is called.
+        """
+        if kwargs:
+            return None
+        spelled = INDEX.of(func)
+        operands = arguments(spelled, args, kwargs)[0] if spelled.reflected else args
+        if spelled.order or spelled.in_place or not is_regular(spelled.operation.function, operands):
+            return None
+        result: Tensor = original(*args)
+        return result if _is_finite(result) else None
+
+    def _guarded(self, decision: Decision, func: Function, args: Args, kwargs: Kwargs) -> Result:
+        """The call with its guard, as softfx.interpreter.soft_call makes it of real operands."""
+        spelled, rule = INDEX.of(func), decision.rule
+        context = CallContext(self._state, func, {}, True, decision.ids)
+        named = arguments(spelled, args, kwargs) if kwargs or spelled.reflected or spelled.order else (args, kwargs)
+        assert rule.relax is not None  # a guard has one
+        if rule.keeps_value:
+            return rule.relax(context, *named[0], **named[1])
+        context.hard = func(*args, **kwargs)
+        return bind_leaves(context, context.hard, rule.relax(context, *named[0], **named[1]))
+
+
+class Guarding(HostMode):
+    """The mode inside a light run.
+
+    in_place: the functions that are told of in another way, too.
+    found: the guarded ones that are not among them.
+    """
+
+    def __init__(self, guards: Guards, in_place: Set[Function]) -> None:
         super().__init__()
-        self._light, self._known = light, known
-        self._state = RunState(sites, evidence, Direct(), tracks_gradients=False)
+        self._guards, self._light = guards, guards.light
+        self._in_place, self.found = in_place, set[Function]()
         self._plain = _plain.setdefault(INDEX.changes, set())
-        self.owner = light.owner
+        self.owner = self._light.owner
 
     def leaves(self) -> None:
         self._light.leaves()
@@ -87,55 +168,54 @@ class Guarding(HostMode):
         if not _may_be_guarded(func):
             self._plain.add(func)
             return func(*args, **kwargs)
-        decision = self._decision(func, args, kwargs)
+        frame, is_told = _program(sys._getframe(1))
+        decision = self._guards.decision(func, args, kwargs, frame)
         if decision is None:
             return func(*args, **kwargs)
+        if func not in self._in_place:
+            self.found.add(func)
+        elif not is_told:
+            self._light.shown.fits_slots = False
         PLACE.run = None  # what softfx itself calls is not the program's
         try:
-            result = outside(self._made, decision, func, args, kwargs)
-            if not all(map(_is_finite, tensors_in(result))):
-                raise Unforeseen
-        except FAILURES:
-            raise Unforeseen from None
+            result = self._guards.by_regular_call(func, func, args, kwargs)
+            return self._guards.made(decision, func, args, kwargs) if result is None else result
         finally:
             PLACE.run = self._light
-        return result
 
-    def _decision(self, func: Function, args: Args, kwargs: Kwargs) -> Decision | None:
-        """The decision about a call that is guarded; None for one that is made as it is."""
-        spelled = INDEX.of(func)
-        rule = rule_of_call(spelled, args, kwargs)
-        if rule is None or rule.family != "unsafe" or not torch.is_grad_enabled():
-            return None
-        if not any(tensor.requires_grad for tensor in tensors_in((args, kwargs) if kwargs else args)):
-            return None
-        if not is_site(rule, spelled, func, args, kwargs):
-            return None
-        self._stands_here()
-        decision = self._known(rule)
-        if decision is not None and not decision.acts:
-            return None
-        if decision is None or spelled.in_place or kwargs.get("out") is not None or level() is not None:
-            self._light.leave_for_good()
-        return decision
 
-    def _stands_here(self) -> None:
-        """Note the instruction of the program that makes the call."""
-        frame = sys._getframe(3)
-        while frame.f_code in _BETWEEN:
-            frame = frame.f_back or frame
-        self._light.reader, self._light.code = self._light.shown.reader(frame), frame.f_code
+class BySlots:
+    """Answers for the functions that are put in place."""
 
-    def _made(self, decision: Decision, func: Function, args: Args, kwargs: Kwargs) -> Result:
-        """The call with its guard, as softfx.interpreter.soft_call makes it of real operands."""
-        spelled, rule = INDEX.of(func), decision.rule
-        context = CallContext(self._state, func, {}, True, decision.ids)
-        named = arguments(spelled, args, kwargs) if kwargs or spelled.reflected or spelled.order else (args, kwargs)
-        assert rule.relax is not None  # a guard has one
-        if rule.keeps_value:
-            return rule.relax(context, *named[0], **named[1])
-        context.hard = func(*args, **kwargs)
-        return bind_leaves(context, context.hard, rule.relax(context, *named[0], **named[1]))
+    def __init__(self, guards: Guards) -> None:
+        self._guards, self._light = guards, guards.light
+
+    def __call__(self, func: Function, original: Function, args: Args, kwargs: Kwargs, frame: FrameType) -> Result:
+        """What a call of a function gives that is guarded. original: torch's own in its place."""
+        if not nothing_around() or not torch.is_grad_enabled():
+            return original(*args, **kwargs)
+        PLACE.run = None  # what torch's own function calls in its turn is no call of the program
+        try:
+            result = self._guards.by_regular_call(func, original, args, kwargs)
+            if result is None:
+                decision = self._guards.decision(func, args, kwargs, frame)
+                result = (
+                    original(*args, **kwargs)
+                    if decision is None
+                    else self._guards.made(decision, original, args, kwargs)
+                )
+            return result
+        finally:
+            PLACE.run = self._light
+
+
+def _program(frame: FrameType) -> tuple[FrameType, bool]:
+    """The frame of the program that makes the call which a mode is told of, and whether it came through a slot."""
+    told = False
+    while frame.f_code in _BETWEEN:
+        told = told or frame.f_code is GUARD_CODE
+        frame = frame.f_back or frame
+    return frame, told
 
 
 def _may_be_guarded(func: Function) -> bool:

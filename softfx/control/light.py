@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections.abc import Set
 from types import CodeType, FrameType
 from typing import Any, NoReturn
 
@@ -33,8 +34,9 @@ from softfx.locations import instruction
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.torch_private import version_of
 
-__all__ = ["Light", "Scales", "Shown", "Unforeseen"]
+__all__ = ["BY_SLOTS", "Light", "Scales", "Shown", "Unforeseen"]
 
+BY_SLOTS = 3  # the closeness of runs that show what is guarded
 Scales = dict[Reader, tuple[Decision, float | None]]
 _MOST_SURPRISES = 6  # of one kind that no watched run can show: then the target is not run lightly any more
 
@@ -55,20 +57,23 @@ class Shown:
     calls, reads: of the longest run.
     fits: nothing was met that a light run cannot follow.
     fits_guards: nor one that guards its operations.
+    guarded: the functions that are.
+    fits_slots: each call of these was seen to be told of where they are put in place (softfx.control.guarding).
     draws: some run drew random numbers.
     writes: some run wrote a tensor, be it one of its own.
     """
 
     def __init__(self) -> None:
         self.readers: dict[Reader, bool] = {}
-        self.followed: tuple[dict[Reader, set[Answer]], ...] = ({}, {}, {})  # by closeness
+        self.followed: tuple[dict[Reader, set[Answer]], ...] = ({}, {}, {}, {})  # by closeness
         self.noted: set[Function] = set()
         self.sites: dict[Any, int] = {}
         self.codes: dict[int, CodeType] = {}  # kept, so that their numbers stay theirs
         self.instructions: dict[tuple[int, int], Reader] = {}
         self.jumps: dict[tuple[int, int], Reader | None] = {}
         self.calls = self.reads = self.surprises = 0
-        self.fits = self.fits_guards = True
+        self.fits = self.fits_guards = self.fits_slots = True
+        self.guarded: frozenset[Function] = frozenset()
         self.draws = self.writes = False
 
     def __reduce__(self) -> tuple[type[Shown], tuple[()]]:
@@ -110,6 +115,18 @@ class Shown:
             for reader, answer in watch.followed:
                 followed.setdefault(reader, set()).add(answer)
 
+    def learn_guards(self, light: Light, found: Set[Function]) -> None:
+        """What a light run has shown whose guarded calls a mode was told of.
+
+        found: the functions guarded in it that were not in place. Without any, slots tell as much as a mode does.
+        """
+        if found:
+            self.guarded |= found
+            self.fits_slots = all(map(names_of, self.guarded)) and self.guarded.isdisjoint(self.noted)
+        else:
+            for reader, answer in light.ways:
+                self.followed[BY_SLOTS].setdefault(reader, set()).add(answer)
+
     def surprise(self) -> None:
         """Note what only a mode can follow; a target that has much of it is not run lightly."""
         self.surprises += 1
@@ -126,6 +143,8 @@ class Light:
     most: how many reads there may be.
     closeness: of the runs that have shown what is followed.
     modes: function modes that the run is made under (softfx.control.guarding).
+    guard: makes the calls of guarded functions that are put in place, if nothing else does.
+    ways: the answers, by reader, that it was found to go on with.
     """
 
     def __init__(
@@ -134,18 +153,17 @@ class Light:
         self.path, self.shown, self.sites, self.most = path, shown, sites, most
         self.owner: object = None
         self.modes = modes
+        self.guard: Function | None = None
         self.calls, self.notes = shown.calls, path.looks
         self.reader: Reader = (0, 0)
         self.code: CodeType
         self.scales, self.followed = scales, shown.followed[closeness]
         self.left, self._given = len(path.start.answers), iter(path.start.answers)
-        self._ways: set[tuple[Reader, Answer]] = set()  # that were found to be followed
+        self.ways: set[tuple[Reader, Answer]] = set()
         self._read: dict[int, tuple[Tensor, int | None, Answer]] = {}  # the count of writes, where there may be any
         self.last: tuple[Tensor, Function, Args, bool] | None = None  # the condition that was made last
         self._is_eager = path.provenance.writes = shown.writes
         self.compare: Comparing = (deciding if self.notes else comparing)(self)
-        if not self.notes:
-            self.read = self._read_unnoted  # type: ignore[method-assign]  # most reads come by here
 
     def __enter__(self) -> Light:
         self._around, PLACE.run = PLACE.run, self
@@ -153,6 +171,8 @@ class Light:
 
     def __exit__(self, *error: object) -> None:
         PLACE.run = self._around
+        del self.compare  # it holds the run, which goes with its tensors where nothing else does
+        self.guard = None
 
     def leaves(self) -> None:
         self.shown.fits = False
@@ -167,6 +187,8 @@ class Light:
 
     def read(self, original: Function, tensor: Tensor, frame: FrameType) -> Any:
         """What a read of a tensor gives, which `original` would make."""
+        if not self.notes:
+            return self._read_unnoted(original, tensor, frame)
         known = self._read.get(id(tensor))
         if known is not None and known[1] == version_of(tensor):
             return type(original(tensor))(known[2])
@@ -211,12 +233,12 @@ class Light:
         self.most -= 1
         if self.most < 0:
             raise Unforeseen
-        if (reader, answer) in self._ways:
+        if (reader, answer) in self.ways:
             return
         found = reader if frame is None else self.shown.reader(frame)
         if answer not in self.followed.get(found, ()) and is_way(answer):
             self.leave(found)
-        self._ways.add((reader, answer))
+        self.ways.add((reader, answer))
 
     def leave(self, reader: Reader | None) -> NoReturn:
         """Leave the run at what a reader gave."""
@@ -225,8 +247,14 @@ class Light:
         raise Unforeseen
 
     def leave_for_good(self) -> NoReturn:
-        """Leave the run at a guarded operation that only a watched one can make: so are later ones made, too."""
-        self.shown.fits_guards = False
+        """Leave the run at a guarded operation that only a watched one can make: so are later ones made, too.
+
+        One that slots tell of may be inside a function of torch's, of which a mode knows more.
+        """
+        if self.guard is not None:
+            self.shown.fits_slots = False
+        else:
+            self.shown.fits_guards = False
         raise Unforeseen
 
     def _own(self, original: Function, tensor: Tensor, frame: FrameType) -> Answer:

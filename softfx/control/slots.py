@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -23,7 +24,17 @@ from softfx.interpreter.host import PLACE
 from softfx.ops.calls import Function
 from softfx.ops.spelling import INDEX
 
-__all__ = ["COMPARISONS", "ORIGINALS", "READERS", "READ_CODE", "item", "names_of", "original_of", "put_in_place"]
+__all__ = [
+    "COMPARISONS",
+    "GUARD_CODE",
+    "ORIGINALS",
+    "READERS",
+    "READ_CODE",
+    "item",
+    "names_of",
+    "original_of",
+    "put_in_place",
+]
 
 _BASE: Any = Tensor.__base__
 _OPERATORS = {"div": ("__truediv__",)}  # of Python, by which a mode is told of a method of another name
@@ -48,6 +59,7 @@ _in_place: Counter[_Name] = Counter()
 _before: dict[_Name, Any] = {}  # what the owner itself had by that name; nothing if it inherited it
 
 
+@cache
 def names_of(function: Function) -> list[_Name] | None:
     """Where Python finds a function that a function mode was told of; None if that is not known.
 
@@ -58,16 +70,29 @@ def names_of(function: Function) -> list[_Name] | None:
     if getattr(function, "__objclass__", None) is _BASE:
         specials = () if name.startswith("__") else (f"__{name}__", f"__r{name}__", *_OPERATORS.get(name, ()))
         found = [name, *(each for each in specials if getattr(_BASE, each, item) not in READERS)]
-        found += [each for each, value in Tensor.__dict__.items() if value is function and each not in found]
-        return [(Tensor, each) for each in found]
-    return [(torch, name)] if name and getattr(torch, name, None) is function else None
+        return [(Tensor, each) for each in dict.fromkeys([*found, *_methods(function)])]
+    if name and original_of(getattr(torch, name, item)) is function:
+        return [(torch, name)]
+    return [(Tensor, each) for each in _methods(function)] or None
+
+
+def _methods(function: Function) -> list[str]:
+    """The names under which the class itself has a function."""
+    own = Tensor.__dict__.items()
+    return [name for name, value in own if value is function or (callable(value) and original_of(value) is function)]
 
 
 @contextmanager
-def put_in_place(functions: Iterable[Function]) -> Iterator[None]:
-    """A block in which calls of functions, reads or others, are told to the run of the thread that makes them."""
+def put_in_place(functions: Iterable[Function], guarded: Iterable[Function] = ()) -> Iterator[None]:
+    """A block in which calls of functions, reads or others, are told to the run of the thread that makes them.
+
+    guarded: those whose results the run may give in another way.
+    """
     wanted = {}
     with _LOCK:
+        for function in guarded:
+            for owner, name in names_of(function) or ():
+                wanted[owner, name] = _guarding(function, original_of(getattr(owner, name)))
         for function in functions:
             if function in READERS:
                 wanted[Tensor, function.__name__] = _reading(function)
@@ -107,6 +132,7 @@ def original_of(function: Function) -> Function:
 ORIGINALS: dict[Any, Function] = {}
 _readers: dict[Function, Function] = {}
 _noters: dict[Function, Function] = {}
+_guarders: dict[Function, Function] = {}
 
 
 def _stands_for(function: Function, original: Function) -> Function:
@@ -154,4 +180,18 @@ def _ordering(function: Function, original: Function, order: Callable[[Any, Any]
     return known
 
 
-READ_CODE = _reading(item).__code__  # of what stands in the place of a read, whichever
+def _guarding(function: Function, original: Function) -> Function:
+    if (known := _guarders.get(original)) is None:
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            run = PLACE.run
+            if run is None or run.guard is None:
+                return original(*args, **kwargs)
+            return run.guard(function, original, args, kwargs, sys._getframe(1))
+
+        known = _guarders[original] = _stands_for(call, function)
+    return known
+
+
+# Of what stands in the place of a read, and of a guarded function, whichever.
+READ_CODE, GUARD_CODE = _reading(item).__code__, _guarding(Tensor.pow, Tensor.pow).__code__

@@ -107,19 +107,19 @@ class Traceless:
     def __init__(self, root: object, function: Function, args: Args, kwargs: Kwargs, draws: bool = False) -> None:
         self.writes = Writes()
         self._args = args
-        self._leaves, self._structure = private.flatten((args, kwargs))
-        self._are_leaves = not kwargs and len(args) == len(self._leaves) and all(map(is_, args, self._leaves))
-        self._reached = reached(root, function, *self._leaves)
+        self.leaves, self._structure = private.flatten((args, kwargs))
+        self._are_leaves = not kwargs and len(args) == len(self.leaves) and all(map(is_, args, self.leaves))
+        self._reached = reached(root, function, *self.leaves)
         self._reached.containers += containers_in((args, kwargs))
-        self._start, self._random = HeldState.of(self._reached), RandomStates.now()
-        self._end = self._start
+        self.start, self._random = HeldState.of(self._reached), RandomStates.now()
+        self._end = self.start
         self._random_after: RandomStates | None = None
         self.draws = draws
 
     def undo(self) -> None:
         """Put everything back to where the first run began."""
         self._random.put_back()
-        self._start.restore()
+        self.start.restore()
         self._put_written_back()
 
     def first_run_ended(self) -> None:
@@ -185,11 +185,11 @@ class Traceless:
         """Put everything back for one more run; its arguments, in containers of their own."""
         if self.draws:
             self._random.put_back()
-        self._start.restore()
+        self.start.restore()
         self._put_written_back()
         if self._are_leaves:
             return self._args, {}
-        args, kwargs = private.unflatten(list(self._leaves), self._structure)
+        args, kwargs = private.unflatten(list(self.leaves), self._structure)
         return args, kwargs
 
     def _put_written_back(self) -> None:

@@ -25,7 +25,7 @@ from softfx.capture.program import Program
 from softfx.capture.unreached import sources_of, unreached_sources
 from softfx.control.draws import Draws
 from softfx.control.engine import Engine
-from softfx.control.light import Shown
+from softfx.control.given import ShownByGiven
 from softfx.control.settings import Settings
 from softfx.decisions.evidence import Evidence
 from softfx.decisions.measures import Measures
@@ -77,7 +77,7 @@ class Eager:
     cache: FastPathCache = field(default_factory=FastPathCache, repr=False, compare=False)
     tapes: Tapes = field(default_factory=Tapes, repr=False, compare=False)
     draws: Draws = field(default_factory=Draws)
-    shown: Shown = field(default_factory=Shown, repr=False, compare=False)
+    shown: ShownByGiven = field(default_factory=ShownByGiven, repr=False, compare=False)
 
     @torch_private.uncompiled
     def __call__(
@@ -140,7 +140,7 @@ class Eager:
         settings = Settings.of(self.sites)
         random = self.draws.next(settings.seed)
         engine = Engine(runs, settings, self.evidence.control, random)
-        with runs.opened(), hooked(runs, settings, random):
+        with runs.opened(function, args, kwargs), hooked(runs, settings, random):
             return engine.call(function, args, kwargs)
 
     def planned(

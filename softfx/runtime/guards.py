@@ -22,15 +22,20 @@ from softtorch.straight_through import finite as seen_finite
 from softtorch.straight_through import with_finite_gradient, with_finite_value
 
 __all__ = [
-    "acosh", "addcdiv", "atanh", "corrcoef", "cosh", "digamma", "div", "entr", "erfinv", "exp", "exp2", "expm1",
-    "finite", "float_power", "gelu", "group_norm", "hypot", "i0", "i1", "instance_norm", "kl_div", "layer_norm",
-    "ldexp", "lgamma", "log1p", "log2", "log10", "log_ndtr", "logaddexp", "logaddexp2", "logit", "mul", "mvlgamma",
-    "ndtri", "norm", "passing_finite", "polygamma", "pow", "reciprocal", "rms_norm", "rsqrt", "sinh", "square",
-    "xlog1py", "xlogy",
+    "DERIVATIVES", "acosh", "addcdiv", "atanh", "corrcoef", "cosh", "digamma", "div", "entr", "erfinv", "exp", "exp2",
+    "expm1", "finite", "float_power", "gelu", "group_norm", "hypot", "i0", "i1", "instance_norm", "kl_div",
+    "layer_norm", "ldexp", "lgamma", "log1p", "log2", "log10", "log_ndtr", "logaddexp", "logaddexp2", "logit", "mul",
+    "mvlgamma", "ndtri", "norm", "passing_finite", "polygamma", "pow", "reciprocal", "rms_norm", "rsqrt", "sinh",
+    "square", "xlog1py", "xlogy",
 ]  # fmt: skip
 
 # The derivative by one operand, of the operands without derivatives; None where it is never infinite.
 Derivative = Callable[..., Any] | None
+# Those of each function of torch's that is guarded by them.
+DERIVATIVES: dict[Callable[..., Any], Sequence[Derivative]] = {
+    torch.sqrt: (torch.rsqrt,),
+    torch.log: (lambda x: x.log().mul(0) + x.reciprocal(),),
+}
 
 
 # -- how operands are held ---------------------------------------------------------------------------------------------
@@ -87,6 +92,7 @@ def _guarded(function: Callable[..., Any], *derivatives: Derivative) -> Callable
         return result
 
     guarded.__name__ = guarded.__qualname__ = function.__name__.removeprefix("special_")
+    DERIVATIVES[function] = derivatives
     guarded.__doc__ = f"`{guarded.__name__}` with finite derivatives.  # (...) each, broadcast -> (...)"
     return guarded
 
@@ -149,8 +155,12 @@ def _exponent_slope(x: Any, exponent: Tensor) -> Tensor:
     return torch.where((base == 0) & (exponent >= 0), 0.0, torch.pow(base, exponent) * base.log())
 
 
+DERIVATIVES[torch.pow] = _base_slope, _exponent_slope
+DERIVATIVES[torch.div] = (lambda x, y: 1 / y), _ratio_to
+
+
 def _of_power(x: Any, exponent: Any) -> tuple[Any, Any]:
-    held = _regular((_base_slope, _exponent_slope), (x, exponent))
+    held = _regular(DERIVATIVES[torch.pow], (x, exponent))
     return held[0], held[1]
 
 
@@ -164,7 +174,7 @@ def div(x: Any, y: Any) -> Tensor:
     result: Tensor = torch.div(x, y) if isinstance(x, Tensor) else x / y
     if not isinstance(y, Tensor) or _divides_regularly(result, y):
         return result
-    x, y = _regular((lambda x, y: 1 / y, _ratio_to), (x, y))
+    x, y = _regular(DERIVATIVES[torch.div], (x, y))
     return torch.div(x, y) if isinstance(x, Tensor) else x / y
 
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 import softfx
-from softfx.control.light import Shown
+from softfx.capture.preserve import HeldState
+from softfx.control.given import ShownByGiven
 from softfx.pipeline.control_runs import ControlRuns
 from tests.softfx.control.programs import PROGRAMS, policy, total
 from tests.softfx.control.simulators import SIMULATORS
@@ -169,6 +170,6 @@ def test_another_thread_under_a_mode_is_softened_as_ever() -> None:
 
 
 def test_what_runs_have_shown_is_not_copied() -> None:
-    shown = Shown()
-    shown.readers[1, 2] = True
-    assert not deepcopy(shown).readers
+    shown = ShownByGiven()
+    shown.of((), HeldState([], [], [])).readers[1, 2] = True
+    assert not deepcopy(shown).of((), HeldState([], [], [])).readers
