@@ -11,26 +11,21 @@ operation of rows treat places by themselves, add it to `_axis_after`.
 
 from __future__ import annotations
 
-import math
-from functools import partial
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from softfx import ops
-from softfx.interpreter import joint_lookups, linear_scope
-from softfx.interpreter.binding import bind, real_operand
+from softfx.interpreter import by_place, linear_scope
+from softfx.interpreter.binding import bind
 from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext
 from softfx.interpreter.native import run
 from softfx.interpreter.pointwise import is_mild
 from softfx.interpreter.records import ByPlace
 from softfx.interpreter.state import RunState
-from softfx.ops.calls import Args, Function, Kwargs, Result
+from softfx.ops.calls import Result
 from softfx.ops.operation import Rows
 from softfx.ops.spelling import arguments
-from softfx.ops.trees import map_tensors
 from softfx.runtime import places
 from softfx.values import SoftIndex, SoftReal
 
@@ -39,8 +34,7 @@ __all__ = ["made", "note", "treats_places_alike"]
 _IN_ROWS = (ops.gather, ops.take_along_dim)
 _SUMS = (ops.sum, ops.mean)
 _PRODUCTS = (ops.matmul, ops.linear)
-# As many numbers as are made of one decision element by element (softfx.interpreter.pointwise).
-_MOST_NUMBERS = 1 << 24
+_MOVES = (ops.unsqueeze, ops.getitem, ops.transpose, ops.permute, ops.movedim, ops.t)
 
 
 def note(state: RunState, call: Call, result: Result) -> None:
@@ -61,7 +55,7 @@ def treats_places_alike(state: RunState, call: Call) -> bool:
     if call.rule is not None and call.rule.family not in ("kink", "selection") and not is_mild(call):
         return False  # it may not be fit for what is not chosen: log(x[chosen])
     found = _made_by(state, call)
-    return found is not None and not _is_too_large(state, call, found)
+    return found is not None and not by_place.is_too_large(state, call, found)
 
 
 def made(state: RunState, call: Call) -> Result | None:
@@ -72,7 +66,7 @@ def made(state: RunState, call: Call) -> Result | None:
     softs = [facts.soft for facts in call.facts if facts.soft is not None]
     sites = frozenset[int]().union(*(soft.sites for soft in softs))
     context = CallContext(state, call.func, {}, True, sites, hard, carried=call.carried_sites)
-    whole = _on_whole(state, context, call.func, call.args, call.kwargs)
+    whole = by_place.on_whole(state, context, call.func, call.args, call.kwargs)
     index = state.environment.facts(found.places).soft
     assert isinstance(index, SoftIndex)  # it was one when places were looked up by it
     return bind(context, hard, context.call(places.chosen_of, whole, index.weights, found.axis, found.in_rows))
@@ -88,23 +82,8 @@ def _looked_up(state: RunState, call: Call, result: Tensor) -> ByPlace | None:
         return None
     axis = dim % source.dim() - source.dim()
     others = [result.shape[n] == source.shape[n] for n in range(source.dim()) if n != axis + source.dim()]
-    fits = all(others) and _index(state, index, source.shape[axis]) is not None
+    fits = all(others) and by_place.index_of(state, index, source.shape[axis]) is not None
     return ByPlace(index, axis, state.writes.count, source, in_rows=True) if fits else None
-
-
-def _known(state: RunState, tensor: Tensor) -> ByPlace | None:
-    """What a tensor is of a choice, place by place."""
-    known = state.by_place.get(tensor)
-    if known is None and (chosen := joint_lookups.looked_up(state, tensor)) is not None:
-        fits = chosen.places.dim() == 1 and _index(state, chosen.places, chosen.source.shape[chosen.axis]) is not None
-        known = ByPlace(chosen.places, chosen.axis, state.writes.count, chosen.source) if fits else None
-    return known if known is not None and known.writes == state.writes.count else None
-
-
-def _index(state: RunState, index: Tensor, size: int) -> SoftIndex | None:
-    """The shadow of an index that ranges over so many places."""
-    soft = state.environment.facts(index).soft
-    return soft if isinstance(soft, SoftIndex) and soft.support is None and soft.size == size else None
 
 
 def _made_by(state: RunState, call: Call) -> ByPlace | None:
@@ -115,7 +94,7 @@ def _made_by(state: RunState, call: Call) -> ByPlace | None:
     running = [tensor for tensor, facts in pairs if facts.soft is not None]
     if not running or not all(isinstance(facts.soft, SoftReal | None) and _is_exact(facts.soft) for _, facts in pairs):
         return None
-    known = [_known(state, tensor) for tensor in running]
+    known = [by_place.known(state, tensor) for tensor in running]
     first = known[0]
     if first is None or any(one is None or one.places is not first.places or one.axis != first.axis for one in known):
         return None
@@ -144,6 +123,8 @@ def _axis_after(call: Call, running: list[Tensor], others: list[Tensor], known: 
         return None
     if operation in _SUMS:
         return _axis_after_sum(call, running[0], axis)
+    if operation in _MOVES and len(call.tensors) == 1:
+        return _axis_after_move(call, running[0], axis)
     if operation in _PRODUCTS and axis < -1 and len(call.args) > 1 and isinstance(weight := call.args[1], Tensor):
         return {1: axis + 1, 2: axis}.get(weight.dim())
     return None
@@ -162,32 +143,21 @@ def _axis_after_sum(call: Call, tensor: Tensor, axis: int) -> int | None:
     return axis if keepdim else axis + sum(each > axis for each in along)
 
 
+def _axis_after_move(call: Call, tensor: Tensor, axis: int) -> int | None:
+    """Where an axis lies, from the end, once axes are added or exchanged; None where a key takes a part of it."""
+    if call.operation is ops.getitem and not _is_of_new_axes(call.args[1]):
+        return None
+    marked = torch.empty([2 if place == axis % tensor.dim() else 1 for place in range(tensor.dim())], device="meta")
+    shape: list[int] = list(call.func(marked, *call.args[1:], **call.kwargs).shape)
+    return shape.index(2) - len(shape)
+
+
+def _is_of_new_axes(key: object) -> bool:
+    """Return True for a key that takes all elements."""
+    parts = key if isinstance(key, tuple) else (key,)
+    return all(part is None or part is Ellipsis or (isinstance(part, slice) and part == slice(None)) for part in parts)
+
+
 def _broadcast(tensors: list[Tensor]) -> torch.Size:
     shape: torch.Size = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))  # type: ignore[no-untyped-call]  # torch's
     return shape
-
-
-def _is_too_large(state: RunState, call: Call, found: ByPlace) -> bool:
-    """Return True if a call on the whole would take too much memory."""
-    index = state.environment.facts(found.places).soft
-    chosen = next(tensor.shape[known.axis] for tensor in call.tensors if (known := _known(state, tensor)) is not None)
-    most = max(math.prod(tensor.shape) for tensor in call.tensors)
-    return not isinstance(index, SoftIndex) or most * index.size > _MOST_NUMBERS * max(chosen, 1)
-
-
-def _on_whole(state: RunState, context: CallContext, func: Function | None, args: Args, kwargs: Kwargs) -> Tensor:
-    """What a call makes of all places."""
-    wide, named = map_tensors(partial(_whole, state, context), (args, kwargs))
-    assert func is not None
-    result: Tensor = context.call(func, *wide, **named)
-    return result
-
-
-def _whole(state: RunState, context: CallContext, tensor: Tensor) -> Any:
-    """A tensor with all places in the place of the chosen ones; any other as it is."""
-    known = _known(state, tensor) if isinstance(state.environment.facts(tensor).soft, SoftReal) else None
-    if known is None:
-        return real_operand(context, tensor)
-    if known.source is not None:
-        return real_operand(context, known.source)
-    return _on_whole(state, context, known.func, known.args, known.kwargs)

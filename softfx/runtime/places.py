@@ -18,6 +18,7 @@ __all__ = [
     "chosen_of",
     "covering",
     "distinct",
+    "finite",
     "first",
     "gathered_extreme",
     "gathered_mean",
@@ -63,10 +64,19 @@ def chosen_of(whole: Tensor, p: Tensor, axis: int, in_rows: bool) -> Tensor:
     >>> chosen_of(torch.tensor([[1.0], [3.0]]), torch.tensor([[0.5, 0.5]]), -2, False)
     tensor([[2.]])
     """
-    whole = torch.where(whole.isfinite(), whole, 0.0)
+    whole = finite(whole)
     if in_rows:
         return softtorch.gather(whole, axis % whole.dim(), p)
     return (whole.movedim(axis, -1) @ p.T.to(whole.dtype)).movedim(-1, axis)
+
+
+def finite(x: Tensor) -> Tensor:
+    """The numbers with 0 for what is infinite or NaN.
+
+    >>> finite(torch.tensor([1.0, torch.inf]))
+    tensor([1., 0.])
+    """
+    return torch.where(x.isfinite(), x, 0.0)
 
 
 def covering(p: Tensor, dim: int) -> Tensor:

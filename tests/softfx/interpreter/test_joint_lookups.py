@@ -15,6 +15,7 @@ from tests.helpers import EXECUTOR
 
 DRAWS = torch.Generator().manual_seed(5)
 DATA = torch.randn(7, 9, generator=DRAWS)
+SIGNALS = torch.randn(7, 9, 6, generator=DRAWS)
 SCORES, WEIGHTS = torch.randn(9, generator=DRAWS), torch.randn(9, 2, generator=DRAWS)
 
 
@@ -65,19 +66,56 @@ def test_a_product_of_two_look_ups_learns_as_by_a_mask(program: Callable[..., Te
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)  # a mask blurs its places once together
 
 
+def by_choice(make: Callable[..., Tensor]) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """A program of chosen places, and the same one of all places times a mask."""
+
+    def chosen(scores: Tensor, weights: Tensor) -> Tensor:
+        places = scores.topk(3).indices
+        return make(lambda x, axis=0: x.index_select(axis, places), weights, lambda x, axis: x)
+
+    def masked(scores: Tensor, weights: Tensor) -> Tensor:
+        mask = torch.zeros(9).scatter(0, scores.topk(3).indices, 1.0)
+        return make(lambda x, axis=0: x, weights, lambda x, axis: x * mask.view(-1, *(1,) * (x.dim() - 1 - axis)))
+
+    return chosen, masked
+
+
+MADE: dict[str, Callable[..., Tensor]] = {
+    "something is added": lambda at, w, kept: kept(at(DATA, 1) + 1, 1) @ at(w),
+    "bent": lambda at, w, kept: kept(torch.tanh(at(DATA, 1)), 1) @ at(w),
+    "both bent": lambda at, w, kept: F.linear(kept(torch.relu(at(DATA, 1)), 1), at(w.T, 1).square(), w[0]),
+    "a sum": lambda at, w, kept: kept((at(SIGNALS, 1) * 2.0).square().sum(-1), 1) @ at(w[:, 0]),
+    "turned": lambda at, w, kept: (at(w.T, 1) @ kept(torch.tanh(at(DATA, 1)), 1).t()).transpose(0, 1),
+    "filters": lambda at, w, kept: F.conv1d(kept(at(SIGNALS, 1), 1), at(w).unsqueeze(0)),
+    "filters of images": lambda at, w, kept: F.conv2d(
+        kept(torch.relu(at(SIGNALS, 1)).unsqueeze(-1), 1), at(w).unsqueeze(-1)[None], bias=w[0, :1]
+    ),
+}
+
+
+@EXECUTOR
+@pytest.mark.parametrize("name", MADE)
+def test_so_does_a_product_of_what_is_made_of_look_ups_place_by_place(name: str, executor: Any) -> None:
+    chosen, masked = by_choice(MADE[name])
+    for found, expected in zip(gradients(chosen, executor), gradients(masked, executor), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     "other",
     [
         lambda scores, weights: DATA[:, scores.topk(3).indices] @ weights[(-scores).topk(3).indices],
         lambda scores, weights: DATA[:, scores.topk(3).indices] @ weights[scores.topk(3).indices],
         lambda scores, weights: (lambda chosen: weights[chosen] @ weights[chosen].T)(scores.topk(2).indices),
-        lambda scores, weights: (lambda chosen: (DATA[:, chosen] + 1) @ weights[chosen])(scores.topk(3).indices),
+        lambda scores, weights: (lambda chosen: F.conv1d(SIGNALS[:, chosen], weights[chosen, None], groups=3))(
+            scores.topk(3).indices
+        ),
     ],
-    ids=["two choices", "one choice made twice", "another axis is summed over", "something was added"],
+    ids=["two choices", "one choice made twice", "another axis is summed over", "each channel by itself"],
 )
 def test_what_is_no_such_product_is_as_it_was(other: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
     found = gradients(other)
-    monkeypatch.setattr("softfx.interpreter.joint_lookups.CONTRACTED", {})
+    monkeypatch.setattr("softfx.interpreter.joint_lookups._axes", lambda *call: None)
     assert all(torch.equal(one, two) for one, two in zip(found, gradients(other), strict=True))
 
 
