@@ -17,9 +17,9 @@ comparisons blur adds up. The default blurs joined decisions less, by 0.115 spre
 0.1 still comes nearer; it comes nearer to the spikes, too, where it is as good as by hand. One number for all tasks is
 a compromise. Calibration has hardly a reason to leave the default here: it moves where another gradient agrees better
 with the program's answers, not where one trains better. It leaves choices of k alone for that reason: a narrower one
-agrees better at the start, and one in five of the sensors was then never found. The lead of both over one softness for
-all is that of the sensors, where the form by hand is weak; of the other tasks softness 0.1 does as well, in the units
-that they have here.
+agrees better at the start, and with it one seed in five missed a sensor. The lead of both over one softness for all is
+that of the sensors, where the form by hand is weak; of the other tasks softness 0.1 does as well, in the units that
+they have here.
 """
 
 import statistics
