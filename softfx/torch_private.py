@@ -31,6 +31,7 @@ torch lacks without it.
   _torchdynamo_orig_callable, _torchdynamo_disable(_msg): what torch.compile was given, what it leaves alone, and why.
 - torch._dynamo.eval_frame._set_stance, DynamoStance: for a while nothing is compiled; set_stance takes 70 microseconds.
 - torch.distributed._composable_state._insert_module_state, _get_module_state: how a sharded module finds its state.
+- torch._C._autograd._get_current_graph_task_keep_graph: whether the backward pass that runs retains its graph.
 - torch.overrides._get_current_function_mode_stack, _pop_mode, _push_mode: which function modes are active in this
   thread, and a while without some of them.
 """
@@ -62,9 +63,9 @@ __all__ = [
     "compiled_module", "disabled_torch_function", "fake", "fake_mode_of", "fake_on", "flatten", "forget_compiled",
     "function_modes", "has_forward_hooks", "has_no_values", "has_storage", "in_differentiation", "in_transform",
     "is_compiled_in_place", "is_gone", "lay_on", "leaves", "library_operator", "may_compile", "module_tables",
-    "outlives_transform", "python_call", "set_grad_enabled", "share_module_state", "shares_storage", "storage_key",
-    "storage_reference", "uncompiled", "unflatten", "unwrapped", "version_of", "without_function_modes",
-    "wrapper_subclass",
+    "outlives_transform", "python_call", "retains_graph", "set_grad_enabled", "share_module_state", "shares_storage",
+    "storage_key", "storage_reference", "uncompiled", "unflatten", "unwrapped", "version_of",
+    "without_function_modes", "wrapper_subclass",
 ]  # fmt: skip
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -75,6 +76,7 @@ _pop_mode: Callable[..., Any] = torch.overrides._pop_mode
 _push_mode: Callable[..., Any] = torch.overrides._push_mode
 set_grad_enabled: Callable[..., Any] = torch._C._set_grad_enabled
 has_storage: Callable[..., bool] = torch._C._has_storage
+retains_graph: Callable[[], bool] = torch._C._autograd._get_current_graph_task_keep_graph
 disabled_torch_function: Any = torch._C._disabled_torch_function_impl
 
 # Names of code objects on the stack of a module's call; the first may be called by the second.

@@ -128,6 +128,7 @@ class Program:
     input_names: the names of `inputs` in a report, as `softfx.capture.unreached.sources_of` gives them.
     finite: whether none of its tensors was seen to hold an infinity or a NaN.
     changed_buffers: the buffers that it changes and that have no derivative in the original.
+    changed_attributes: the other attributes of which this is so, and what else a function holds.
     """
 
     seen: Seen
@@ -141,6 +142,7 @@ class Program:
     input_names: list[str] = field(default_factory=list)
     finite: bool = True
     changed_buffers: frozenset[str] = frozenset()
+    changed_attributes: frozenset[str] = frozenset()
 
     @staticmethod
     def unseen(reason: str, place: Place) -> Program:

@@ -16,7 +16,7 @@ from torch import Tensor, fx, nn
 
 from softfx import ops
 from softfx import torch_private as private
-from softfx.capture import left_buffers
+from softfx.capture import left_attributes, left_buffers
 from softfx.capture.compiled_parts import COMPILED, runs_compiled
 from softfx.capture.effects import is_out_of_sight
 from softfx.capture.escapes import escapes
@@ -318,9 +318,10 @@ def record(
         copies = copied(flat)
         call_args, call_kwargs = private.unflatten(copies, structure)
         inputs = _inputs(recorder, copies, inputs_of(function, call_args, call_kwargs))
-        before = left_buffers.state_of(target)
+        before, attributes_before = left_buffers.state_of(target), left_attributes.state_of(target)
         result = _run(recorder, function, call_args, call_kwargs)
         buffers, before = left_buffers.changed(target, before), {}
+        attributes, attributes_before = left_attributes.changed(target, attributes_before), {}
         leaves, result_structure = private.flatten(result)
         for leaf in leaves:
             recorder._meet(leaf)
@@ -351,6 +352,7 @@ def record(
         input_names,
         recorder.finite,
         buffers,
+        attributes,
     )
 
 

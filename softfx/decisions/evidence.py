@@ -121,6 +121,7 @@ class Evidence:
         self.refused: set[tuple[str, Location]] = set()  # calls whose soft form failed when it was tried
         self.cuts: dict[Cut, None] = {}  # where the program itself ends a gradient, in order
         self.left_buffers: tuple[str, ...] = ()  # the buffers in which a call leaves what has a derivative only softly
+        self.left_attributes: tuple[str, ...] = ()  # the other attributes of which this is so
         self.custom_functions = False  # a custom autograd.Function was met, through which no derivative is followed
         self.follows_all = False  # the derivative of every site was followed to wherever it goes
         self.blocks_to_lift: set[Location] = set()  # the no_grad blocks in which a site was met that is to be lifted

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from softfx import torch_private
+from softfx.capture import left_attributes, left_buffers
 from softfx.capture.example import function_of
 from softfx.capture.executed import Ran, executed
 from softfx.capture.later import exhausted
-from softfx.capture.left_buffers import carrying
 from softfx.capture.preserve import Preserved, copied
 from softfx.capture.program import Program
 from softfx.capture.unreached import sources_of, unreached_sources
@@ -190,12 +190,16 @@ class Eager:
             sources = sources_of(target, function, own_args, own_kwargs)
             return unreached_sources(torch_private.leaves(result), sources)
 
-    def left_buffers(self, target: Any, args: Args, kwargs: Kwargs, program: Program) -> tuple[str, ...]:
-        """The buffers in which a call as decided, which leaves no trace, leaves a derivative; in the original none."""
+    def left(self, target: Any, args: Args, kwargs: Kwargs, program: Program) -> tuple[list[str], list[str]]:
+        """The buffers and the other attributes in which a call as decided, which leaves no trace, leaves a derivative.
+
+        The original's leaves none there.
+        """
         state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False)
         with _traceless(target, program.touched):
             self._tried_here(state, target, *_with_derivatives(args, kwargs), [])
-            return tuple(carrying(target, program.changed_buffers))
+            buffers = left_buffers.carrying(target, program.changed_buffers)
+            return buffers, left_attributes.carrying(target, program.changed_attributes)
 
     def executed(self, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> list[Ran] | None:
         """The code of the target's own that a call runs, by one that leaves no trace. Arguments as of `trial`."""

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from softfx import torch_private
-from softfx.capture import left_buffers
+from softfx.capture import left_attributes, left_buffers
 from softfx.capture.later import exhausted
 from softfx.capture.preserve import Preserved, copied
 from softfx.capture.program import Seen
@@ -79,13 +79,25 @@ class Softened:
         return beside(around, self.name, lambda: self._run(owner, root, name, function, args, kwargs))
 
     def _run(self, owner: object, root: object, name: str, function: Function, args: Args, kwargs: Kwargs) -> Result:
-        """By the graph where it holds, by the original Python otherwise."""
+        """As it is where nothing is to be softened, softened otherwise."""
         if self.rules_seen != INDEX.changes:
             self._check_rules()
         if not self.sites.policy.can_act:
             return function(*args, **kwargs)
         if not torch.is_grad_enabled() and self.sites.exact:
             return function(*args, **kwargs)
+        if self.evidence.left_attributes and not torch.compiler.is_compiling():
+            target, names = self.function if root is None else root, self.evidence.left_attributes
+            left_attributes.end(target, names)
+            result = self._run_softened(owner, root, name, function, args, kwargs)
+            left_attributes.watch(target, names, result)
+            return result
+        return self._run_softened(owner, root, name, function, args, kwargs)
+
+    def _run_softened(
+        self, owner: object, root: object, name: str, function: Function, args: Args, kwargs: Kwargs
+    ) -> Result:
+        """By the graph where it holds, by the original Python otherwise."""
         if self.evidence.left_buffers and name == self.entry and not torch.compiler.is_compiling():
             left_buffers.detach(root, self.evidence.left_buffers)
         if self.measures is not None and name in self.planned and not torch.compiler.is_compiling():

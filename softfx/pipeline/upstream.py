@@ -26,24 +26,24 @@ _CUTTING = ("discrete", "random")
 
 
 def look_at_run(program: Program, eager: Eager, target: Any, args: Args, kwargs: Kwargs) -> None:
-    """Note what a run as decided shows: which gradients arrive, and in which buffers a derivative is left."""
+    """Note what a run as decided shows: which gradients arrive, and in which attributes a derivative is left."""
     _look_upstream(program, eager, target, args, kwargs)
-    if program.changed_buffers and any(decision.acts for decision in eager.sites):
-        _look_at_buffers(program, eager, target, args, kwargs)
+    changes = program.changed_buffers or program.changed_attributes
+    if changes and any(decision.acts for decision in eager.sites):
+        _look_at_left(program, eager, target, args, kwargs)
 
 
-def _look_at_buffers(program: Program, eager: Eager, target: Any, args: Args, kwargs: Kwargs) -> None:
-    """Note the buffers whose derivative has to end before the next call."""
-    has, left = "has", tuple(sorted(program.changed_buffers))
+def _look_at_left(program: Program, eager: Eager, target: Any, args: Args, kwargs: Kwargs) -> None:
+    """Note the buffers whose derivative has to end before the next call, and the attributes where it may have to."""
+    has, buffers, attributes = "has", sorted(program.changed_buffers), sorted(program.changed_attributes)
     try:
-        left = eager.left_buffers(target, args, kwargs, program)
+        buffers, attributes = eager.left(target, args, kwargs, program)
     except Exception as error:  # with relaxed values a program may come to where it refuses them: any may be left
         has = f"may have (the softened call raised {type(error).__name__})"
-    eager.evidence.left_buffers = left
-    for buffer in left:
-        text = (
-            f"what a call leaves in the buffer {buffer} {has} a derivative up to the next call, the original's has none"
-        )
+    eager.evidence.left_buffers, eager.evidence.left_attributes = tuple(buffers), tuple(attributes)
+    places = [(f"the buffer {name}", "the next call") for name in buffers]
+    for place, until in places + [(name, "the next backward pass") for name in attributes]:
+        text = f"what a call leaves in {place} {has} a derivative up to {until}, the original's has none"
         eager.evidence.cuts[Cut(text, eager.place.file, eager.place.line)] = None
 
 
