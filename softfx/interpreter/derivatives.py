@@ -211,11 +211,16 @@ def _differentiated(func: Function, spelled: Spelled, args: Args, kwargs: Kwargs
 
 def _gradients(outputs: list[Tensor], leaves: list[Tensor]) -> Sequence[Tensor | None]:
     """The derivatives of a random combination of the outputs."""
-    outputs = [output for output in outputs if output.requires_grad and output.numel()]
+    outputs = [_dense(output) for output in outputs if output.requires_grad and output.numel()]
     if not outputs:
         return [None] * len(leaves)
     weights = [torch.randn_like(output) for output in outputs]
     return torch.autograd.grad(outputs, leaves, weights, allow_unused=True)
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    """A sparse result with the zeros that it does not store, for which numbers can be drawn."""
+    return tensor if tensor.layout is torch.strided else tensor.to_dense()
 
 
 def _passes(gradient: Tensor | None) -> bool:

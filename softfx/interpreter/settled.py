@@ -64,7 +64,10 @@ def with_finite_gradients(state: RunState, arguments: tuple[Args, Kwargs]) -> tu
     """Arguments to which only finite gradients go back."""
 
     def passing(tensor: Tensor) -> Tensor:
-        return tensor if is_discrete(tensor) else state.backend.emit(guards.passing_finite, (tensor,), {})
+        if is_discrete(tensor) or tensor.layout is not torch.strided:  # the zeros of a sparse one have no gradients
+            return tensor
+        passed: Tensor = state.backend.emit(guards.passing_finite, (tensor,), {})
+        return passed
 
     args, kwargs = map_tensors(passing, arguments)
     return args, kwargs

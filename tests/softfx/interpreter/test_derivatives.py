@@ -220,3 +220,23 @@ def test_a_draw_that_leaves_nothing_is_no_lack_of_a_derivative(seed: int) -> Non
     torch.manual_seed(seed)
     (site,) = softfx.check(program, example_inputs=(torch.tensor([0.3]),)).sites
     assert site.op == "sign"
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda x: (x * (x > 0)).to_sparse().to_dense(),
+        lambda x: torch.sparse.mm((x * (x > 0)).to_sparse(), x.mT).to_dense(),
+        lambda x: torch.sparse.softmax((x * (x > 0)).to_sparse(), 1).to_dense() * x,
+        lambda x: (x * (x > 0)).to_sparse_csr().to_dense(),
+        lambda x: (x * (x > 0)).to_mkldnn().to_dense(),
+    ],
+)
+def test_results_that_store_no_zeros_have_their_derivative(program: Callable[[Tensor], Tensor]) -> None:
+    x = X.clone().requires_grad_()
+    soft = softfx.soften(program, example_inputs=(x,))
+    assert torch.equal(soft(x), program(x))
+    before, after = (torch.autograd.grad(run(x).sum(), x)[0] for run in (program, soft))
+    assert not bool(((before != 0) & (after == 0)).any())
+    assert soft.report.counts["blocked"] == 0

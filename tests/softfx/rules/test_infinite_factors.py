@@ -175,6 +175,19 @@ def test_products_with_sparse_matrices_are_made_as_they_are(preset: str, layout:
     assert bool((gradient > 1 / x).all())
 
 
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_sparse_matrices_of_what_was_chosen_beside_a_nan() -> None:
+    def program(x: Tensor) -> Tensor:
+        return torch.sparse.mm((x * (x > 0)).to_sparse(), x)
+
+    x = torch.tensor([[0.5, NAN], [-1.0, 2.0]], requires_grad=True)
+    soft = softfx.soften(program, example_inputs=(x,))
+    result = soft(x)
+    assert torch.equal(result.nan_to_num(), program(x).nan_to_num())
+    gradient = torch.autograd.grad(result[0, 0], x)[0]
+    assert bool(gradient[0, 0]) and bool(gradient.isfinite().all())
+
+
 def test_a_product_that_overflows_keeps_its_finite_derivatives() -> None:
     x, y = torch.tensor([1e30, 2.0, INF], requires_grad=True), torch.tensor([1e30, 3.0, 4.0], requires_grad=True)
     product = guards.mul(x, y)
