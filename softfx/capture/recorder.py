@@ -39,6 +39,7 @@ from softfx.ops.python_form import python_form
 from softfx.ops.spelling import INDEX, Spelled, attribute_of, operand_first, spoken
 from softfx.ops.trees import tensors_in
 from softfx.report.record import SHAPED_BY_DATA, Break
+from softfx.runtime.elements import has_strides
 from softfx.values.histories import history_of, is_leaf
 
 __all__ = ["Recorder", "capture", "record"]
@@ -114,12 +115,12 @@ class Recorder(HostMode):
     def value(self, tree: Any) -> Any:
         """`tree` with real tensors replaced by fake ones of the same shape."""
         if isinstance(tree, Tensor):
-            if tree.layout is not torch.strided or tree.is_quantized:
-                kind = f"layout {tree.layout}" if not tree.is_quantized else str(tree.dtype)
+            if not has_strides(tree) or tree.is_quantized:
+                kind = tree.dtype if tree.is_quantized else f"{'nested ' * tree.is_nested}layout {tree.layout}"
                 self.obstacles[f"a tensor of {kind}, whose elements a graph cannot name"] = None
+                shape, dtype = () if tree.is_nested else tree.shape, torch.int32 if tree.is_quantized else tree.dtype
                 with self.fake:
-                    dtype = torch.int32 if tree.is_quantized else tree.dtype
-                    return torch.empty(tree.shape, dtype=dtype, device=tree.device)
+                    return torch.empty(shape, dtype=dtype, device=tree.device)
             self.finite = self.finite and (not self.alone or is_seen_finite(tree))
             memory = self.memories.fake(tree)
             empty = private.fake(self.fake, tree) if memory is None else private.fake_on(self.fake, tree, memory)

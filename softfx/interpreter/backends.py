@@ -13,6 +13,7 @@ from softfx.interpreter import checkpoint_private
 from softfx.interpreter.derivatives import Blockage, judged
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.spelling import Spelled
+from softfx.runtime.elements import has_strides
 from softtorch.straight_through import finite
 
 __all__ = ["Backend", "Direct", "has_whole_elements"]
@@ -109,7 +110,7 @@ def has_whole_elements(tensor: Tensor) -> bool:
     if (outside := torch_private.unwrapped(tensor)) is not None:  # inside a transform: those of all that are mapped
         return has_whole_elements(outside)
     hidden = torch_private.fake_mode_of(tensor) is not None
-    if hidden or tensor.is_meta or tensor.layout is not torch.strided or not tensor.is_floating_point():
+    if hidden or tensor.is_meta or not has_strides(tensor) or not tensor.is_floating_point():
         return False
     with torch.no_grad():
         return not tensor.frac().any()  # of infinities and NaN that is NaN, which is not 0

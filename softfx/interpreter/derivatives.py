@@ -21,6 +21,7 @@ from softfx.ops.spelling import INDEX, Spelled
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules.refusals import is_discrete
 from softfx.rules.unruled import NUMBER_TESTS
+from softfx.runtime.elements import has_strides
 
 __all__ = ["DISCRETE", "IN_PART", "Blockage", "is_judged", "is_real", "is_remembered", "judged", "knows_no_blockage"]
 
@@ -134,7 +135,7 @@ def _may_be_tried(func: Function, tensors: Sequence[Tensor]) -> bool:
 
 def _has_elements(tensor: Tensor) -> bool:
     """Return True for a plain tensor with memory of its own."""
-    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.device.type == "meta":
+    if not has_strides(tensor) or tensor.is_quantized or tensor.device.type == "meta":
         return False
     return tensor.numel() > 0 and torch_private.fake_mode_of(tensor) is None
 
@@ -219,8 +220,10 @@ def _gradients(outputs: list[Tensor], leaves: list[Tensor]) -> Sequence[Tensor |
 
 
 def _dense(tensor: Tensor) -> Tensor:
-    """A sparse result with the zeros that it does not store, for which numbers can be drawn."""
-    return tensor if tensor.layout is torch.strided else tensor.to_dense()
+    """A result with zeros where a sparse one stores none and a nested one ends: numbers can be drawn for it."""
+    if tensor.is_nested:
+        tensor = torch.nested.to_padded_tensor(tensor, 0.0)
+    return tensor if has_strides(tensor) else tensor.to_dense()
 
 
 def _passes(gradient: Tensor | None) -> bool:

@@ -27,6 +27,7 @@ from softfx.ops.operation import Infinities, Linear
 from softfx.ops.trees import map_tensors
 from softfx.rules.refusals import is_discrete
 from softfx.runtime import guards
+from softfx.runtime.elements import has_strides
 
 __all__ = ["meets_infinities", "note_spoiling", "passing_finite", "run_with_finite_derivative"]
 
@@ -88,7 +89,7 @@ def _multiplies_derivatives(call: Call) -> bool:
 
 def _may_be_infinite(operand: Tensor) -> bool:
     """Return True for an operand in whose elements 0 can be put; those that a sparse tensor stores are left."""
-    return not is_discrete(operand) and operand.layout is torch.strided
+    return not is_discrete(operand) and has_strides(operand)
 
 
 def run_with_finite_derivative(state: RunState, call: Call) -> Result:

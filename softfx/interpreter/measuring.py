@@ -21,6 +21,7 @@ from softfx.interpreter.compared import beside
 from softfx.interpreter.operands import operands_of
 from softfx.interpreter.state import RunState
 from softfx.rules import spread
+from softfx.runtime.elements import has_strides
 
 __all__ = ["for_call", "orders_two"]
 
@@ -78,11 +79,13 @@ def orders_two(call: Call, decision: Decision) -> bool:
 
 
 def _is_readable(tensor: Tensor) -> bool:
-    return torch_private.fake_mode_of(tensor) is None and not tensor.is_meta and not tensor.is_complex()
+    is_real = not tensor.is_meta and not tensor.is_complex()
+    return is_real and has_strides(tensor) and torch_private.fake_mode_of(tensor) is None
 
 
 def _has_numbers(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() and torch_private.fake_mode_of(tensor) is None and tensor.numel() > 0
+    is_real = tensor.is_floating_point() and has_strides(tensor) and tensor.numel() > 0
+    return is_real and torch_private.fake_mode_of(tensor) is None
 
 
 def _fitting(softness: Tensor, call: Call) -> Tensor:

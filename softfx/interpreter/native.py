@@ -22,6 +22,7 @@ from softfx.ops.operation import Effect, Operation
 from softfx.ops.trees import map_tensors, tensors_in
 from softfx.rules.refusals import OUTGROWN, is_discrete
 from softfx.runtime import storage
+from softfx.runtime.elements import has_strides
 from softfx.values.histories import is_leaf
 
 __all__ = [
@@ -222,7 +223,7 @@ def is_view_of_operand(state: RunState, call: Call, result: Result) -> bool:
 
 def overlaps_itself(tensor: Tensor) -> bool:
     """Return True for a tensor that was expanded, so that its elements share memory."""
-    if tensor.layout is not torch.strided:
+    if not has_strides(tensor):
         return False
     return any(stride == 0 and size > 1 for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
 

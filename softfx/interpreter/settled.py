@@ -26,6 +26,7 @@ from softfx.ops.trees import map_tensors
 from softfx.rules.refusals import is_discrete
 from softfx.rules.rule import Rule
 from softfx.runtime import distributions, guards, infinities, ties
+from softfx.runtime.elements import has_strides
 from softfx.values import Soft, SoftBool, SoftCount, SoftIndex, SoftSum, is_stepped, was_freed
 
 __all__ = ["has_met_nan", "is_seen_finite", "is_spoilt", "settled", "settled_at_ties", "with_finite_gradients"]
@@ -64,7 +65,7 @@ def with_finite_gradients(state: RunState, arguments: tuple[Args, Kwargs]) -> tu
     """Arguments to which only finite gradients go back."""
 
     def passing(tensor: Tensor) -> Tensor:
-        if is_discrete(tensor) or tensor.layout is not torch.strided:  # the zeros of a sparse one have no gradients
+        if is_discrete(tensor) or not has_strides(tensor):
             return tensor
         passed: Tensor = state.backend.emit(guards.passing_finite, (tensor,), {})
         return passed
@@ -115,7 +116,7 @@ def is_seen_finite(shadow: Result) -> bool:
     tensor = shadow.tensor if isinstance(shadow, Soft) and not isinstance(shadow, SoftSum) else shadow
     if not isinstance(tensor, Tensor) or type(tensor) not in (Tensor, nn.Parameter):
         return True  # the shards of several processes are not looked into: that would take them all
-    if tensor.is_meta or torch_private.in_transform() or was_freed(tensor) or tensor.layout is not torch.strided:
+    if tensor.is_meta or torch_private.in_transform() or was_freed(tensor) or not has_strides(tensor):
         return True
     tensor = tensor.detach()
     if tensor.is_floating_point() and tensor.dtype.itemsize == 1:  # torch has no isfinite of each of these types

@@ -36,6 +36,7 @@ from softfx.rules import rule_of
 from softfx.rules.refusals import AS_NUMBER, OUTGROWN, OVERLAPPED, CannotSoften, is_discrete
 from softfx.rules.rows import RowRule
 from softfx.runtime import infinities
+from softfx.runtime.elements import has_strides
 from softfx.torch_private import version_of
 from softfx.values import Soft, ValueFacts, is_stepped, unbounded_after
 from softtorch.scope import outside
@@ -260,8 +261,8 @@ def _written_out(context: CallContext, call: Call, rows: RowRule | None) -> Resu
 def _shadow(context: CallContext, call: Call, args: Args, rows: RowRule | None) -> Result:
     """The result of the rule for the operands, soft ones replaced by their shadows."""
     for tensor in call.tensors:
-        if tensor.layout is not torch.strided:
-            raise CannotSoften("it is of a sparse tensor")
+        if not has_strides(tensor):
+            raise CannotSoften(f"it is of a {'nested' if tensor.is_nested else 'sparse'} tensor")
     kwargs = call.kwargs and {key: value for key, value in call.kwargs.items() if key not in ("inplace", "out")}
     counts = any(map(counts_softly, call.tensors, call.facts))
     if counts or call.softs or call.has_real_shadow or context.state.evidence.writes:  # else they are what they are

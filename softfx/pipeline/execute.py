@@ -54,6 +54,7 @@ from softfx.pipeline.snapshot import Snapshot, exact
 from softfx.replay.recording import Recorder, RecordingMode, recorded_state
 from softfx.replay.replaying import ReplayingMode
 from softfx.replay.tapes import Tape, Tapes
+from softfx.runtime.elements import has_strides
 from softfx.values import Environment, ValueFacts
 from softtorch.scope import outside
 
@@ -303,8 +304,8 @@ def _flattened(args: Args, kwargs: Kwargs) -> tuple[Sequence[Any], object]:
 def _described(leaf: object) -> object:
     if not isinstance(leaf, Tensor):
         return exact(leaf)
-    strides = leaf.stride() if leaf.layout is torch.strided else ()
-    return (tuple(leaf.shape), strides, leaf.dtype, leaf.device)
+    shape, strides = () if leaf.is_nested else tuple(leaf.shape), leaf.stride() if has_strides(leaf) else ()
+    return (shape, strides, leaf.dtype, leaf.device)
 
 
 class Graph:

@@ -74,7 +74,7 @@ class Recorder:
             step, tensors = self.open[-1], tensors_in(result)
             made.writes = step.has_written()
             step.made.append(made)
-            step.outcomes.update({id(tensor): Outcome.of(tensor) for tensor in tensors})
+            self.note_outcomes(step, tensors)
             self._elements += sum(tensor.numel() for tensor in tensors)
             if self._elements > _MOST_ELEMENTS:
                 self.give_up("it computes with many elements")
@@ -105,6 +105,13 @@ class Recorder:
     def note_softness(self) -> None:
         """Note that something is computed with the softness of a site."""
         self.computes_with_softness = True
+
+    def note_outcomes(self, step: Step, tensors: list[Tensor]) -> None:
+        """Note the metadata of results."""
+        if any(tensor.is_nested for tensor in tensors):
+            self.give_up("it makes nested tensors, which have no shape")
+        else:
+            step.outcomes.update({id(tensor): Outcome.of(tensor) for tensor in tensors})
 
     def give_up(self, why: str) -> None:
         """Record nothing more, and let go what there is."""
@@ -247,7 +254,7 @@ class RecordingMode(FastMode):
             step.stack = Stack.at(sys._getframe(1), self._boundary)
         step.has_inner = len(recorder.steps) > count
         if step.by_interpreter:
-            step.outcomes.update({id(tensor): Outcome.of(tensor) for tensor in tensors_in(step.result)})
+            recorder.note_outcomes(step, tensors_in(step.result))
         for tensor in {id(tensor): tensor for tensor in tensors_in((args, kwargs, step.result))}.values():
             if entries.get(id(tensor)) is not known.get(id(tensor)):
                 step.facts.append((tensor, state.environment.get(tensor)))

@@ -11,6 +11,7 @@ from torch import Tensor
 from softfx.locations import Location, Stack
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.trees import tensors_in
+from softfx.runtime.elements import has_strides
 from softfx.torch_private import shares_storage, storage_key, version_of
 from softfx.values.histories import is_leaf
 
@@ -31,7 +32,7 @@ class Like(NamedTuple):
     @classmethod
     def of(cls, tensor: Tensor) -> Like | None:
         """That of a tensor; None for one without strides."""
-        if tensor.layout is not torch.strided:
+        if not has_strides(tensor):
             return None
         stride, flags = tensor.stride(), (tensor.requires_grad, is_leaf(tensor))
         return cls(type(tensor), tensor.shape, stride, tensor.dtype, tensor.device, *flags)
@@ -42,8 +43,8 @@ class Like(NamedTuple):
             and isinstance(tensor, Tensor)
             and tensor.requires_grad is self.requires_grad
             and tensor.dtype is self.dtype
+            and has_strides(tensor)
             and tensor.shape == self.shape
-            and tensor.layout is torch.strided
             and tensor.stride() == self.stride
             and is_leaf(tensor) is self.is_leaf
             and tensor.device == self.device

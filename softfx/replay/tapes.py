@@ -26,6 +26,7 @@ from softfx.ops.trees import BARE
 from softfx.replay.recording import Recorder
 from softfx.replay.values import Unmakeable
 from softfx.replay.writing import Written, written
+from softfx.runtime.elements import has_strides
 from softfx.values.histories import is_leaf
 from softtorch.scope import in_scope
 
@@ -155,7 +156,7 @@ def _key(root: object, function: Function, leaves: Sequence[Any]) -> object:
     for place, leaf in enumerate(leaves):
         if not isinstance(leaf, Tensor):
             described.append(type(leaf))
-        elif type(leaf) not in BARE or leaf.layout is not torch.strided:
+        elif type(leaf) not in BARE or not has_strides(leaf):
             return None
         else:
             flags = (leaf.requires_grad, is_leaf(leaf), first.setdefault(id(leaf), place))

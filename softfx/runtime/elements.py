@@ -7,12 +7,21 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["by_parts", "is_discrete"]
+__all__ = ["by_parts", "has_strides", "is_discrete"]
 
 
 def is_discrete(tensor: Tensor) -> bool:
     """Return True for a tensor of integers or bools: its elements are neither real nor complex numbers."""
     return not (tensor.is_floating_point() or tensor.is_complex())
+
+
+def has_strides(tensor: Tensor) -> bool:
+    """Return True for a tensor with an element at each place: neither a sparse nor a nested one.
+
+    >>> has_strides(torch.eye(2)), has_strides(torch.eye(2).to_sparse())
+    (True, False)
+    """
+    return tensor.layout is torch.strided and not tensor.is_nested
 
 
 def by_parts(function: Callable[..., Tensor], *operands: Tensor) -> Tensor:
