@@ -32,6 +32,7 @@ from softfx.control.paths import Found, all_paths
 from softfx.control.reach import within_reach
 from softfx.control.results import flatten, leaves_of, unflatten
 from softfx.control.settings import Settings
+from softfx.control.slots import item
 from softfx.control.traceless import Drew
 from softfx.control.turns import Difference, chosen, inclusion, with_turns
 from softfx.decisions.control_evidence import ControlEvidence
@@ -231,20 +232,23 @@ class Engine:
             return run.result
         probabilities = inclusion([turn for _, turn in pairs], self._settings.turns)
         leaves, structure = flatten(run.result)
-        terms: list[_Term] = []
+        values, terms = list(map(_value, leaves)), list[_Term]()
         for number in chosen(probabilities, self._random):
             point, turn = pairs[number]
-            found = self._difference(run, point, turn, leaves, numbers)
+            found = self._difference(run, point, turn, values, numbers)
             if found is not None:
                 terms.append(_Term(point, turn, found, 1.0 / probabilities[number]))
         return self._attached(run.result, leaves, structure, terms)
 
     def _difference(
-        self, run: Run, point: Point, turn: Turn, leaves: Sequence[Any], numbers: Numbers | None
+        self, run: Run, point: Point, turn: Turn, values: Sequence[Difference | None], numbers: Numbers | None
     ) -> list[Difference | None] | None:
-        """The weighted sum of results of one turn, leaf by leaf; None where it is dropped."""
+        """The weighted sum of results of one turn, leaf by leaf; None where it is dropped.
+
+        values: those of the run itself.
+        """
         seen = self._evidence.of(point.decision.id)
-        columns: list[list[Tensor]] = [[] for _ in leaves]
+        columns: list[list[Any]] = [[] for _ in values]
         factors = [factor for _, factor in turn.runs]
         if turn.own != 0.0:  # else the result may not be finite, and does not count
             factors.append(turn.own)
@@ -252,10 +256,10 @@ class Engine:
             for answer, _ in turn.runs:
                 seen.made += 1
                 for column, leaf in zip(columns, self._other(run, point, answer, numbers), strict=True):
-                    column.append(leaf)
+                    column.append(_value(leaf))
             total: list[Difference | None] = []
-            for column, leaf in zip(columns, leaves, strict=True):
-                total.append(_weighted([*column, leaf], factors) if _carries(leaf) else None)
+            for column, value in zip(columns, values, strict=True):
+                total.append(None if value is None else _weighted([*column, value], factors))
         except _Dropped as dropped:
             seen.dropped[dropped.reason] += 1
             return None
@@ -264,8 +268,7 @@ class Engine:
     def _other(self, run: Run, point: Point, answer: Answer, numbers: Numbers | None) -> list[Any]:
         """The leaves of the result of a run with another answer at one point."""
         start = Start((*run.path.answers[: point.number], like(point.answer, answer)), point.place + 1)
-        other = self._again(start, numbers, keeps=False)
-        return self._alike(_as_it_is(other.result))
+        return self._alike(self._again(start, numbers, keeps=False).result)
 
     def _attached(self, result: Result, leaves: list[Any], structure: Any, terms: Sequence[_Term]) -> Result:
         """The result with the derivative of terms; what they do not change is as it was."""
@@ -279,7 +282,7 @@ class Engine:
                 made.append(leaf)
                 continue
             mine = [
-                (i, item) for i, term in enumerate(terms) if (item := term.leaves[place]) is not None and _counts(item)
+                (i, each) for i, term in enumerate(terms) if (each := term.leaves[place]) is not None and _counts(each)
             ]
             if not mine:
                 made.append(leaf)
@@ -287,7 +290,7 @@ class Engine:
             heard = self._hearer([terms[i] for i, _ in mine])
             weights = [terms[i].weight for i, _ in mine]
             made.append(
-                with_turns(leaf, [coefficients[i] for i, _ in mine], [item for _, item in mine], weights, heard)
+                with_turns(leaf, [coefficients[i] for i, _ in mine], [each for _, each in mine], weights, heard)
             )
         return result if all(map(_is, made, leaves)) else unflatten(made, structure)
 
@@ -307,10 +310,10 @@ class Engine:
         others, found = flatten(other)
         if structure is not found and structure != found:
             raise _Dropped("a result of another structure")
-        for leaf, item in zip(own, others, strict=True):
-            if isinstance(leaf, Tensor) != isinstance(item, Tensor):
+        for leaf, each in zip(own, others, strict=True):
+            if isinstance(leaf, Tensor) != isinstance(each, Tensor):
                 raise _Dropped("a result of another structure")
-            if isinstance(leaf, Tensor) and (leaf.shape != item.shape or leaf.dtype != item.dtype):
+            if isinstance(leaf, Tensor) and (leaf.shape != each.shape or leaf.dtype != each.dtype):
                 raise _Dropped("a result of another shape")
         return others
 
@@ -338,21 +341,29 @@ def _carries(leaf: object) -> bool:
     return isinstance(leaf, Tensor) and leaf.is_floating_point()
 
 
-def _weighted(results: Sequence[Tensor], factors: Sequence[float]) -> Difference:
+def _value(leaf: Any) -> Difference | None:
+    """What a leaf is worth, which stays where a further run writes it; None of other kinds."""
+    if not _carries(leaf):
+        return None
+    value: Difference = item(leaf) if leaf.numel() == 1 else leaf.detach().clone()
+    return value
+
+
+def _weighted(results: Sequence[Any], factors: Sequence[float]) -> Difference:
     """The weighted sum of what runs have given.
 
     Raises:
         _Dropped: it is not finite.
     """
     total: Difference
-    if results[0].numel() == 1:
-        total = sum(leaf.item() * factor for leaf, factor in zip(results, factors, strict=False))
-        finite = math.isfinite(total)
-    else:
-        total = results[0].detach() * factors[0]
+    if isinstance(results[0], Tensor):
+        total = results[0] * factors[0]
         for leaf, factor in zip(results[1:], factors[1:], strict=False):
-            total = torch.add(total, leaf.detach(), alpha=factor)
+            total = torch.add(total, leaf, alpha=factor)
         finite = bool(total.isfinite().all())
+    else:
+        total = sum(number * factor for number, factor in zip(results, factors, strict=False))
+        finite = math.isfinite(total)
     if not finite:
         raise _Dropped("the results differ by a number that is not finite")
     return total

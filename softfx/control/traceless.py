@@ -11,8 +11,7 @@ import io
 import sys
 import warnings
 from collections.abc import Iterator
-from operator import is_
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -24,6 +23,7 @@ from softfx.control.made import Made, owner_of
 from softfx.control.versions_private import put_values
 from softfx.interpreter.host import HostMode
 from softfx.ops.calls import Args, Function, Kwargs, Result
+from softfx.ops.trees import is_flat
 
 __all__ = ["Drew", "Printed", "Traceless", "Writes", "silent"]
 
@@ -101,24 +101,35 @@ class Traceless:
     """The state at the start of a call, and at the end of its first run.
 
     draws: runs may draw random numbers, so that each has to begin with the states of the start. Where they are not
-        known to, the states are looked at once, when all runs have ended: that takes as long as many a small run.
+        known to, the states are looked at once, when all runs have ended: that takes as long as many a small run. So
+        it does not take place where no run was watched: the others draw what watched ones did, nothing.
     """
 
     def __init__(self, root: object, function: Function, args: Args, kwargs: Kwargs, draws: bool = False) -> None:
         self.writes = Writes()
-        self._args = args
-        self.leaves, self._structure = private.flatten((args, kwargs))
-        self._are_leaves = not kwargs and len(args) == len(self.leaves) and all(map(is_, args, self.leaves))
+        self._args, self._structure = args, cast(private.TreeSpec | None, None)  # none where all arguments are leaves
+        self.leaves: list[Any] = list(args)
+        if kwargs or not is_flat(args, kwargs):
+            self.leaves, self._structure = private.flatten((args, kwargs))
         self._reached = reached(root, function, *self.leaves)
-        self._reached.containers += containers_in((args, kwargs))
-        self.start, self._random = HeldState.of(self._reached), RandomStates.now()
-        self._end = self.start
+        if self._structure is not None:
+            self._reached.containers += containers_in((args, kwargs))
+        self.start = self._end = HeldState.of(self._reached)
+        self._random: RandomStates | None = None  # of the start
         self._random_after: RandomStates | None = None
         self.draws = draws
+        if draws:
+            self.may_draw()
+
+    def may_draw(self) -> None:
+        """A run is about to begin that may draw random numbers. The first one has the states of the start."""
+        if self._random is None:
+            self._random = RandomStates.now()
 
     def undo(self) -> None:
         """Put everything back to where the first run began."""
-        self._random.put_back()
+        if self._random is not None:
+            self._random.put_back()
         self.start.restore()
         self._put_written_back()
 
@@ -126,7 +137,8 @@ class Traceless:
         """Remember the present state as the one that the call leaves."""
         self._end = HeldState.of(self._reached)
         self._written, self._drawn_from = self.writes.now()
-        if self.draws or self._written or self._drawn_from:  # what is written cannot be written by a first run again
+        # What is written cannot be written by a first run again.
+        if self._random is not None and (self.draws or self._written or self._drawn_from):
             after = self._random_after = RandomStates.now()
             self.draws = self.draws or not self._random.is_like(after)
 
@@ -149,13 +161,13 @@ class Traceless:
             self._end.restore()
             if self.draws and self._random_after is not None:
                 self._random_after.put_back()
-        if not self.draws:
-            self._look_for_draws()
+        if not self.draws and self._random is not None:
+            self._look_for_draws(self._random)
 
-    def _look_for_draws(self) -> None:
+    def _look_for_draws(self, start: RandomStates) -> None:
         """Raise if the runs that have ended drew random numbers; of them all, where they may not be told apart."""
         after = self._random_after
-        if RandomStates.now().is_like(self._random if after is None else after):
+        if RandomStates.now().is_like(start if after is None else after):
             return
         self.draws = True
         if after is None:
@@ -183,11 +195,11 @@ class Traceless:
 
     def from_the_start(self) -> tuple[Args, Kwargs]:
         """Put everything back for one more run; its arguments, in containers of their own."""
-        if self.draws:
+        if self.draws and self._random is not None:
             self._random.put_back()
         self.start.restore()
         self._put_written_back()
-        if self._are_leaves:
+        if self._structure is None:
             return self._args, {}
         args, kwargs = private.unflatten(list(self.leaves), self._structure)
         return args, kwargs

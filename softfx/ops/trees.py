@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["ATOMS", "BARE", "in_own_containers", "map_tensors", "rebuilt", "tensors_in"]
+from softfx.ops.calls import Args, Kwargs
+
+__all__ = ["ATOMS", "BARE", "in_own_containers", "is_flat", "map_tensors", "rebuilt", "tensors_in"]
 
 _SEQUENCES = (tuple, list)
 # Tensors that are no more than their elements: a subclass may be.
@@ -17,6 +19,15 @@ BARE = frozenset({Tensor, torch.nn.Parameter})
 ATOMS = frozenset(
     {int, float, complex, bool, str, type(None), type(...), torch.Size, torch.dtype, torch.device, torch.layout}
 )
+
+
+# Arguments of these types are their own leaves.
+_LEAVES = frozenset({*BARE, int, float, bool, str})
+
+
+def is_flat(args: Args, kwargs: Kwargs) -> bool:
+    """Return True if the arguments of a call are tensors and numbers, as they mostly are, in no containers."""
+    return _LEAVES.issuperset(map(type, args)) and _LEAVES.issuperset(map(type, kwargs.values()))
 
 
 def tensors_in(tree: Any) -> list[Tensor]:

@@ -49,6 +49,9 @@ class _Entered:
 @contextmanager
 def hooked(runs: ControlRuns, settings: Settings, random: Random) -> Iterator[None]:
     """A block in which modules that are run again alone have their derivative when they return."""
+    if not runs.modules:
+        yield
+        return
     entered: list[_Entered] = []
     with ExitStack() as stack:
         for path, module in runs.modules.items():

@@ -87,7 +87,9 @@ class ControlRuns(Runner):
         _refuse_where_values_are_missing(args, kwargs)
         self.function, self.traceless = function, Traceless(self.root, function, args, kwargs)
         self.shown = self.shown_by_given.of(self.traceless.leaves, self.traceless.start)
-        self.traceless.draws = self.shown.draws
+        if self.shown.draws:
+            self.traceless.draws = True
+            self.traceless.may_draw()
         self._light = self.shown.fits and bool(self.shown.readers) and self._may_be_bare
         # What light runs see of any run: reads, and the comparisons that conditions are made by.
         self._in_place = READERS | self.shown.noted & COMPARISONS if self._light else frozenset()
@@ -205,6 +207,7 @@ class ControlRuns(Runner):
             path.site = nowhere  # what the run holds goes with it, and need not be collected as a cycle
 
     def _watched(self, wanted: _Wanted, args: Args, kwargs: Kwargs) -> Run:
+        self.traceless.may_draw()
         environment = Environment(self.cache.store)
         state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False, environment=environment)
         state.measures = self.measures

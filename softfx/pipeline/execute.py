@@ -41,14 +41,14 @@ from softfx.interpreter.view_reads import note_results
 from softfx.locations import Location, Place, locate, module_paths, resolve, table_of
 from softfx.ops.autocast import autocast_state
 from softfx.ops.calls import Args, Function, Kwargs, Result
-from softfx.ops.trees import BARE
+from softfx.ops.trees import BARE, is_flat
 from softfx.pipeline import serialize
 from softfx.pipeline.control_modules import hooked
 from softfx.pipeline.control_runs import ControlRuns, planning_mode
 from softfx.pipeline.prepared import prepared
 from softfx.pipeline.reads import is_apart, state_read
 from softfx.pipeline.rewrite import Rewritten
-from softfx.pipeline.session import BOUNDARY, Session, is_flat
+from softfx.pipeline.session import BOUNDARY, Session
 from softfx.pipeline.settings import Setting, holds
 from softfx.pipeline.snapshot import Snapshot, exact
 from softfx.replay.recording import Recorder, RecordingMode, recorded_state

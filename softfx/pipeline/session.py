@@ -13,23 +13,15 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from torch import Tensor
-from torch.nn import Parameter
 from torch.overrides import TorchFunctionMode
 
 from softfx import torch_private as private
 from softfx.capture.later import computes_later
 from softfx.interpreter.interpreter import Interpreter
 from softfx.ops.calls import Args, Function, Kwargs, Result
+from softfx.ops.trees import is_flat
 
-__all__ = ["BOUNDARY", "Session", "is_flat", "run_under"]
-
-# Arguments of these types are their own leaves.
-_LEAVES = frozenset({Tensor, Parameter, int, float, bool, str})
-
-
-def is_flat(args: Args, kwargs: Kwargs) -> bool:
-    """Return True if the arguments of a call are tensors and numbers, as they mostly are, in no containers."""
-    return _LEAVES.issuperset(map(type, args)) and _LEAVES.issuperset(map(type, kwargs.values()))
+__all__ = ["BOUNDARY", "Session", "run_under"]
 
 
 def run_under(mode: AbstractContextManager[Any], function: Function, args: Args, kwargs: Kwargs) -> Result:
