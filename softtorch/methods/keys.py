@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from softtorch.kernels.numeric.host import readable
+from softtorch.kernels.numeric.host import agreed, is_below, readable
 from softtorch.kernels.numeric.precision import widened
+from softtorch.kernels.numeric.questions import question
 from softtorch.kernels.numeric.span import Span, clamped, once
 from softtorch.kernels.numeric.standardize import Moments, moments, ordinary, standardized
 from softtorch.kernels.numeric.tracing import function_may_be_traced
@@ -166,7 +167,7 @@ def _bounded(keys: Keys) -> Keys:
     if softness > _MODEST and (keys.standardized or keys.moderate):
         return keys
     least = _least(keys)
-    if keys.moderate and float(least.amax()) < softness:
+    if keys.moderate and is_below(least, softness):
         return keys
     return replace(keys, softness=least.clamp(min=softness))
 
@@ -202,11 +203,11 @@ def _moderate(x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool
     # Bounds are compared so that a NaN is not moderate.
     if standardize:
         scores = ordinary(x)
-        if not float(scores.reach().amax()) < _FAR / 2 or not scores.holds():
+        if not is_below(scores.reach(), _FAR / 2) or not scores.holds():
             return None
         return Keys(x, scores.z.sigmoid(), None, softness, mode, standardized=True, moderate=True)
     span = Span.of(x)
-    near, off = _seen(span)
+    near, off = _seen(*span)
     if not near:
         return None
     if off:
@@ -214,22 +215,22 @@ def _moderate(x: Tensor, softness: Tensor | float, mode: Mode, standardize: bool
     return Keys(x, x, None, softness, mode, moderate=True)
 
 
-def _seen(span: Span) -> tuple[bool, bool]:
+@question
+def _seen(low: Tensor, high: Tensor) -> tuple[bool, bool]:
     """Return whether all entries of rows with this span are moderate, and whether a row lies off 0."""
-    low, high = span
     if low.numel() <= _FEW:  # a number takes Python less than an operator
         ends = list(zip(low.flatten().tolist(), high.flatten().tolist(), strict=True))
         near = all(a > -_FAR / 2 and b < _FAR / 2 for a, b in ends)
         return near, any(abs(a + b) > 2.0 * _OFF * (b - a) for a, b in ends)
     near = float(low.amin()) > -_FAR / 2 and float(high.amax()) < _FAR / 2
-    return near, bool((span.middle.abs() > _OFF * (high - low)).any())
+    return near, bool((Span(low, high).middle.abs() > _OFF * (high - low)).any())
 
 
 def _is_moderate(keys: Keys) -> bool:
     """Return True if no entry is seen to count as infinite, and none is huge."""
-    if bool(keys.level.any()):
+    if not agreed(keys.level == 0):
         return False
-    return float(keys.compared.detach().abs().amax()) < _FAR and float(keys.raw.detach().abs().amax()) < _LARGE
+    return is_below(keys.compared.detach().abs(), _FAR) and is_below(keys.raw.detach().abs(), _LARGE)
 
 
 def _span(x: Tensor, raw: Tensor, seen: bool) -> Span:
@@ -240,7 +241,7 @@ def _span(x: Tensor, raw: Tensor, seen: bool) -> Span:
     low = torch.where(fixed.abs() >= edge, torch.inf, fixed).amin(dim=-1, keepdim=True)
     high = torch.where(fixed.abs() >= edge, -torch.inf, fixed).amax(dim=-1, keepdim=True)
     none = low > high
-    if not (seen and float((high - low).amax()) < _FAR):
+    if not (seen and is_below(high - low, _FAR)):
         low, high = _without_far(fixed, low, high)
     return Span(once(torch.where(none, 0.0, low)), once(torch.where(none, 0.0, high)))
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from softtorch.kernels.numeric import host
+from softtorch.kernels.numeric.questions import question
 from softtorch.kernels.sorted_line.scan import SPAN
 
 Sums = tuple[Tensor, ...]
@@ -128,7 +129,7 @@ class LogSumExp:
 
 def _tail(x: Tensor) -> Tensor:
     """log(e^x_i + ... + e^x_n), ..., x_n, -inf for falling x (rows, n), flattened to (rows (n + 1),)."""
-    if host.readable(x) and x.dtype == torch.float64 and float((x[:, 0] - x[:, -1]).amax()) <= SPAN:
+    if host.readable(x) and x.dtype == torch.float64 and host.is_at_most(x[:, 0] - x[:, -1], SPAN):
         last = x[:, -1:]
         tail = (x - last).exp().flip(-1).cumsum(dim=-1).flip(-1).log() + last
     else:
@@ -228,11 +229,16 @@ def _cubic_value(sums: Sums, start: Tensor, end: Tensor) -> Tensor:
     return first - 2.0 * q / (a.square() + spread + b.square())
 
 
+@question
+def _longest(start: Tensor, end: Tensor) -> int:
+    return int((end - start).max())
+
+
 def _quadratic_value(sums: Sums, start: Tensor, end: Tensor) -> Tensor:
     """g with sum (z - g) |z - g| = W: find which z lie above g by bisection, then solve that quadratic."""
     at, total = sums[0], _between(sums[1], start, end)
     low, high = start, end  # every z before low lies above g, none from high on
-    longest = int((end - start).max()) if host.seen(at) else at.numel()
+    longest = _longest(start, end) if host.seen(at) else at.numel()
     for _ in range(longest.bit_length()):
         middle = (low + high) // 2
         open_ = low < high

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from softtorch.kernels.numeric.questions import question
 from softtorch.kernels.numeric.span import Span, beyond, clamped, once, weight
 from softtorch.kernels.numeric.tracing import function_may_be_traced
 from softtorch.torch_private import Function
@@ -188,12 +189,17 @@ class Ordinary(NamedTuple):
 
     def holds(self) -> bool:
         """Return True if no row is so narrow, or so far from 0, that its z is another one; read on the host."""
-        wide = float(self.spread.amin()) ** 2 >= 2.0 * ORDINARY + VARIANCE_FLOOR
-        return wide and float((self.mean.abs() / self.spread).amax()) < _NEAR
+        return _is_ordinary(self.mean, self.spread)
 
     def reach(self) -> Tensor:
         """No entry is larger in size than this, (..., [1]); NaN where one is NaN or infinite."""
         return torch.add(self.mean.abs(), self.spread, alpha=self.z.shape[-1] ** 0.5)
+
+
+@question
+def _is_ordinary(mean: Tensor, spread: Tensor) -> bool:
+    wide = float(spread.amin()) ** 2 >= 2.0 * ORDINARY + VARIANCE_FLOOR
+    return wide and float((mean.abs() / spread).amax()) < _NEAR
 
 
 def ordinary(x: Tensor) -> Ordinary:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from softtorch.kernels.numeric.finite import finite_gradient, with_finite_gradient
 from softtorch.kernels.numeric.host import finite, readable
+from softtorch.kernels.numeric.questions import question
 from softtorch.torch_private import Function
 
 _WIDE = (torch.float32, torch.float64)
@@ -181,6 +182,7 @@ def _seen_moderate(values: Tensor) -> bool:
     return readable(values) and _is_short(values.detach())
 
 
+@question
 def _is_short(values: Tensor) -> bool:
     """Return True if the root of the sum of squares of what may be read is so small that products are numbers."""
     return float(torch.linalg.vector_norm(values)) <= math.sqrt(torch.finfo(values.dtype).max)

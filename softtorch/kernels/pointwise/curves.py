@@ -6,7 +6,6 @@ operator: its passes in terms of these.
 """
 
 import functools
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
@@ -338,7 +337,7 @@ def difference(out: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """out becomes x - y, and 0 for two infinities that are equal; y of one axis or 0-dim."""
     if y.dim() == 0:  # a number is finite, or its infinity is met by chance only
         return torch.sub(x, y, out=out)
-    if host.seen(x) and math.isfinite(float(torch.sub(x, y, out=out).sum())):
+    if host.seen(x) and host.has_finite_sum(torch.sub(x, y, out=out)):
         return out
     largest = torch.finfo(x.dtype).max
     return torch.clamp(x, -largest, largest, out=out).sub_(y.clamp(-largest, largest))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from softtorch.kernels.numeric.host import readable
+from softtorch.kernels.numeric.host import is_at_most, readable
 from softtorch.kernels.sorted_line.scan import SPAN, Decay
 
 PIECE = 1 << 16
@@ -60,7 +60,7 @@ def is_narrow(places: Tensor) -> bool:
     if places.dtype != torch.float64 or not readable(places):
         return False
     fixed = places.detach()
-    return float((fixed[..., -1] - fixed[..., 0]).amax()) <= SPAN
+    return is_at_most(fixed[..., -1] - fixed[..., 0], SPAN)
 
 
 def _passed(gap: Tensor, upto: Tensor, entering: Tensor, backwards: bool) -> Tensor:
