@@ -80,6 +80,8 @@ def _looked_up(state: RunState, call: Call, result: Tensor) -> ByPlace | None:
     index = next((value for value in given if isinstance(value, Tensor)), None)
     if dim is None or index is None or not isinstance(source, Tensor) or index.shape != result.shape:
         return None
+    if not source.dim():  # one number, in one place
+        return None
     axis = dim % source.dim() - source.dim()
     others = [result.shape[n] == source.shape[n] for n in range(source.dim()) if n != axis + source.dim()]
     fits = all(others) and by_place.index_of(state, index, source.shape[axis]) is not None

@@ -144,7 +144,7 @@ def summed(context: RuleContext, value: Tensor, soft: Soft, dim: Any = None, kee
     if not (isinstance(soft, SoftSum) or is_index) or not soft.shape:
         return None
     axes = _axes(dim, len(soft.shape))
-    if math.prod(soft.shape[axis] for axis in axes) * len(_parts(context, soft)[0]) > MOST_TERMS:
+    if not 0 < math.prod(soft.shape[axis] for axis in axes) * len(_parts(context, soft)[0]) <= MOST_TERMS:
         return None
     parts: list[Soft] = [soft]
     for axis in axes:

@@ -306,7 +306,8 @@ def settled(soft: Tensor, hard: Tensor) -> Tensor:
     >>> settled(torch.tensor([0.25, torch.nan]), torch.tensor([0.0, 1.0]))
     tensor([0.2500, 1.0000])
     """
-    return torch.where(torch.isfinite(soft), soft, hard.detach().to(soft.dtype))
+    # What stands for an integer is no infinity, also where the type of the soft value has no number as large.
+    return torch.where(torch.isfinite(soft), soft, hard.detach().to(soft.dtype).nan_to_num())
 
 
 def excluding(x: Tensor, left: Tensor, fill: float) -> Tensor:

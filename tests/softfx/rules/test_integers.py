@@ -279,3 +279,17 @@ def test_a_multiple_of_a_rounded_number_has_neighbours_on_both_sides(name: str) 
     torch.testing.assert_close(gradient(second, x), expected)
     torch.testing.assert_close(torch.func.grad(lambda x: second(x).sum())(x), expected)
     assert expected[2:4].any()
+
+
+def test_a_sum_of_no_multiples_is_a_number() -> None:
+    x = torch.zeros(3, 0, requires_grad=True)
+    soft = softfx.soften(lambda x: (x, (x.sign() * x).sum() > 0), example_inputs=(x,), allow_unused=True)
+    assert not soft(x)[1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_the_integer_of_a_nan_is_a_finite_number_in_any_type(dtype: torch.dtype) -> None:
+    x = torch.tensor([0.5, torch.nan, 2.75], dtype=dtype)
+    value = softfx.soften(lambda x: x.long(), "smooth", example_inputs=(x,))(x)
+    assert value.isfinite().all()
+    assert value[1] <= -torch.finfo(torch.float16).max

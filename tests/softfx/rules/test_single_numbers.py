@@ -27,6 +27,7 @@ ORDERS: dict[str, Callable[[Tensor, int], object]] = {
     "amin": lambda v, dim: v.amin(dim),
     "argmax": lambda v, dim: v.argmax(dim),
     "argmin": lambda v, dim: v.argmin(dim, keepdim=True),
+    "the largest, looked up": lambda v, dim: v.gather(dim, v.argmax(dim, keepdim=True)),
     "the place among all": lambda v, dim: v.argmax(),
     "sort": lambda v, dim: v.sort(dim),
     "topk": lambda v, dim: v.topk(1, dim),
