@@ -65,6 +65,7 @@ PRIVATE_TORCH = {
     "softfx.interpreter.checkpoint_private",
     "softfx.control.versions_private",
     "softfx.capture.below_private",
+    "softfx.traces.aten_private",
     "softfx.capture.cross_check.dynamo_private",
 }
 # Names with a leading underscore that are no secret, each with the reason.

@@ -29,6 +29,7 @@ SOFTFX_ROOMS = (
     "softfx.decisions.policy",
     "softfx.decisions",
     "softfx.interpreter",
+    "softfx.traces",
     "softfx.replay",
     "softfx.capture",
     "softfx.control",

@@ -1,0 +1,132 @@
+"""The private interfaces of torch that traces of calls use, each with its reason; no other file here uses one.
+
+- torch.utils._python_dispatch.TorchDispatchMode: the documented way to see the calls of aten has no public name.
+- OpOverload._schema: torch has no question for which arguments a call of aten writes, and no name of an operator.
+- torch._C._VariableFunctions: where torch's functions of the same arguments as aten's are, which Python calls at a
+  third less than the operators themselves.
+- torch.ops.aten._to_copy.default: what a cast is below autograd, for which Python has the quicker Tensor.to.
+- torch.autograd.forward_ad._current_level, torch._C._len_torch_dispatch_stack: whether forward-mode derivatives are
+  computed, and whether other modes see the calls of aten, for which torch has no questions.
+- Tensor._version: torch has no question for whether a tensor has been written.
+- the `apply` of torch.autograd.Function's base: outside of torch.func transforms the rest is a search for transforms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from softfx.ops.calls import Args, Kwargs
+from softfx.ops.trees import tensors_in
+from softfx.torch_private import OpOverload
+
+__all__ = [
+    "Node", "TorchDispatchMode", "forward_mode_is_open", "has_dispatch_modes", "is_same", "spoken", "versions_of",
+    "written_by",
+]  # fmt: skip
+
+# What a copy of other dtype is asked for by, in the place of an operator that Python has no quick name for.
+_COPY = torch.ops.aten._to_copy.default
+
+
+class Node(torch.autograd.Function):
+    """A Function that is applied outside of torch.func transforms alone."""
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        """Call the Function."""
+        return super(torch.autograd.Function, cls).apply(*args)  # type: ignore[misc]  # of a base written in C
+
+
+def forward_mode_is_open() -> bool:
+    """Return True if forward-mode derivatives are being computed around this call."""
+    return forward_ad._current_level >= 0
+
+
+def has_dispatch_modes() -> bool:
+    """Return True if a mode sees the calls of aten."""
+    return torch._C._len_torch_dispatch_stack() > 0
+
+
+def versions_of(tensors: Sequence[Tensor]) -> list[int]:
+    """How often tensors have been written; none of them is one of inference mode, which does not count."""
+    return [x._version for x in tensors]
+
+
+def written_by(func: OpOverload, args: Args, kwargs: Kwargs) -> list[Tensor]:
+    """The tensors that a call of aten writes."""
+    found: list[Tensor] = []
+    for place, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            found += tensors_in(args[place] if place < len(args) else kwargs.get(argument.name))
+    return found
+
+
+def spoken(func: OpOverload, args: Args, kwargs: Kwargs, result: Any) -> Callable[..., Any]:
+    """The function by which Python makes a call of aten soonest; it has made it with this result."""
+    key = func, _kinds(args), tuple(kwargs), _kinds(kwargs.values())
+    if key not in _SPOKEN:
+        _SPOKEN[key] = _found(func, args, kwargs, result)
+    return _SPOKEN[key]
+
+
+_SPOKEN: dict[object, Callable[..., Any]] = {}
+
+
+def _kinds(values: Iterable[Any]) -> tuple[Any, ...]:
+    """What Python's functions choose between their signatures by."""
+    return tuple([_kinds(value) if isinstance(value, list | tuple) else type(value) for value in values])
+
+
+def _found(func: OpOverload, args: Args, kwargs: Kwargs, result: Any) -> Callable[..., Any]:
+    name = func._schema.name.partition("::")[2]
+    if name.endswith("_") and not name.endswith("__"):
+        method: Callable[..., Any] = getattr(Tensor, name, func)
+        return method
+    if func is _COPY and tuple(kwargs) == ("dtype",):
+        return _copied
+    candidates = (getattr(torch._C._VariableFunctions, name, None), getattr(Tensor, name, None))
+    for candidate in candidates:
+        if candidate is None:
+            continue
+        if "out" in kwargs:  # it has been filled, and the call is not to be made again
+            found: Callable[..., Any] = candidate
+            return found
+        try:
+            with torch.no_grad():
+                same = is_same(candidate(*args, **kwargs), result)
+        except (TypeError, RuntimeError):  # it takes other arguments
+            continue
+        if same:
+            return candidate  # type: ignore[no-any-return]
+    return func
+
+
+def _copied(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """x in another dtype, as a copy."""
+    return x.to(dtype, copy=True)
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Return True for results that are alike to the bit, laid out alike in memory too."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        if (one.shape, one.stride(), one.dtype, one.device) != (other.shape, other.stride(), other.dtype, other.device):
+            return False
+        return torch.equal(_bits(one), _bits(other))
+    if isinstance(one, tuple | list) and isinstance(other, tuple | list):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    return one is None and other is None
+
+
+def _bits(x: Tensor) -> Tensor:
+    """The elements as integers, by which NaN is NaN and 0.0 is not -0.0."""
+    x = x.detach()
+    return x.contiguous().view(_OF_SIZE[x.element_size()]) if x.dtype.is_floating_point else x
+
+
+_OF_SIZE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}

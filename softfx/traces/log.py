@@ -1,0 +1,115 @@
+"""The calls of aten that a computation makes, as they are dispatched, and the questions that it asks between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from softfx.ops.calls import Args, Kwargs
+from softfx.ops.trees import tensors_in
+from softfx.torch_private import OpOverload, storage_key
+from softfx.traces.aten_private import TorchDispatchMode, spoken, written_by
+
+__all__ = ["Asked", "Called", "Log", "Untraceable"]
+
+# What comes out of these is told neither by the operands' forms nor by the questions asked before.
+_UNKNOWN = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape, torch.Tag.nondeterministic_seeded)
+
+
+class Untraceable(Exception):
+    """A computation that another one with operands of the same form need not be like."""
+
+
+class Called(NamedTuple):
+    """A call of aten.
+
+    speaks: the function by which Python makes it soonest.
+    is_of_engine: no node of the graph that is watched made it: autograd's engine did, which adds gradients up.
+    """
+
+    func: OpOverload
+    args: Args
+    kwargs: Kwargs
+    result: Any
+    written: list[Tensor]
+    speaks: Callable[..., Any]
+    is_of_engine: bool
+
+
+class Asked(NamedTuple):
+    """A question about tensors, and its answer."""
+
+    question: Callable[..., Any]
+    args: Args
+    answer: Any
+
+
+def _is_told(func: OpOverload, args: Args) -> bool:
+    """Return True if the form of what comes out, and what it is, follow from the operands' forms and elements."""
+    if func is torch.ops.aten.index.Tensor:  # of any shape by a mask alone
+        return not any(index.dtype in (torch.bool, torch.uint8) for index in tensors_in(args[1]))
+    return set(func.tags).isdisjoint(_UNKNOWN)
+
+
+class Log(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in torch
+    """Notes the calls that are dispatched while it is the mode, and questions as their listener.
+
+    entries: all of them; what they made is kept, so that no memory is used twice.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # likewise
+        self.entries: list[Called | Asked] = []
+        self._made: set[int | None] = set()
+        self._is_asking = False
+        self._nodes, self._is_watching = 0, False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Any:
+        kwargs = kwargs or {}
+        if self._is_asking:
+            return func(*args, **kwargs)
+        if func.namespace != "aten" or not _is_told(func, args):
+            raise Untraceable(f"{func}, of which what comes out is not told by what goes in")
+        written = written_by(func, args, kwargs)
+        if not self._made.issuperset(map(storage_key, written)):
+            raise Untraceable("it writes what it was given")
+        result = func(*args, **kwargs)
+        given = {storage_key(tensor) for tensor in tensors_in((args, kwargs))} - self._made
+        self._made |= {storage_key(tensor) for tensor in tensors_in(result)} - given
+        is_of_engine = self._is_watching and not self._nodes
+        called = Called(func, args, kwargs, result, written, spoken(func, args, kwargs, result), is_of_engine)
+        self.entries.append(called)
+        return result
+
+    def watch(self, results: Sequence[Tensor]) -> None:
+        """See which calls of a backward pass from results are those of nodes."""
+        self._is_watching = True
+        waiting = [x.grad_fn for x in results]
+        seen = set[Any]()
+        while waiting:
+            node = waiting.pop()
+            if node is None or node in seen:
+                continue
+            seen.add(node)
+            if not hasattr(node, "variable"):  # where a leaf's gradient is added up
+                node.register_prehook(partial(self._enter, 1))
+                node.register_hook(partial(self._enter, -1))
+            waiting += [following for following, _ in node.next_functions]
+
+    def _enter(self, step: int, *_: Any) -> None:
+        self._nodes += step
+
+    def ask(self, question: Callable[..., Any], args: Args) -> Any:
+        """Note a question with its answer."""
+        before, self._is_asking = self._is_asking, True
+        try:
+            answer = question(*args)
+        finally:
+            self._is_asking = before
+        if not before:
+            self.entries.append(Asked(question, args, answer))
+        return answer
