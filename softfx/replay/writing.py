@@ -29,8 +29,10 @@ from softfx.ops.operation import Effect
 from softfx.ops.spelling import INDEX
 from softfx.ops.trees import ATOMS, tensors_in
 from softfx.replay.records import Made, Noted, Step, is_alone
+from softfx.replay.regions import Region, regions
 from softfx.replay.text import Program, Text
 from softfx.replay.values import Unmakeable, holds_own, is_lasting, is_record, parts_of_record
+from softfx.traces.traced import Traced
 from softfx.values import Pending
 
 __all__ = ["Written", "written"]
@@ -104,9 +106,15 @@ def _made(program: Program, step: Step, number: int) -> list[str]:
     if has_own_history := step.operands is not None and bool(changed):
         text.line(f"histories = run.histories_of({text.value(step.operands)})")
     last: tuple[Any, str] = _NOTHING, ""
-    for made in step.made:
-        last = _make(text, made) or last
-    for noted in _kept(text):
+    kept = _kept(text)
+    for place, (group, is_region) in enumerate(groups := regions(step)):
+        if is_region:
+            later = [made for others, _ in groups[place + 1 :] for made in others]
+            _make_region(text, group, later, kept)
+            continue
+        for made in group:
+            last = _make(text, made) or last
+    for noted in kept:
         table = f"run.{noted.table}_{noted.verb}"
         values = [noted.tensor] if noted.verb in _OF_TENSORS else [noted.tensor, noted.value]
         text.line(f"{table}({', '.join(map(text.value, values))})")
@@ -224,6 +232,28 @@ def _make(text: Text, made: Made) -> tuple[Any, str] | None:
     text.is_settled |= made.writes
     _take(text, made.result, name, made.is_programs and not _draws(step), is_opaque=made.is_programs)
     return made.result, name
+
+
+def _make_region(text: Text, group: Sequence[Made], later: Sequence[Made], kept: Sequence[Noted]) -> None:
+    """Calls of the interpreter that are made as one.
+
+    later: what the step makes behind them.
+    kept: what it remembers.
+    """
+    if text.is_settled:
+        raise Unmakeable("a call after one that writes")
+    used = tensors_in(([(made.args, made.kwargs) for made in later], text.step.result, text.step.operands))
+    used += [tensor for noted in kept for tensor in (noted.tensor, *_tensors_of(noted.value))]
+    made = [tensor for call in group for tensor in tensors_in(call.result)]
+    wanted = {id(tensor) for tensor in made if text.program.is_used_later(tensor, text.number)}
+    region, values, outs = Region.spread(group, wanted.union(map(id, used)))
+    if not outs:
+        return
+    names = [text.name() for _ in outs]
+    arguments = ", ".join(map(text.value, values))
+    text.line(f"{', '.join(names)}, = {text.program.constant(Traced(region))}({arguments})")
+    for tensor, name in zip(outs, names, strict=True):
+        text.bind(tensor, name)
 
 
 def _is_name(name: str) -> bool:
