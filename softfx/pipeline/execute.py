@@ -55,6 +55,7 @@ from softfx.replay.recording import Recorder, RecordingMode, recorded_state
 from softfx.replay.replaying import ReplayingMode
 from softfx.replay.tapes import Tape, Tapes
 from softfx.runtime.elements import has_strides
+from softfx.traces.traced import Traced
 from softfx.values import Environment, ValueFacts
 from softtorch.scope import outside
 
@@ -330,7 +331,7 @@ class Graph:
         """
         self._root, self._state = root, state_read(target, ran)
         self._tables = [table_of(root, name) for name in self.rewritten.attributes]
-        self._prepared = prepared(self.rewritten.module)
+        self._prepared = Traced(prepared(self.rewritten.module))
 
     def __getstate__(self) -> Kwargs:
         """A copy has another state, so it runs the original Python, but for what a compiler makes of it."""

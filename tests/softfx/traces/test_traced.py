@@ -119,7 +119,13 @@ def test_other_forms_and_plain_values_are_served() -> None:
 
     traced = Traced(function)
     for softness in (0.1, 0.1, 0.3, 0.1, 1):
-        for x in (operands(), operands(torch.float32), operands(torch.float64, 1, 5), operands().mT, operands().detach()):
+        for x in (
+            operands(),
+            operands(torch.float32),
+            operands(torch.float64, 1, 5),
+            operands().mT,
+            operands().detach(),
+        ):
             assert_equal(traced(x, softness), function(x, softness))
         with torch.no_grad():
             assert_equal(traced(operands(), softness), function(operands(), softness))
