@@ -61,13 +61,13 @@ class RandomStates:
     torch: Tensor
     cuda: list[Tensor]
     python: object
-    numpy: Any  # numpy's own state; None where nobody has loaded numpy.random, which numpy itself does not
+    numpy: Any  # numpy's own state; None where numpy is not loaded
 
     @staticmethod
     def now() -> RandomStates:
-        numpy = sys.modules.get("numpy.random")
+        numpy = sys.modules.get("numpy")
         cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
-        return RandomStates(torch.get_rng_state(), cuda, random.getstate(), numpy.get_state() if numpy else None)
+        return RandomStates(torch.get_rng_state(), cuda, random.getstate(), numpy.random.get_state() if numpy else None)
 
     def is_like(self, other: RandomStates) -> bool:
         """Return True if nothing was drawn between the two."""
@@ -82,7 +82,7 @@ class RandomStates:
             torch.cuda.set_rng_state_all(self.cuda)
         random.setstate(self.python)  # type: ignore[arg-type]  # it came from getstate
         if self.numpy is not None:
-            sys.modules["numpy.random"].set_state(self.numpy)
+            sys.modules["numpy"].random.set_state(self.numpy)
 
     def restore(self) -> list[str]:
         """Put the states back and name the sources outside torch that were drawn from."""
@@ -93,11 +93,11 @@ class RandomStates:
         if random.getstate() != self.python:
             drawn.append("Python's random")
             random.setstate(self.python)  # type: ignore[arg-type]  # it came from getstate
-        if (numpy := sys.modules.get("numpy.random")) is not None:
-            if not _same_numpy(numpy.get_state(), self.numpy):  # so it is, too, where it was loaded since
+        if self.numpy is not None:
+            numpy = sys.modules["numpy"]
+            if not _same_numpy(numpy.random.get_state(), self.numpy):
                 drawn.append("numpy.random")
-            if self.numpy is not None:
-                numpy.set_state(self.numpy)
+            numpy.random.set_state(self.numpy)
         return drawn
 
 
