@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from softfx import torch_private as private
 from softfx.capture.preserve import containers_in, content_of, refill
-from softfx.capture.reach import reached
+from softfx.capture.reach import reached_by
 from softfx.values.histories import history_of
 
 __all__ = ["carrying", "changed", "end", "state_of", "watch"]
@@ -107,8 +107,7 @@ def _slots(target: object) -> Iterator[_Slot]:
     if isinstance(target, nn.Module):
         for path, module in target.named_modules():
             yield from _attributes(module, f"the attribute {path}." if path else "the attribute ")
-        return
-    found = reached(target)
+    found = reached_by(target)
     for item in found.objects:
         yield from _attributes(item, f"the attribute {type(item).__name__}.")
     for container in found.containers:

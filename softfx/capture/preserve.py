@@ -24,7 +24,7 @@ from torch.overrides import TorchFunctionMode
 from softfx import torch_private as private
 from softfx.capture import sharded
 from softfx.capture.outcome import same
-from softfx.capture.reach import Reached, reached
+from softfx.capture.reach import Reached, reached_by
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.trees import map_tensors
 from softfx.values import was_freed
@@ -354,8 +354,7 @@ class Preserved:
             self._own_buffers = _OwnBuffers(buffers)
         for buffer in buffers:
             self.save(buffer)
-        if not isinstance(self.root, nn.Module):
-            self._held = HeldState.of(reached(self.root))
+        self._held = HeldState.of(reached_by(self.root))
         for module in modules:
             self._modules.append(ModuleState.of(module))
             for parameter in module.parameters(recurse=False):

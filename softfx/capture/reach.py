@@ -8,6 +8,7 @@ left alone.
 
 from __future__ import annotations
 
+import inspect
 import sys
 import types
 from collections import deque
@@ -17,9 +18,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["Reached", "reached"]
+__all__ = ["Reached", "reached", "reached_by"]
 
 _CONTAINERS = (list, dict, set, deque)
+_TABLES = frozenset(vars(nn.Module()))  # what every module keeps in its `__dict__`
 _OURS = frozenset({"softfx", "softtorch"})
 _NOT_THEIRS = _OURS | sys.stdlib_module_names
 # An object that holds more than so many others is somebody else's: what lies beyond is not looked at.
@@ -84,6 +86,25 @@ def reached(*roots: object) -> Reached:
             attributes.update(map(id, vars(item).values()))
             waiting += vars(item).values()
     return found
+
+
+def reached_by(target: object) -> Reached:
+    """The objects that a call of a target is known to have in its hands; of a module those beside modules and tensors.
+
+    These are the objects that modules keep, and the globals that their `forward` names.
+
+    >>> layer = nn.Linear(2, 2)
+    >>> layer.seen = types.SimpleNamespace(count=0)
+    >>> layer.seen in reached_by(layer).objects
+    True
+    """
+    if not isinstance(target, nn.Module):
+        return reached(target)
+    modules = list(target.modules())
+    kept = [value for module in modules for key, value in vars(module).items() if key not in _TABLES]
+    helpers = [value for value in kept if not isinstance(value, (*_CONTAINERS, nn.Module)) and _has_attributes(value)]
+    kinds = dict.fromkeys(type(module) for module in modules if _package(module) != "torch")
+    return reached(*(inspect.unwrap(kind.forward) for kind in kinds), *helpers)
 
 
 def _function_of(root: object) -> types.FunctionType | None:
