@@ -20,6 +20,10 @@ __all__ = ["Asked", "Called", "Log", "Untraceable"]
 _UNKNOWN = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape, torch.Tag.nondeterministic_seeded)
 
 
+# Of larger tensors the elements are felt, and not the calls; and straight-line code holds all of them until its end.
+_MOST_ELEMENTS = 1 << 15
+
+
 class Untraceable(Exception):
     """A computation that another one with operands of the same form need not be like."""
 
@@ -78,6 +82,8 @@ class Log(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in tor
         if not self._made.issuperset(map(storage_key, written)):
             raise Untraceable("it writes what it was given")
         result = func(*args, **kwargs)
+        if any(tensor.numel() > _MOST_ELEMENTS for tensor in tensors_in(result)):
+            raise Untraceable("a large tensor")
         given = {storage_key(tensor) for tensor in tensors_in((args, kwargs))} - self._made
         self._made |= {storage_key(tensor) for tensor in tensors_in(result)} - given
         is_of_engine = self._is_watching and not self._nodes

@@ -65,15 +65,22 @@ class Logged:
         self._grad_places: dict[int, int] = {}
 
     def pull(self, grads: Grads) -> None:
-        """Log the backward pass of gradients of the outs."""
+        """Log the backward pass of gradients of the outs.
+
+        Raises:
+            Untraceable: it is another one at each call, or there is none.
+        """
         log, wanted = Log(), [leaf for leaf in self._leaves if leaf.requires_grad]
         pairs = [(out, grad) for out, grad in zip(self.outs, grads, strict=True) if grad is not None]
         given = [grad for _, grad in pairs]
         places = [place for place, grad in enumerate(grads) if grad is not None]
         self._grads, self._grad_places = grads, dict(zip(self._lines.give(given), places, strict=True))
         log.watch([out for out, _ in pairs])
-        with heard_by(log), log:
-            found = iter(torch.autograd.grad([out for out, _ in pairs], wanted, given, allow_unused=True))
+        try:
+            with heard_by(log), log:
+                found = iter(torch.autograd.grad([out for out, _ in pairs], wanted, given, allow_unused=True))
+        except RuntimeError as error:  # of torch, which the program gets if it asks for the gradient
+            raise Untraceable("it has no gradient") from error
         self._backward = self._lines.add(log.entries)
         self._pulled = [next(found) if leaf.requires_grad else None for leaf in self._leaves]
         self._summands = [

@@ -27,8 +27,7 @@ from softfx.traces.logged import Grads, Logged, Pull
 
 __all__ = ["Traced"]
 
-# Of larger tensors the elements are felt, and not the calls; and what a trace saves, it would save for longer.
-_MOST_ELEMENTS = 1 << 14
+_MOST_ELEMENTS = 1 << 14  # of all tensors together
 _MOST_TRACES = 3  # for other forms, and other plain values
 _MOST_PULLS = 4  # for other strides of gradients
 _LEAST_CALLS = 3  # fewer are made as soon without a trace

@@ -107,6 +107,15 @@ def test_autocast_is_not_traced(x: Tensor) -> None:
 
 def test_large_tensors_are_not_traced() -> None:
     assert not warm(rounded, torch.rand(200, 100, requires_grad=True)).is_traced
+    pairs = warm(lambda x: (x[:, None] - x[None]).sin().exp().sum(), torch.rand(200, requires_grad=True))
+    assert not pairs.is_traced
+
+
+def test_a_function_without_a_gradient_can_be_called(x: Tensor) -> None:
+    traced = warm(lambda x: torch.special.zeta(x.abs() + 2, x.exp()).sin().exp(), x)
+    assert not traced.is_traced
+    with pytest.raises(RuntimeError, match="not implemented"):
+        traced(x).sum().backward()
 
 
 def test_no_call_keeps_a_tensor(x: Tensor) -> None:
