@@ -57,6 +57,8 @@ class Logged:
         self.calls = [entry.func for entry in log.entries if isinstance(entry, Called)]
         if any(map(self._lines.is_given, self._numbers)):
             raise Untraceable("a result that shares memory with what the call was given")
+        if len(set(map(self._lines.memory, self._numbers))) < len(self._numbers):
+            raise Untraceable("results that share memory, which are written together")
         self._views = [place for place, out in enumerate(self.outs) if base_of(out) is not None and not _overlaps(out)]
         if any(self.outs[place].clone().stride() != self.outs[place].stride() for place in self._views):
             raise Untraceable("a view that has no copy of its strides")

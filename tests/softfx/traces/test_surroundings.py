@@ -141,6 +141,13 @@ def test_what_a_call_gives_is_its_own(x: Tensor) -> None:
     assert torch.equal(first, traced(x)[0])
 
 
+def test_results_that_share_memory_share_it_still(x: Tensor) -> None:
+    traced = warm(lambda x: ((y := x.sin().exp() * 2), y.view(2, 2)), x)
+    y, view = traced(x.detach())
+    y.zero_()
+    assert not view.any()
+
+
 def test_views_that_a_call_gives_can_be_written(x: Tensor) -> None:
     traced = warm(lambda x: ((x * 2).sin().exp().neg().view(2, 2), x.exp().cos().neg()), x)
     assert traced.is_traced
