@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ from softfx.ops.trees import tensors_in
 from softfx.torch_private import OpOverload
 
 __all__ = [
-    "Node", "TorchDispatchMode", "forward_mode_is_open", "has_dispatch_modes", "is_same", "spoken", "versions_of",
+    "Node", "TorchDispatchMode", "forward_mode_is_open", "has_dispatch_modes", "is_same", "made", "versions_of",
     "written_by",
 ]  # fmt: skip
 
@@ -67,12 +67,15 @@ def written_by(func: OpOverload, args: Args, kwargs: Kwargs) -> list[Tensor]:
     return found
 
 
-def spoken(func: OpOverload, args: Args, kwargs: Kwargs, result: Any) -> Callable[..., Any]:
-    """The function by which Python makes a call of aten soonest; it has made it with this result."""
+def made(func: OpOverload, args: Args, kwargs: Kwargs) -> tuple[Any, Callable[..., Any]]:
+    """Make a call of aten; what it gives, and the function by which Python makes it soonest."""
     key = func, _kinds(args), tuple(kwargs), _kinds(kwargs.values())
-    if key not in _SPOKEN:
-        _SPOKEN[key] = _found(func, args, kwargs, result)
-    return _SPOKEN[key]
+    if key in _SPOKEN:
+        return func(*args, **kwargs), _SPOKEN[key]
+    tried = _unwritten(func, args, kwargs)
+    result = func(*args, **kwargs)
+    _SPOKEN[key] = next((found for found in _candidates(func, kwargs) if _gives(found, *tried, result)), func)
+    return result, _SPOKEN[key]
 
 
 _SPOKEN: dict[object, Callable[..., Any]] = {}
@@ -83,28 +86,26 @@ def _kinds(values: Iterable[Any]) -> tuple[Any, ...]:
     return tuple([_kinds(value) if isinstance(value, list | tuple) else type(value) for value in values])
 
 
-def _found(func: OpOverload, args: Args, kwargs: Kwargs, result: Any) -> Callable[..., Any]:
-    name = func._schema.name.partition("::")[2]
-    if name.endswith("_") and not name.endswith("__"):
-        method: Callable[..., Any] = getattr(Tensor, name, func)
-        return method
+def _unwritten(func: OpOverload, args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:
+    """The arguments, with copies in the place of what the call writes."""
+    if "out" in kwargs:
+        return args, {**kwargs, "out": torch.empty_like(kwargs["out"])}
+    return ((args[0].clone(), *args[1:]) if written_by(func, args, kwargs) else args), kwargs
+
+
+def _candidates(func: OpOverload, kwargs: Kwargs) -> Iterator[Callable[..., Any]]:
     if func is _COPY and tuple(kwargs) == ("dtype",):
-        return _copied
-    candidates = (getattr(torch._C._VariableFunctions, name, None), getattr(Tensor, name, None))
-    for candidate in candidates:
-        if candidate is None:
-            continue
-        if "out" in kwargs:  # it has been filled, and the call is not to be made again
-            found: Callable[..., Any] = candidate
-            return found
-        try:
-            with torch.no_grad():
-                same = is_same(candidate(*args, **kwargs), result)
-        except (TypeError, RuntimeError):  # it takes other arguments
-            continue
-        if same:
-            return candidate  # type: ignore[no-any-return]
-    return func
+        yield _copied
+    name = func._schema.name.partition("::")[2]
+    yield from (getattr(owner, name) for owner in (torch._C._VariableFunctions, Tensor) if hasattr(owner, name))
+
+
+def _gives(candidate: Callable[..., Any], args: Args, kwargs: Kwargs, result: Any) -> bool:
+    try:
+        with torch.no_grad():
+            return is_same(candidate(*args, **kwargs), result)
+    except (TypeError, RuntimeError):  # it takes other arguments
+        return False
 
 
 def _copied(x: Tensor, dtype: torch.dtype) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from softfx.ops.calls import Args, Kwargs
 from softfx.ops.trees import tensors_in
 from softfx.torch_private import OpOverload, storage_key
-from softfx.traces.aten_private import TorchDispatchMode, spoken, written_by
+from softfx.traces.aten_private import TorchDispatchMode, made, written_by
 
 __all__ = ["Asked", "Called", "Log", "Untraceable"]
 
@@ -81,13 +81,13 @@ class Log(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in tor
         written = written_by(func, args, kwargs)
         if not self._made.issuperset(map(storage_key, written)):
             raise Untraceable("it writes what it was given")
-        result = func(*args, **kwargs)
+        result, speaks = made(func, args, kwargs)
         if any(tensor.numel() > _MOST_ELEMENTS for tensor in tensors_in(result)):
             raise Untraceable("a large tensor")
         given = {storage_key(tensor) for tensor in tensors_in((args, kwargs))} - self._made
         self._made |= {storage_key(tensor) for tensor in tensors_in(result)} - given
         is_of_engine = self._is_watching and not self._nodes
-        called = Called(func, args, kwargs, result, written, spoken(func, args, kwargs, result), is_of_engine)
+        called = Called(func, args, kwargs, result, written, speaks, is_of_engine)
         self.entries.append(called)
         return result
 

@@ -47,7 +47,8 @@ class Logged:
     def __init__(
         self, function: Callable[[Sequence[Tensor]], Any], tensors: Sequence[Tensor], require: Sequence[bool]
     ) -> None:
-        self._leaves = [x.detach().requires_grad_(requires) for x, requires in zip(tensors, require, strict=True)]
+        self._given = [x.detach() for x in tensors]
+        self._leaves = [_copied(x).requires_grad_(requires) for x, requires in zip(self._given, require, strict=True)]
         self._lines, log = Lines(self._leaves), Log()
         with heard_by(log), log:
             self.result = function(self._leaves)
@@ -140,8 +141,17 @@ class Logged:
                 _, *pulled = pull.run(results[len(self.outs) :], self._grads)
                 wanted = [None if number is None else self._lines.tensor(number) for number in self._on_edges(edges)]
                 same &= is_same(pulled, wanted)
+        if not is_same(self._leaves, self._given):  # not every call of aten that writes says so
+            raise Untraceable("it writes what it was given")
         if not same:
             raise Untraceable("it computes something else when it is called again")
+
+
+def _copied(x: Tensor) -> Tensor:
+    """A copy with the same strides; of an expanded tensor, which nothing can write, another one of the same memory."""
+    if _overlaps(x):
+        return x.detach()
+    return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device).copy_(x)
 
 
 def _overlaps(x: Tensor) -> bool:

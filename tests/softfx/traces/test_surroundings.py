@@ -46,6 +46,18 @@ def test_a_function_that_writes_what_it_is_given_is_called_once_each_time(x: Ten
     assert not traced.is_traced
 
 
+def test_a_call_of_aten_that_does_not_say_that_it_writes_is_made_once_each_time(x: Tensor) -> None:
+    def normalized(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        return torch.nn.functional.batch_norm(x.view(2, 2), mean, variance, training=True).sin().exp()
+
+    (mean, variance), (wanted, other) = [(torch.zeros(2).double(), torch.ones(2).double()) for _ in range(2)]
+    traced = Traced(normalized)
+    for _ in range(3):
+        assert torch.equal(traced(x, mean, variance), normalized(x, wanted, other))
+    assert torch.equal(mean, wanted)
+    assert torch.equal(variance, other)
+
+
 def test_a_function_that_draws_draws_once_each_time(x: Tensor) -> None:
     def draws(x: Tensor) -> Tensor:
         return (x + torch.rand_like(x)).sin().exp().cos()
