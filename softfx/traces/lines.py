@@ -59,8 +59,8 @@ class Lines:
         self._written: set[int] = set()
         self._namespace: dict[str, Any] = {"OTHER": OTHER}
         self._names: dict[int, str] = {}
-        self._given = {self.new(tensor) for tensor in given}
-        self._of_others = set(self._memory)
+        self._of_others: set[int] = set()
+        self.give(given)
 
     # -- variables ------------------------------------------------------------------------------------------------
 
@@ -77,9 +77,8 @@ class Lines:
         return number
 
     def give(self, tensors: Iterable[Tensor]) -> list[int]:
-        """Variables for more tensors that are given."""
+        """Variables for tensors that are given."""
         numbers = [self.new(tensor) for tensor in tensors]
-        self._given.update(numbers)
         self._of_others.update(self._memory[number] for number in numbers)
         return numbers
 
