@@ -22,7 +22,7 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from softfx.ops.calls import Args, Kwargs
-from softfx.ops.trees import tensors_in
+from softfx.ops.trees import map_tensors, tensors_in
 from softfx.torch_private import OpOverload
 
 __all__ = [
@@ -88,9 +88,9 @@ def _kinds(values: Iterable[Any]) -> tuple[Any, ...]:
 
 def _unwritten(func: OpOverload, args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:
     """The arguments, with copies in the place of what the call writes."""
-    if "out" in kwargs:
-        return args, {**kwargs, "out": torch.empty_like(kwargs["out"])}
-    return ((args[0].clone(), *args[1:]) if written_by(func, args, kwargs) else args), kwargs
+    written = {id(tensor): tensor.clone() for tensor in written_by(func, args, kwargs)}
+    copied: tuple[Args, Kwargs] = map_tensors(lambda tensor: written.get(id(tensor), tensor), (args, kwargs))
+    return copied
 
 
 def _candidates(func: OpOverload, kwargs: Kwargs) -> Iterator[Callable[..., Any]]:

@@ -49,6 +49,7 @@ OTHER_MEANINGS = (
     ("a scope of a policy", "linear", "interpreter.binding interpreter.interpreter control.guarding"),
     ("a device", "cpu", "capture.recorder code.literals cli.inputs ops.autocast training.schedules.entropy"),
     ("a device", "cuda", "capture.recorder ops.autocast"),
+    ("a package", "numpy", "capture.preserve"),
     ("a method of `operator` in old Python", "div", "ops.spelling control.slots"),
     ("a verb of softfx", "diff", "api cli.arguments cli.commands"),
     ("a fact on a page", "where", "report.rule_pages"),
