@@ -71,6 +71,7 @@ class Log(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in tor
         self._made: set[int | None] = set()
         self._is_asking = False
         self._nodes, self._is_watching = 0, False
+        self._hooks: list[Any] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Args = (), kwargs: Kwargs | None = None) -> Any:
         kwargs = kwargs or {}
@@ -92,7 +93,7 @@ class Log(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in tor
         return result
 
     def watch(self, results: Sequence[Tensor]) -> None:
-        """See which calls of a backward pass from results are those of nodes."""
+        """See which calls of a backward pass from results are those of nodes, up to `unwatch`."""
         self._is_watching = True
         waiting = [x.grad_fn for x in results]
         seen = set[Any]()
@@ -102,9 +103,16 @@ class Log(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in tor
                 continue
             seen.add(node)
             if not hasattr(node, "variable"):  # where a leaf's gradient is added up
-                node.register_prehook(partial(self._enter, 1))
-                node.register_hook(partial(self._enter, -1))
+                self._hooks += [
+                    node.register_prehook(partial(self._enter, 1)),
+                    node.register_hook(partial(self._enter, -1)),
+                ]
             waiting += [following for following, _ in node.next_functions]
+
+    def unwatch(self) -> None:
+        """Leave the nodes, which would hold the log, and the log them."""
+        for hook in self._hooks:
+            hook.remove()
 
     def _enter(self, step: int, *_: Any) -> None:
         self._nodes += step

@@ -50,8 +50,13 @@ class Logged:
         self._given = [x.detach() for x in tensors]
         self._leaves = [_copied(x).requires_grad_(requires) for x, requires in zip(self._given, require, strict=True)]
         self._lines, log = Lines(self._leaves), Log()
-        with heard_by(log), log:
-            self.result = function(self._leaves)
+        grad_mode = torch.is_grad_enabled()
+        try:
+            with heard_by(log), log:
+                self.result = function(self._leaves)
+        finally:  # what is untraceable may have been met inside a block of the function
+            torch.set_grad_enabled(grad_mode)
+            torch.set_autocast_enabled("cpu", False)
         self.outs = tensors_in(self.result)
         self._forward = self._lines.add(log.entries)
         self._numbers = [self._lines.number(out) for out in self.outs]
@@ -84,6 +89,8 @@ class Logged:
                 found = iter(torch.autograd.grad([out for out, _ in pairs], wanted, given, allow_unused=True))
         except RuntimeError as error:  # of torch, which the program gets if it asks for the gradient
             raise Untraceable("it has no gradient") from error
+        finally:
+            log.unwatch()
         self._backward = self._lines.add(log.entries)
         self._pulled = [next(found) if leaf.requires_grad else None for leaf in self._leaves]
         self._summands = [

@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 class Listener(Protocol):
-    """What sees questions as they are asked."""
+    """A listener, which questions are put to."""
 
     def ask(self, question: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """Return the answer."""

@@ -72,6 +72,17 @@ def test_a_function_that_draws_draws_once_each_time(x: Tensor) -> None:
     assert not traced.is_traced
 
 
+def test_a_block_without_gradients_ends_where_a_trace_does(x: Tensor) -> None:
+    def draws(x: Tensor) -> Tensor:
+        torch.set_grad_enabled(False)
+        noise = torch.rand_like(x).exp().sin()
+        torch.set_grad_enabled(True)
+        return noise * x
+
+    assert not warm(draws, x).is_traced
+    assert torch.is_grad_enabled()
+
+
 def test_a_shape_that_depends_on_data_is_not_traced(x: Tensor) -> None:
     traced = warm(lambda x: x[x > 0].sin().exp().cos(), x)
     assert not traced.is_traced
