@@ -126,8 +126,12 @@ def _filled(tree: Any, known: Sequence[Any]) -> Any:
 Group: TypeAlias = list[Made]
 
 
-def regions(step: Step) -> list[tuple[Group, bool]]:
-    """The calls of a step in groups, and whether each is a region: several calls, or one of a function of our own."""
+def regions(step: Step, written: set[int | None]) -> list[tuple[Group, bool]]:
+    """The calls of a step in groups, and whether each is a region: several calls, or one of a function of our own.
+
+    written: the keys of the memory that the program writes: what saves all its operands must not take tensors in it
+        that carry a derivative.
+    """
     groups: list[tuple[Group, bool]] = []
     memory: set[int | None] = set()
     for made in step.made:
@@ -136,7 +140,8 @@ def regions(step: Step) -> list[tuple[Group, bool]]:
             memory = set()
         own = {storage_key(tensor) for tensor in tensors_in((made.args, made.kwargs))} - memory
         results = {storage_key(tensor) for tensor in tensors_in(made.result)}
-        fits = fits and own.isdisjoint(results)
+        carriers = {storage_key(tensor) for tensor in tensors_in((made.args, made.kwargs)) if tensor.requires_grad}
+        fits = fits and own.isdisjoint(results) and carriers.isdisjoint(written)
         if fits and groups and groups[-1][1]:
             groups[-1][0].append(made)
         else:

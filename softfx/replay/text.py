@@ -30,6 +30,7 @@ class Program:
     lasting: tensors that belong to no run: the softness of decisions.
     later: the last step that uses something, by the identity of that; unknown while all steps are written once.
     used: the same, as it is found.
+    written: the keys of the memory that the program writes.
     known: the identities of what the steps before have left.
     places: where what is held is held, by its identity.
     namespace: what the functions name.
@@ -39,6 +40,7 @@ class Program:
     lasting: Sequence[Tensor] = ()
     later: dict[int, int] | None = None
     used: dict[int, int] = field(default_factory=dict)
+    written: set[int | None] = field(default_factory=set)
     known: set[int] = field(default_factory=set)
     places: dict[int, int] = field(default_factory=dict)
     namespace: dict[str, Any] = field(default_factory=lambda: {"OTHER": OTHER, "partial": partial})

@@ -32,6 +32,7 @@ from softfx.replay.records import Made, Noted, Step, is_alone
 from softfx.replay.regions import Region, regions
 from softfx.replay.text import Program, Text
 from softfx.replay.values import Unmakeable, holds_own, is_lasting, is_record, parts_of_record
+from softfx.torch_private import storage_key
 from softfx.traces.traced import Traced
 from softfx.values import Pending
 
@@ -71,7 +72,8 @@ def written(steps: Sequence[Step], given: Sequence[Tensor], lasting: Sequence[Te
     Raises:
         Unmakeable: a call cannot be told from others.
     """
-    first, by_interpreter = Program(given, lasting), set[int]()
+    memory = {storage_key(tensor) for step in steps for tensor in step.written}
+    first, by_interpreter = Program(given, lasting, written=memory), set[int]()
     for number, step in enumerate(steps):  # once to see what is used until when, and what cannot be written
         try:
             if step.by_interpreter:
@@ -80,7 +82,7 @@ def written(steps: Sequence[Step], given: Sequence[Tensor], lasting: Sequence[Te
         except Unmakeable:
             _left(first, step, number)
             by_interpreter.add(number)
-    program = Program(given, lasting, first.used)
+    program = Program(given, lasting, first.used, written=memory)
     texts: list[str] = []
     for number, step in enumerate(steps):
         texts += (_left if number in by_interpreter else _made)(program, step, number)
@@ -107,7 +109,7 @@ def _made(program: Program, step: Step, number: int) -> list[str]:
         text.line(f"histories = run.histories_of({text.value(step.operands)})")
     last: tuple[Any, str] = _NOTHING, ""
     kept = _kept(text)
-    for place, (group, is_region) in enumerate(groups := regions(step)):
+    for place, (group, is_region) in enumerate(groups := regions(step, text.program.written)):
         if is_region:
             later = [made for others, _ in groups[place + 1 :] for made in others]
             _make_region(text, group, later, kept)

@@ -47,7 +47,7 @@ class Traced:
 
     >>> x = torch.tensor([0.5, -1.0], requires_grad=True)
     >>> f = Traced(lambda x: (x + x).mul(x).sin() + x)
-    >>> [torch.equal(torch.autograd.grad(f(x).sum(), x)[0], 4 * x * (2 * x * x).cos() + 1) for _ in range(3)]
+    >>> [torch.allclose(torch.autograd.grad(f(x).sum(), x)[0], 4 * x * (2 * x * x).cos() + 1) for _ in range(3)]
     [True, True, True]
     """
 
@@ -134,10 +134,10 @@ class _Trace:
         run = partial(_TracedNode.apply, self) if is_node else partial(_run, self)
         self.call = self._form.call(run, logged.edges, logged.result)
 
-    def pull(self, tensors: Sequence[Tensor], versions: Sequence[int], saved: Sequence[Tensor], grads: Grads) -> Grads:
+    def pull(self, tensors: Sequence[Tensor], as_given: bool, saved: Sequence[Tensor], grads: Grads) -> Grads:
         """None and the gradients of the tensors, where it has no backward pass for these gradients yet.
 
-        versions: of the tensors as the call was made.
+        as_given: none of them has been written since.
         """
         if not torch.is_grad_enabled():
             key = strides(grads)
@@ -148,7 +148,7 @@ class _Trace:
             if results is not OTHER:
                 return results  # type: ignore[no-any-return]
         more = sum(max(0, edges - 1) for edges in self._edges)
-        return None, *self._pull_plainly(tensors, versions, grads), *[None] * more
+        return None, *self._pull_plainly(tensors, as_given, grads), *[None] * more
 
     def _further_pull(self, tensors: Sequence[Tensor], grads: Grads) -> Pull | None:
         """The backward pass for such gradients, if it can be written.
@@ -171,9 +171,9 @@ class _Trace:
         assert pull is not None  # it has been logged
         return pull
 
-    def _pull_plainly(self, tensors: Sequence[Tensor], versions: Sequence[int], grads: Grads) -> Grads:
+    def _pull_plainly(self, tensors: Sequence[Tensor], as_given: bool, grads: Grads) -> Grads:
         """The gradients of the tensors by the function itself, differentiable where that is asked for."""
-        if not _are_versions(tensors, versions):
+        if not as_given:
             raise RuntimeError(_WRITTEN)
         further = torch.is_grad_enabled()
         with torch.enable_grad():
@@ -201,10 +201,6 @@ def strides(grads: Grads) -> object:
     return tuple([None if grad is None else grad.stride() for grad in grads])
 
 
-def _are_versions(tensors: Sequence[Tensor], versions: Sequence[int]) -> bool:
-    return versions_of(tensors) == versions
-
-
 def _is_flat(result: Any) -> bool:
     if not isinstance(result, tuple | list):
         return False
@@ -229,8 +225,11 @@ class _TracedNode(Node):
         if results is OTHER:
             raise _Other
         outs = results[: trace.count]
-        ctx.trace, ctx.tensors, ctx.versions = trace, tensors, versions_of(tensors)
-        ctx.save_for_backward(*results[trace.count :])
+        # A tensor that the context held itself would be in a cycle once a program has written what comes of it there.
+        connected = [x for x in tensors if x.requires_grad]
+        ctx.trace, ctx.others = trace, [None if x.requires_grad else x.detach() for x in tensors]
+        ctx.versions = versions_of([x for x in ctx.others if x is not None])
+        ctx.save_for_backward(*connected, *results[trace.count :])
         ctx.set_materialize_grads(False)
         if trace.constant:
             ctx.mark_non_differentiable(*[outs[place] for place in trace.constant])
@@ -238,10 +237,14 @@ class _TracedNode(Node):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
-        trace, saved = ctx.trace, ctx.saved_tensors
+        trace, count = ctx.trace, ctx.others.count(None)
+        saved = ctx.saved_tensors[count:]
         pull = trace.pulls.get(tuple([None if grad is None else grad.stride() for grad in grads]))
         if pull is not None and pull.least <= len(saved) and not torch.is_grad_enabled():
             results = pull.run(saved, grads)
             if results is not OTHER:
                 return results
-        return trace.pull(ctx.tensors, ctx.versions, saved, grads)
+        connected = iter(ctx.saved_tensors)
+        tensors = [next(connected) if x is None else x for x in ctx.others]
+        as_given = versions_of([x for x in ctx.others if x is not None]) == ctx.versions
+        return trace.pull(tensors, as_given, saved, grads)

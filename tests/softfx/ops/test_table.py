@@ -47,7 +47,11 @@ OTHER_MEANINGS = (
     ("a reason why derivatives stop at a place, beside no_grad", "detach", "interpreter.lifting pipeline.plan"),
     ("a scope of a policy", "linear", "decisions.policy.schema decisions.site decisions.sites rules.units"),
     ("a scope of a policy", "linear", "interpreter.binding interpreter.interpreter control.guarding"),
-    ("a device", "cpu", "capture.recorder code.literals cli.inputs ops.autocast training.schedules.entropy"),
+    (
+        "a device",
+        "cpu",
+        "capture.recorder code.literals cli.inputs ops.autocast traces.logged training.schedules.entropy",
+    ),
     ("a device", "cuda", "capture.recorder ops.autocast"),
     ("a package", "numpy", "capture.preserve"),
     ("a method of `operator` in old Python", "div", "ops.spelling control.slots"),

@@ -48,13 +48,14 @@ def test_a_model_that_counts_decisions_is_trained(preset: str, way: str) -> None
     soft = softfx.soften(Usage(way), preset, example_inputs=(torch.rand(3),), executor="eager")
     assert "what a call leaves in the buffer counts" in str(soft.report).replace("\n    ", " ")
     lengths = []
-    for _ in range(4):
+    for _ in range(8):
         x = torch.rand(3, requires_grad=True)
         result = soft(x)
         lengths.append(nodes_behind(result))
         result.backward()
         assert x.grad is not None and bool(x.grad.any())
-    assert len(set(lengths[1:])) == 1, "the derivative goes through earlier calls"
+    # The first calls are recorded and traced, which takes fewer nodes.
+    assert len(set(lengths[4:])) == 1, "the derivative goes through earlier calls"
 
 
 def test_values_are_those_of_the_original() -> None:

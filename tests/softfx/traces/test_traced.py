@@ -169,19 +169,18 @@ def test_results_that_are_not_used_have_no_part() -> None:
 
 
 def test_what_a_program_writes_behind_a_call() -> None:
-    def function(x: Tensor) -> Tensor:
-        return (x + 1).sin().exp().neg()  # which needs neither x nor what it gives
+    def function(x: Tensor, constant: Tensor) -> Tensor:
+        return (x.sin() + constant.cos()).exp().neg()  # which needs neither the constant nor what it gives
 
     traced = Traced(function)
     for _ in range(CALLS):
         grads = []
         for call in (traced, function):
-            leaf = operands()
-            x = leaf * 2
-            y = call(x)
-            x.mul_(3)
+            leaf, constant = operands(), operands(torch.float64, 1).detach()
+            y = call(leaf * 2, constant)
+            constant.mul_(3)
             y.add_(1)
-            grads.append(torch.autograd.grad((y.square() * x).sum(), leaf)[0])
+            grads.append(torch.autograd.grad((y.square() * constant).sum(), leaf)[0])
         assert_equal(*grads)
     x = operands() * 2
     y = Traced(lambda x: x.sin().exp().cos())
