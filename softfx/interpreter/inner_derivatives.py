@@ -8,7 +8,6 @@ Planning keeps the sites that such a derivative passes, and leaves the detachmen
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -17,7 +16,7 @@ from softfx.decisions.evidence import Left
 from softfx.interpreter.call import Call
 from softfx.interpreter.lifting import behind
 from softfx.interpreter.state import RunState
-from softfx.values.histories import history_of, is_leaf
+from softfx.values.histories import is_leaf, nodes_behind
 
 __all__ = ["DIFFERENTIATED", "keep_what_is_differentiated"]
 
@@ -69,13 +68,6 @@ def _is_own(state: RunState, leaf: Tensor) -> bool:
 
 def _leaves(tensors: list[Tensor]) -> Iterator[Tensor]:
     """The leaves in which a backward pass from these tensors leaves a gradient."""
-    waiting: list[Any] = [history_of(tensor) for tensor in tensors]
-    seen = set[Any]()
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
+    for node in nodes_behind(tensors):
         if (leaf := getattr(node, "variable", None)) is not None:
             yield leaf
-        waiting += [following for following, _ in node.next_functions]

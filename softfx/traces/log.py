@@ -13,6 +13,7 @@ from softfx.ops.calls import Args, Kwargs
 from softfx.ops.trees import tensors_in
 from softfx.torch_private import OpOverload, storage_key
 from softfx.traces.aten_private import TorchDispatchMode, made, written_by
+from softfx.values.histories import nodes_behind
 
 __all__ = ["Asked", "Called", "Log", "Untraceable"]
 
@@ -95,19 +96,12 @@ class Log(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in tor
     def watch(self, results: Sequence[Tensor]) -> None:
         """See which calls of a backward pass from results are those of nodes, up to `unwatch`."""
         self._is_watching = True
-        waiting = [x.grad_fn for x in results]
-        seen = set[Any]()
-        while waiting:
-            node = waiting.pop()
-            if node is None or node in seen:
-                continue
-            seen.add(node)
+        for node in nodes_behind(results):
             if not hasattr(node, "variable"):  # where a leaf's gradient is added up
                 self._hooks += [
                     node.register_prehook(partial(self._enter, 1)),
                     node.register_hook(partial(self._enter, -1)),
                 ]
-            waiting += [following for following, _ in node.next_functions]
 
     def unwatch(self) -> None:
         """Leave the nodes, which would hold the log, and the log them."""
