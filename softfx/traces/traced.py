@@ -228,6 +228,7 @@ class _TracedNode(Node):
         # A tensor that the context held itself would be in a cycle once a program has written what comes of it there.
         connected = [x for x in tensors if x.requires_grad]
         ctx.trace, ctx.others = trace, [None if x.requires_grad else x.detach() for x in tensors]
+        ctx.connected = len(connected)
         ctx.versions = versions_of([x for x in ctx.others if x is not None])
         ctx.save_for_backward(*connected, *results[trace.count :])
         ctx.set_materialize_grads(False)
@@ -237,8 +238,7 @@ class _TracedNode(Node):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
-        trace, count = ctx.trace, ctx.others.count(None)
-        saved = ctx.saved_tensors[count:]
+        trace, saved = ctx.trace, ctx.saved_tensors[ctx.connected :]
         pull = trace.pulls.get(tuple([None if grad is None else grad.stride() for grad in grads]))
         if pull is not None and pull.least <= len(saved) and not torch.is_grad_enabled():
             results = pull.run(saved, grads)
