@@ -27,6 +27,7 @@ import softfx
 from benchmarks.pairs import PAIRS, Pair
 
 ZOO = Path(__file__).parent.parent / "tests" / "zoo"
+_WARM = 10  # rounds, in which recordings and traces are made, as in the first steps of a training
 BY_HAND, MEDIAN, MOST, GRAPH, HARD = 1.5, 3.0, 15.0, 1.4, 1.1
 Step = Callable[[], object]
 
@@ -67,7 +68,7 @@ def seconds(step: Step) -> float:
 def measured(steps: dict[str, Step], budget: float) -> dict[str, list[float]]:
     """The seconds of each step in as many rounds as fit the budget, nine at least."""
     torch.set_num_threads(1)  # some packages of the zoo set it to more
-    for step in (*steps.values(), *steps.values()):
+    for step in _WARM * [*steps.values()]:
         step()
     rounds = max(9, min(400, int(budget / sum(map(seconds, steps.values())))))
     return {

@@ -67,18 +67,42 @@ def written_by(func: OpOverload, args: Args, kwargs: Kwargs) -> list[Tensor]:
     return found
 
 
-def made(func: OpOverload, args: Args, kwargs: Kwargs) -> tuple[Any, Callable[..., Any]]:
-    """Make a call of aten; what it gives, and the function by which Python makes it soonest."""
-    key = func, _kinds(args), tuple(kwargs), _kinds(kwargs.values())
+def made(func: OpOverload, args: Args, kwargs: Kwargs) -> tuple[Any, Callable[..., Any], Args]:
+    """Make a call of aten; what it gives, and the function by which Python makes it soonest, with its arguments."""
+    spoken = _with_constants(args) if func in _OF_NUMBERS and not kwargs else args
+    key = func, _kinds(spoken), tuple(kwargs), _kinds(kwargs.values())
     if key in _SPOKEN:
-        return func(*args, **kwargs), _SPOKEN[key]
-    tried = _unwritten(func, args, kwargs)
-    result = func(*args, **kwargs)
-    _SPOKEN[key] = next((found for found in _candidates(func, kwargs) if _gives(found, *tried, result)), func)
-    return result, _SPOKEN[key]
+        result = func(*args, **kwargs)
+    else:
+        tried = _unwritten(func, spoken, kwargs)
+        result = func(*args, **kwargs)
+        found = (candidate for candidate in _candidates(func, kwargs) if _gives(candidate, *tried, result))
+        _SPOKEN[key] = next(found, None)
+    speaks = _SPOKEN[key]
+    return (result, func, args) if speaks is None else (result, speaks, spoken)
 
 
-_SPOKEN: dict[object, Callable[..., Any]] = {}
+_SPOKEN: dict[object, Callable[..., Any] | None] = {}
+
+
+def _with_constants(args: Args) -> Args:
+    """The operands of elementwise arithmetic, with a tensor without axes in the place of a number.
+
+    Of a number torch makes such a tensor at each call, which takes as long as the call itself. That of the other
+    operand's dtype is rounded as the number would be, where torch does not compute in a wider one.
+    """
+    if len(args) != 2 or type(args[1]) not in (int, float) or args[0].dtype not in (torch.float32, torch.float64):
+        return args
+    return args[0], torch.tensor(args[1], dtype=args[0].dtype)
+
+
+# Below autograd a comparison with a number is an operator of its own, in which torch takes a tensor, too.
+_OF_NUMBERS = frozenset(
+    getattr(getattr(torch.ops.aten, name + place), overload)
+    for names, overload in ((("add", "sub", "mul", "div"), "Tensor"), (("eq", "ne", "lt", "le", "gt", "ge"), "Scalar"))
+    for name in names
+    for place in ("", "_")
+)
 
 
 def _kinds(values: Iterable[Any]) -> tuple[Any, ...]:

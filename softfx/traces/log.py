@@ -32,7 +32,7 @@ class Untraceable(Exception):
 class Called(NamedTuple):
     """A call of aten.
 
-    speaks: the function by which Python makes it soonest.
+    speaks, args: the function by which Python makes it soonest, and what that takes.
     is_of_engine: no node of the graph that is watched made it: autograd's engine did, which adds gradients up.
     """
 
@@ -83,7 +83,7 @@ class Log(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in tor
         written = written_by(func, args, kwargs)
         if not self._made.issuperset(map(storage_key, written)):
             raise Untraceable("it writes what it was given")
-        result, speaks = made(func, args, kwargs)
+        result, speaks, args = made(func, args, kwargs)
         if any(tensor.numel() > _MOST_ELEMENTS for tensor in tensors_in(result)):
             raise Untraceable("a large tensor")
         given = {storage_key(tensor) for tensor in tensors_in((args, kwargs))} - self._made
