@@ -23,6 +23,7 @@ from softfx.ops.trees import map_tensors
 from softfx.pipeline.session import BOUNDARY, run_under
 from softfx.rules import rule_of_call
 from softfx.rules.comparison import as_written
+from softfx.torch_private import PythonOnly
 
 __all__ = ["Mover", "Steps"]
 
@@ -47,7 +48,8 @@ class Mover:
 
         functions: those by which the program calls the site's operation.
         """
-        return run_under(_Moving(self, key, functions, steps), function, args, kwargs)
+        with PythonOnly():
+            return run_under(_Moving(self, key, functions, steps), function, args, kwargs)
 
     def site(self, func: Function, args: Args, kwargs: Kwargs) -> SiteKey | None:
         """The site that a call is, by its place in the program."""

@@ -40,6 +40,8 @@ class Turn:
 class Choice:
     """What is read at one place of a run."""
 
+    __slots__ = ()
+
     @property
     def is_certain(self) -> bool:
         """True if nothing is to be chosen: the value is as it is, whatever the parameters."""
@@ -93,6 +95,7 @@ class Yes(Choice):
     is_known: it is finite.
     """
 
+    __slots__ = ()
     has_derivative: bool
     is_known: bool
 
@@ -117,10 +120,13 @@ class Yes(Choice):
         return u < self.p
 
     def turns(self, answer: Answer, drawn: bool) -> list[Turn]:
-        p = self.p
-        if not self.has_derivative or p * (1.0 - p) == 0.0:
+        if not self.has_derivative or (weight := (p := self.p) * (1.0 - p)) == 0.0:
             return []
-        return [_between(not answer, answer, self.parts, p, rises=not answer)]
+        return [
+            Turn(self.parts, weight, ((False, -1.0),), 1.0)
+            if answer
+            else Turn(self.parts, weight, ((True, 1.0),), -1.0)
+        ]
 
     def probabilities(self) -> Sequence[float]:
         return (self.p,)

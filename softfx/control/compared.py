@@ -37,6 +37,8 @@ class Compared(Yes):
     unit: that of the margin, or what makes it: the unit of the softness may not be measured before it is asked for.
     """
 
+    __slots__ = ("_margin", "_p", "_unit", "has_derivative", "is_known")
+
     def __init__(self, margin: Margin, unit: float | Callable[[], float]) -> None:
         self._margin, self._unit = margin, unit
         self.has_derivative, self.is_known = margin.has_derivative, math.isfinite(margin.number)

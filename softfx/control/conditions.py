@@ -56,6 +56,10 @@ class Conditions:
         self._known: dict[tuple[int, Softness], TensorTable[_Known]] = {}  # by the site and its softness
         self._sites: dict[str, Sites] = {}
 
+    def clear(self) -> None:
+        """Forget the shadows of a run that has ended."""
+        self._known.clear()
+
     def condition(self, tensor: Tensor, decision: Decision) -> Choice | None:
         """The choice that a bool read of a tensor is; None if nothing real is behind it."""
         made = self._provenance.get(tensor)

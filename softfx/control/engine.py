@@ -17,8 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from random import Random
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,10 +25,11 @@ from torch import Tensor
 
 import softtorch
 from softfx.control.choices import Answer, Turn, like
+from softfx.control.draws import Stream
 from softfx.control.modes import TooManyCalls
-from softfx.control.path import Numbers, Path, Point, Start
+from softfx.control.path import Numbers, Path, Point, Start, by_site
 from softfx.control.paths import Found, all_paths
-from softfx.control.reach import within_reach
+from softfx.control.reach import come_within_reach
 from softfx.control.results import flatten, leaves_of, unflatten
 from softfx.control.settings import Settings
 from softfx.control.slots import item
@@ -41,7 +41,7 @@ from softfx.ops.calls import Args, Function, Kwargs, Result
 __all__ = ["Engine", "Run", "Runner"]
 
 
-@dataclass
+@dataclass(slots=True)
 class Run:
     """A run that has ended.
 
@@ -84,7 +84,7 @@ class _Dropped(Exception):
     reason: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class _Term:
     """What one turn is worth: by leaf of the result the difference that it makes, and how much that counts."""
 
@@ -97,7 +97,7 @@ class _Term:
 class Engine:
     """Makes one call by its runs."""
 
-    def __init__(self, runner: Runner, settings: Settings, evidence: ControlEvidence, random: Random) -> None:
+    def __init__(self, runner: Runner, settings: Settings, evidence: ControlEvidence, random: Stream) -> None:
         self._runner, self._settings, self._evidence, self._random = runner, settings, evidence, random
         self._most = float("inf")
         self._own: tuple[list[Any], Any] = [], None  # the leaves and the structure of the program's own result
@@ -113,12 +113,11 @@ class Engine:
         self._most = settings.limit * max(first.calls, 1)
         if samples == 0 and not torch.is_grad_enabled():
             return first.result
-        begun = self._random.getstate()
         try:
             with self._runner.further():
                 return self._estimated(first, samples, own_path)
         except Drew as drew:
-            self._random.setstate(begun)
+            self._random.begin_again()
             if drew.all:
                 first = self._runner.first_again()
             with self._runner.further():
@@ -130,7 +129,7 @@ class Engine:
         with self._runner.further():
             self._own = flatten(run.result)
             values = _as_it_is(run.result)
-            return self._with_own(self._turned(replace(run, result=values), numbers), values)
+            return self._with_own(self._turned(Run(values, run.path, run.calls), numbers), values)
 
     def _estimated(self, first: Run, samples: int, own_path: bool) -> Result:
         """The result with the derivative that further runs give it."""
@@ -139,10 +138,10 @@ class Engine:
         if self._settings.exact and (mean := self._enumerated(first, values)) is not None:
             return mean
         if samples == 0:
-            run = replace(first, result=values)
+            run = Run(values, first.path, first.calls)
             if not own_path:
                 again = self._runner.again(Start(), None, keeps=True, most=self._most)
-                run = replace(again, result=_as_it_is(again.result))
+                run = Run(_as_it_is(again.result), again.path, again.calls)
             return self._with_own(self._turned(run, None), run.result)
         return self._mean(first.result, values, [self._drawn() for _ in range(samples)])
 
@@ -177,7 +176,7 @@ class Engine:
 
     def _drawn(self) -> Result:
         """The result of one drawn path, with its derivative; of the program's own where that path has no result."""
-        numbers: Numbers | None = Numbers(self._random.getrandbits(62))
+        numbers: Numbers | None = Numbers(self._random.bits())
         self._evidence.drawn += 1
         try:
             run = self._again(Start(), numbers, keeps=torch.is_grad_enabled())
@@ -186,7 +185,7 @@ class Engine:
             self._evidence.replaced[dropped.reason] += 1
             numbers = None
             run = self._again(Start(), None, keeps=torch.is_grad_enabled())
-        return self._turned(replace(run, result=_as_it_is(run.result)), numbers)
+        return self._turned(Run(_as_it_is(run.result), run.path, run.calls), numbers)
 
     def _mean(
         self, own: Result, values: Result, results: Sequence[Result], weights: Sequence[Tensor | None] = ()
@@ -224,42 +223,44 @@ class Engine:
 
     def _turned(self, run: Run, numbers: Numbers | None) -> Result:
         """The result of a run, with the derivative of the points on its path."""
-        points = run.path.points if numbers is not None else within_reach(run.path.points)
-        pairs = [(point, turn) for point in points for turn in point.choice.turns(point.answer, numbers is not None)]
-        for point in points:
-            self._evidence.of(point.decision.id).meets(point.choice.probabilities())
+        is_drawn = numbers is not None
+        points = run.path.points
+        for site, its in by_site(points).items():
+            if not is_drawn:
+                come_within_reach(its)
+            probabilities = [p for point in its for p in point.choice.probabilities()]
+            self._evidence.of(site).meets(probabilities, len(its))
+        pairs = [(point, turn) for point in points for turn in point.choice.turns(point.answer, is_drawn)]
         if not pairs or not torch.is_grad_enabled():
             return run.result
         probabilities = inclusion([turn for _, turn in pairs], self._settings.turns)
         leaves, structure = flatten(run.result)
-        values, terms = list(map(_value, leaves)), list[_Term]()
-        for number in chosen(probabilities, self._random):
-            point, turn = pairs[number]
-            found = self._difference(run, point, turn, values, numbers)
-            if found is not None:
-                terms.append(_Term(point, turn, found, 1.0 / probabilities[number]))
+        terms: list[_Term] = []
+        with torch.no_grad():
+            for number in chosen(probabilities, self._random.random()):
+                point, turn = pairs[number]
+                found = self._difference(run, point, turn, leaves, numbers)
+                if found is not None:
+                    terms.append(_Term(point, turn, found, 1.0 / probabilities[number]))
         return self._attached(run.result, leaves, structure, terms)
 
     def _difference(
-        self, run: Run, point: Point, turn: Turn, values: Sequence[Difference | None], numbers: Numbers | None
+        self, run: Run, point: Point, turn: Turn, own: Sequence[Any], numbers: Numbers | None
     ) -> list[Difference | None] | None:
         """The weighted sum of results of one turn, leaf by leaf; None where it is dropped.
 
-        values: those of the run itself.
+        own: the leaves of the run itself.
         """
         seen = self._evidence.of(point.decision.id)
-        columns: list[list[Any]] = [[] for _ in values]
-        factors = [factor for _, factor in turn.runs]
-        if turn.own != 0.0:  # else the result may not be finite, and does not count
-            factors.append(turn.own)
+        total: list[Difference | None] = [None] * len(own)
         try:
-            for answer, _ in turn.runs:
+            for answer, factor in turn.runs:
                 seen.made += 1
-                for column, leaf in zip(columns, self._other(run, point, answer, numbers), strict=True):
-                    column.append(_value(leaf))
-            total: list[Difference | None] = []
-            for column, value in zip(columns, values, strict=True):
-                total.append(None if value is None else _weighted([*column, value], factors))
+                _add(total, self._other(run, point, answer, numbers), factor)
+            if turn.own != 0.0:  # else the result may not be finite, and does not count
+                _add(total, own, turn.own)
+            if not all(map(_is_finite, total)):
+                raise _Dropped("the results differ by a number that is not finite")
         except _Dropped as dropped:
             seen.dropped[dropped.reason] += 1
             return None
@@ -341,32 +342,19 @@ def _carries(leaf: object) -> bool:
     return isinstance(leaf, Tensor) and leaf.is_floating_point()
 
 
-def _value(leaf: Any) -> Difference | None:
-    """What a leaf is worth, which stays where a further run writes it; None of other kinds."""
-    if not _carries(leaf):
-        return None
-    value: Difference = item(leaf) if leaf.numel() == 1 else leaf.detach().clone()
-    return value
+def _add(total: list[Difference | None], leaves: Sequence[Any], factor: float) -> None:
+    """Add the values of leaves, times a factor, to a sum; of other kinds nothing."""
+    for place, leaf in enumerate(leaves):
+        if _carries(leaf):
+            before: Any = total[place]
+            value = item(leaf) if leaf.numel() == 1 else leaf.detach()
+            total[place] = value * factor if before is None else before + value * factor
 
 
-def _weighted(results: Sequence[Any], factors: Sequence[float]) -> Difference:
-    """The weighted sum of what runs have given.
-
-    Raises:
-        _Dropped: it is not finite.
-    """
-    total: Difference
-    if isinstance(results[0], Tensor):
-        total = results[0] * factors[0]
-        for leaf, factor in zip(results[1:], factors[1:], strict=False):
-            total = torch.add(total, leaf, alpha=factor)
-        finite = bool(total.isfinite().all())
-    else:
-        total = sum(number * factor for number, factor in zip(results, factors, strict=False))
-        finite = math.isfinite(total)
-    if not finite:
-        raise _Dropped("the results differ by a number that is not finite")
-    return total
+def _is_finite(term: Difference | None) -> bool:
+    if isinstance(term, Tensor):
+        return bool(term.isfinite().all())
+    return term is None or math.isfinite(term)
 
 
 def _counts(term: Difference) -> bool:

@@ -44,7 +44,7 @@ from softfx.ops.spelling import INDEX, arguments
 from softfx.ops.trees import tensors_in
 from softfx.rules import rule_of, rule_of_call
 from softfx.rules.rule import Rule
-from softfx.runtime.regular import is_regular
+from softfx.runtime.regular import is_regular, is_regular_number
 from softtorch.scope import outside
 
 __all__ = ["BySlots", "Guarding", "Guards", "guards_alone"]
@@ -119,8 +119,13 @@ class Guards:
         if kwargs:
             return None
         spelled = INDEX.of(func)
-        operands = arguments(spelled, args, kwargs)[0] if spelled.reflected else args
-        if spelled.order or spelled.in_place or not is_regular(spelled.operation.function, operands):
+        if spelled.order or spelled.in_place:
+            return None
+        operands, function = args[::-1] if spelled.reflected else args, spelled.operation.function
+        if is_regular_number(function, operands):
+            regular: Tensor = original(*args)
+            return regular
+        if not is_regular(function, operands):
             return None
         result: Tensor = original(*args)
         return result if _is_finite(result) else None

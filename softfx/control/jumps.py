@@ -47,7 +47,7 @@ def comparing(run: Light) -> Comparing:
         ways = known.get(place, _UNKNOWN)
         if ways is _UNKNOWN:
             reader = shown.jump(frame)
-            ways = known[place] = None if reader is None else run.followed.get(reader, set())
+            ways = known[place] = None if reader is None else run.followed.setdefault(reader, set())
         if ways is None or type(left) not in _TENSORS or type(right) not in _OPERANDS or not nothing_around():
             return original(left, right)
         if run.left:
@@ -89,10 +89,11 @@ def deciding(run: Light) -> Comparing:
         decision, scale = site
         sign = _SIGNS[order]
         number = (numbers[0] - numbers[1]) * sign
-        if scale is None:
-            pass
+        has_derivative = path.keeps and torch.is_grad_enabled() and (left.requires_grad or _has_derivative(right))
+        if decision is None or scale is None:
+            if decision is None and has_derivative:
+                run.leave_new_site()
         elif path.keeps:
-            has_derivative = torch.is_grad_enabled() and (left.requires_grad or _has_derivative(right))
             operands = (left, right) if sign > 0 else (right, left)
             answer = path.compared(_opened(run, Margin(number, operands, has_derivative)), decision, scale, answer)
         else:
@@ -114,7 +115,9 @@ def _has_derivative(operand: Tensor | float) -> bool:
 
 
 def _opened(run: Light, margin: Margin) -> Margin:
-    """A margin of the run, which may be computed here."""
+    """A margin of the run, which is computed here where its operands may be written."""
+    if not run.path.provenance.writes:
+        return run.path.provenance.opened(margin)
     PLACE.run = None  # what softfx itself calls is not the program's
     try:
         return run.path.provenance.opened(margin)

@@ -24,7 +24,7 @@ from torch import Tensor
 from softfx.control.guards import read_by
 from softfx.control.jumps import Comparing, comparing, deciding
 from softfx.control.modes import Watch, is_way, reading_of
-from softfx.control.path import Answer, Path, Reader
+from softfx.control.path import Answer, Numbers, Path, Reader, Start, nowhere
 from softfx.control.provenance import Margin
 from softfx.control.slots import names_of
 from softfx.decisions.site import Decision
@@ -37,7 +37,8 @@ from softfx.torch_private import version_of
 __all__ = ["BY_SLOTS", "Light", "Scales", "Shown", "Unforeseen"]
 
 BY_SLOTS = 3  # the closeness of runs that show what is guarded
-Scales = dict[Reader, tuple[Decision, float | None]]
+Settled = tuple[Decision | None, float | None]
+Scales = dict[Reader, Settled]
 _MOST_SURPRISES = 6  # of one kind that no watched run can show: then the target is not run lightly any more
 
 
@@ -54,6 +55,7 @@ class Shown:
     instructions: the readers that frames have stood at, by the number of their code and where they stand in it.
     jumps: of comparisons that frames have stood at the readers, where nothing else sees what they give.
     sites: the numbers of control sites, by the instruction that reads and the rule, where that alone says which it is.
+    siteless: the instructions at which there is none, by how many sites there were when that was looked up.
     calls, reads: of the longest run.
     fits: nothing was met that a light run cannot follow.
     fits_guards: nor one that guards its operations.
@@ -68,6 +70,7 @@ class Shown:
         self.followed: tuple[dict[Reader, set[Answer]], ...] = ({}, {}, {}, {})  # by closeness
         self.noted: set[Function] = set()
         self.sites: dict[Any, int] = {}
+        self.siteless: dict[Any, int] = {}
         self.codes: dict[int, CodeType] = {}  # kept, so that their numbers stay theirs
         self.instructions: dict[tuple[int, int], Reader] = {}
         self.jumps: dict[tuple[int, int], Reader | None] = {}
@@ -134,7 +137,7 @@ class Shown:
 
 
 class Light:
-    """One run. It takes the place of the mode in it.
+    """One run, or one after the other with the same closeness. It takes the place of the mode in it.
 
     scales: the sites of conditions that are known by the instruction alone, and the units of their softness; filled as
         they are met.
@@ -158,12 +161,21 @@ class Light:
         self.reader: Reader = (0, 0)
         self.code: CodeType
         self.scales, self.followed = scales, shown.followed[closeness]
-        self.left, self._given = len(path.start.answers), iter(path.start.answers)
         self.ways: set[tuple[Reader, Answer]] = set()
+        self.compare: Comparing = (deciding if self.notes else comparing)(self)
+        self._begin(path.start)
+
+    def _begin(self, start: Start) -> None:
+        self.left, self._given = len(start.answers), iter(start.answers)
+        self._is_eager = self.path.provenance.writes = self.shown.writes
         self._read: dict[int, tuple[Tensor, int | None, Answer]] = {}  # the count of writes, where there may be any
         self.last: tuple[Tensor, Function, Args, bool] | None = None  # the condition that was made last
-        self._is_eager = path.provenance.writes = shown.writes
-        self.compare: Comparing = (deciding if self.notes else comparing)(self)
+
+    def begin_again(self, start: Start, numbers: Numbers | None, most: float) -> None:
+        """Say how the next run goes. What was looked up for those before stays; what they met does not."""
+        self.most = most
+        self.path.begin_again(start, numbers)
+        self._begin(start)
 
     def __enter__(self) -> Light:
         self._around, PLACE.run = PLACE.run, self
@@ -171,8 +183,11 @@ class Light:
 
     def __exit__(self, *error: object) -> None:
         PLACE.run = self._around
-        del self.compare  # it holds the run, which goes with its tensors where nothing else does
-        self.guard = None
+
+    def close(self) -> None:
+        """No further run follows: what holds this lets go of it, so that it need not be collected as a cycle."""
+        del self.compare
+        self.guard, self.path.site = None, nowhere
 
     def leaves(self) -> None:
         self.shown.fits = False
@@ -275,19 +290,32 @@ class Light:
             if known is not None and margin is not None:
                 decision, scale = known
                 own = original(tensor)
-                return own if scale is None else self.path.compared(margin, decision, scale, own)
+                if decision is None and margin.has_derivative:
+                    self.leave_new_site()
+                return own if decision is None or scale is None else self.path.compared(margin, decision, scale, own)
             return self._chosen(original(tensor), tensor, self.shown.reader(frame))
         finally:
             PLACE.run = self
 
-    def settled(self, reader: Reader) -> tuple[Decision, float | None] | None:
+    def leave_new_site(self) -> NoReturn:
+        """Leave the run at a condition that has a derivative now, and was no site so far."""
+        self.shown.surprise()
+        raise Unforeseen
+
+    def settled(self, reader: Reader) -> Settled | None:
         """The site whose condition reads a comparison of two numbers, and its unit, where an instruction says both.
 
-        The unit of a site that is kept is None.
+        The unit of a site that is kept is None; where no site is there is none of both.
         """
-        number = self.shown.sites.get((*reader, "branch"))
-        if number is None or reader not in self.shown.readers:
+        key = (*reader, "branch")
+        number = self.shown.sites.get(key)
+        if reader not in self.shown.readers:
             return None
+        if number is None:
+            if self.shown.siteless.get(key) != len(self.sites):
+                return None
+            self.scales[reader] = None, None
+            return None, None
         decision, conditions = self.sites[number], self.path.conditions
         scale = conditions.settled_scale(decision) if decision.acts else None
         if decision.acts and scale is None:

@@ -8,12 +8,12 @@ answer is given, however often it is read.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from random import Random
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
@@ -25,7 +25,7 @@ from softfx.decisions.site import Decision
 from softfx.torch_private import version_of
 from softfx.values import TensorTable
 
-__all__ = ["Answer", "Numbers", "Path", "Point", "Reader", "Reading", "Start", "nowhere"]
+__all__ = ["Answer", "Numbers", "Path", "Point", "Reader", "Reading", "Start", "by_site", "nowhere"]
 
 Again = Callable[[Decision], Choice | None]
 Reader = tuple[int, int]  # an instruction that reads: the number of its code, and where it stands in it
@@ -60,14 +60,22 @@ class Point:
     answer: Answer
     again: Again | None = None
 
-    def wider(self, decision: Decision, factor: float) -> Point:
-        """The same where the site decides that many times as softly, as `decision` says."""
+    def widen(self, decision: Decision, factor: float) -> None:
+        """Have the site decide that many times as softly here, as `decision` says."""
         choice = self.choice.wider(factor) if self.again is None else self.again(decision)
-        return self if choice is None else replace(self, choice=choice)
+        if choice is not None:
+            self.decision, self.choice = decision, choice
 
 
-@dataclass(frozen=True, eq=False)
-class Start:
+def by_site(points: Iterable[Point]) -> dict[int, list[Point]]:
+    """The points of each site, by its number."""
+    found: dict[int, list[Point]] = {}
+    for point in points:
+        found.setdefault(point.decision.id, []).append(point)
+    return found
+
+
+class Start(NamedTuple):
     """The answers that a run begins with.
 
     answers: those of the first reads; the last of them may be another than the program's own.
@@ -158,6 +166,13 @@ class Path:
         """Say how the run goes, before it starts."""
         self.start, self.numbers, self.keeps, self.measures = start, numbers, keeps, measures
         self.place = start.place
+
+    def begin_again(self, start: Start, numbers: Numbers | None) -> None:
+        """Say how the next run goes, whose points are not wanted; of the one before nothing is left."""
+        self.start, self.numbers, self.place, self.answers = start, numbers, start.place, []
+        if numbers is not None:
+            self.provenance.clear()
+            self.conditions.clear()
 
     @property
     def looks(self) -> bool:

@@ -114,6 +114,11 @@ class Provenance(TensorTable[Margin | Made]):
         self.writes = False
         self._open: list[Margin] = []  # whose tensors are not made yet
 
+    def clear(self) -> None:
+        """Forget what a run made, which has ended."""
+        self.entries.clear()
+        self._open.clear()
+
     def settle(self) -> None:
         """A tensor is about to be written: make the tensors of margins while their operands are what they were."""
         while self._open:

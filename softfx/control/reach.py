@@ -9,7 +9,6 @@ program at each call, and no derivative of any; there softness stays as it is.
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Sequence
 
@@ -17,7 +16,7 @@ from softfx.control.path import Point
 from softfx.decisions.site import Decision
 from softfx.decisions.sites import CONTROL_SOFTNESS
 
-__all__ = ["within_reach"]
+__all__ = ["come_within_reach"]
 
 # By how many units of its softness the second nearest choice of a site is away at most: sigma(-2) is .12. More programs
 # were tuned so than with the nearest within 4 or 2 units, the second within 3, or the third or fourth within 2.
@@ -26,34 +25,24 @@ _WIDER = 8.0  # where the odds are 0 in the number format, which does not say ho
 _TRIES = 3
 
 
-def within_reach(points: Sequence[Point]) -> list[Point]:
-    """The points of a run; those of a site that is far from every threshold with a softness that reaches one."""
-    found = list(points)
-    by_site: dict[int, list[int]] = {}
-    for place, point in enumerate(points):
-        by_site.setdefault(point.decision.id, []).append(place)
-    for places in by_site.values():
-        if _is_usual(points[places[0]].decision):
-            _reach(found, places)
-    return found
-
-
-def _reach(points: list[Point], places: Sequence[int]) -> None:
-    """Have the nearest points of one site be decided more softly, if they are far."""
-    decision = points[places[0]].decision
+def come_within_reach(points: Sequence[Point]) -> None:
+    """Have the points of one site, if they are far from every threshold, be decided by a softness that reaches one."""
+    decision = points[0].decision
+    if not _is_usual(decision):
+        return
     softness = CONTROL_SOFTNESS
     for _ in range(_TRIES):
-        distances = [points[place].choice.distance for place in places]
-        known = heapq.nsmallest(_NEAREST, filter(math.isfinite, distances))
+        distances = [point.choice.distance for point in points]
+        known = sorted(filter(math.isfinite, distances))[:_NEAREST]
         far = known[-1] if known else math.inf
         if far <= _REACH:
             return
         factor = far / _REACH if known else _WIDER
         softness *= factor
         wider = decision.with_softness(softness)
-        for place, distance in zip(places, distances, strict=True):
+        for point, distance in zip(points, distances, strict=True):
             if distance <= 2.0 * far:  # what is further away stays as it is: nothing
-                points[place] = points[place].wider(wider, factor)
+                point.widen(wider, factor)
         if known:
             return
 

@@ -7,7 +7,7 @@ divided by its probability, so that the sum is unbiased whatever the budget (Hor
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from random import Random
+from operator import mul
 from typing import Any
 
 import torch
@@ -31,26 +31,26 @@ def inclusion(turns: Sequence[Turn], budget: int) -> list[float]:
     costs = [len(turn.runs) for turn in turns]
     if sum(costs) <= budget:
         return [1.0] * len(turns)
-    floor = min(_FLOOR, _PART * sum(turn.weight for turn in turns) / len(turns)) or _FLOOR
-    weights = [max(turn.weight, floor) for turn in turns]
-    rest, left = list(range(len(turns))), float(budget)
+    weights = [turn.weight for turn in turns]
+    floor = min(_FLOOR, _PART * sum(weights) / len(weights)) or _FLOOR
+    rest, left = [weight if weight > floor else floor for weight in weights], float(budget)
     while True:  # those whose probability would be above 1 are certain; each round finds some, or ends
-        c = left / sum(weights[i] * costs[i] for i in rest)
-        certain = {i for i in rest if c * weights[i] >= 1.0}
+        c = left / sum(map(mul, rest, costs))
+        certain = [number for number, weight in enumerate(rest) if c * weight >= 1.0]
         if not certain:
-            found = dict.fromkeys(rest, c)
-            return [found[i] * weights[i] if i in found else 1.0 for i in range(len(turns))]
-        rest = [i for i in rest if i not in certain]
-        left -= sum(costs[i] for i in certain)
+            return [1.0 if weight == 0.0 else c * weight for weight in rest]
+        for number in certain:
+            rest[number] = 0.0
+            left -= costs[number]
 
 
-def chosen(probabilities: Sequence[float], random: Random) -> list[int]:
-    """The numbers of the turns that are made: systematic sampling, in one pass over the sums of the probabilities.
+def chosen(probabilities: Sequence[float], u: float) -> list[int]:
+    """The numbers of the turns that are made: systematic sampling by u from [0, 1), in one pass over their sums.
 
-    >>> chosen([1.0, 0.5, 0.5, 1.0], Random(0))
+    >>> chosen([1.0, 0.5, 0.5, 1.0], 0.8)
     [0, 2, 3]
     """
-    at, total, found = random.random(), 0.0, []
+    at, total, found = u, 0.0, []
     for number, p in enumerate(probabilities):
         total += p
         if p >= 1.0:

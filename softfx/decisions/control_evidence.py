@@ -33,11 +33,10 @@ class SiteControl:
     known: bool = False
     unknown: Counter[str] = field(default_factory=Counter)
 
-    def meets(self, probabilities: Iterable[float]) -> None:
-        """Note that a choice was met, with the probabilities of its answers."""
-        self.met += 1
-        for p in probabilities:
-            self.least, self.most = min(self.least, p), max(self.most, p)
+    def meets(self, probabilities: Iterable[float], times: int = 1) -> None:
+        """Note that choices were met, with the probabilities of their answers."""
+        known = [self.least, self.most, *probabilities]
+        self.met, self.least, self.most = self.met + times, min(known), max(known)
 
 
 @dataclass

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from random import Random
 from typing import Any
 
 import torch
 from torch import nn
 
 from softfx import torch_private
+from softfx.control.draws import Stream
 from softfx.control.engine import Engine, Run
 from softfx.control.modes import Watch
 from softfx.control.path import Path, Point
@@ -47,7 +47,7 @@ class _Entered:
 
 
 @contextmanager
-def hooked(runs: ControlRuns, settings: Settings, random: Random) -> Iterator[None]:
+def hooked(runs: ControlRuns, settings: Settings, random: Stream) -> Iterator[None]:
     """A block in which modules that are run again alone have their derivative when they return."""
     if not runs.modules:
         yield
@@ -74,7 +74,7 @@ def _begins(runs: ControlRuns, entered: list[_Entered], module: nn.Module, args:
 
 
 def _ends(
-    runs: ControlRuns, entered: list[_Entered], name: str, settings: Settings, random: Random,
+    runs: ControlRuns, entered: list[_Entered], name: str, settings: Settings, random: Stream,
     module: nn.Module, args: Args, kwargs: Kwargs, result: Result,
 ) -> Any:  # fmt: skip
     if runs.kept is None:

@@ -80,6 +80,7 @@ class ControlRuns(Runner):
         self._light = self._are_noted = False
         self._in_place, self._noting = frozenset[Function](), ExitStack()
         self._scales: Scales = {}
+        self._turning: dict[bool, Light] = {}  # the runs with turned answers, by whether they are drawn
 
     @contextmanager
     def opened(self, function: Function, args: Args, kwargs: Kwargs) -> Iterator[None]:
@@ -95,7 +96,11 @@ class ControlRuns(Runner):
         self._in_place = READERS | self.shown.noted & COMPARISONS if self._light else frozenset()
         # Each run is within such a block; the first one to be entered takes the time.
         with torch_private.PythonOnly(), put_in_place(self._in_place), self._noting:
-            yield
+            try:
+                yield
+            finally:
+                for light in self._turning.values():
+                    light.close()
 
     def _note_or_not(self, notes: bool) -> None:
         """Have other calls that conditions are made by told to light runs, or to none where the next does not ask."""
@@ -139,15 +144,18 @@ class ControlRuns(Runner):
         return self.traceless.further()
 
     def again(self, start: Start, numbers: Numbers | None, *, keeps: bool, most: float) -> Run:
+        is_turned = bool(start.answers) and not keeps
+        if is_turned and self._light and self.shown.fits:
+            with suppress(Unforeseen):
+                return self._turned(start, numbers)
         wanted = _Wanted(start, numbers, keeps, keeps, most)
         wanted.measures = measures = keeps or wanted.is_drawn
         with torch.set_grad_enabled(keeps and torch.is_grad_enabled()):
-            run = None
-            for by_slots in self._ways_to_guard(wanted) if self._lightens(wanted) else ():
+            for by_slots in self._ways_to_guard(wanted) if not is_turned and self._lightens(wanted) else ():
                 with suppress(Unforeseen):
                     run = self._lightly(wanted, *self.traceless.from_the_start(), by_slots)
                     break
-            if run is None:
+            else:
                 run = self._again(wanted)
         if measures:
             self.evidence.control.spreads.settle()
@@ -180,17 +188,40 @@ class ControlRuns(Runner):
             return (False,)
         return (True, False) if shown.guarded and shown.fits_slots and not wanted.start.answers else (False,)
 
-    def _lightly(self, wanted: _Wanted, args: Args, kwargs: Kwargs, by_slots: bool) -> Run:
+    def _turned(self, start: Start, numbers: Numbers | None) -> Run:
+        """A light run that goes another way. There are many, of which only results are wanted: one object makes all."""
+        is_drawn = numbers is not None
+        if (light := self._turning.get(is_drawn)) is None:
+            wanted = _Wanted(start, numbers, False, False)
+            light = self._turning[is_drawn] = self._light_run(wanted, wanted.closeness)[0]
+        else:
+            light.begin_again(start, numbers, self._most_reads)
+        self._note_or_not(is_drawn)
+        args, kwargs = self.traceless.from_the_start()
+        if torch.is_grad_enabled():  # a run before has left it so
+            torch.set_grad_enabled(False)
+        return Run(run_under(light, self.function, args, kwargs), light.path, light.calls)
+
+    @property
+    def _most_reads(self) -> float:
+        return _LEAST_READS + LIMIT * self.shown.reads
+
+    def _light_run(self, wanted: _Wanted, closeness: int, modes: int = 0) -> tuple[Light, ReadingSites]:
+        """A light run that is to begin, and what finds its sites."""
         path = wanted.path(self.evidence, self.before)
-        self._note_or_not(path.looks)
-        most = _LEAST_READS + LIMIT * self.shown.reads
-        guarded = self._guards and wanted.keeps
         light = Light(
-            path, self.shown, self._scales, self.sites, most=most,
-            closeness=BY_SLOTS if by_slots else wanted.closeness, modes=int(guarded and not by_slots),
-        )  # fmt: skip
+            path, self.shown, self._scales, self.sites, most=self._most_reads, closeness=closeness, modes=modes
+        )
         light.owner = self.owner
         path.site = sites = ReadingSites(self.sites, light, path, self.shown, self._where, self._says_all)
+        return light, sites
+
+    def _lightly(self, wanted: _Wanted, args: Args, kwargs: Kwargs, by_slots: bool) -> Run:
+        guarded = self._guards and wanted.keeps
+        closeness = BY_SLOTS if by_slots else wanted.closeness
+        light, sites = self._light_run(wanted, closeness, int(guarded and not by_slots))
+        path = light.path
+        self._note_or_not(path.looks)
         try:
             if not guarded:
                 return Run(run_under(light, self.function, args, kwargs), path, light.calls)
@@ -204,7 +235,7 @@ class ControlRuns(Runner):
                 self.shown.learn_guards(light, guarding.found)
                 return Run(result, path, light.calls)
         finally:
-            path.site = nowhere  # what the run holds goes with it, and need not be collected as a cycle
+            light.close()
 
     def _watched(self, wanted: _Wanted, args: Args, kwargs: Kwargs) -> Run:
         self.traceless.may_draw()

@@ -68,9 +68,14 @@ class ReadingSites:
         key = (*self.run.reader, rule.name)
         if (site := self.shown.sites.get(key)) is not None:
             return self.sites[site]
+        if self.shown.siteless.get(key) == len(self.sites):
+            return None
         decision = self.sites.known(rule, self.where())
-        if decision is not None and self.says_all() and is_user_file(self.run.code.co_filename):
-            self.shown.sites[key] = decision.id
+        if self.says_all() and is_user_file(self.run.code.co_filename):
+            if decision is None:
+                self.shown.siteless[key] = len(self.sites)
+            else:
+                self.shown.sites[key] = decision.id
         return decision
 
     def _acting(self, decision: Decision, tensor: Tensor) -> Decision:

@@ -26,7 +26,7 @@ __all__ = ["BOUNDARY", "Session", "run_under"]
 
 def run_under(mode: AbstractContextManager[Any], function: Function, args: Args, kwargs: Kwargs) -> Result:
     """The boundary: frames further out than this one are not the target's."""
-    with private.PythonOnly(), mode:
+    with mode:
         return function(*args, **kwargs)
 
 
@@ -46,11 +46,14 @@ class Session:
         for leaf in (*args, *kwargs.values()) if is_flat(args, kwargs) else private.leaves((args, kwargs)):
             if isinstance(leaf, Tensor):
                 self._interpreter.source(leaf)
-        return self.given(run_under(self._mode, function, args, kwargs))
+        with private.PythonOnly():
+            result = run_under(self._mode, function, args, kwargs)
+        return self.given(result)
 
     def step(self, function: Function, *args: Any) -> Result:
         """`function(*args)` in this run, where what it returns is no result of the program yet."""
-        return run_under(self._mode, function, args, {})
+        with private.PythonOnly():
+            return run_under(self._mode, function, args, {})
 
     def given(self, result: Result) -> Result:
         """A result as the caller gets it; a container in which nothing changes is itself."""

@@ -25,10 +25,10 @@ BOTH = [(program.function, torch.tensor(program.at)) for program in (*PROGRAMS, 
 def made(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How many runs of each kind are made from now on."""
     counts: Counter[str] = Counter()
-    for name in ("_lightly", "_watched"):
+    for name, kind in (("_lightly", "_lightly"), ("_turned", "_lightly"), ("_watched", "_watched")):
         original = getattr(ControlRuns, name)
 
-        def counted(*args: Any, _original: Any = original, _name: str = name) -> Any:
+        def counted(*args: Any, _original: Any = original, _name: str = kind) -> Any:
             counts[_name] += 1
             return _original(*args)
 
@@ -173,3 +173,47 @@ def test_what_runs_have_shown_is_not_copied() -> None:
     shown = ShownByGiven()
     shown.of((), HeldState([], [], [])).readers[1, 2] = True
     assert not deepcopy(shown).of((), HeldState([], [], [])).readers
+
+
+class Levelled(nn.Module):
+    """A condition on an attribute, which has a derivative as soon as that has one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept = [torch.tensor(0.45)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x * 2 if x > 0.5 else x
+        return y + 1 if self.kept[0] > 0.5 else y
+
+
+@pytest.mark.parametrize("samples", [0, 1])
+def test_a_condition_that_was_no_site_is_one_once_it_has_a_derivative(samples: int) -> None:
+    x = torch.tensor(0.4, requires_grad=True)
+    soft = softfx.soften(Levelled(), policy(samples=samples, softness=1.0, seed=0), example_inputs=(x,))
+    for _ in range(6):
+        soft(x)
+    level = torch.tensor(0.45, requires_grad=True)
+    soft.kept[0] = level
+    for _ in range(3):
+        value = soft(x)
+    assert torch.autograd.grad(value, level)[0] > 0.1
+
+
+def by_constants(x: Tensor) -> Tensor:
+    y, steps = x * 2 if x > 0.5 else x, torch.tensor(0.0)
+    while steps < 3.0:
+        steps = steps + 1.0
+    return y * steps
+
+
+def test_a_condition_that_is_no_site_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.tensor(0.45, requires_grad=True)
+    soft = softfx.soften(by_constants, policy(samples=0, softness=1.0), example_inputs=(x,))
+    for _ in range(6):
+        soft(x)
+    looked_up: list[object] = []
+    where = ControlRuns._where
+    monkeypatch.setattr(ControlRuns, "_where", lambda self: looked_up.append(None) or where(self))
+    soft(x)
+    assert not looked_up

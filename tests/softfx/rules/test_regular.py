@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from softfx.runtime import guards
-from softfx.runtime.regular import is_regular
+from softfx.runtime.regular import is_regular, is_regular_number
 
 NUMBERS = [0.0, 1e-12, 1e-3, 0.5, 1.0, 3.0, 90.0, 1e19, 1e38, math.inf, math.nan]
 SMOOTH = [torch.exp, torch.sqrt, torch.log, torch.square, torch.reciprocal]
@@ -44,6 +44,25 @@ def test_so_do_calls_of_two_operands(name: str) -> None:
                 found, expected = gradients(own, x, y), gradients(getattr(guards, name), x, y)
                 assert all(map(torch.equal, found, expected)), (left, right)
                 assert all(each.isfinite().all() for each in found), (left, right)
+
+
+@pytest.mark.parametrize("name", ["pow", "div", "exp", "sqrt", "log", "square", "reciprocal"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_numbers_alone_say_is_so(name: str, dtype: torch.dtype) -> None:
+    own, signed = getattr(torch, name), [*NUMBERS, *(-n for n in NUMBERS)]
+    ways = 0
+    for left in signed:
+        x = torch.tensor(left, dtype=dtype)
+        others = [torch.tensor(n, dtype=dtype) for n in signed] if name in ("pow", "div") else [None]
+        for other in [*others, *((1, 2, 3, 7, 0.5, -1.5) if name == "pow" else ())]:
+            operands = [x] if other is None else [x, other]
+            leaves = [each.clone().requires_grad_() for each in operands if isinstance(each, Tensor)]
+            given = [*leaves, other][: len(operands)]
+            if is_regular_number(own, given):
+                ways += 1
+                found = torch.autograd.grad(own(*given), leaves)
+                assert own(*given).isfinite() and all(each.isfinite() for each in found), operands
+    assert ways > 1
 
 
 def test_most_calls_are_regular_and_short_numbers_are_not_said_to_be() -> None:
