@@ -21,6 +21,8 @@ __all__ = ["Asked", "Called", "Log", "Untraceable"]
 _UNKNOWN = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape, torch.Tag.nondeterministic_seeded)
 
 
+# Their derivatives are other formulas where calls are seen: products without each factor, and no quotients by it.
+_SEEN_OTHERWISE = (torch.ops.aten.prod, torch.ops.aten.cumprod)
 # Of larger tensors the elements are felt, and not the calls; and straight-line code holds all of them until its end.
 _MOST_ELEMENTS = 1 << 15
 
@@ -80,6 +82,8 @@ class Log(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in tor
             return func(*args, **kwargs)
         if func.namespace != "aten" or not _is_told(func, args):
             raise Untraceable(f"{func}, of which what comes out is not told by what goes in")
+        if func.overloadpacket in _SEEN_OTHERWISE and any(x.requires_grad for x in tensors_in(args)):
+            raise Untraceable(f"{func}, whose derivative is computed in another way while it is seen")
         written = written_by(func, args, kwargs)
         if not self._made.issuperset(map(storage_key, written)):
             raise Untraceable("it writes what it was given")

@@ -38,7 +38,7 @@ class Logged:
     require: which tensors require a gradient.
     result: what it gave.
     outs: the tensors in that.
-    edges: how many gradients come to each tensor, once the backward pass has been logged.
+    pulled, edges: the gradient of each tensor, and how many come to it, once the backward pass has been logged.
 
     Raises:
         Untraceable: another call with tensors of these forms need not be like this one.
@@ -68,6 +68,7 @@ class Logged:
         self._views = [place for place, out in enumerate(self.outs) if base_of(out) is not None and not _overlaps(out)]
         if any(self.outs[place].clone().stride() != self.outs[place].stride() for place in self._views):
             raise Untraceable("a view that has no copy of its strides")
+        self.pulled: Grads = []
         self.edges = [0] * len(self._leaves)
         self._grads: Grads = ()
         self._grad_places: dict[int, int] = {}
@@ -92,10 +93,10 @@ class Logged:
         finally:
             log.unwatch()
         self._backward = self._lines.add(log.entries)
-        self._pulled = [next(found) if leaf.requires_grad else None for leaf in self._leaves]
+        self.pulled = [next(found) if leaf.requires_grad else None for leaf in self._leaves]
         self._summands = [
             [] if grad is None else self._lines.summands(self._lines.number(grad), self._backward)
-            for grad in self._pulled
+            for grad in self.pulled
         ]
         self.edges = [*map(len, self._summands)]
 

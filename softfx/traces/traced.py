@@ -2,7 +2,8 @@
 
 The calls of aten that a function makes forward, and those that its backward pass makes, are logged once and written as
 straight-line code, which is one node of autograd's graph. It computes what the function computes, to the bit, for it
-makes the same calls. Where a question about numbers is answered otherwise than it was, where tensors of another form
+makes the same calls; only the order in which autograd adds up what comes to a tensor from several nodes may be another,
+for there are fewer nodes. Where a question about numbers is answered otherwise than it was, where tensors of another form
 come, and for derivatives of derivatives, the function itself is called.
 """
 
@@ -19,7 +20,7 @@ from softfx.interpreter import checkpoint_private
 from softfx.ops.autocast import autocast_state
 from softfx.ops.trees import ATOMS, BARE, tensors_in
 from softfx.torch_private import in_transform
-from softfx.traces.aten_private import Node, forward_mode_is_open, has_dispatch_modes, versions_of
+from softfx.traces.aten_private import Node, forward_mode_is_open, has_dispatch_modes, is_same, versions_of
 from softfx.traces.forms import Form
 from softfx.traces.lines import OTHER
 from softfx.traces.log import Untraceable
@@ -74,7 +75,7 @@ class Traced:
         if plain and self._traces < _MOST_TRACES and _may_be_traced(values):
             self._traces += 1
             try:
-                self._call = _Trace(self.function, values).call
+                self._call = _Trace(self.function, values, result).call
             except Untraceable:
                 self._traces = _MOST_TRACES
         return result
@@ -101,7 +102,7 @@ def _may_be_traced(values: Sequence[Any]) -> bool:
 
 
 class _Trace:
-    """The trace of a call.
+    """The trace of a call, of which `result` came.
 
     call: of values to results; OTHER for values of another form than was traced.
     forward: of the tensors to the results and what is saved for backward passes.
@@ -110,7 +111,7 @@ class _Trace:
     constant: the places of those that no derivative goes to.
     """
 
-    def __init__(self, function: Function, values: Sequence[Any]) -> None:
+    def __init__(self, function: Function, values: Sequence[Any], result: Any) -> None:
         self._function, self._form = function, Form(values)
         tensors = self._form.tensors_of(values)
         self.width = len(tensors)
@@ -123,12 +124,18 @@ class _Trace:
             raise Untraceable("nothing to gain")
         if not isinstance(logged.result, Tensor) and not _is_flat(logged.result):
             raise Untraceable("a result with more in it than tensors")
+        if not is_same(logged.outs, tensors_in(result)):
+            raise Untraceable("a value that torch computes in another way while its calls are seen")
         self._calls, self.count = logged.calls, len(logged.outs)
         self.constant = [place for place, x in enumerate(logged.outs) if not x.requires_grad]
         is_node = len(self.constant) < self.count
         if is_node:
-            grads = [None if place in self.constant else torch.full_like(x, 0.5) for place, x in enumerate(logged.outs)]
+            grads = [None if place in self.constant else _ramp(x) for place, x in enumerate(logged.outs)]
             self.pulls[strides(grads)] = self._log_pull(logged, grads)
+            with torch.no_grad():  # no derivative of it
+                plainly = self._pull_plainly(tensors, True, grads)
+            if not is_same([*logged.pulled], [*plainly]):
+                raise Untraceable("a derivative that torch computes in another way while its calls are seen")
         else:
             self.forward, _ = logged.written(self._saved, logged.edges)
         run = partial(_TracedNode.apply, self) if is_node else partial(_run, self)
@@ -194,6 +201,11 @@ class _Trace:
     def _called(self, tensors: Sequence[Tensor]) -> Any:
         """The function, of the plain values of the trace and other tensors."""
         return self._function(*self._form.filled(tensors))
+
+
+def _ramp(x: Tensor) -> Tensor:
+    """A gradient of x whose elements are told apart."""
+    return torch.full_like(x, 0.5).mul_(torch.linspace(0.5, 1.5, x.numel(), dtype=x.dtype).view(x.shape))
 
 
 def strides(grads: Grads) -> object:

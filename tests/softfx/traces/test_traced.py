@@ -80,6 +80,17 @@ def test_values_and_gradients_are_the_functions_own(name: str, dtype: torch.dtyp
     assert traced.is_traced
 
 
+def test_a_derivative_that_is_another_formula_where_calls_are_seen_is_the_functions_own() -> None:
+    def function(x: Tensor) -> Tensor:
+        return softtorch.any(softtorch.greater(x, 0.2, softness=0.1), 0)
+
+    for seed in range(8):
+        traced, x = Traced(function), operands(torch.float32, seed)
+        for _ in range(CALLS):
+            assert_equal(gradient([traced(x)], x), gradient([function(x)], x))
+        assert not traced.is_traced, "torch divides the product by each factor, or leaves each out"
+
+
 @pytest.mark.parametrize("name", ["greater", "argmax", "sort by lapsum", "round"])
 def test_what_comes_to_a_tensor_is_added_up_in_the_functions_order(name: str) -> None:
     function = OPERATORS[name]
