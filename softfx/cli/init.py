@@ -1,7 +1,7 @@
 """`softfx init`: a first `[tool.softfx]`, made of what can be found in a project without running it.
 
 A function that returns (model, inputs) is a whole target. A Module class says neither the shapes of its inputs nor what
-it is built with: it is a comment to be completed.
+it is built with, and a function of tensors not their shapes: each is a comment to be completed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import ast
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,19 +49,25 @@ class Candidate:
 
 def candidates(folder: Path) -> list[Candidate]:
     """What the Python files below a folder define that softfx can check, what is whole first; nothing is imported."""
+    files = [(path, _parsed(path)) for _, path in zip(range(_MOST_FILES), _files(folder), strict=False)]
+    classes = {node.name: node for _, body in files for node in body if isinstance(node, ast.ClassDef)}
     found: list[Candidate] = []
-    for _, path in zip(range(_MOST_FILES), _files(folder), strict=False):
-        try:
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):  # not for this Python, or not for any
-            continue
+    for path, body in files:
         place = path.relative_to(folder).as_posix()
-        for node in tree.body:
+        for node in body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                found += _module(place, node)
-            elif isinstance(node, ast.FunctionDef) and not _required(node, 0) and _returns_both(node):
-                found.append(Candidate(f"{place}:{node.name}", is_whole=True))
+                found += _module(place, node, classes)
+            elif isinstance(node, ast.FunctionDef):
+                found += _function(place, node)
     return sorted(found, key=lambda each: (not each.is_whole, each.needs_arguments))
+
+
+def _parsed(path: Path) -> list[ast.stmt]:
+    """The statements of a file; none of one that is not for this Python, or not for any."""
+    try:
+        return ast.parse(path.read_text(encoding="utf-8")).body
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -74,14 +80,52 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _module(place: str, node: ast.ClassDef) -> Iterator[Candidate]:
-    methods = {part.name: part for part in node.body if isinstance(part, ast.FunctionDef)}
-    is_module = any(ast.unparse(base).rpartition(".")[2].endswith("Module") for base in node.bases)
-    forward, init = methods.get("forward"), methods.get("__init__")
-    if is_module and forward is not None:
+def _module(place: str, node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> Iterator[Candidate]:
+    """The class, if it is a Module; methods and bases may be those of other classes of the project."""
+    family = _family(node, classes)
+    forward, init = _method(family, "forward"), _method(family, "__init__")
+    if forward is not None and any(_is_module(base) for each in family for base in each.bases):
         needs = _required(init, 1) if init is not None else []
         words = f"({', '.join(f'{name}=...' for name in needs)})" if needs else ""
         yield Candidate(f"{place}:{node.name}{words}", tuple(_required(forward, 1)), needs_arguments=bool(needs))
+
+
+def _family(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> list[ast.ClassDef]:
+    """A class and those among others that it derives from, nearest first."""
+    found = {node.name: node}
+    for each in (queue := [node]):
+        names = [ast.unparse(base).rpartition(".")[2] for base in each.bases]
+        new = {name: classes[name] for name in names if name in classes and name not in found}
+        found |= new
+        queue += new.values()
+    return [*found.values()]
+
+
+def _is_module(base: ast.expr) -> bool:
+    owner, _, name = ast.unparse(base).rpartition(".")
+    return name.endswith("Module") or owner in ("nn", "torch.nn")
+
+
+def _method(family: list[ast.ClassDef], name: str) -> ast.FunctionDef | None:
+    methods = (part for each in family for part in each.body if isinstance(part, ast.FunctionDef))
+    return next((method for method in methods if method.name == name), None)
+
+
+def _function(place: str, node: ast.FunctionDef) -> Iterator[Candidate]:
+    """A function that makes a model and its inputs, or one that needs tensors alone, as its annotations say."""
+    needs, hints = _required(node, 0), {argument.arg: argument.annotation for argument in _arguments(node)}
+    if not needs and _returns_both(node):
+        yield Candidate(f"{place}:{node.name}", is_whole=True)
+    elif needs and not node.name.startswith("_") and all(_is_tensor(hints[name]) for name in needs):
+        yield Candidate(f"{place}:{node.name}", tuple(needs))
+
+
+def _is_tensor(hint: ast.expr | None) -> bool:
+    return hint is not None and ast.unparse(hint).strip("'\"").rpartition(".")[2] == "Tensor"
+
+
+def _arguments(node: ast.FunctionDef) -> list[ast.arg]:
+    return [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
 
 
 def _required(node: ast.FunctionDef, skipped: int) -> list[str]:

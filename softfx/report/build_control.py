@@ -18,7 +18,7 @@ def seen_of(record: Decision, evidence: Evidence) -> str:
     if record.rule.family != "control" or not record.acts:
         return ""
     seen, total = evidence.control.of(record.id), sum(site.share for site in evidence.control.sites.values())
-    parts = [f"spread {evidence.control.spreads.of(record.id):.3g}"]
+    parts = [f"softness in units of the spread, {evidence.control.spreads.of(record.id):.3g}"]
     if seen.met:
         between = f", p from {seen.least:.2g} to {seen.most:.2g}" if seen.least <= seen.most else ""
         parts.append(f"met {plural(seen.met, 'time')}{between}; {plural(seen.made, 'turn')}")

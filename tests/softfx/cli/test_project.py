@@ -246,6 +246,30 @@ def test_init_names_classes_that_are_built_with_arguments(softfx: Run, models: P
     assert softfx("check").status == 0
 
 
+def test_init_finds_what_derives_from_a_module_of_the_project(tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text(
+        "from torch import nn\n\n\nclass _Base(nn.Module):\n    def __init__(self, width):\n        pass\n\n"
+        "    def forward(self, x):\n        return x.round()\n\n\nclass Loop(Loop):\n    pass\n"
+    )
+    (tmp_path / "own.py").write_text(
+        "import base\nfrom torch import nn\n\n\nclass Gate(base._Base):\n    pass\n\n\n"
+        "class Row(nn.Sequential):\n    def forward(self, x, *, mask):\n        return x\n\n\nclass Plain:\n    pass\n"
+    )
+    found = {each.target: each.takes for each in candidates(tmp_path)}
+    assert found == {"own.py:Row": ("x", "mask"), "own.py:Gate(width=...)": ("x",)}
+
+
+def test_init_finds_functions_that_need_tensors_alone(tmp_path: Path) -> None:
+    (tmp_path / "losses.py").write_text(
+        "import torch\nfrom torch import Tensor\n\n\n"
+        "def late(arrivals: Tensor, due: 'torch.Tensor', grace: float = 0.5) -> Tensor:\n    return arrivals\n\n\n"
+        "def scaled(x: Tensor, factor: float) -> Tensor:\n    return x\n\n\n"
+        "def _own(x: Tensor) -> Tensor:\n    return x\n\n\ndef untold(x):\n    return x\n"
+    )
+    (found,) = candidates(tmp_path)
+    assert (found.target, found.takes, found.is_ready) == ("losses.py:late", ("arrivals", "due"), False)
+
+
 def test_init_of_many_classes_says_how_many_it_leaves_out(softfx: Run, models: Path) -> None:
     gate = "class Gate{}(torch.nn.Module):\n    def forward(self, x):\n        return x.round()\n"
     models.write_text("import torch\n" + "\n".join(gate.format(i) for i in range(45)))
