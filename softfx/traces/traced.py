@@ -3,8 +3,8 @@
 The calls of aten that a function makes forward, and those that its backward pass makes, are logged once and written as
 straight-line code, which is one node of autograd's graph. It computes what the function computes, to the bit, for it
 makes the same calls; only the order in which autograd adds up what comes to a tensor from several nodes may be another,
-for there are fewer nodes. Where a question about numbers is answered otherwise than it was, where tensors of another form
-come, and for derivatives of derivatives, the function itself is called.
+for there are fewer nodes. Where a question about numbers is answered otherwise than it was, where tensors of another
+form come, and for derivatives of derivatives, the function itself is called.
 """
 
 from __future__ import annotations
