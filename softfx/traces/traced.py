@@ -134,7 +134,7 @@ class _Trace:
             self.pulls[strides(grads)] = self._log_pull(logged, grads)
             with torch.no_grad():  # no derivative of it
                 plainly = self._pull_plainly(tensors, True, grads)
-            if not is_same([*logged.pulled], [*plainly]):
+            if not is_same(_rows(logged.pulled), _rows(plainly)):
                 raise Untraceable("a derivative that torch computes in another way while its calls are seen")
         else:
             self.forward, _ = logged.written(self._saved, logged.edges)
@@ -201,6 +201,11 @@ class _Trace:
     def _called(self, tensors: Sequence[Tensor]) -> Any:
         """The function, of the plain values of the trace and other tensors."""
         return self._function(*self._form.filled(tensors))
+
+
+def _rows(grads: Grads) -> Grads:
+    """The gradients, laid out alike."""
+    return [None if grad is None else grad.contiguous().flatten() for grad in grads]
 
 
 def _ramp(x: Tensor) -> Tensor:
