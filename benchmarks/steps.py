@@ -3,7 +3,8 @@
 For ten metrics, losses and quantizers (benchmarks/pairs.py): softened / written by hand in softtorch. With --zoo for
 each entry of tests/zoo/zoo.py whose package is there: softened / the original. A step is a forward and a backward pass;
 the original's own, where it has no derivative, is the forward pass alone. Processor time of one thread; the versions
-take turns within a round, and a ratio is the median over the rounds behind the first ten. Calls are those of aten in a step.
+take turns within a round, and a ratio is the median over the rounds behind the first ten. Calls are those of aten in a
+step.
 """
 
 import argparse
