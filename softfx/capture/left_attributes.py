@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from softfx import torch_private as private
-from softfx.capture.preserve import containers_in, content_of, refill
+from softfx.capture.held import containers_in, content_of, refill
 from softfx.capture.reach import reached_by
 from softfx.values.histories import history_of
 

@@ -8,13 +8,14 @@ left alone.
 
 from __future__ import annotations
 
+import dis
 import inspect
 import sys
 import types
 from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 from torch import Tensor, nn
 
@@ -24,6 +25,7 @@ _CONTAINERS = (list, dict, set, deque)
 _TABLES = frozenset(vars(nn.Module()))  # what every module keeps in its `__dict__`
 _OURS = frozenset({"softfx", "softtorch"})
 _NOT_THEIRS = _OURS | sys.stdlib_module_names
+_BINDS = frozenset({"STORE_GLOBAL", "DELETE_GLOBAL"})
 # An object that holds more than so many others is somebody else's: what lies beyond is not looked at.
 _MOST = 10_000
 
@@ -35,11 +37,15 @@ class Reached:
     objects: those with attributes, modules among them.
     containers: lists, dicts, sets and deques that are no attributes of these, nor nested in such.
     cells: those of closures that hold something, which an inner function may bind to something else.
+    names: the globals that functions bind anew, with the table that they are in.
+    tensors: the globals that functions name.
     """
 
     objects: list[Any] = field(default_factory=list)
     containers: list[Any] = field(default_factory=list)
     cells: list[types.CellType] = field(default_factory=list)
+    names: list[tuple[dict[str, Any], str]] = field(default_factory=list)
+    tensors: list[Tensor] = field(default_factory=list)
 
 
 def reached(*roots: object) -> Reached:
@@ -54,6 +60,7 @@ def reached(*roots: object) -> Reached:
     for function in filter(None, map(_function_of, roots)):
         named = _globals_of(function)
         found.containers += [value for value in named if isinstance(value, _CONTAINERS)]
+        found.tensors += [value for value in named if isinstance(value, Tensor)]
         waiting += [value for value in named if isinstance(value, nn.Module) or _has_attributes(value)]
     while waiting and len(seen) < _MOST:
         item = waiting.popleft()
@@ -71,6 +78,7 @@ def reached(*roots: object) -> Reached:
         elif isinstance(item, types.FunctionType):
             found.objects.append(item)
             found.cells += _full_cells(item)
+            found.names += [(item.__globals__, name) for name in _bound_by(item)]
             waiting += _held_by(item)
         elif isinstance(item, (*_CONTAINERS, tuple)):
             inside = list(dict.values(item) if isinstance(item, dict) else item)
@@ -118,6 +126,30 @@ def _globals_of(function: types.FunctionType) -> list[Any]:
     """The globals that a function names, but for functions, classes and the modules of Python."""
     named = (function.__globals__.get(name) for name in function.__code__.co_names)
     return [value for value in named if not isinstance(value, types.FunctionType | type | types.ModuleType)]
+
+
+_bound: dict[types.CodeType, tuple[str, ...]] = {}  # the codes are kept, so that nothing else takes their place
+
+
+def _bound_by(function: types.FunctionType) -> tuple[str, ...]:
+    """The globals that a function binds anew, and those that functions of its own file do which it names."""
+    if (known := _bound.get(function.__code__)) is not None:
+        return known
+    names, seen, waiting = dict[str, None](), set[types.CodeType](), [function.__code__]
+    while waiting:
+        code = waiting.pop()
+        if code in seen:
+            continue
+        seen.add(code)
+        names |= dict.fromkeys(step.argval for step in dis.get_instructions(code) if step.opname in _BINDS)
+        waiting += [inner for inner in code.co_consts if isinstance(inner, types.CodeType)]
+        others = (function.__globals__.get(name) for name in code.co_names)
+        waiting += [other.__code__ for other in others if _is_beside(other, function)]
+    return _bound.setdefault(function.__code__, tuple(names))
+
+
+def _is_beside(other: object, function: types.FunctionType) -> TypeGuard[types.FunctionType]:
+    return isinstance(other, types.FunctionType) and other.__globals__ is function.__globals__
 
 
 def _has_attributes(item: object) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from softfx.capture.preserve import HeldState
+from softfx.capture.held import HeldState
 from softfx.control.light import Shown
 
 __all__ = ["ShownByGiven"]

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from softfx import torch_private as private
-from softfx.capture.preserve import HeldState, RandomStates, containers_in
+from softfx.capture.held import HeldState, containers_in
+from softfx.capture.preserve import RandomStates
 from softfx.capture.reach import reached
 from softfx.control.made import Made, owner_of
 from softfx.control.versions_private import put_values
@@ -125,6 +126,11 @@ class Traceless:
         """A run is about to begin that may draw random numbers. The first one has the states of the start."""
         if self._random is None:
             self._random = RandomStates.now()
+
+    def writes_so_far(self) -> list[int]:
+        """How often each tensor that the call is given or reaches was written, for who cannot see a write itself."""
+        held = (*self.leaves, *self.start.tensors())
+        return [private.version_of(tensor) for tensor in held if isinstance(tensor, Tensor)]
 
     def undo(self) -> None:
         """Put everything back to where the first run began."""

@@ -131,10 +131,13 @@ class ControlRuns(Runner):
 
     def _tried(self, wanted: _Wanted, args: Args, kwargs: Kwargs) -> Run:
         """The first run, lightly; where that is left, what it did is undone, and it is made again under a mode."""
+        before = self.traceless.writes_so_far()
         with Printed() as printed:
             for by_slots in self._ways_to_guard(wanted):
                 try:
-                    return self._lightly(wanted, args, kwargs, by_slots)
+                    run = self._lightly(wanted, args, kwargs, by_slots)
+                    self._light = self.traceless.writes_so_far() == before  # else further runs are watched, and undone
+                    return run
                 except Unforeseen:
                     self.traceless.undo()
                     printed.again()

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from softfx import torch_private as private
 from softfx.capture import sharded
-from softfx.capture.preserve import refill
+from softfx.capture.held import refill
 from softfx.ops.calls import Kwargs
 
 __all__ = ["rebound_attributes"]

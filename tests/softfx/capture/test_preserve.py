@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import softfx
-from softfx.capture.preserve import content_of, differs, refill
+from softfx.capture.held import content_of, differs, refill
 from softfx.errors import CaptureError
 from tests.softfx.capture.models import FRONTENDS, Configured
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import softfx
-from softfx.capture.preserve import HeldState
+from softfx.capture.held import HeldState
 from softfx.control.given import ShownByGiven
 from softfx.pipeline.control_runs import ControlRuns
 from tests.softfx.control.programs import PROGRAMS, policy, total

@@ -248,3 +248,54 @@ def test_results_that_were_written_in_place_keep_their_values(fields: dict[str, 
         assert all(torch.equal(one, other) for one, other in zip(results, written(*inputs), strict=True))
         (gradient,) = torch.autograd.grad(results[1].sum(), inputs[1])
         assert gradient.isfinite().all() and gradient.any()
+
+
+calls, tally = 0, torch.zeros(())
+
+
+def count() -> None:
+    global calls
+    calls += 1
+
+
+def seldom_writes(x: Tensor) -> Tensor:
+    """Its count is a global, which another function of the file binds."""
+    count()
+    if calls % 7 == 0:
+        tally.add_(1)
+    return x * 2 if x > 0.3 else x * 3
+
+
+class SeldomWrites(nn.Module):
+    """Its count is an attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.register_buffer("tally", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        if self.calls % 7 == 0:
+            self.tally.add_(1)
+        return x * 2 if x > 0.3 else x * 3
+
+
+@pytest.mark.parametrize("samples", [0, 1, 3])
+def test_a_global_that_counts_and_what_is_written_by_it_are_as_after_one_run(samples: int) -> None:
+    x = torch.tensor(0.31, requires_grad=True)
+    start, written = calls, tally.clone()
+    soft = softfx.soften(seldom_writes, policy(samples=samples, softness=1.0), example_inputs=(x,))
+    assert calls == start and torch.equal(tally, written)
+    for _ in range(21):
+        soft(x)
+    assert calls == start + 21 and tally == written + 3
+
+
+@pytest.mark.parametrize("samples", [0, 1, 3])
+def test_so_is_what_is_written_by_an_attribute_that_counts(samples: int) -> None:
+    x = torch.tensor(0.31, requires_grad=True)
+    soft = softfx.soften(SeldomWrites(), policy(samples=samples, softness=1.0), example_inputs=(x,))
+    for _ in range(21):
+        soft(x)
+    assert soft.calls == 21 and soft.tally == 3
