@@ -159,9 +159,8 @@ def _is_plain(made: Made) -> bool:
     if made.is_programs or made.is_guard or made.writes or not is_lasting(made.func):
         return False
     result = made.result
-    if not isinstance(result, Tensor) and not (
-        type(result) in (tuple, list) and all(isinstance(item, Tensor) for item in result)
-    ):
+    items = result if isinstance(result, tuple | list) else [result]  # torch's and softtorch's named tuples among them
+    if not all(isinstance(item, Tensor) for item in items):
         return False
     return _is_spread((made.args, made.kwargs))
 

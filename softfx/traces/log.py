@@ -17,9 +17,9 @@ from softfx.values.histories import nodes_behind
 
 __all__ = ["Asked", "Called", "Log", "Untraceable"]
 
-# What comes out of these is told neither by the operands' forms nor by the questions asked before.
-_UNKNOWN = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape, torch.Tag.nondeterministic_seeded)
-
+# What comes out of these is told by neither the operands nor the questions asked before.
+_UNKNOWN = torch.Tag.nondeterministic_seeded
+_SHAPED, _READ = torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output
 
 # Their derivatives are other formulas where calls are seen: products without each factor, and no quotients by it.
 _SEEN_OTHERWISE = (torch.ops.aten.prod, torch.ops.aten.cumprod)
@@ -55,11 +55,15 @@ class Asked(NamedTuple):
     answer: Any
 
 
-def _is_told(func: OpOverload, args: Args) -> bool:
-    """Return True if the form of what comes out, and what it is, follow from the operands' forms and elements."""
-    if func is torch.ops.aten.index.Tensor:  # of any shape by a mask alone
-        return not any(index.dtype in (torch.bool, torch.uint8) for index in tensors_in(args[1]))
-    return set(func.tags).isdisjoint(_UNKNOWN)
+def _shape(x: Tensor) -> torch.Size:
+    return x.shape
+
+
+def _is_shaped_by_data(func: OpOverload, args: Args) -> bool:
+    """Return True if the elements of the operands tell the shape of what comes out."""
+    if func is torch.ops.aten.index.Tensor:  # by a mask alone
+        return any(index.dtype in (torch.bool, torch.uint8) for index in tensors_in(args[1]))
+    return _SHAPED in func.tags
 
 
 class Log(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in torch
@@ -80,8 +84,10 @@ class Log(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in tor
         kwargs = kwargs or {}
         if self._is_asking:
             return func(*args, **kwargs)
-        if func.namespace != "aten" or not _is_told(func, args):
+        if func.namespace != "aten" or _UNKNOWN in func.tags:
             raise Untraceable(f"{func}, of which what comes out is not told by what goes in")
+        if _READ in func.tags:
+            return self._read(func, args, kwargs)
         if func.overloadpacket in _SEEN_OTHERWISE and any(x.requires_grad for x in tensors_in(args)):
             raise Untraceable(f"{func}, whose derivative is computed in another way while it is seen")
         written = written_by(func, args, kwargs)
@@ -95,7 +101,17 @@ class Log(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in tor
         is_of_engine = self._is_watching and not self._nodes
         called = Called(func, args, kwargs, result, written, speaks, is_of_engine)
         self.entries.append(called)
+        if _is_shaped_by_data(func, args):
+            self.entries += [Asked(_shape, (tensor,), tensor.shape) for tensor in tensors_in(result)]
         return result
+
+    def _read(self, func: OpOverload, args: Args, kwargs: Kwargs) -> Any:
+        """What a call gives to Python, or to C++, where the next ones go by it."""
+        answer = func(*args, **kwargs)
+        if type(answer) not in (bool, int):
+            raise Untraceable(f"{func}, which gives a number that is another one at each call")
+        self.entries.append(Asked(func, args, answer))
+        return answer
 
     def watch(self, results: Sequence[Tensor]) -> None:
         """See which calls of a backward pass from results are those of nodes, up to `unwatch`."""

@@ -31,6 +31,7 @@ __all__ = ["Traced"]
 _MOST_ELEMENTS = 1 << 14  # of all tensors together
 _MOST_TRACES = 3  # for other forms, and other plain values
 _MOST_PULLS = 4  # for other strides of gradients
+_MOST_OTHERS = 16  # calls in a row in which a question is answered otherwise: each is made in part before
 _LEAST_CALLS = 3  # fewer are made as soon without a trace
 
 _WRITTEN = (
@@ -55,7 +56,7 @@ class Traced:
     def __init__(self, function: Function) -> None:
         self.function = function
         self._call: Function | None = None
-        self._traces = 0
+        self._traces = self._others = 0
 
     @property
     def is_traced(self) -> bool:
@@ -68,8 +69,12 @@ class Traced:
             try:
                 result = self._call(*values)
             except _Other:
+                self._others += 1
+                if self._others == _MOST_OTHERS:
+                    self._call, self._traces = None, _MOST_TRACES
                 return self.function(*values)
             if result is not OTHER:
+                self._others = 0
                 return result
         result = self.function(*values)
         if plain and self._traces < _MOST_TRACES and _may_be_traced(values):

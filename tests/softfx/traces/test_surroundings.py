@@ -83,16 +83,22 @@ def test_a_block_without_gradients_ends_where_a_trace_does(x: Tensor) -> None:
     assert torch.is_grad_enabled()
 
 
-def test_a_shape_that_depends_on_data_is_not_traced(x: Tensor) -> None:
+def test_a_shape_that_depends_on_data_is_asked_for(x: Tensor) -> None:
     traced = warm(lambda x: x[x > 0].sin().exp().cos(), x)
-    assert not traced.is_traced
+    assert traced.is_traced
     assert traced(-x).shape == (1,)
 
 
-def test_a_number_that_python_reads_is_not_traced(x: Tensor) -> None:
+def test_a_bool_that_python_reads_is_asked_for(x: Tensor) -> None:
     traced = warm(lambda x: x.sin().exp() * (2 if x[0] > 0 else 3), x)
-    assert not traced.is_traced
+    assert traced.is_traced
     assert torch.equal(traced(-x), (-x).sin().exp() * 3)
+
+
+def test_a_real_number_that_python_reads_is_not_traced(x: Tensor) -> None:
+    traced = warm(lambda x: x.sin().exp() * x[0].item(), x)
+    assert not traced.is_traced
+    assert torch.equal(traced(-x), (-x).sin().exp() * -x[0])
 
 
 def test_transforms_see_the_function(x: Tensor) -> None:

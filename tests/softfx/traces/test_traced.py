@@ -91,6 +91,37 @@ def test_a_derivative_that_is_another_formula_where_calls_are_seen_is_the_functi
         assert not traced.is_traced, "torch divides the product by each factor, or leaves each out"
 
 
+SHAPED_BY_DATA: dict[str, Function] = {
+    "a selection": lambda x: (x[x > 0] * 2).exp().sum() + x.sin().sum(),
+    "places": lambda x: x[(x > 0).nonzero(as_tuple=True)].exp() * 2,
+    "a one-hot": lambda x: torch.nn.functional.one_hot(x.argmax(-1)).to(x.dtype).sum() * x.exp(),
+}
+
+
+@pytest.mark.parametrize("name", SHAPED_BY_DATA)
+def test_shapes_and_integers_that_the_data_say_are_asked_for(name: str) -> None:
+    function = SHAPED_BY_DATA[name]
+    traced = Traced(function)
+    for seed in (0, 0, 0, 1, 2, 3, 0):
+        x = operands(torch.float64, seed)
+        ours, theirs = traced(x), function(x)
+        assert_equal(ours, theirs)
+        assert_equal(gradient([ours], x), gradient([theirs], x))
+    assert traced.is_traced
+
+
+def test_a_trace_that_never_fits_is_given_up() -> None:
+    traced = Traced(SHAPED_BY_DATA["a selection"])
+    x = torch.linspace(-1, 1, 15, dtype=torch.float64).requires_grad_()
+    traced(x)
+    assert traced.is_traced
+    for _ in range(15):
+        traced((x + 0.4).detach().requires_grad_())
+    assert traced.is_traced, "as long as it may"
+    traced((x + 0.4).detach().requires_grad_())
+    assert not traced.is_traced
+
+
 @pytest.mark.parametrize("name", ["greater", "argmax", "sort by lapsum", "round"])
 def test_what_comes_to_a_tensor_is_added_up_in_the_functions_order(name: str) -> None:
     function = OPERATORS[name]
