@@ -96,12 +96,15 @@ def _with_constants(args: Args) -> Args:
     return args[0], torch.tensor(args[1], dtype=args[0].dtype)
 
 
+_aten = torch.ops.aten
 # Below autograd a comparison with a number is an operator of its own, in which torch takes a tensor, too.
 _OF_NUMBERS = frozenset(
-    getattr(getattr(torch.ops.aten, name + place), overload)
-    for names, overload in ((("add", "sub", "mul", "div"), "Tensor"), (("eq", "ne", "lt", "le", "gt", "ge"), "Scalar"))
-    for name in names
-    for place in ("", "_")
+    (
+        *(packet.Tensor for packet in (_aten.add, _aten.sub, _aten.mul, _aten.div)),
+        *(packet.Tensor for packet in (_aten.add_, _aten.sub_, _aten.mul_, _aten.div_)),
+        *(packet.Scalar for packet in (_aten.eq, _aten.ne, _aten.lt, _aten.le, _aten.gt, _aten.ge)),
+        *(packet.Scalar for packet in (_aten.eq_, _aten.ne_, _aten.lt_, _aten.le_, _aten.gt_, _aten.ge_)),
+    )
 )
 
 
