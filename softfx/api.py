@@ -20,12 +20,13 @@ from softfx.decisions.sites import Sites
 from softfx.errors import CaptureError, PolicyError, SpecError, TargetError, UnseenError
 from softfx.locations import Place, caller, resolve
 from softfx.ops.calls import Args, Kwargs
-from softfx.pipeline.execute import Eager, Graph, signature
+from softfx.pipeline.execute import Eager, Graph
 from softfx.pipeline.given import example_call
-from softfx.pipeline.plan import plan, settle_alone
+from softfx.pipeline.plan import plan, settle_alone, settle_neighbours
 from softfx.pipeline.rewrite import Rewritten, rewrite
 from softfx.pipeline.serialize import graph_module
 from softfx.pipeline.settings import settings_of
+from softfx.pipeline.signatures import signature
 from softfx.pipeline.soft_function import SoftFunction
 from softfx.pipeline.softened import Softened, softened
 from softfx.pipeline.subject import Subject, subject_of
@@ -307,6 +308,7 @@ def _plan(
     if sites.measures or (sites.acts and not program.finite):  # what such elements touch only a run on them shows
         Eager(sites, evidence, place).measure(subject.runs, args, kwargs, program.touched)
         settle_alone(sites, evidence)
+        settle_neighbours(sites, evidence)
     found = make_report("", program.seen, sites, evidence, "").sites
     unmatched = [] if allow_unused else loaded.unmatched(found)
     if unmatched:

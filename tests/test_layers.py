@@ -34,6 +34,7 @@ SOFTFX_ROOMS = (
     "softfx.capture",
     "softfx.control",
     "softfx.report.build_control",
+    "softfx.report.build_exchanges",
     "softfx.report.build",
     "softfx.pipeline",
     "softfx.code",

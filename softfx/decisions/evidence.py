@@ -53,6 +53,7 @@ class SiteEvidence:
     idioms: what it is a part of, as rules recognise it by what flows where.
     learns: what it decides about requires a gradient.
     meets_learned: what it made meets, in one call, numbers that require a gradient without it.
+    of_one_row: it chooses once for the whole call.
     of_two: it orders two entries that are standardized, which are then as far apart as any other two.
     """
 
@@ -72,6 +73,7 @@ class SiteEvidence:
     selects: bool = False
     learns: bool = False
     meets_learned: bool = False
+    of_one_row: bool = False
     of_two: bool = False
     idioms: dict[str, None] = field(default_factory=dict)
 
@@ -122,6 +124,10 @@ class Evidence:
         self.cuts: dict[Cut, None] = {}  # where the program itself ends a gradient, in order
         self.left_buffers: tuple[str, ...] = ()  # the buffers in which a call leaves what has a derivative only softly
         self.left_attributes: tuple[str, ...] = ()  # the other attributes of which this is so
+        self.gives_number = False  # all of the result that has a derivative is single numbers, as a loss is
+        self.changes_given = False  # the call changes what it is given, or what its module or its objects keep
+        self.awaits_learning = False  # no run has shown yet what learns of the choices that it makes
+        self.exchanges: dict[str, None] = {}  # what is to be said of further runs with exchanged choices
         self.custom_functions = False  # a custom autograd.Function was met, through which no derivative is followed
         self.follows_all = False  # the derivative of every site was followed to wherever it goes
         self.blocks_to_lift: set[Location] = set()  # the no_grad blocks in which a site was met that is to be lifted
@@ -188,9 +194,10 @@ class Evidence:
         for site in _sites_of(softs):
             self._of[site].mixed = True
 
-    def learns(self, site: int) -> None:
-        """A site decides about what requires a gradient."""
+    def learns(self, site: int, of_one_row: bool) -> None:
+        """A site decides about what requires a gradient, once for the whole call or row by row."""
         self._of[site].learns = True
+        self._of[site].of_one_row = of_one_row
 
     def meets_learned(self, sites: Iterable[int]) -> None:
         """What these sites made meets numbers that learn without them."""

@@ -23,15 +23,17 @@ from softfx.rules.rule import Estimate, Rule
 from softfx.rules.spread import Spread
 from softfx.rules.units import SELECTION
 
-__all__ = ["Decision", "SiteKey", "Softness"]
+__all__ = ["EXCHANGE", "Decision", "SiteKey", "Softness"]
 
 # Ten thousand times the `epsilon` of comparisons.
 _FINE = 1e-6
 # What else follows of a decision than how large its softness is.
 _BESIDE_SOFTNESS = (
     "id", "rule", "location", "resolved", "action", "reason", "turn", "joint", "selects", "alone", "runs_on",
-    "is_fine", "has_turns", "pending", "is_measured",
+    "neighbours", "is_fine", "has_turns", "pending", "is_measured",
 )  # fmt: skip
+# The estimator that takes a further run, with some of what a site chooses exchanged.
+EXCHANGE = "exchange"
 # A number, a 0-dim tensor, a Parameter that is learned, or a number for each threshold.
 Softness = float | Tensor
 
@@ -66,6 +68,7 @@ class Decision:
     selects: it selects a part of rows, as topk does.
     alone: what it decides about learns, and nothing else that meets what it made.
     runs_on: under scope = "decision": another decision is about what it makes, and its soft values run on to there.
+    neighbours: "auto" has what it did not choose learn in a further run (softfx.interpreter.exchanging).
     """
 
     id: int
@@ -82,6 +85,7 @@ class Decision:
     selects: bool = False
     alone: bool = False
     runs_on: bool = False
+    neighbours: bool = False
 
     @property
     def key(self) -> SiteKey:
@@ -119,6 +123,18 @@ class Decision:
         if self.action != "straight_through" or self.resolved.estimator is None:
             return None
         return self.rule.estimators.get(self.resolved.estimator)
+
+    @property
+    def estimator(self) -> str | None:
+        """The name of what gives it a derivative, as reports have it; None for its soft form."""
+        if self.action != "straight_through":
+            return None
+        return self.resolved.estimator or (EXCHANGE if self.neighbours else None)
+
+    @property
+    def is_exchanged(self) -> bool:
+        """True if a further run is made in which some of what it chooses is exchanged."""
+        return self.estimator == EXCHANGE
 
     @property
     def draws(self) -> bool:
@@ -176,6 +192,11 @@ class Decision:
     def learning_alone(self, alone: bool) -> Decision:
         """The same decision where nothing else learns of what it made, or something does."""
         return self if alone == self.alone else replace(self, alone=alone)
+
+    def with_neighbours(self, has: bool) -> Decision:
+        """The same decision where what it does not choose learns nothing otherwise, or where it does."""
+        has = has and self.resolved.auto_estimator
+        return self if has == self.neighbours else replace(self, neighbours=has)
 
     @property
     def _selects_by_auto(self) -> bool:

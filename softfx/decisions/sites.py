@@ -54,6 +54,7 @@ class Sites:
         self._lifts: frozenset[Lift] = frozenset()
         self._scopes: dict[frozenset[int], str] = {}
         self._by_scope: defaultdict[str, set[int]] = defaultdict(set)
+        self._exchanged = frozenset[int]()
 
     def __iter__(self) -> Iterator[Decision]:
         return iter(self._decisions)
@@ -90,6 +91,7 @@ class Sites:
                 decision = self._decided(rule, location)
                 self._decisions.append(decision)
                 self._by_scope[decision.scope].add(site)
+                self._note_exchanged(decision)
                 self._ids[key] = site
             return site
 
@@ -100,8 +102,13 @@ class Sites:
             self._by_scope[before].discard(decision.id)
             self._by_scope[decision.scope].add(decision.id)
             self._scopes.clear()
+        self._note_exchanged(decision)
         self._decisions[decision.id] = decision
         return decision
+
+    def _note_exchanged(self, decision: Decision) -> None:
+        others = self._exchanged - decision.ids
+        self._exchanged = others | decision.ids if decision.is_exchanged else others
 
     def assign(self, pattern: str, softness: Setting) -> bool:
         """Give the sites that a pattern names another softness; False if there is none.
@@ -174,6 +181,11 @@ class Sites:
     def acts(self) -> bool:
         """True if any site is acted on."""
         return any(decision.acts for decision in self)
+
+    @property
+    def exchanges(self) -> bool:
+        """True if calls are made once more, with some of what sites choose exchanged."""
+        return bool(self._exchanged)
 
     @property
     def measures(self) -> bool:

@@ -39,6 +39,7 @@ from softfx.decisions.site import Decision, SiteKey
 from softfx.interpreter import (
     chosen_places,
     compared,
+    exchanging,
     indexed_update,
     joint_lookups,
     lifting,
@@ -145,7 +146,7 @@ class Interpreter:
                 lifting.leave_what_is_expanded(self.state, call)
                 lifting.leave_what_is_refused(self.state, call)
                 keep_what_is_differentiated(self.state, call)
-            if self.state.measures is not None:
+            if self.state.looks_for_learning:
                 selecting.note_learned(self.state, call)
             result = self._interpret(call)
         own_histories.note_histories(call, histories, result)
@@ -271,6 +272,8 @@ class Interpreter:
         if call.detached_at and not decision.resolved.named:
             self.state.evidence.met_detached(decision.id, call.detached_at)
             return hard_call(self.state, call)
+        if self.state.exchange is not None and (made := exchanging.exchanged(self.state, call, decision)) is not None:
+            return made
         decided = pointwise.decided(self.state, call, decision)
         return self._softly(call, decision) if decided is None else decided
 

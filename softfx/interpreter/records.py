@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 from torch import Tensor
@@ -16,6 +17,7 @@ __all__ = [
     "Along",
     "ByPlace",
     "Clip",
+    "Exchange",
     "Foreign",
     "LiftedAt",
     "Lookup",
@@ -193,3 +195,32 @@ class Foreign:
     sites_in: dict[int, frozenset[int]] = field(default_factory=dict)
     leaves: frozenset[LiftedAt] = frozenset()
     went_back: bool = False
+
+
+@dataclass(eq=False)
+class Exchange:
+    """The exchanges of one further run: the same of a site each time that the run meets it.
+
+    seed: what they are drawn by.
+    made: the sites at which one was made.
+    """
+
+    seed: int
+    made: set[int] = field(default_factory=set)
+
+    def places(self, site: int, chosen: Sequence[int], n: int) -> list[int]:
+        """The places of n entries in another order: some of the chosen have changed places with others.
+
+        How many is drawn, too: one at a time tries the others too rarely where many are chosen, and all at once never
+        shows what goes well together.
+
+        >>> sorted(Exchange(0).places(1, [2, 0], 4))
+        [0, 1, 2, 3]
+        """
+        random, order = Random(self.seed + site), list(range(n))
+        others = sorted(set(order).difference(chosen))
+        many = random.randint(1, min(len(chosen), len(others)))
+        pairs = zip(random.sample(sorted(chosen), many), random.sample(others, many), strict=True)
+        for left, entered in pairs:
+            order[left], order[entered] = entered, left
+        return order

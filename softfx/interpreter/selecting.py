@@ -12,6 +12,7 @@ from torch import Tensor
 
 from softfx.interpreter.call import Call
 from softfx.interpreter.call_context import CallContext
+from softfx.interpreter.exchanging import chooses_once
 from softfx.interpreter.state import RunState
 from softfx.ops.calls import Result
 from softfx.ops.trees import tensors_in
@@ -30,7 +31,7 @@ def note_learned(state: RunState, call: Call) -> None:
     if not any(learning):
         return
     if call.rule is not None and call.is_site:
-        state.evidence.learns(state.sites.at(call.rule, call.location).id)
+        state.evidence.learns(state.sites.at(call.rule, call.location).id, chooses_once(call))
     made = [facts.gradient_sites | (facts.soft.sites if facts.soft is not None else _NONE) for facts in call.facts]
     others = [own for own, learns in zip(made, learning, strict=True) if learns]
     state.evidence.meets_learned(site for site in _NONE.union(*made) if any(site not in own for own in others))

@@ -13,7 +13,18 @@ from softfx.decisions.measures import Measures
 from softfx.decisions.sites import Sites
 from softfx.interpreter.backends import Backend
 from softfx.interpreter.observer import Observer
-from softfx.interpreter.records import ByPlace, Clip, Foreign, Lookup, Moved, Pointwise, Statistic, Term, ViewRead
+from softfx.interpreter.records import (
+    ByPlace,
+    Clip,
+    Exchange,
+    Foreign,
+    Lookup,
+    Moved,
+    Pointwise,
+    Statistic,
+    Term,
+    ViewRead,
+)
 from softfx.interpreter.writes import Writes
 from softfx.locations import Location
 from softfx.torch_private import StorageReference
@@ -67,6 +78,8 @@ class RunState:
     turns: how often the run has met each site whose softness is in spreads.
     measures: the spreads of what sites decide about, while these are measured.
     met: the sites that a planning run met.
+    looks_for_learning: it is noted what learns of the choices that sites make.
+    exchange: the exchanges of a further run, in which some of what sites choose is exchanged.
     live: a planning run is a call whose result counts, and no trial before.
     view_reads: look-ups that the original answers with a view, as planning meets them.
     read_views: the tensors that these gave, and views of them.
@@ -98,6 +111,8 @@ class RunState:
     measures: Measures | None = None
     met: set[int] = field(default_factory=set)
     live: bool = False
+    looks_for_learning: bool = False
+    exchange: Exchange | None = None
     view_reads: list[ViewRead] = field(default_factory=list)
     read_views: TensorTable[ViewRead] = field(default_factory=TensorTable)
 

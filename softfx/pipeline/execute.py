@@ -39,27 +39,27 @@ from softfx.interpreter.state import RunState
 from softfx.interpreter.torch_mode import FastMode, FullMode
 from softfx.interpreter.view_reads import note_results
 from softfx.locations import Location, Place, locate, module_paths, resolve, table_of
-from softfx.ops.autocast import autocast_state
 from softfx.ops.calls import Args, Function, Kwargs, Result
-from softfx.ops.trees import BARE, is_flat
+from softfx.ops.trees import BARE
 from softfx.pipeline import serialize
 from softfx.pipeline.control_modules import hooked
 from softfx.pipeline.control_runs import ControlRuns, planning_mode
+from softfx.pipeline.exchanged_runs import ExchangedRuns, gives_number
 from softfx.pipeline.prepared import prepared
 from softfx.pipeline.reads import is_apart, state_read
 from softfx.pipeline.rewrite import Rewritten
 from softfx.pipeline.session import BOUNDARY, Session
 from softfx.pipeline.settings import Setting, holds
-from softfx.pipeline.snapshot import Snapshot, exact
+from softfx.pipeline.signatures import flattened, signature
+from softfx.pipeline.snapshot import Snapshot
 from softfx.replay.recording import Recorder, RecordingMode, recorded_state
 from softfx.replay.replaying import ReplayingMode
 from softfx.replay.tapes import Tape, Tapes
-from softfx.runtime.elements import has_strides
 from softfx.traces.traced import Traced
 from softfx.values import Environment, ValueFacts
 from softtorch.scope import outside
 
-__all__ = ["Eager", "Graph", "signature"]
+__all__ = ["Eager", "Graph"]
 
 
 @dataclass
@@ -99,14 +99,29 @@ class Eager:
         """
         if self.sites.policy.turns:
             return self._turning(root, function, args, kwargs, owner, measures)
+        if measures is None and torch.is_grad_enabled() and self.sites.exchanges:
+            once, again = partial(self._once, root), partial(self._interpreted, root)
+            return ExchangedRuns(once, again, self.evidence, self.draws).call(root, function, args, kwargs, owner)
+        return self._once(root, function, args, kwargs, owner, measures)
+
+    def _once(
+        self, root: object, function: Function, args: Args, kwargs: Kwargs, owner: object,
+        measures: Measures | None = None,
+    ) -> Result:  # fmt: skip
+        """One run, with the value of the call."""
         if self.fast and measures is None:
-            leaves = _flattened(args, kwargs)[0]
+            leaves = flattened(args, kwargs)[0]
             tape = self.tapes.of_call(self.sites, self.evidence, root, function, leaves)
             if tape is not None:
                 return self._by_tape(tape, root, function, args, kwargs, owner, leaves)
-        environment = Environment(self.cache.store)
-        state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False, environment=environment)
-        state.measures = measures
+        return self._interpreted(root, function, args, kwargs, owner, measures=measures)
+
+    def _interpreted(
+        self, root: object, function: Function, args: Args, kwargs: Kwargs, owner: object, **of_state: Any
+    ) -> Result:
+        """A run that no recording is followed in. of_state: what its state has besides."""
+        environment, sites = Environment(self.cache.store), self.sites
+        state = RunState(sites, self.evidence, Direct(), tracks_gradients=False, environment=environment, **of_state)
         return self._session(state, root, owner, fast=self.fast).call(function, args, kwargs)
 
     def _by_tape(
@@ -153,6 +168,14 @@ class Eager:
         state = RunState(self.sites, self.evidence, Direct(), planning=True, live=True)
         return self._session(state, root, owner).call(function, args, kwargs), state.met
 
+    def learning(self, root: object, function: Function, args: Args, kwargs: Kwargs, owner: object) -> Result:
+        """The same as a call, which shows what learns in it."""
+        self.tapes.clear()
+        state = RunState(self.sites, self.evidence, Direct(), looks_for_learning=True)
+        result = self._session(state, root, owner).call(function, args, kwargs)
+        self.evidence.gives_number = gives_number(result)
+        return result
+
     def trial(self, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> None:
         """Plan by a call that leaves no trace.
 
@@ -162,7 +185,8 @@ class Eager:
 
     def measure(self, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> None:
         """Measure the spreads that softness is relative to, by a call that leaves no trace. Arguments as of `trial`."""
-        self._tried(RunState(self.sites, self.evidence, Direct(), measures=Measures()), target, args, kwargs, touched)
+        state = RunState(self.sites, self.evidence, Direct(), measures=Measures(), looks_for_learning=True)
+        self._tried(state, target, args, kwargs, touched)
 
     def _tried(self, state: RunState, target: Any, args: Args, kwargs: Kwargs, touched: list[Any]) -> None:
         self.tapes.clear()
@@ -174,7 +198,10 @@ class Eager:
         own_args, own_kwargs = _own(args, kwargs)
         for tensor in kept_tensors(target) if state.planning else ():
             note_given(state, tensor)
-        exhausted(self._session(state, target).call(function_of(target), own_args, own_kwargs))
+        result = self._session(state, target).call(function_of(target), own_args, own_kwargs)
+        if state.looks_for_learning:
+            self.evidence.gives_number = gives_number(result)
+        exhausted(result)
         note_kept(state, target)
         given = [leaf for leaf in torch_private.leaves((own_args, own_kwargs, touched)) if isinstance(leaf, Tensor)]
         note_results(state, (*given, *kept_tensors(target)))
@@ -247,6 +274,7 @@ class Eager:
 
         def again(*args: Any) -> Result:
             state = RunState(self.sites, self.evidence, Direct(), tracks_gradients=False, turns=turns.copy())
+            state.exchange = before.exchange  # the block of a further run chooses as it did
 
             def block() -> Result:
                 for value, known in zip(args, facts, strict=True):
@@ -284,29 +312,6 @@ def _with_derivatives(args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:
     ]
     with_derivatives: tuple[Args, Kwargs] = torch_private.unflatten(own, structure)
     return with_derivatives
-
-
-def signature(args: Args, kwargs: Kwargs) -> Args:
-    """The facts that a captured graph was specialised to, autocast and gradients among them.
-
-    They are the structure, shapes, strides, dtypes, devices and plain values with their types.
-    """
-    leaves, structure = _flattened(args, kwargs)
-    return (structure, autocast_state(), *(_described(leaf) for leaf in leaves))
-
-
-def _flattened(args: Args, kwargs: Kwargs) -> tuple[Sequence[Any], object]:
-    """The leaves of a call's arguments, and their structure: how many there are, where each is a leaf itself."""
-    if not kwargs and is_flat(args, kwargs):
-        return args, len(args)
-    return torch_private.flatten((args, kwargs))
-
-
-def _described(leaf: object) -> object:
-    if not isinstance(leaf, Tensor):
-        return exact(leaf)
-    shape, strides = () if leaf.is_nested else tuple(leaf.shape), leaf.stride() if has_strides(leaf) else ()
-    return (shape, strides, leaf.dtype, leaf.device)
 
 
 class Graph:
@@ -360,7 +365,7 @@ class Graph:
         return self._state is not None and self._root is root and self._state.holds()
 
     def __call__(self, root: object, args: Args, kwargs: Kwargs) -> Result:
-        tensors = [leaf for leaf in _flattened(args, kwargs)[0] if isinstance(leaf, Tensor)]
+        tensors = [leaf for leaf in flattened(args, kwargs)[0] if isinstance(leaf, Tensor)]
         run: Function = self.rewritten.module.forward
         if torch.compiler.is_compiling():
             attributes = [resolve(root, name) for name in self.rewritten.attributes]

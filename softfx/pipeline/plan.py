@@ -16,7 +16,7 @@ from softfx.capture.program import Program
 from softfx.control.masks import MASKED
 from softfx.decisions.evidence import Evidence, SiteEvidence
 from softfx.decisions.policy import Policy
-from softfx.decisions.site import Decision
+from softfx.decisions.site import EXCHANGE, Decision
 from softfx.decisions.sites import Lift, Sites
 from softfx.errors import BlockedError
 from softfx.locations import shown_place
@@ -24,7 +24,10 @@ from softfx.ops.spelling import INDEX
 from softfx.pipeline.rewrite import rewrite
 from softfx.rules.control import MEMBERSHIP
 
-__all__ = ["plan", "settle", "settle_alone"]
+__all__ = ["plan", "settle", "settle_alone", "settle_neighbours"]
+
+
+_WRITES = "no choice is exchanged in further runs, for the call changes what it is given or keeps"
 
 
 def plan(program: Program, policy: Policy, trial: Callable[[Sites, Evidence], None]) -> tuple[Sites, Evidence]:
@@ -34,6 +37,8 @@ def plan(program: Program, policy: Policy, trial: Callable[[Sites, Evidence], No
     """
     sites, evidence = Sites(policy), Evidence()
     evidence.meets_infinities = not program.finite
+    changed = (program.touched, program.written, program.changed_buffers, program.changed_attributes)
+    evidence.changes_given = any(changed)
     by_members = policy.decides_members and _selects_by_masks(program)
     pending = True
     while pending:  # a block that a site lifts may hold more of them
@@ -130,6 +135,22 @@ def settle_alone(sites: Sites, evidence: Evidence) -> None:
     for decision in list(sites):
         seen = evidence.of(decision.id)
         sites.replace(decision.learning_alone(seen.learns and not seen.meets_learned))
+
+
+def settle_neighbours(sites: Sites, evidence: Evidence) -> None:
+    """Settle which choices are exchanged: those that a loss is made of once, beside numbers that learn, too.
+
+    Where these are not chosen they learn nothing of the loss that they would give.
+    """
+    evidence.awaits_learning = False
+    for decision in list(sites):
+        seen = evidence.of(decision.id)
+        wanted = decision.is_selection_by_auto and decision.acts and EXCHANGE in decision.rule.estimators
+        evidence.awaits_learning = evidence.awaits_learning or (wanted and not seen.learns)
+        wanted = wanted and seen.learns and seen.of_one_row and seen.meets_learned and evidence.gives_number
+        sites.replace(decision.with_neighbours(wanted and not evidence.changes_given))
+        if (wanted or decision.is_exchanged) and evidence.changes_given:
+            evidence.exchanges[_WRITES] = None
 
 
 def _lifts(sites: Sites, evidence: Evidence) -> frozenset[Lift]:

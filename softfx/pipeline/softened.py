@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from softfx import torch_private
 from softfx.capture import left_attributes, left_buffers
@@ -24,7 +25,7 @@ from softfx.locations import shown_place
 from softfx.ops.calls import Args, Function, Kwargs, Result
 from softfx.ops.spelling import INDEX
 from softfx.pipeline.execute import Eager, Graph
-from softfx.pipeline.plan import settle
+from softfx.pipeline.plan import settle, settle_neighbours
 from softfx.report import Report
 from softfx.report.build import make_report
 from softfx.rules import RULES
@@ -109,6 +110,11 @@ class Softened:
             return self.graph(root, args, kwargs)
         if name not in self.planned:
             return self._first(owner, root, name, function, args, kwargs)
+        if self.evidence.awaits_learning and _learns(args, kwargs):
+            result = self.eager.learning(root, function, args, kwargs, owner)
+            settle_neighbours(self.sites, self.evidence)
+            self.evidence.awaits_learning = False  # what does not learn in this call is not asked for again
+            return result
         return self.eager(root, function, args, kwargs, owner)
 
     def measure(self, soft: Any, args: Args, kwargs: Kwargs, momentum: float = 0.0) -> None:
@@ -145,6 +151,11 @@ class Softened:
                     "with. Register it again, or soften the model anew."
                 )
         self.rules_seen = INDEX.changes
+
+
+def _learns(args: Args, kwargs: Kwargs) -> bool:
+    """Return True for a call that is given something to learn."""
+    return any(isinstance(leaf, Tensor) and leaf.requires_grad for leaf in torch_private.leaves((args, kwargs)))
 
 
 def softened(soft: Any, where: str) -> Softened:

@@ -13,6 +13,7 @@ from softfx.decisions.sites import Sites
 from softfx.locations import source_line
 from softfx.report import Report
 from softfx.report.build_control import control_lines, seen_of
+from softfx.report.build_exchanges import exchange_lines
 from softfx.report.record import BESIDE_INFINITIES, Break, Consumer, Site
 
 __all__ = ["make_report"]
@@ -35,7 +36,7 @@ def make_report(name: str, seen: Seen, sites: Sites, evidence: Evidence, executo
         upstream={name: list(found) for name, found in seen.upstream.items()},
         gained=None if seen.gained is None else list(seen.gained),
         not_tried=seen.not_tried,
-        control=control_lines(sites, evidence),
+        control=[*control_lines(sites, evidence), *exchange_lines(sites, evidence)],
     )
 
 
@@ -66,7 +67,7 @@ def _site(record: Decision, evidence: Evidence) -> Site:
         decided_by=record.resolved.decided_by,
         reason="; ".join(filter(None, _said(record, evidence))),
         consumers=[Consumer(*use) for use in evidence.of(record.id).uses],
-        estimator=record.resolved.estimator if record.action == "straight_through" else None,
+        estimator=record.estimator,
         unit=record.unit if record.acts else "",
         standardize=options.get("standardize") if "standardize" in takes else None,
         scope=record.scope if record.acts and record.scope != "region" else None,

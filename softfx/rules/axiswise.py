@@ -243,7 +243,7 @@ def _values(
     family: Family = "discrete",
     propagating: Propagation = without_tied_places,
     drop_in: bool = False,
-    estimators: Mapping[str, Estimate] | None = None,
+    estimators: Mapping[str, Estimate | None] | None = None,
     unit: Unit = ORDER,
     tied: Callable[..., Tensor] | None = None,
 ) -> Rule:
@@ -275,7 +275,7 @@ def _indices(
     propagating: Propagation,
     *,
     soft: str = "",
-    estimators: Mapping[str, Estimate] | None = None,
+    estimators: Mapping[str, Estimate | None] | None = None,
     unit: Unit = ORDER,
     tied: Callable[..., Tensor] | None = None,
 ) -> Rule:
@@ -298,9 +298,9 @@ def _indices(
     )
 
 
-def _gumbel(operation: Operation) -> dict[str, Estimate]:
-    """Draws for an operation that chooses by place."""
-    return {"gumbel": drawn(operation.function, draws.with_gumbel_noise)}
+def _of_choices(operation: Operation) -> dict[str, Estimate | None]:
+    """Draws, and exchanges, for an operation that chooses by place."""
+    return {"gumbel": drawn(operation.function, draws.with_gumbel_noise), "exchange": None}
 
 
 def _of_reals(func: Function, args: Args, kwargs: Kwargs) -> bool:
@@ -311,9 +311,9 @@ def _of_reals(func: Function, args: Args, kwargs: Kwargs) -> bool:
 
 RULES = (
     _indices("SX201", ops.argmax, _arg(softtorch.argmax), f"softsort: {LARGEST}", first_of_bools(largest=True),
-             estimators=_gumbel(ops.argmax) | {"reinmax": reinmax}, unit=CHOICE, tied=ties.first_largest),
+             estimators=_of_choices(ops.argmax) | {"reinmax": reinmax}, unit=CHOICE, tied=ties.first_largest),
     _indices("SX202", ops.argmin, _arg(softtorch.argmin), f"softsort: {SMALLEST}", first_of_bools(largest=False),
-             estimators=_gumbel(ops.argmin) | {"reinmax": reinmax}, unit=CHOICE, tied=ties.first_smallest),
+             estimators=_of_choices(ops.argmin) | {"reinmax": reinmax}, unit=CHOICE, tied=ties.first_smallest),
     _values("SX203", ops.max, _extreme(softtorch.max, softtorch.maximum),
             f"softsort: sum_j p_j x_j, {LARGEST}; of two tensors: maximum(x, y), maximum soft",
             propagating=extremes(True, torch.maximum), unit=CHOICE, tied=ties.first_largest),
@@ -321,12 +321,12 @@ RULES = (
             f"softsort: sum_j p_j x_j, {SMALLEST}; of two tensors: minimum(x, y), minimum soft",
             propagating=extremes(False, torch.minimum), unit=CHOICE, tied=ties.first_smallest),
     _values("SX205", ops.sort, _beside_nan(_sort), f"neuralsort: values sum_j P_ij x_j, indices P_ij, {_RISING}",
-            propagating=sorting, estimators=_gumbel(ops.sort), tied=ties.in_order),
+            propagating=sorting, estimators=_of_choices(ops.sort), tied=ties.in_order),
     _values("SX206", ops.topk, _beside_nan(_topk),
             f"neuralsort: values sum_j P_ij x_j, indices P_ij, i up to k, {_FALLING}",
-            estimators=_gumbel(ops.topk), unit=SELECTION, tied=ties.among_largest),
+            estimators=_of_choices(ops.topk), unit=SELECTION, tied=ties.among_largest),
     _indices("SX207", ops.argsort, _beside_nan(_argsort), f"neuralsort: {_RISING}", refusing_ties,
-             estimators=_gumbel(ops.argsort), tied=ties.in_order),
+             estimators=_of_choices(ops.argsort), tied=ties.in_order),
     _values("SX208", ops.median, _median,
             f"neuralsort: values sum_j P_mj x_j, indices P_mj, m the lower of the middle places, {_RISING}",
             unit=POSITION, tied=ties.at_median),

@@ -141,9 +141,10 @@ def _comparison(
 ) -> Rule:
     """A rule of a comparison that grows with its first operand (`sign` above 0), falls, or does neither."""
     compare = operation.function
-    estimators: dict[str, Estimate] = {}
+    estimators: dict[str, Estimate | None] = {}
     if sign:
         estimators["identity"] = identity(difference(sign))
+        estimators["exchange"] = None
         estimators["gumbel"] = drawn(compare, draws.with_logistic_noise)
     return Rule(
         code,

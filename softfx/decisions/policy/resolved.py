@@ -31,6 +31,7 @@ class Resolved:
     outputs: the form in which a soft result leaves the model; None leaves it to the action.
     auto: softness = "auto" chose the softness.
     auto_scope: and the scope.
+    auto_estimator: and the estimator.
     named: an entry names the operation or its family; existing straight-through code is only touched then.
     """
 
@@ -46,6 +47,7 @@ class Resolved:
     decided_by: str = ""
     auto: bool = False
     auto_scope: bool = False
+    auto_estimator: bool = False
     named: bool = False
 
 
@@ -127,6 +129,7 @@ def resolve(site: SiteFacts, entries: Iterable[Entry]) -> Resolved:
         decided_by=fields.decided_by(relevant),
         auto=auto,
         auto_scope=auto and not has_scope,
+        auto_estimator=auto and action == "straight_through" and "estimator" not in fields.values,
         named=named,
     )
 

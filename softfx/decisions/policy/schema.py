@@ -134,7 +134,7 @@ SETTINGS: Mapping[str, Legal] = {
     "action": _one_of(*get_args(Action)),
     "scope": _one_of("operation", "region", "linear", "decision", "module", "model"),
     "estimator": _one_of(
-        "soft", "identity", "reinmax", "rotation", "gumbel", "turn", "difference", "blend", "membership"
+        "soft", "identity", "reinmax", "rotation", "gumbel", "exchange", "turn", "difference", "blend", "membership"
     ),
     "lift_no_grad": _BOOL,
     "lift_detach": _BOOL,

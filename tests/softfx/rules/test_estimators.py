@@ -121,7 +121,10 @@ def test_the_report_names_the_estimator() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"op": "argmax", "estimator": "identity"}, "does not fit argmax. Estimators for it: soft, gumbel, reinmax"),
+        (
+            {"op": "argmax", "estimator": "identity"},
+            "does not fit argmax. Estimators for it: soft, gumbel, exchange, reinmax",
+        ),
         ({"op": "round", "estimator": "reinmax"}, "does not fit round. Estimators for it: soft, identity"),
         ({"op": "round", "estimator": "identity", "action": "soft"}, "needs action = 'straight_through'"),
     ],

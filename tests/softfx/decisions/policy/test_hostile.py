@@ -252,6 +252,7 @@ def test_the_presets_and_what_a_policy_does_not_say_are_a_promise() -> None:
         decided_by="preset gradients",
         auto=True,
         auto_scope=True,
+        auto_estimator=True,
         named=False,
     )
     assert resolved == expected
@@ -261,7 +262,18 @@ def test_the_values_of_each_setting_are_a_promise() -> None:
     assert {key: legal.names for key, legal in SETTINGS.items() if legal.names} == {
         "action": ("soft", "straight_through", "guard", "keep"),
         "scope": ("operation", "region", "linear", "decision", "module", "model"),
-        "estimator": ("soft", "identity", "reinmax", "rotation", "gumbel", "turn", "difference", "blend", "membership"),
+        "estimator": (
+            "soft",
+            "identity",
+            "reinmax",
+            "rotation",
+            "gumbel",
+            "exchange",
+            "turn",
+            "difference",
+            "blend",
+            "membership",
+        ),
         "on_blocked": ("keep", "error"),
         "outputs": ("distribution", "hard"),
     }
