@@ -121,7 +121,8 @@ def reduced(
     data, values = as_number(context, input, index.tensor), as_number(context, src, index.tensor)
     axis = dim % max(data.dim(), 1)
     p = _distribution(context, index, data.shape[axis])
-    function = places.gathered_mean if reduce == "mean" else places.gathered_extreme
+    extreme = places.placed_extreme if context.exact else places.gathered_extreme
+    function = places.gathered_mean if reduce == "mean" else extreme
     options = {} if reduce == "mean" else {"largest": reduce == "amax"}
     return in_form(context, context.call(function, data, axis, p, values, include_self, **options), input, src)
 

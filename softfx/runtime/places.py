@@ -25,6 +25,7 @@ __all__ = [
     "inverse",
     "located",
     "place_of",
+    "placed_extreme",
     "rows_of",
 ]
 
@@ -166,10 +167,32 @@ def gathered_extreme(base: Tensor, dim: int, p: Tensor, src: Tensor, include_sel
     weights, values = _brought(p, src, dim)
     far = torch.finfo(values.dtype).min if largest else torch.finfo(values.dtype).max
     left = torch.where(weights > 0, excluding(values, weights, -1.0 if largest else 1.0), far)
+    first = base if include_self else torch.full_like(base, far)  # there also where an index is empty
+    left = torch.cat([first.unsqueeze(-1), left], -1)
     found = left.amax(-1) if largest else left.amin(-1)
-    if not include_self:
-        return torch.where(weights.sum(-1) > 0.5, found, base)
-    return torch.maximum(base, found) if largest else torch.minimum(base, found)
+    return found if include_self else torch.where(weights.sum(-1) > 0.5, found, base)
+
+
+def placed_extreme(base: Tensor, dim: int, p: Tensor, src: Tensor, include_self: bool, *, largest: bool) -> Tensor:
+    """The same at the likeliest places, with torch's derivative by the values and the soft one by the places.
+
+    A value that hardly counts where it lies has a soft derivative beside it, and none there: equal values, or a number
+    near what was there before, would lose to what lies elsewhere.
+
+    # (..., n, ...), (..., k, ..., [n]), (..., k, ...) -> (..., n, ...)
+
+    >>> placed_extreme(torch.zeros(2), 0, torch.eye(2), torch.tensor([3.0, -4.0]), True, largest=True)
+    tensor([3., 0.])
+    """
+    if p.numel() == 0:  # no place is the likeliest
+        return gathered_extreme(base, dim, p, src, include_self, largest=largest)
+    reduce = "amax" if largest else "amin"
+    src = src[tuple(slice(size) for size in p.shape[:-1])]  # of a larger one torch has no derivative
+    dtype = torch.promote_types(base.dtype, src.dtype)
+    base, src = base.to(dtype), src.to(dtype)
+    found = base.scatter_reduce(dim, p.detach().argmax(-1), src, reduce, include_self=include_self)
+    moved = gathered_extreme(base.detach(), dim, p, src.detach(), include_self, largest=largest)
+    return found + (moved - moved.detach()).nan_to_num(0.0)  # of infinite numbers it is NaN
 
 
 def gathered_mean(base: Tensor, dim: int, p: Tensor, src: Tensor, include_self: bool) -> Tensor:

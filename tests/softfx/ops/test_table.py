@@ -30,6 +30,7 @@ OTHER_MEANINGS = (
     ("torch's word for a reduction", "mean sum", "rules.corners rules.rows runtime.distributions"),
     ("torch's word for a reduction", "mean", "rules.selection"),
     ("torch's word for a reduction of scatter_reduce", "amax amin mean sum", "rules.writing"),
+    ("torch's word for a reduction of scatter_reduce", "amax amin", "runtime.places"),
     ("torch's word for a rounding_mode", "floor trunc", "rules.arithmetic"),
     ("torch's word for a rounding_mode", "trunc", "runtime.divisions"),
     ("torch's word for an interpolation", "linear", "rules.axiswise"),
