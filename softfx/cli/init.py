@@ -92,12 +92,13 @@ def _module(place: str, node: ast.ClassDef, classes: Mapping[str, ast.ClassDef])
 
 def _family(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> list[ast.ClassDef]:
     """A class and those among others that it derives from, nearest first."""
-    found = {node.name: node}
-    for each in (queue := [node]):
-        names = [ast.unparse(base).rpartition(".")[2] for base in each.bases]
-        new = {name: classes[name] for name in names if name in classes and name not in found}
-        found |= new
-        queue += new.values()
+    found, waiting = {node.name: node}, [node]
+    while waiting:
+        for base in waiting.pop(0).bases:
+            name = ast.unparse(base).rpartition(".")[2]
+            if name in classes and name not in found:
+                found[name] = classes[name]
+                waiting.append(classes[name])
     return [*found.values()]
 
 
